@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# `make help` says what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The interpreter of .venv: the newest that works, unless PYTHON names one.
+PYTHON ?=
+
+# The lab: which Kubernetes, how many hosts.
+KUBE ?= 1.37
+CONTROL_PLANES ?= 1
+WORKERS ?= 1
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+GATE := $(BIN)/python tests/sanity/gate.py
+PYTEST := $(BIN)/python -m pytest
+
+##@ For everyone
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: $(VENV)/.ready ## .venv with everything that the controller needs
+
+$(VENV)/.ready: pyproject.toml tests/tools/make_venv tests/tools/find_pythons
+	@tests/tools/make_venv --group dev $(if $(PYTHON),--python $(PYTHON)) $(VENV)
+
+.PHONY: demo
+demo: setup ## harden inventories/demo (directories, no root, no cluster) into build/demo and show what changed
+	@rm -rf build/demo
+	@$(BIN)/ansible-playbook -i inventories/demo harden.yml --diff
+
+##@ For work on Kubeharden
+
+.PHONY: lint
+lint: ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog ## all gates that only read: the next seven
+
+.PHONY: ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog
+ruff: setup ## style, likely mistakes and format of Python
+	@$(GATE) ruff
+mypy: setup ## types of plugins and tests
+	@$(GATE) mypy
+yamllint: setup ## form of YAML
+	@$(GATE) yamllint
+shellcheck: setup ## shell scripts
+	@$(GATE) shellcheck
+ansible-lint: setup ## profile production, no rule skipped
+	@$(GATE) ansible-lint
+ansible-doc: setup ## documentation of every module and role
+	@$(GATE) ansible-doc
+changelog: setup ## changelog fragments
+	@$(GATE) changelog
+
+.PHONY: sanity
+sanity: setup ## ansible-test sanity, in a copy below build/
+	@$(GATE) sanity
+
+.PHONY: unit
+unit: setup ## tests of pure logic
+	@$(GATE) unit
+
+.PHONY: frame
+frame: setup ## the collection as people run it, under every supported ansible-core
+	@$(PYTEST) tests/frame -m "frame and not slow"
+
+.PHONY: lab-test
+lab-test: setup ## the lab's tests, but for the slow ones
+	@$(PYTEST) tests/lab -m "lab and not slow"
+
+.PHONY: test
+test: setup ## what CI runs; says by name what it leaves out
+	@tests/tools/run_parts lint sanity unit frame lab-test
+	@echo
+	@echo "Left out of make test (make test-all runs them):"
+	@$(PYTEST) tests/frame tests/lab tests/unit -m slow --collect-only -qq --no-header
+
+.PHONY: test-all
+test-all: setup ## everything: all versions, all faults; may take hours
+	@tests/tools/run_parts lint sanity unit
+	@$(PYTEST) tests/frame tests/lab -m "frame or lab"
+
+.PHONY: bench
+bench: setup ## the measures, as ratios, also written to build/bench.json
+	@$(BIN)/python tests/bench/run.py
+
+##@ The lab: KUBE=1.37 CONTROL_PLANES=3 WORKERS=2, KUBEHARDEN_CACHE says where its parts are kept
+
+.PHONY: lab lab-shell lab-down
+lab: setup ## a real cluster that stays up while one works
+	@tests/lab/lab up --kube $(KUBE) --control-planes $(CONTROL_PLANES) --workers $(WORKERS)
+lab-shell: setup ## a shell in it
+	@tests/lab/lab shell
+lab-down: ## its end
+	@tests/lab/lab down
+
+.PHONY: clean
+clean: ## remove what is made, but for .venv and the lab's cache
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible .cache
