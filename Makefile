@@ -21,7 +21,7 @@ WORKERS ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-GATE := $(BIN)/python tests/sanity/gate.py
+GATE := $(BIN)/python tests/tools/gate.py
 PYTEST := $(BIN)/python -m pytest
 
 ##@ For everyone
@@ -44,31 +44,22 @@ demo: setup ## harden inventories/demo (directories, no root, no cluster) into b
 ##@ For work on Kubeharden
 
 .PHONY: lint
-lint: ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog ## all gates that only read: the next seven
+lint: setup ## the gates that only read, one after the other: the next seven
+	@$(GATE) ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog
 
-.PHONY: ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog
-ruff: setup ## style, likely mistakes and format of Python
-	@$(GATE) ruff
-mypy: setup ## types of plugins and tests
-	@$(GATE) mypy
-yamllint: setup ## form of YAML
-	@$(GATE) yamllint
-shellcheck: setup ## shell scripts
-	@$(GATE) shellcheck
-ansible-lint: setup ## profile production, no rule skipped
-	@$(GATE) ansible-lint
-ansible-doc: setup ## documentation of every module and role
-	@$(GATE) ansible-doc
-changelog: setup ## changelog fragments
-	@$(GATE) changelog
-
-.PHONY: sanity
-sanity: setup ## ansible-test sanity, in a copy below build/
-	@$(GATE) sanity
-
-.PHONY: unit
-unit: setup ## tests of pure logic
-	@$(GATE) unit
+.PHONY: ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit unit-oldest
+ruff: ## style, likely mistakes and format of Python
+mypy: ## types of plugins and tests
+yamllint: ## form of YAML
+shellcheck: ## shell scripts
+ansible-lint: ## profile production, no rule skipped
+ansible-doc: ## documentation of every module and role
+changelog: ## changelog fragments
+sanity: ## ansible-test sanity, in a copy below build/
+unit: ## tests of pure logic
+unit-oldest: ## the same on the oldest Python and libraries that a host may have
+ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit unit-oldest: setup
+	@$(GATE) $@
 
 .PHONY: frame
 frame: setup ## the collection as people run it, under every supported ansible-core
@@ -80,14 +71,14 @@ lab-test: setup ## the lab's tests, but for the slow ones
 
 .PHONY: test
 test: setup ## what CI runs; says by name what it leaves out
-	@tests/tools/run_parts lint sanity unit frame lab-test
+	@tests/tools/run_parts lint unit unit-oldest sanity frame lab-test
 	@echo
 	@echo "Left out of make test (make test-all runs them):"
 	@$(PYTEST) tests/frame tests/lab tests/unit -m slow --collect-only -qq --no-header
 
 .PHONY: test-all
 test-all: setup ## everything: all versions, all faults; may take hours
-	@tests/tools/run_parts lint sanity unit
+	@tests/tools/run_parts lint unit unit-oldest sanity
 	@$(PYTEST) tests/frame tests/lab -m "frame or lab"
 
 .PHONY: bench
