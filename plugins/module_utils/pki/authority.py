@@ -1,0 +1,125 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Authorities as files: creating, loading with every check, and the service-account pair beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import bundle, issue, keys, pem, refuse
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import FRONT_PROXY, KUBERNETES, PairPath
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts, Profile
+
+
+def create(
+    profile: Profile, now: float, algorithm: str = keys.DEFAULT_ALGORITHM, lifetime: float = issue.AUTHORITY_LIFETIME
+) -> Authority:
+    """A new self-signed authority."""
+    key = keys.generate(algorithm)
+    return Authority(issue.self_signed_authority(profile, key, now, lifetime), key)
+
+
+def create_below(
+    profile: Profile,
+    parent: Authority,
+    now: float,
+    algorithm: str = keys.DEFAULT_ALGORITHM,
+    lifetime: float = issue.AUTHORITY_LIFETIME,
+) -> Authority:
+    """A new intermediate. HardeningError when the parent does not allow one."""
+    refuse.forbidden_by_authority([parent.facts, *parent.above], profile, "the parent")
+    key = keys.generate(algorithm)
+    facts = issue.issue(profile, keys.public_bytes(key), parent, now, lifetime)
+    return Authority(facts, key, (parent.facts, *parent.above))
+
+
+def files(authority: Authority, passphrase: bytes | None = None) -> tuple[bytes, bytes]:
+    """Bytes of certificate file and key file. The certificate file holds the authority's own certificate first, then
+    those above it, so that it is a bundle that every verifier accepts; the signer takes the first."""
+    if authority.key is None:
+        raise HardeningError(
+            f"The key of the authority '{authority.facts.profile.subject}' is not here; nothing was written."
+        )
+    return bundle.join([authority.facts, *authority.above]), keys.private_pem(authority.key, passphrase)
+
+
+def load(
+    path: PairPath, contents: Mapping[str, bytes], now: float, passphrase: bytes | None = None, need_key: bool = True
+) -> Authority:
+    """The authority in a pair of files, fit to sign.
+
+    `contents` are bytes by path. With a key, the certificate is the one of the bundle that belongs to it; without, the
+    first. HardeningError for everything that makes it unfit: see `refuse.unusable_authority`.
+    """
+    if path.certificate not in contents:
+        raise HardeningError(f"{path.certificate} is missing; nothing was changed. Create the authority or bring it.")
+    certificates = bundle.parse(contents[path.certificate], path.certificate)
+    key: keys.PrivateKey | None = None
+    if path.key in contents:
+        key = keys.load_private(contents[path.key], path.key, passphrase, validate=False)
+        if all(facts.public_key != keys.public_bytes(key) for facts in certificates):
+            refuse.unmatched_pair(certificates[0], key, path.certificate, path.key)
+        facts = bundle.signing_certificate(certificates, keys.public_bytes(key), path.certificate)
+    elif need_key:
+        raise HardeningError(
+            f"{path.key}, the key of the authority in {path.certificate}, is missing; nothing was changed. Bring the "
+            "key, or "
+            "say that the authority's keys are kept elsewhere."
+        )
+    else:
+        facts = certificates[0]
+    refuse.unusable_authority(facts, now, path.certificate)
+    above = above_in(facts, certificates)
+    refuse.broken_chain([facts, *above], path.certificate)
+    return Authority(facts, key, tuple(above))
+
+
+def above_in(facts: CertificateFacts, certificates: Sequence[CertificateFacts]) -> list[CertificateFacts]:
+    """The issuer of `facts`, its issuer and so on, as far as `certificates` have them."""
+    found: list[CertificateFacts] = []
+    current = facts
+    while not current.is_self_issued:
+        parents = [one for one in certificates if _is_parent(one, current) and one not in found]
+        if not parents:
+            break
+        current = parents[0]
+        found.append(current)
+    return found
+
+
+def _is_parent(candidate: CertificateFacts, child: CertificateFacts) -> bool:
+    return candidate.profile.subject.raw == child.profile.issuer and issue.is_signed_by(child, candidate)
+
+
+def check_separate(bundles: Mapping[str, Sequence[CertificateFacts]]) -> None:
+    """The front proxy's bundle and the clients' share no key; `bundles` by the name of the authority's row."""
+    refuse.shared_authority(bundles.get(FRONT_PROXY, ()), bundles.get(KUBERNETES, ()), "the front proxy's bundle")
+
+
+def service_account_pair(algorithm: str = keys.DEFAULT_ALGORITHM) -> tuple[bytes, bytes]:
+    """PEM of a new public and private key for service-account tokens."""
+    key = keys.generate(algorithm)
+    return keys.public_pem(key), keys.private_pem(key)
+
+
+def missing_service_account_public(path: PairPath, contents: Mapping[str, bytes]) -> bytes | None:
+    """The bytes that the public file needs: None when it is right, else the signing key's public half in front of what
+    is there, because tokens of earlier keys stay valid for up to a year.
+
+    HardeningError when the private key is missing or damaged.
+    """
+    if path.key not in contents:
+        raise HardeningError(
+            f"The service-account key {path.key} is missing; nothing was changed. Bring it from another control "
+            "plane: a new "
+            "one makes every token of the cluster invalid."
+        )
+    key = keys.load_private(contents[path.key], path.key, validate=False)
+    present = contents.get(path.certificate, b"")
+    known = [block.der for block in pem.blocks(present, path.certificate) if block.label == "PUBLIC KEY"]
+    if keys.public_bytes(key) in known:
+        return None
+    return keys.public_pem(key) + present

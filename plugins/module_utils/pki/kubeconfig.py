@@ -1,0 +1,162 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kubeconfigs: rendering, reading what matters, and replacing credentials with everything else left as it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+import yaml
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+CLUSTER_NAME = "kubernetes"
+
+# By content (bytes of PEM) or by path (text).
+Material = Union[bytes, str]
+
+_AUTHORITY = "certificate-authority"
+_CERTIFICATE = "client-certificate"
+_KEY = "client-key"
+_LINE_WIDTH = 1 << 30  # Base64 stays on one line, as kubectl and kubeadm write it.
+
+
+@dataclass(frozen=True)
+class KubeconfigFacts:
+    """What the current context of a kubeconfig says. Contents are PEM; a file wins over nothing, content over a
+    file."""
+
+    context: str
+    cluster: str
+    user: str
+    server: str
+    authority: bytes | None = None
+    authority_file: str = ""
+    certificate: bytes | None = None
+    certificate_file: str = ""
+    key: bytes | None = field(default=None, repr=False)
+    key_file: str = ""
+    skips_verification: bool = False
+    # Names of other credentials that the user entry has: token, exec, auth-provider, username ...
+    other_credentials: tuple[str, ...] = ()
+
+
+def render(server: str, user: str, authority: Material, certificate: Material, key: Material) -> bytes:
+    """A kubeconfig as kubeadm writes it: one cluster ``kubernetes``, one user, one context."""
+    context = f"{user}@{CLUSTER_NAME}"
+    cluster: dict[str, Any] = {"server": server}
+    credentials: dict[str, Any] = {}
+    _set_material(cluster, _AUTHORITY, authority)
+    _set_material(credentials, _CERTIFICATE, certificate)
+    _set_material(credentials, _KEY, key)
+    return _dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": CLUSTER_NAME, "cluster": cluster}],
+            "contexts": [{"name": context, "context": {"cluster": CLUSTER_NAME, "user": user}}],
+            "current-context": context,
+            "users": [{"name": user, "user": credentials}],
+        }
+    )
+
+
+def update(
+    data: bytes,
+    where: str,
+    authority: Material | None = None,
+    certificate: Material | None = None,
+    key: Material | None = None,
+) -> bytes:
+    """`data` with other credentials for its current context. The server and every other entry stay as they are."""
+    document = _load(data, where)
+    context = _entry(document, "contexts", "context", str(document.get("current-context", "")), where)
+    if authority is not None:
+        _set_material(
+            _entry(document, "clusters", "cluster", str(context.get("cluster")), where), _AUTHORITY, authority
+        )
+    credentials = _entry(document, "users", "user", str(context.get("user")), where)
+    for name, material in ((_CERTIFICATE, certificate), (_KEY, key)):
+        if material is not None:
+            _set_material(credentials, name, material)
+    return _dump(document)
+
+
+def parse(data: bytes, where: str) -> KubeconfigFacts:
+    """HardeningError when `data` is no kubeconfig with a current context. No message holds a byte of a credential."""
+    document = _load(data, where)
+    name = str(document.get("current-context") or "")
+    context = _entry(document, "contexts", "context", name, where)
+    cluster = _entry(document, "clusters", "cluster", str(context.get("cluster")), where)
+    credentials = _entry(document, "users", "user", str(context.get("user")), where)
+    known = {_CERTIFICATE, _CERTIFICATE + "-data", _KEY, _KEY + "-data"}
+    return KubeconfigFacts(
+        context=name,
+        cluster=str(context.get("cluster")),
+        user=str(context.get("user")),
+        server=str(cluster.get("server") or ""),
+        authority=_content(cluster, _AUTHORITY, where),
+        authority_file=str(cluster.get(_AUTHORITY) or ""),
+        certificate=_content(credentials, _CERTIFICATE, where),
+        certificate_file=str(credentials.get(_CERTIFICATE) or ""),
+        key=_content(credentials, _KEY, where),
+        key_file=str(credentials.get(_KEY) or ""),
+        skips_verification=bool(cluster.get("insecure-skip-tls-verify")),
+        other_credentials=tuple(sorted(str(key) for key in credentials if key not in known)),
+    )
+
+
+def _set_material(target: dict[str, Any], name: str, material: Material) -> None:
+    for key in (name, name + "-data"):
+        target.pop(key, None)
+    if isinstance(material, bytes):
+        target[name + "-data"] = base64.b64encode(material).decode("ascii")
+    else:
+        target[name] = material
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    # Sorted keys, as Go writes them.
+    return yaml.safe_dump(document, default_flow_style=False, width=_LINE_WIDTH, allow_unicode=True).encode("utf-8")
+
+
+def _load(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(data.decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        # Without the parser's message: it would quote the file, which holds a key.
+        raise HardeningError(
+            f"{where} is not valid YAML; it was left as it was. Bring it back from a backup."
+        ) from None
+    if not isinstance(document, dict) or document.get("kind") != "Config":
+        raise HardeningError(
+            f"{where} is not a kubeconfig (kind: Config); it was left as it was. Bring it back from a backup."
+        )
+    return document
+
+
+def _entry(document: dict[str, Any], listing: str, kind: str, name: str, where: str) -> dict[str, Any]:
+    entries: list[Any] = document.get(listing) or []
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(kind), dict):
+            found: dict[str, Any] = entry[kind]
+            return found
+    raise HardeningError(f"The kubeconfig {where} has no {kind} named '{name}'; it was left as it was. Correct it.")
+
+
+def _content(entry: dict[str, Any], name: str, where: str) -> bytes | None:
+    value = entry.get(name + "-data")
+    if not value:
+        return None
+    try:
+        return base64.b64decode(str(value), validate=True)
+    except (binascii.Error, ValueError):
+        raise HardeningError(
+            f"The {name}-data in {where} is not valid base64: the file is damaged. It was left as it was; bring it "
+            "back "
+            "from a backup."
+        ) from None

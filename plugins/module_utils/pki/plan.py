@@ -1,0 +1,260 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One host's PKI as a batch: what is there, what should be, and the difference.
+
+`plan` decides without writing. Then each leaf takes three steps, which may happen on two hosts: `prepare` makes key and
+request where the key will live, `sign` makes the certificate where the authority is, `complete` gives the bytes of the
+files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    bundle,
+    decide,
+    issue,
+    keys,
+    kubeconfig,
+    profile,
+    refuse,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy, Reason
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
+    KUBERNETES,
+    HostKubeconfig,
+    HostPki,
+    Leaf,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts, Profile
+
+
+@dataclass(frozen=True)
+class LeafPlan:
+    """One leaf: with reasons it is issued anew, without it stays. `key` is the key that is there and will be used
+    again."""
+
+    leaf: Leaf
+    profile: Profile
+    reasons: tuple[Reason, ...]
+    lifetime: float
+    before: CertificateFacts | None
+    key: keys.PrivateKey | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class KubeconfigPlan:
+    """One kubeconfig: with reasons it is written, for a reason of its own or because its leaf is issued."""
+
+    kubeconfig: HostKubeconfig
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    leaves: tuple[LeafPlan, ...]
+    kubeconfigs: tuple[KubeconfigPlan, ...]
+    # Sentences for a person; they change nothing.
+    warnings: tuple[str, ...]
+
+    @property
+    def changes(self) -> bool:
+        return any(item.reasons for item in self.leaves) or any(item.reasons for item in self.kubeconfigs)
+
+
+def plan(
+    host: HostPki,
+    files: Mapping[str, bytes],
+    authorities: Mapping[str, Authority],
+    now: float,
+    policy: Policy,
+    own: frozenset[str] = frozenset(),
+) -> HostPlan:
+    """What must be done on one host.
+
+    `files` are the bytes that the host has, by path; `authorities` those that sign, by the name of their row, with or
+    without keys; `own` the names of leaves that this collection issued, which follow the table exactly, while all
+    others are adopted and keep what they have. HardeningError when something is there that must not be built upon.
+    """
+    warnings: list[str] = []
+    for name in sorted({leaf.authority for leaf in host.leaves}):
+        if name not in authorities:
+            raise HardeningError(f"The authority '{name}' is missing; nothing was changed. Create it or bring it.")
+        facts = authorities[name].facts
+        refuse.unusable_authority(facts, now, f"the authority '{name}'")
+        warnings += decide.authority_findings(facts, now, policy)
+    leaves = tuple(
+        _leaf_plan(leaf, files, authorities[leaf.authority], now, policy, leaf.name in own) for leaf in host.leaves
+    )
+    issued = frozenset(item.leaf.name for item in leaves if item.reasons)
+    longest = max((item.lifetime for item in leaves if item.reasons), default=0.0)
+    if decide.lifetime_warning(longest):
+        warnings.append(decide.lifetime_warning(longest))
+    trusted = authorities[KUBERNETES].facts
+    kubeconfigs = tuple(_kubeconfig_plan(item, files, trusted, issued) for item in host.kubeconfigs)
+    return HostPlan(leaves, kubeconfigs, tuple(warnings))
+
+
+def _leaf_plan(
+    leaf: Leaf, files: Mapping[str, bytes], authority: Authority, now: float, policy: Policy, is_own: bool
+) -> LeafPlan:
+    actual, key = stored_pair(leaf, files)
+    wanted = leaf.profile
+    if actual is not None and not is_own:
+        wanted = decide.adopt(wanted, actual, leaf.asked_names, policy)
+    wanted = decide.settled(wanted, actual, policy)
+    found = tuple(decide.reasons(actual, wanted, authority.facts, now, policy))
+    if found:
+        refuse.forbidden_by_authority([authority.facts, *authority.above], wanted, f"the authority '{leaf.authority}'")
+    # A key without a certificate waits for one; a renewal keeps its key only when asked to, and only a good one.
+    reused = key if actual is None or policy.keep_key else None
+    if reused is not None and keys.algorithm_name(reused) != wanted.key_algorithm:
+        reused = None
+    return LeafPlan(leaf, wanted, found, decide.new_lifetime(actual, authority.facts, policy), actual, reused)
+
+
+def stored_pair(leaf: Leaf, files: Mapping[str, bytes]) -> tuple[CertificateFacts | None, keys.PrivateKey | None]:
+    """Certificate and key of a leaf as they are, from its files or its kubeconfig; HardeningError when they are no
+    pair."""
+    if leaf.path is not None:
+        certificate_file, key_file = leaf.path.certificate, leaf.path.key
+        certificate_data, key_data = files.get(certificate_file), files.get(key_file)
+    else:
+        certificate_file = key_file = leaf.kubeconfig
+        certificate_data = key_data = None
+        if leaf.kubeconfig in files:
+            facts = kubeconfig.parse(files[leaf.kubeconfig], leaf.kubeconfig)
+            certificate_data, key_data = _embedded(facts, files)
+    if certificate_data is None:
+        return None, (keys.load_private(key_data, key_file) if key_data is not None else None)
+    actual = profile.from_pem(certificate_data, certificate_file)
+    if key_data is None:
+        refuse.lost_key(certificate_file, key_file)
+        return actual, None
+    key = keys.load_private(key_data, key_file, validate=False)
+    refuse.unmatched_pair(actual, key, certificate_file, key_file)
+    return actual, key
+
+
+def _embedded(facts: kubeconfig.KubeconfigFacts, files: Mapping[str, bytes]) -> tuple[bytes | None, bytes | None]:
+    """The credentials of a kubeconfig, by content or from the files that it names."""
+    certificate = facts.certificate if facts.certificate is not None else files.get(facts.certificate_file)
+    key = facts.key if facts.key is not None else files.get(facts.key_file)
+    return certificate, key
+
+
+def _kubeconfig_plan(
+    item: HostKubeconfig, files: Mapping[str, bytes], authority: CertificateFacts, issued: frozenset[str]
+) -> KubeconfigPlan:
+    data = files.get(item.path)
+    if data is None:
+        return KubeconfigPlan(item, (Reason(decide.MISSING, "", item.server),))
+    found = []
+    if item.leaf in issued and item.client_files is None:
+        found.append(Reason("leaf", "", f"the certificate '{item.leaf}' is issued anew"))
+    facts = kubeconfig.parse(data, item.path)
+    if facts.authority is not None:
+        trusted = bundle.parse(facts.authority, item.path)
+        if all(one.public_key != authority.public_key for one in trusted):
+            found.append(
+                Reason(decide.AUTHORITY, f"trusts '{trusted[0].profile.subject}'", f"'{authority.profile.subject}'")
+            )
+    return KubeconfigPlan(item, tuple(found))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A leaf on the host where its key lives, waiting for its certificate. Only `request` may leave the host."""
+
+    plan: LeafPlan
+    request: bytes
+    key: keys.PrivateKey = field(repr=False)
+
+
+def prepare(item: LeafPlan) -> Prepared:
+    """The key (new, or the one that stays) and a request for exactly what is planned."""
+    algorithm = item.profile.key_algorithm or keys.DEFAULT_ALGORITHM
+    key = item.key or keys.generate(algorithm if algorithm in keys.ALGORITHMS else keys.DEFAULT_ALGORITHM)
+    return Prepared(item, issue.signing_request(item.profile, key), key)
+
+
+def sign(
+    request: bytes, wanted: Profile, authority: Authority, now: float, lifetime: float, where: str
+) -> CertificateFacts:
+    """The certificate for a request, made from `wanted` and from nothing in the request but the key."""
+    facts = issue.read_request(request, where)
+    refuse.excessive_request(facts, wanted, where)
+    return issue.issue(wanted, facts.public_key, authority, now, lifetime)
+
+
+def complete(
+    prepared: Prepared, facts: CertificateFacts, chain: Sequence[CertificateFacts] = ()
+) -> tuple[bytes, bytes]:
+    """PEM of certificate and key, checked against each other once more before they may be written."""
+    leaf = prepared.plan.leaf
+    refuse.unmatched_pair(facts, prepared.key, leaf.certificate_file, leaf.certificate_file)
+    return issue.certificate_pem(facts, chain), keys.private_pem(prepared.key)
+
+
+def kubeconfig_bytes(
+    item: HostKubeconfig,
+    before: bytes | None,
+    authority: bytes,
+    pair: tuple[bytes, bytes] | None,
+) -> bytes:
+    """The file's new bytes: `authority` and `pair` are PEM, the pair None when the kubeconfig names files or keeps its
+    own.
+
+    An existing file keeps its server and everything else: on control planes kubeadm points clients at the API server
+    beside them.
+    """
+    trusted: kubeconfig.Material = item.authority.certificate if item.authority_by_file else authority
+    certificate: kubeconfig.Material | None = None
+    key: kubeconfig.Material | None = None
+    if item.client_files is not None:
+        certificate, key = item.client_files.certificate, item.client_files.key
+    elif pair is not None:
+        certificate, key = pair
+    if before is not None:
+        return kubeconfig.update(before, item.path, trusted, certificate, key)
+    if certificate is None or key is None:
+        raise HardeningError(
+            f"The kubeconfig {item.path} has no certificate to hold; nothing was changed. Issue its leaf first."
+        )
+    return kubeconfig.render(item.server, item.user, trusted, certificate, key)
+
+
+def new_files(
+    planned: HostPlan,
+    files: Mapping[str, bytes],
+    authorities: Mapping[str, Authority],
+    bundles: Mapping[str, bytes],
+    now: float,
+) -> dict[str, bytes]:
+    """Every file that the plan changes, for a host that has its authorities' keys; `bundles` are ca.crt's bytes by
+    row."""
+    changed: dict[str, bytes] = {}
+    pairs: dict[str, tuple[bytes, bytes]] = {}
+    for item in planned.leaves:
+        if not item.reasons:
+            continue
+        authority = authorities[item.leaf.authority]
+        prepared = prepare(item)
+        facts = sign(prepared.request, item.profile, authority, now, item.lifetime, item.leaf.name)
+        pair = complete(prepared, facts, authority.chain)
+        pairs[item.leaf.name] = pair
+        if item.leaf.path is not None:
+            changed[item.leaf.path.certificate], changed[item.leaf.path.key] = pair
+    for entry in planned.kubeconfigs:
+        if entry.reasons:
+            before = files.get(entry.kubeconfig.path)
+            pair_or_none = pairs.get(entry.kubeconfig.leaf)
+            changed[entry.kubeconfig.path] = kubeconfig_bytes(
+                entry.kubeconfig, before, bundles[KUBERNETES], pair_or_none
+            )
+    return changed
