@@ -1,0 +1,238 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTPS requests to an API server, each on a TLS connection of its own, and never again by themselves.
+
+What a gate asks is whether the server answers now: so there is no retry, no kept connection, and a failure is an
+answer too.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any, Callable
+from urllib.parse import urlsplit
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+
+LARGEST_ANSWER = 1024 * 1024  # bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. ``status`` is the HTTP status, or 0 when there was no whole answer; then ``reason`` says why:
+
+    ``refused``, ``timeout``, ``eof`` (closed before the answer's end), ``tls: ...``, ``too large``, ``malformed:
+    ...``, or the system's own words (``No route to host``).
+    """
+
+    status: int
+    body: bytes = b""
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The leaf certificate (DER) that a server shows, or None and the reason, in the words of ``Answer``."""
+
+    certificate: bytes | None
+    reason: str | None = None
+
+
+class ApiClient:
+    """A client with the credentials of ``kubeconfig``.
+
+    ``server`` (``https://host:port``) asks another server than the kubeconfig's: this host's own, say.
+    ``verify_hostname`` is the name or address that its certificate must have; the default is the kubeconfig's
+    tls-server-name, else the server's host. A kubeadm certificate has the name ``kubernetes`` on every control plane.
+    ``timeout`` in seconds bounds each request as a whole: connect, handshake, and a server that drips its answer.
+    Without a kubeconfig nothing is sent to prove who asks, and any certificate is taken: for the loopback ports of
+    components that make a certificate of their own at each start.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: Kubeconfig | None,
+        server: str | None = None,
+        timeout: float = 5.0,
+        verify_hostname: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        url = server or (kubeconfig.server if kubeconfig else "")
+        address = urlsplit(url)
+        if address.scheme != "https" or not address.hostname:
+            raise HardeningError(f"{url!r} is no https:// address of an API server.")
+        self._host = address.hostname
+        self._port = address.port or 443
+        self._authority = address.netloc
+        self._prefix = address.path.rstrip("/")
+        self._timeout = timeout
+        self._name = verify_hostname or (kubeconfig and kubeconfig.tls_server_name) or address.hostname
+        self._token = kubeconfig.token if kubeconfig else None
+        self._context = _context(kubeconfig) if kubeconfig else _trusting_context()
+        self._clock = clock
+
+    def get(self, path: str) -> Answer:
+        """GET of ``path`` ("/readyz"), once."""
+        request = f"GET {self._prefix}{path} HTTP/1.1\r\nHost: {self._authority}\r\nAccept: application/json, */*\r\n"
+        request += "User-Agent: kubeharden\r\nConnection: close\r\n"
+        if self._token:
+            request += f"Authorization: Bearer {self._token}\r\n"
+        deadline = _Deadline(self._timeout, self._clock)
+        try:
+            with _shake_hands(self._context, self._host, self._port, self._name, deadline) as connection:
+                deadline.apply(connection)
+                connection.sendall((request + "\r\n").encode("ascii"))
+                return _read_answer(connection, deadline)
+        except (OSError, http.client.HTTPException) as error:
+            return Answer(0, reason=_reason(error))
+
+
+def tls_peer(host: str, port: int, timeout: float = 5.0, clock: Callable[[], float] = time.monotonic) -> Peer:
+    """Shakes hands with ``host:port`` and returns the certificate it shows, whoever signed it; nothing is sent."""
+    context = _trusting_context()  # to look at a certificate is the purpose, also at one that is wrong
+    deadline = _Deadline(timeout, clock)
+    try:
+        with _shake_hands(context, host, port, host, deadline) as connection:
+            return Peer(connection.getpeercert(binary_form=True))
+    except OSError as error:
+        return Peer(None, _reason(error))
+
+
+class _Deadline:
+    """One limit for many waits: each may take what the others have left."""
+
+    def __init__(self, timeout: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._end = clock() + timeout
+
+    def apply(self, connection: socket.socket) -> None:
+        remaining = self._end - self._clock()
+        if remaining <= 0:
+            raise TimeoutError
+        connection.settimeout(remaining)
+
+
+class _Stream(io.RawIOBase):
+    """A socket's bytes for http.client, with the deadline laid on every single read."""
+
+    def __init__(self, connection: ssl.SSLSocket, deadline: _Deadline) -> None:
+        self._connection = connection
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._deadline.apply(self._connection)
+        return self._connection.recv_into(buffer)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """The only thing that HTTPResponse asks of a socket."""
+        return io.BufferedReader(self)
+
+
+def _connect(host: str, port: int, deadline: _Deadline) -> socket.socket:
+    """A connection to the first address that takes it. The resolver's own limits hold for a host that is a name."""
+    failure: OSError = OSError("no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            deadline.apply(connection)
+            connection.connect(address)
+            deadline.apply(connection)
+        except OSError as error:
+            connection.close()
+            failure = error
+        else:
+            return connection
+    raise failure
+
+
+def _shake_hands(context: ssl.SSLContext, host: str, port: int, name: str, deadline: _Deadline) -> ssl.SSLSocket:
+    with _connect(host, port, deadline) as plain:  # after the handshake the plain socket is an empty shell
+        return context.wrap_socket(plain, server_hostname=name)
+
+
+def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline) -> Answer:
+    response = http.client.HTTPResponse(_Stream(connection, deadline), method="GET")  # type: ignore[arg-type]
+    with response:
+        response.begin()
+        body = response.read(LARGEST_ANSWER + 1)
+        if len(body) > LARGEST_ANSWER:
+            return Answer(0, reason="too large")
+        if response.length:  # read(n) gives back what there is when the server closes early
+            return Answer(0, reason="eof")
+        return Answer(response.status, body)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, (socket.timeout, TimeoutError)):
+        return "timeout"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"tls: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError):
+        return "eof"
+    if isinstance(error, ssl.SSLError):
+        return f"tls: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    if isinstance(error, (ConnectionError, http.client.IncompleteRead, http.client.BadStatusLine)) and _is_end(error):
+        return "eof"
+    if isinstance(error, http.client.HTTPException):
+        return f"malformed: {type(error).__name__}"
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _is_end(error: Exception) -> bool:
+    return not isinstance(error, http.client.BadStatusLine) or isinstance(error, http.client.RemoteDisconnected)
+
+
+def _trusting_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _context(kubeconfig: Kubeconfig) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if kubeconfig.ca is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(cadata=kubeconfig.ca.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        raise HardeningError(f"{kubeconfig.path}: the certificate-authority is not PEM that can be read.") from None
+    if kubeconfig.certificate is not None and kubeconfig.key is not None:
+        _load_client_certificate(context, kubeconfig, kubeconfig.certificate + b"\n" + kubeconfig.key)
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, kubeconfig: Kubeconfig, pem: bytes) -> None:
+    """OpenSSL takes a chain from a file name only: an anonymous file in memory keeps the key off every disk."""
+    try:
+        descriptor = os.memfd_create("kubeharden", os.MFD_CLOEXEC)
+    except (AttributeError, OSError) as error:
+        raise HardeningError(
+            f"{kubeconfig.path}: the client key cannot be used without writing it to a disk, since this system has no "
+            f"files in memory (memfd_create: {error}). Nothing was changed; give a kubeconfig with a token."
+        ) from None
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(pem)
+            stream.flush()
+            # The empty password keeps OpenSSL from asking at a terminal for that of an encrypted key.
+            context.load_cert_chain(f"/proc/self/fd/{stream.fileno()}", password="")
+    except ssl.SSLError as error:
+        raise HardeningError(
+            f"{kubeconfig.path}: client certificate and key cannot be used together ({_reason(error)})."
+        ) from None

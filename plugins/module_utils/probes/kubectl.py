@@ -1,0 +1,171 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ConfigMaps through kubectl: credentials go by the kubeconfig's path, so that no secret is in an argument vector.
+
+Requests are raw ones (``kubectl get --raw``): these need no discovery, so kubectl writes no cache below the home
+directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Callable, Protocol
+from urllib.parse import quote
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+
+CANDIDATES = ("/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl", "/snap/bin/kubectl")
+
+
+class Run(Protocol):
+    """Runs a command; gives return code, standard output and standard error, as AnsibleModule.run_command does."""
+
+    def __call__(self, args: list[str], *, data: str | None = None) -> tuple[int, str, str]: ...
+
+
+@dataclass(frozen=True)
+class ConfigMap:
+    """A ConfigMap as the API server gave it. To change one: ``dataclasses.replace(config_map, data=...)``.
+
+    ``document`` is the whole object; what is not ``data`` or ``annotations`` is sent back from there as it was.
+    """
+
+    name: str
+    namespace: str
+    data: dict[str, str]
+    resource_version: str
+    annotations: dict[str, str]
+    document: dict[str, Any] = field(repr=False)
+
+    def to_json(self) -> str:
+        """The object to send, with the resourceVersion that it was read at."""
+        metadata = {**self.document.get("metadata", {}), "resourceVersion": self.resource_version}
+        if self.annotations or "annotations" in metadata:
+            metadata["annotations"] = self.annotations
+        return json.dumps({**self.document, "metadata": metadata, "data": self.data})
+
+
+class Kubectl:
+    """The program ``path`` with the credentials in the file ``kubeconfig_path``; ``run`` starts it.
+
+    ``timeout`` in seconds is what kubectl allows for one request. Every method raises HardeningError with a sentence.
+    """
+
+    def __init__(self, path: str, kubeconfig_path: str, run: Run, timeout: int = 20) -> None:
+        self.path = path
+        self.kubeconfig_path = kubeconfig_path
+        self._run = run
+        self._timeout = timeout
+
+    def get_config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        """The ConfigMap, or None when there is none of that name."""
+        what = f"ConfigMap {namespace}/{name}"
+        code, output, error = self._kubectl(["get", "--raw", _address(namespace, name)])
+        if code != 0:
+            if "(NotFound)" in error:
+                return None
+            raise HardeningError(self._sentence(f"{what} cannot be read", error or output))
+        try:
+            document = json.loads(output)
+            metadata = document["metadata"]
+            return ConfigMap(
+                name=metadata["name"],
+                namespace=metadata["namespace"],
+                data=document.get("data") or {},
+                resource_version=metadata["resourceVersion"],
+                annotations=metadata.get("annotations") or {},
+                document=document,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise HardeningError(f"{what} cannot be read: {self.path} gave something that is no ConfigMap.") from None
+
+    def replace_config_map(self, config_map: ConfigMap) -> None:
+        """Writes the ConfigMap, if nobody else wrote it since it was read."""
+        what = f"ConfigMap {config_map.namespace}/{config_map.name}"
+        arguments = ["replace", "--raw", _address(config_map.namespace, config_map.name), "-f", "-"]
+        code, output, error = self._kubectl(arguments, config_map.to_json())
+        if code == 0:
+            return
+        if "(Conflict)" in error:
+            raise HardeningError(
+                f"{what} was changed by someone else since this run read it; it was left as it is now. Run again."
+            )
+        raise HardeningError(self._sentence(f"{what} was left as it was", error or output))
+
+    def _kubectl(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        general = [f"--kubeconfig={self.kubeconfig_path}", f"--request-timeout={self._timeout}s"]
+        return self._run([self.path, *general, *arguments], data=data)
+
+    def _sentence(self, beginning: str, error: str) -> str:
+        for pattern, sentence in _MEANINGS:
+            if re.search(pattern, error):
+                return f"{beginning}: " + sentence.format(kubeconfig=self.kubeconfig_path, words=_last_line(error))
+        return f"{beginning}: kubectl says {_last_line(error)!r} (kubeconfig {self.kubeconfig_path})."
+
+
+def find_kubectl(candidates: Iterable[str] = CANDIDATES, exists: Callable[[str], bool] | None = None) -> str:
+    """The first candidate that can be run; ``exists`` says so of a path (default: a file with the execute bit)."""
+    tried = list(candidates)
+    for path in tried:
+        if (exists or _executable)(path):
+            return path
+    raise HardeningError(
+        f"There is no kubectl on this host (looked for {', '.join(tried)}); "
+        "install it, or set kubeharden_kubectl to its path."
+    )
+
+
+# What kubectl says (client-go's and the API server's words), and what it means for the reader; the first match counts.
+_MEANINGS = (
+    (
+        r"x509: certificate has expired or is not yet valid",
+        (
+            "the API server's certificate has expired or the clocks differ (kubeconfig {kubeconfig}). "
+            "kubectl says {words!r}."
+        ),
+    ),
+    (
+        r"\(Unauthorized\)|must be logged in|asked for the client to provide credentials",
+        (
+            "the API server does not accept the credentials in {kubeconfig}: the client certificate has expired or is of "
+            "another cluster. Renew it (kubeadm: `kubeadm certs renew admin.conf`) and run again."
+        ),
+    ),
+    (r"\(Forbidden\)", "the user of {kubeconfig} may not do this. The API server says {words!r}."),
+    (
+        r"was refused|connection refused",
+        (
+            "the API server that {kubeconfig} names refuses connections: it is not running or not yet. "
+            "kubectl says {words!r}."
+        ),
+    ),
+    (
+        r"handshake timeout|deadline exceeded|Client\.Timeout|i/o timeout|\(Timeout\)|timed out",
+        "the API server that {kubeconfig} names does not answer in time. kubectl says {words!r}.",
+    ),
+    (r"x509:|tls:", "the connection to the API server that {kubeconfig} names is not to be trusted: {words!r}."),
+    (r"\(NotFound\)", "it is no longer there. The API server says {words!r}."),
+    (
+        r"error loading config file|no configuration has been provided|no such file",
+        "{kubeconfig} is no kubeconfig that kubectl can use: {words!r}.",
+    ),
+)
+
+
+def _address(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/configmaps/{quote(name, safe='')}"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return mask(lines[-1]) if lines else "nothing"
+
+
+def _executable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)

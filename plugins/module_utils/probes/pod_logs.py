@@ -1,0 +1,141 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last words of a component: its container's log file, and the kubelet's journal, neither of which needs the API.
+
+Lines are for people and reports: secrets in them are masked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Protocol
+
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+
+ROOT = "/var/log/pods"
+
+_TAIL = 64 * 1024  # bytes read from the end of a log
+_LONGEST_LINE = 2000  # characters shown of one line
+
+# TIME stream tags text; the first tag is P for a part of a line and F for its end (the kubelet's CRI log format).
+_CRI_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([PF])\S*(?: (.*))?")
+
+# How components say why they end: cobra, klog's "command failed" and fatal lines, Go's flag package, panics, etcd's log.
+_REASON = re.compile(
+    r'Error: |panic: |fatal error: |error: |F\d{4} |E\d{4} .*"command failed"|flag provided but not defined'
+    r'|\{"level":"(?:fatal|panic)"'
+)
+
+_KUBELET_MATTERS = re.compile(
+    r"CrashLoopBackOff|ErrImage|ImagePullBackOff|StartError|RunContainerError|CreateContainerError"
+    r"|CreateContainerConfigError|CreatePodSandbox|MountVolume|couldn't parse as pod|[Cc]ould not process manifest"
+    r"|didn't have free ports|Failed to .*ports|Failed to admit pod"
+)
+_KUBELET_NOISE = re.compile(r"Failed to get status for pod|Unable to write event|Failed deleting a mirror pod")
+_KLOG_HEADER = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ ")
+
+
+class Run(Protocol):
+    """Runs a command; gives return code, standard output and standard error, as AnsibleModule.run_command does."""
+
+    def __call__(self, args: list[str]) -> tuple[int, str, str]: ...
+
+
+def last_lines(pod_uid: str, component: str, root: str = ROOT, count: int = 5) -> list[str]:
+    """The last ``count`` lines of the newest attempt of container ``component``; of the one before when it has none.
+
+    ``pod_uid`` ends the name of the pod's folder (of a static pod: config.hash). Empty when there is no log: the
+    container never started, or the kubelet has removed it.
+    """
+    for path in _attempts(pod_uid, component, root):
+        lines = _lines(path)
+        if lines:
+            return [mask(line)[:_LONGEST_LINE] for line in lines[-count:]]
+    return []
+
+
+def last_words(pod_uid: str, component: str, root: str = ROOT) -> str | None:
+    """The one line that most likely says why the component ended, or None without a log.
+
+    It is the last line that has the form of a reason, since a usage text or a stack trace may follow; else the last
+    line.
+    """
+    lines = last_lines(pod_uid, component, root, count=500)
+    reasons = [line for line in lines if _REASON.match(line)] or lines
+    return reasons[-1] if reasons else None
+
+
+def kubelet_journal(
+    run: Run, since: float, about: str | None = None, count: int = 20, unit: str = "kubelet"
+) -> list[str]:
+    """What the kubelet said since ``since`` (seconds since the epoch) about pods that do not come up; the newest
+    ``count``.
+
+    ``about`` keeps the lines that hold it: a pod's name, uid or manifest path. Of lines that differ in time only the
+    last one stays. It is asked to explain a failure, which another one must not hide: a journal that cannot be read is
+    one line that says so.
+    """
+    arguments = ["journalctl", "--unit", unit, "--since", f"@{int(since)}", "--output", "cat", "--no-pager", "--quiet"]
+    code, output, error = run([*arguments, "--lines", "5000"])
+    if code != 0:
+        said = mask(error.strip().splitlines()[-1]) if error.strip() else f"journalctl ended with {code}"
+        return [f"(the journal of {unit} cannot be read: {said})"]
+    kept: dict[str, str] = {}
+    for line in output.splitlines():
+        if _KUBELET_MATTERS.search(line) and not _KUBELET_NOISE.search(line) and (about is None or about in line):
+            text = _KLOG_HEADER.sub("", line)
+            kept.pop(text, None)
+            kept[text] = mask(line)[:_LONGEST_LINE]
+    return list(kept.values())[-count:]
+
+
+def _attempts(pod_uid: str, component: str, root: str) -> list[str]:
+    """The container's log files, newest attempt first. Rotated ones have a date after ``.log`` and are left out."""
+    found: list[tuple[int, str]] = []
+    for pod in _list(root):
+        if pod_uid and pod.rpartition("_")[2] == pod_uid:
+            folder = os.path.join(root, pod, component)
+            for name in _list(folder):
+                attempt, extension = os.path.splitext(name)
+                if extension == ".log" and attempt.isdigit():
+                    found.append((int(attempt), os.path.join(folder, name)))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def _lines(path: str) -> list[str]:
+    """The lines at the end of a CRI log, parts joined. A line of another form is kept as it is."""
+    lines: list[str] = []
+    parts: dict[str, str] = {}
+    for raw in _tail(path).splitlines():
+        match = _CRI_LINE.fullmatch(raw)
+        if match is None:
+            lines.append(raw)
+            continue
+        stream, tag, text = match.groups(default="")
+        parts[stream] = parts.get(stream, "") + text
+        if tag == "F":
+            lines.append(parts.pop(stream))
+    lines.extend(parts.values())  # a line that its writer did not finish
+    return [line for line in lines if line.strip()]
+
+
+def _tail(path: str) -> str:
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - _TAIL))
+            data = stream.read(_TAIL)
+    except FileNotFoundError:  # the kubelet removed it after it was listed
+        return ""
+    if size > _TAIL:
+        data = data.partition(b"\n")[2]  # the first line is cut
+    return data.decode("utf-8", "replace")
+
+
+def _list(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

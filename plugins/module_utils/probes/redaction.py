@@ -1,0 +1,52 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines from logs and error messages reach users and reports: what could be a secret in them is masked first."""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+MASK = "[masked]"
+
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+_CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)(\s+)(?!token\b|auth\b)[A-Za-z0-9._~+/=-]{8,}")
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*")
+_BOOTSTRAP_TOKEN = re.compile(r"\b([a-z0-9]{6})\.(?=[a-z0-9]*[0-9])[a-z0-9]{16}\b")
+_ASSIGNMENT = re.compile(
+    r"(?i)((?:password|passwd|passphrase|token|client[-_]?secret|api[-_]?key|(?:client[-_]key|key)[-_]data)"
+    r"(?:\\?[\"'])?\s*[=:]\s*(?:\\?[\"'])?)([^\s\"'\\,;&}]{4,})"
+)
+_LONG = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}|[A-Za-z0-9_-]{40,}={0,2}")
+
+
+def mask(text: str) -> str:
+    """``text`` without private keys, bearer tokens, JWTs, bootstrap tokens, named passwords and long base64.
+
+    Digests, container ids and paths stay, since they are what a reader needs. The id half of a bootstrap token stays
+    too: it is no secret and names the token.
+    """
+    text = _PRIVATE_KEY.sub(MASK, text)
+    text = _JWT.sub(MASK, text)
+    text = _CREDENTIALS.sub(lambda m: m.group(1) + m.group(2) + MASK, text)
+    text = _BOOTSTRAP_TOKEN.sub(lambda m: m.group(1) + "." + MASK, text)
+    text = _ASSIGNMENT.sub(lambda m: m.group(1) + MASK, text)
+    return _LONG.sub(_mask_if_random, text)
+
+
+def _mask_if_random(match: Match[str]) -> str:
+    return MASK if _looks_random(match.group()) else match.group()
+
+
+def _looks_random(word: str) -> bool:
+    """Whether a long word is rather encoded bytes than a name.
+
+    Random base64 holds capitals, small letters and digits, and two neighbours in three are of different kinds; in names
+    and paths it is fewer than one in three, and a hexadecimal digest has two kinds only.
+    """
+    kinds = ["A" if c.isupper() else "a" if c.islower() else "0" if c.isdigit() else "-" for c in word]
+    changes = sum(1 for left, right in zip(kinds, kinds[1:]) if left != right)
+    return {"A", "a", "0"} <= set(kinds) and changes >= 0.4 * len(word)
