@@ -21,7 +21,7 @@ WORKERS ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-GATE := $(BIN)/python tests/tools/gate.py
+GATE := PYTHONPATH=tests $(BIN)/python -m tools.gate
 PYTEST := $(BIN)/python -m pytest
 
 ##@ For everyone
@@ -83,7 +83,7 @@ test-all: setup ## everything: all versions, all faults; may take hours
 
 .PHONY: bench
 bench: setup ## the measures, as ratios, also written to build/bench.json
-	@$(BIN)/python tests/bench/run.py
+	@PYTHONPATH=tests $(BIN)/python -m bench
 
 ##@ The lab: KUBE=1.37 CONTROL_PLANES=3 WORKERS=2, KUBEHARDEN_CACHE says where its parts are kept
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -37,10 +38,20 @@ def copy_to(target: Path, leave_out: tuple[str, ...] = ()) -> int:
     return len(files)
 
 
-def find_python(*versions: str) -> Path | None:
-    """The interpreter of the first of these versions that is found and runs, None without one."""
-    done = subprocess.run([FIND_PYTHONS, *versions], stdout=subprocess.PIPE, text=True, check=False)
-    return Path(done.stdout.strip()) if done.returncode == 0 else None
+@functools.cache
+def pythons() -> tuple[tuple[str, Path], ...]:
+    """Versions and paths of all interpreters found, the newest first."""
+    lines = subprocess.run([FIND_PYTHONS], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return tuple((version, Path(path)) for version, path in (line.split("\t") for line in lines))
+
+
+def find_python(*minors: str) -> Path | None:
+    """The interpreter of the first of these minor versions ("3.13") that is found and runs, None without one."""
+    for minor in minors:
+        for version, path in pythons():
+            if version.rpartition(".")[0] == minor:
+                return path
+    return None
 
 
 def venv(name: str, group: str, python: Path, core: str = "") -> Path:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from checkout import FIND_PYTHONS, ROOT, copy_to, find_python, tracked, venv
+from tools.checkout import ROOT, copy_to, find_python, pythons, tracked, venv
 
 T = TypeVar("T")
 
@@ -212,8 +212,7 @@ def prepare_ansible_test() -> dict[str, str]:
     names = SANITY / "bin"
     shutil.rmtree(names, ignore_errors=True)
     names.mkdir(parents=True)
-    for line in run([FIND_PYTHONS]).splitlines():
-        version, path = line.split("\t")
+    for version, path in pythons():
         name = names / ("python" + version.rpartition(".")[0])
         if not name.exists():
             name.symlink_to(path)

@@ -1,0 +1,52 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fresh copy of the project for each test, and every supported ansible-core to run it with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.checkout import copy_to, find_python, venv
+from tools.runs import CORES
+
+
+def leave_out(reason: str) -> None:
+    """Skip the test and say why. In CI, where everything must be there, it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def programs() -> Callable[[str], Path]:
+    """Gives the directory of Ansible's programs for a minor version of ansible-core."""
+
+    def of(core: str) -> Path:
+        python = find_python(*CORES[core])
+        if python is None:
+            leave_out(f"no Python for ansible-core {core} was found ({', '.join(CORES[core])})")
+            raise AssertionError
+        return venv(f"core-{core}", "runtime", python, core) / "bin"
+
+    return of
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """What a fresh clone holds."""
+    directory = tmp_path / "project"
+    copy_to(directory)
+    return directory
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The home of a user who has set nothing."""
+    directory = tmp_path / "home"
+    directory.mkdir()
+    return directory

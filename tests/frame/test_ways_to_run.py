@@ -1,0 +1,199 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every way in which people start harden.yml ends well on the demo, and changes nothing the second time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools.runs import CORES, Run, ansible
+
+pytestmark = pytest.mark.frame
+
+NEWEST = "2.21"
+HOSTS = {"cp1", "cp2", "cp3", "w1", "w2"}
+
+Programs = Callable[[str], Path]
+
+
+def ends_well(run: Run) -> Run:
+    """The run, of which the recap names every host of the demo and no line is a complaint."""
+    assert run.code == 0, str(run)
+    assert set(run.changed) >= HOSTS, str(run)
+    assert not run.complaints, str(run)
+    return run
+
+
+def hardens(
+    programs: Path,
+    words: Sequence[object],
+    directory: Path,
+    home: Path,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """A command hardens every host of the demo, and the same command again finds nothing to do."""
+    first = ends_well(ansible(programs, words, directory=directory, home=home, environment=environment))
+    assert all(first.changed[host] > 0 for host in HOSTS), str(first)
+    second = ends_well(ansible(programs, words, directory=directory, home=home, environment=environment))
+    assert all(second.changed[host] == 0 for host in HOSTS), str(second)
+
+
+def test_in_the_checkout(programs: Programs, project: Path, home: Path) -> None:
+    """Without -i the inventory is the demo, which ansible.cfg says, so that the bare command is harmless."""
+    hardens(programs(NEWEST), ["ansible-playbook", "harden.yml"], project, home)
+
+
+def test_from_another_directory_without_ansible_cfg(programs: Programs, project: Path, home: Path) -> None:
+    """Everything is found from the playbook's own place."""
+    words = ["ansible-playbook", "-i", project / "inventories" / "demo", project / "harden.yml"]
+    hardens(programs(NEWEST), words, Path("/"), home)
+
+
+def test_as_awx_runs_it(programs: Programs, project: Path, home: Path, tmp_path: Path) -> None:
+    """A job of AWX, put together as AWX's own source does it (awx/main/tasks/jobs.py, development branch, 2026).
+
+    - `make_local_copy` copies the project without .git into the job's private directory as `project`; symbolic links
+      stay links. ansible-runner starts ansible-playbook in it, so the project's ansible.cfg counts.
+    - `RunJob.build_env` sets ANSIBLE_COLLECTIONS_PATH, ANSIBLE_ROLES_PATH: the job's requirements_* directory first,
+      then what the project's ansible.cfg says, word by word, then the defaults; and a directory for ssh's sockets.
+    - `build_args`: `-u root`, `-i` a file of the job's own, `-e @` a file; the playbook's path is relative.
+    - The inventory is a script that prints JSON. Its place is not the project's, so the demo's directories are named
+      by an extra variable, in which a job template may use a template (ALLOW_JINJA_IN_EXTRA_VARS=template).
+    - Before, a project update runs ansible-galaxy over requirements.yml: `test_requirements` below.
+    """
+    runner = tmp_path / "runner"
+    shutil.copytree(project, runner / "project", ignore=shutil.ignore_patterns(".git"), symlinks=True)
+    (runner / "cp").mkdir(mode=0o700)
+    (runner / "env").mkdir()
+    (runner / "inventory").mkdir()
+    listed = ansible(
+        programs(NEWEST),
+        ["ansible-inventory", "-i", "inventories/demo", "--list", "--export"],
+        directory=runner / "project",
+        home=home,
+    )
+    assert listed.code == 0, str(listed)
+    script = runner / "inventory" / "hosts"
+    script.write_text(f"#!/usr/bin/env python3\nprint({json.dumps(json.loads(listed.output))!r})\n", encoding="utf-8")
+    script.chmod(0o700)
+    variables = {"kubeharden_root": str(runner / "project" / "build" / "demo") + "/{{ inventory_hostname }}"}
+    (runner / "env" / "extravars").write_text(json.dumps(variables), encoding="utf-8")
+    defaults = ("~/.ansible/collections", "/usr/share/ansible/collections")
+    environment = {
+        "ANSIBLE_COLLECTIONS_PATH": ":".join([str(runner / "requirements_collections"), "collections", *defaults]),
+        "ANSIBLE_ROLES_PATH": f"{runner}/requirements_roles:~/.ansible/roles:/usr/share/ansible/roles",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(runner / "cp"),
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        "ANSIBLE_HOST_KEY_CHECKING": "False",
+        "ANSIBLE_FORCE_COLOR": "False",
+        "JOB_ID": "1",
+    }
+    words = ["ansible-playbook", "-u", "root", "-i", script, "-e", f"@{runner}/env/extravars", "harden.yml"]
+    hardens(programs(NEWEST), words, runner / "project", home, environment)
+
+
+def test_installed_from_a_tarball(programs: Programs, project: Path, home: Path, tmp_path: Path) -> None:
+    """Built, installed where nothing else is, run by its full name from an empty directory."""
+    built = ansible(
+        programs(NEWEST),
+        ["ansible-galaxy", "collection", "build", "--output-path", tmp_path / "dist"],
+        directory=project,
+        home=home,
+    )
+    assert built.code == 0, str(built)
+    assert not built.complaints, str(built)
+    (tarball,) = (tmp_path / "dist").iterdir()
+    with tarfile.open(tarball) as archive:
+        names = archive.getnames()
+    top = {name.split("/")[0] for name in names}
+    assert top >= {"plugins", "roles", "playbooks", "templates", "meta", "MANIFEST.json", "LICENSE", "README.md"}
+    assert not top & {"tests", "build", "collections", "molecule", ".venv", ".git", "ansible.cfg", "Makefile"}, top
+
+    collections = tmp_path / "collections"
+    installed = ansible(
+        programs(NEWEST),
+        ["ansible-galaxy", "collection", "install", "--offline", "--collections-path", collections, tarball],
+        directory=tmp_path,
+        home=home,
+        environment={"ANSIBLE_COLLECTIONS_PATH": str(collections)},
+    )
+    assert installed.code == 0, str(installed)
+    assert not installed.complaints, str(installed)
+
+    shutil.copytree(project / "inventories", tmp_path / "mine" / "inventories")
+    work = tmp_path / "work"
+    work.mkdir()
+    words = ["ansible-playbook", "-i", tmp_path / "mine" / "inventories" / "demo", "kubeharden.core.harden"]
+    hardens(programs(NEWEST), words, work, home, {"ANSIBLE_COLLECTIONS_PATH": str(collections)})
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_with_every_supported_core(core: str, programs: Programs, project: Path, home: Path, tmp_path: Path) -> None:
+    """Check mode foretells what the run does; the run does it; the second run has nothing to do."""
+    harden = ["ansible-playbook", "harden.yml", "--diff"]
+
+    def changes(name: str, *options: str) -> list[dict[str, object]]:
+        report = tmp_path / name
+        words = [*harden, *options, "-e", f"kubeharden_report_dir={report}"]
+        ends_well(ansible(programs(core), words, directory=project, home=home))
+        listed = json.loads((report / "changes.json").read_text(encoding="utf-8"))["changes"]
+        assert isinstance(listed, list)
+        return listed
+
+    foretold = changes("check", "--check")
+    done = changes("run")
+    assert foretold
+    assert foretold == done
+    assert changes("again") == []
+
+
+def test_templates_in_a_hosts_file_are_never_evaluated(
+    programs: Programs, project: Path, home: Path, tmp_path: Path
+) -> None:
+    """A manifest is text: what looks like Jinja in it reaches neither the templating nor a shell."""
+    proof = tmp_path / "evaluated"
+    marker = "# {{ lookup('ansible.builtin.pipe', 'touch " + str(proof) + "') }} {{ marker }} {% raw %}"
+    manifests = sorted((project / "inventories" / "demo").glob("**/cp1/**/manifests/kube-apiserver.yaml"))
+    assert len(manifests) == 1, manifests
+    manifests[0].write_text(f"{marker}\n" + manifests[0].read_text(encoding="utf-8"), encoding="utf-8")
+    hardens(programs(NEWEST), ["ansible-playbook", "harden.yml", "--diff", "-vvv"], project, home)
+    hardened = sorted((project / "build").glob("**/cp1/**/manifests/kube-apiserver.yaml"))
+    assert len(hardened) == 1, hardened
+    assert hardened[0].read_text(encoding="utf-8").startswith(f"{marker}\n")
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("kind", ["collection", "role"])
+def test_requirements(kind: str, programs: Programs, project: Path, home: Path) -> None:
+    """requirements.yml is valid and needs nothing, so it works without a network."""
+    words = ["ansible-galaxy", kind, "install", "-r", "requirements.yml"]
+    run = ansible(
+        programs(NEWEST),
+        words,
+        directory=project,
+        home=home,
+        environment={"ANSIBLE_GALAXY_SERVER": "http://127.0.0.1:9"},
+    )
+    assert run.code == 0, str(run)
+    assert not run.complaints, str(run)
+
+
+def test_entry_playbooks_are_one_line(project: Path) -> None:
+    """Each playbook at the root imports the collection's playbook of the same name, and each of those has one."""
+    named = {path.stem for path in (project / "playbooks").glob("*.yml")}
+    found = {}
+    for path in project.glob("*.yml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(content, list) and content and "ansible.builtin.import_playbook" in content[0]:
+            assert len(content) == 1, path
+            found[path.stem] = content[0]["ansible.builtin.import_playbook"]
+    assert found == {name: f"kubeharden.core.{name}" for name in named}
+    assert "harden" in found
