@@ -1,0 +1,57 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The static pods of one control plane: which concerns are wanted, and the user's own flags over them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
+from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+
+Flags = dict[str, dict[str, t.Any]]
+
+
+def wanted_concerns(run_tags: t.Sequence[str], skip_tags: t.Sequence[str], concern: str) -> bool:
+    """Return whether --tags and --skip-tags leave a concern in."""
+    return concern not in skip_tags and any(tag in run_tags for tag in ("all", "tagged", concern))
+
+
+def select(flags: t.Mapping[str, t.Mapping[str, Flags]], run_tags: t.Sequence[str], skip_tags: t.Sequence[str]) -> dict[str, Flags]:
+    """Return flags by component, of the concerns that are wanted."""
+    selected: dict[str, Flags] = {}
+    for component, concerns in flags.items():
+        selected[component] = {}
+        for concern, settings in concerns.items():
+            if wanted_concerns(run_tags, skip_tags, concern):
+                selected[component].update(settings)
+    return selected
+
+
+def add_extra(selected: dict[str, Flags], extra: t.Mapping[str, t.Mapping[str, t.Any]], run_tags: t.Sequence[str], skip_tags: t.Sequence[str]) -> None:
+    """Merge the user's own flags last; a flag of ours keeps its control and its mount."""
+    for component, flags in extra.items():
+        if not wanted_concerns(run_tags, skip_tags, CONCERN[component]):
+            continue
+        settings = selected.setdefault(component, {})
+        for flag, value in flags.items():
+            name = str(flag).replace("_", "-")
+            ours = {key: settings[name][key] for key in ("control", "mount") if key in settings.get(name, {})}
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            settings[name] = {**ours, "exact": text}
+
+
+class ActionModule(HostAction):
+    """Documented in plugins/modules/control_plane.py."""
+
+    MODULE = "control_plane"
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Choose the settings that this run is about, of the components that this host has."""
+        tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
+        selected = select(arguments["flags"], *tags)
+        add_extra(selected, arguments.get("extra_flags") or {}, *tags)
+        components = arguments["discovery"]["components"]
+        arguments["flags"] = {component: flags for component, flags in selected.items() if component in components and flags}
+        return arguments

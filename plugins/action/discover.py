@@ -1,0 +1,31 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Discovery, with the lock of a run that died taken over by the controller that knows it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils import controller
+from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+
+
+class ActionModule(HostAction):
+    """Documented in plugins/modules/discover.py."""
+
+    MODULE = "discover"
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Say who asks for the lock."""
+        name, process = controller.identity()
+        return {**arguments, "controller": name, "process": process}
+
+    def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module, once more where the lock's holder is a dead run of this controller."""
+        result = super().execute(arguments, task_vars)
+        holder = result.get("locked_by")
+        if holder and controller.is_dead(holder, arguments["controller"]):
+            result = super().execute({**arguments, "dead_run": holder["run_id"]}, task_vars)
+            result.setdefault("notes", []).append(f"Run {holder['run_id']} died without giving its lock back; it was taken over.")
+        return result

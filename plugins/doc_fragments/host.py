@@ -1,0 +1,42 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options and attributes that the modules which work on a host share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The fragment kubeharden.core.host."""
+
+    DOCUMENTATION = r"""
+options:
+  root:
+    description:
+      - A directory that stands for the host's C(/), for demos, images and tests.
+      - What needs a running process or root is then listed in RV(not_done) instead of done.
+    type: path
+    default: /
+  root_seed:
+    description:
+      - A directory that O(root) begins as a copy of where O(root) does not exist yet.
+      - In check mode the copy is made in Ansible's own temporary directory.
+    type: path
+  run_id:
+    description: The run, which names the backups.
+    type: str
+    required: true
+requirements:
+  - Python 3.9 or newer, PyYAML and cryptography of the distribution on the target
+attributes:
+  check_mode:
+    description: Can run in check mode and say truthfully what would change, without changing it.
+    support: full
+  diff_mode:
+    description: Returns what changes, or would change in check mode.
+    support: full
+  platform:
+    description: The systems on which it runs.
+    platforms: posix
+    support: full
+"""

@@ -1,0 +1,133 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How good an audit policy is, whoever wrote it: judged by what it would record, never by what our own says."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import yaml
+
+_LEVELS = ("None", "Metadata", "Request", "RequestResponse")
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One request and the level at which it must, or must not, be recorded.
+
+    Attributes:
+        words: The request in words.
+        user: Who asks.
+        groups: The asker's groups.
+        verb: The verb.
+        group: The API group.
+        resource: The resource, with its subresource.
+        at_least: The lowest level that will do.
+        at_most: The highest level that will do.
+    """
+
+    words: str
+    verb: str
+    group: str
+    resource: str
+    at_least: str
+    at_most: str = "RequestResponse"
+    user: str = "somebody"
+    groups: t.Tuple[str, ...] = ("system:authenticated",)
+
+
+#: CIS 3.2.1 and 3.2.2, NSA/CISA "Audit logging": what must be there, and what must never be written down.
+QUESTIONS: t.Tuple[Question, ...] = (
+    *(
+        Question(f"{verb} of {resource}", verb, group, resource, "Metadata", "Metadata")
+        for verb, group, resource in (
+            ("get", "", "secrets"),
+            ("create", "", "secrets"),
+            ("update", "", "configmaps"),
+            ("create", "", "serviceaccounts/token"),
+            ("create", "authentication.k8s.io", "tokenreviews"),
+        )
+    ),
+    *(
+        Question(f"{verb} of {resource}", verb, group, resource, "Request")
+        for verb, group, resource in (
+            ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
+            ("update", "rbac.authorization.k8s.io", "roles"),
+            ("create", "admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+            ("update", "certificates.k8s.io", "certificatesigningrequests/approval"),
+        )
+    ),
+    *(
+        Question(f"{verb} of {resource}", verb, "", resource, "Metadata")
+        for verb, resource in (
+            ("get", "pods/exec"),
+            ("create", "pods/exec"),
+            ("create", "pods/attach"),
+            ("create", "pods/portforward"),
+            ("create", "services/proxy"),
+            ("create", "pods"),
+            ("delete", "pods"),
+        )
+    ),
+    Question(
+        "update of deployments by a member of system:masters", "update", "apps", "deployments", "Metadata",
+        user="admin", groups=("system:masters", "system:authenticated"),
+    ),
+)  # fmt: skip
+
+
+def judge(text: str) -> t.List[str]:
+    """Return what is wrong with an audit policy, one clause each; empty where nothing is."""
+    try:
+        policy = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return ["it is no YAML"]
+    if not isinstance(policy, dict) or policy.get("kind") != "Policy" or not isinstance(policy.get("rules"), list):
+        return ["it is no audit Policy with rules"]
+    findings = []
+    for question in QUESTIONS:
+        level = level_for(policy["rules"], question)
+        if _LEVELS.index(level) < _LEVELS.index(question.at_least):
+            findings.append(f"{question.words} is recorded at {level} and should be at {question.at_least}")
+        elif _LEVELS.index(level) > _LEVELS.index(question.at_most):
+            findings.append(f"{question.words} is recorded at {level}, which writes its body to the log")
+    return findings
+
+
+def level_for(rules: t.Sequence[t.Any], question: Question) -> str:
+    """Return the level of the first rule that matches, as the API server decides it; None where no rule does."""
+    for rule in rules:
+        if isinstance(rule, dict) and _rule_matches(rule, question):
+            level = str(rule.get("level"))
+            return level if level in _LEVELS else "None"
+    return "None"
+
+
+def _rule_matches(rule: t.Mapping[str, t.Any], question: Question) -> bool:
+    if rule.get("users") and question.user not in rule["users"]:
+        return False
+    if rule.get("userGroups") and not set(rule["userGroups"]).intersection(question.groups):
+        return False
+    if rule.get("verbs") and question.verb not in rule["verbs"]:
+        return False
+    if rule.get("namespaces"):
+        return False  # asked of any namespace
+    if rule.get("nonResourceURLs"):
+        return False
+    resources = rule.get("resources")
+    return not resources or any(_resource_matches(entry, question) for entry in resources if isinstance(entry, dict))
+
+
+def _resource_matches(entry: t.Mapping[str, t.Any], question: Question) -> bool:
+    if entry.get("group", "") not in (question.group, "*") or entry.get("resourceNames"):
+        return False
+    names = entry.get("resources")
+    if not names:
+        return True
+    resource, _, subresource = question.resource.partition("/")
+    wanted = {question.resource, "*"}
+    if subresource:
+        wanted |= {f"{resource}/*", f"*/{subresource}"}
+    return bool(wanted.intersection(names))

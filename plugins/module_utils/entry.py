@@ -1,0 +1,79 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every module of this collection does around its one call: libraries, host, result, sentence."""
+
+from __future__ import annotations
+
+import importlib
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+#: Where distributions keep the Python that their packages of libraries belong to.
+_INTERPRETERS = ("/usr/libexec/platform-python", "/usr/bin/python3", "/usr/bin/python3.9", "/usr/bin/python3.11", "/usr/bin/python3.12")
+LIBRARIES = ("yaml", "cryptography")
+
+HOST_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "root": {"type": "path", "default": "/"},
+    "root_seed": {"type": "path"},
+    "run_id": {"type": "str", "required": True},
+}
+
+
+def missing_libraries() -> t.List[str]:
+    """Return the names of the libraries that this interpreter lacks."""
+    missing = []
+    for name in LIBRARIES:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            missing.append(name)
+    return missing
+
+
+def find_libraries() -> t.List[str]:
+    """Start the module again under an interpreter that has every library; returns what is missing where there is none."""
+    missing = missing_libraries()
+    if missing and not has_respawned():
+        for name in missing:
+            interpreter = probe_interpreters_for_module(list(_INTERPRETERS), name)
+            if interpreter:
+                respawn_module(interpreter)  # ends this process
+    return missing
+
+
+def require_libraries(module: AnsibleModule) -> None:
+    """Fail with one sentence where no interpreter has the libraries."""
+    missing = find_libraries()
+    if missing:
+        module.fail_json(
+            msg=f"No Python on this host has {' and '.join(missing)}. Nothing was changed; install the distribution's package, "
+            "or leave kubeharden_install_packages at true and run again."
+        )
+
+
+def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], t.Dict[str, t.Any]]) -> None:
+    """Do the work and return its result; what a person must act on becomes the module's message."""
+    try:
+        result = work(module)
+    except HardeningError as error:
+        module.fail_json(msg=str(error))
+    else:
+        module.exit_json(**result)
+
+
+def result_of(module: AnsibleModule, changes: t.Sequence[t.Any], **facts: t.Any) -> t.Dict[str, t.Any]:
+    """Return a result whose ``changed`` is derived from the changes and from nothing else.
+
+    Args:
+        module: The module.
+        changes: Values of files.record.Change.
+        facts: What else is returned.
+    """
+    result = {"changed": bool(changes), "changes": [change.as_record() for change in changes], **facts}
+    if module._diff:
+        result["diff"] = [change.as_diff() for change in changes]
+    return result

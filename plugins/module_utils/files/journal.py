@@ -1,0 +1,39 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is under way on a host, on its disk, so that a run that died is finished or undone by the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import make_directory, read_bytes, write_atomic
+
+
+class Journal:
+    """One JSON document, /var/lib/kubeharden/journal.json; it does not exist while nothing is under way."""
+
+    def __init__(self, host: Host) -> None:
+        self._path = host.path(f"{STATE_DIRECTORY}/journal.json")
+
+    def read(self) -> t.Dict[str, t.Any]:
+        """Return what a run noted and did not strike out, empty where nothing is under way."""
+        data = read_bytes(self._path)
+        return {} if data is None else json.loads(data)
+
+    def note(self, **steps: t.Any) -> None:
+        """Note steps before they are begun."""
+        make_directory(os.path.dirname(self._path), 0o700)
+        document = {**self.read(), **steps}
+        write_atomic(self._path, (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+
+    def strike(self, *steps: str) -> None:
+        """Strike out steps that are finished or undone."""
+        document = {name: value for name, value in self.read().items() if name not in steps}
+        if set(document) - {"run_id"}:
+            write_atomic(self._path, (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+        elif os.path.exists(self._path):
+            os.unlink(self._path)

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run at a time on a host."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import RUN_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import make_directory, read_bytes, write_atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """Who holds the lock.
+
+    Attributes:
+        run_id: The run.
+        controller: Name and boot of the controller, by which that controller knows its own dead runs.
+        process: Process id and start time on the controller.
+        since: When it was taken, seconds since the epoch.
+    """
+
+    run_id: str
+    controller: str
+    process: str
+    since: float
+
+
+class Lock:
+    """/run/kubeharden/lock: held from discovery to the end of the run, by whatever number of module calls."""
+
+    def __init__(self, host: Host) -> None:
+        self._directory = host.path(RUN_DIRECTORY)
+        self._path = os.path.join(self._directory, "lock")
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> t.Iterator[None]:
+        """Two module calls that look and take at the same moment must not both find it free."""
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def holder(self) -> t.Optional[Holder]:
+        """Return who holds it, None where nobody does."""
+        data = read_bytes(self._path)
+        return None if data is None else Holder(**json.loads(data))
+
+    def acquire(self, wanted: Holder, dead: t.Optional[str] = None) -> t.Optional[Holder]:
+        """Take the lock for a run and return None, or return the holder that keeps it.
+
+        Args:
+            wanted: The run that asks; a run that holds the lock already keeps it.
+            dead: A run whose controller process is known to have ended: its lock is taken over.
+        """
+        make_directory(self._directory, 0o700)
+        with self._exclusive():
+            current = self.holder()
+            if current is not None and current.run_id not in (wanted.run_id, dead):
+                return current
+            if current is None or current.run_id != wanted.run_id:
+                write_atomic(self._path, (json.dumps(dataclasses.asdict(wanted)) + "\n").encode(), 0o600)
+        return None
+
+    def release(self, run_id: str) -> bool:
+        """Give the lock back; another run's is left alone. Returns whether this run held it."""
+        if not os.path.isdir(self._directory):
+            return False
+        with self._exclusive():
+            current = self.holder()
+            if current is None or current.run_id != run_id:
+                return False
+            os.unlink(self._path)
+        return True

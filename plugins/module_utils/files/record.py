@@ -1,0 +1,215 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run changes, and how each change goes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import os
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    make_directory,
+    read_bytes,
+    sha256,
+    write_atomic,
+)
+
+SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """One line of changes.json, the same whether it is foretold or done.
+
+    Attributes:
+        kind: file, directory, attributes, manifest, api_object, user, package or override.
+        target: The path, the API object or the name.
+        action: create, update, set, remove or install.
+        before: Text before, None where it did not exist or is no text that may be shown.
+        after: Text after.
+        before_sha256: Of the bytes before.
+        after_sha256: Of the bytes after.
+        controls: Identifiers of the controls that ask for it.
+        restart: Components that this change restarts on this host.
+        wait_for: The state that must come first, written as ``after`` in the file; empty for most.
+        random: Names of fields that differ from run to run.
+    """
+
+    kind: str
+    target: str
+    action: str
+    before: t.Optional[str] = None
+    after: t.Optional[str] = None
+    before_sha256: t.Optional[str] = None
+    after_sha256: t.Optional[str] = None
+    controls: t.Tuple[str, ...] = ()
+    restart: t.Tuple[str, ...] = ()
+    wait_for: str = ""
+    random: t.Tuple[str, ...] = ()
+
+    def unified(self) -> str:
+        """Return the difference as a unified diff."""
+        lines = difflib.unified_diff(
+            (self.before or "").splitlines(), (self.after or "").splitlines(), "before", "after", lineterm="", n=2
+        )
+        return "\n".join(lines)
+
+    def as_record(self) -> t.Dict[str, t.Any]:
+        """Return the change as changes.json has it, but for the host."""
+        return {
+            "kind": self.kind,
+            "target": self.target,
+            "action": self.action,
+            "before_sha256": self.before_sha256,
+            "after_sha256": self.after_sha256,
+            "diff": self.unified(),
+            "controls": list(self.controls),
+            "restart": list(self.restart),
+            "after": self.wait_for,
+            "random": list(self.random),
+        }
+
+    def as_diff(self) -> t.Dict[str, str]:
+        """Return the change as Ansible's --diff shows it."""
+        header = f"{self.kind} {self.target}" + (f" (restarts {', '.join(self.restart)})" if self.restart else "")
+        return {
+            "before_header": header,
+            "after_header": header,
+            "before": _ended(self.before),
+            "after": _ended(self.after),
+        }
+
+
+def _ended(text: t.Optional[str]) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def file_change(
+    kind: str, target: str, before: t.Optional[str], after: str, controls: t.Sequence[str], restart: t.Sequence[str] = ()
+) -> Change:
+    """Return the change of a text file's bytes."""
+    return Change(
+        kind=kind,
+        target=target,
+        action="create" if before is None else "update",
+        before=before,
+        after=after,
+        before_sha256=None if before is None else sha256(before.encode()),
+        after_sha256=sha256(after.encode()),
+        controls=tuple(sorted(set(controls))),
+        restart=tuple(restart),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """A file or directory as it was before the run, enough to put it back."""
+
+    path: str
+    kind: str  # file, directory, attributes (no bytes kept) or absent
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    atime_ns: int = 0
+    mtime_ns: int = 0
+    sha256: t.Optional[str] = None
+    stored: t.Optional[str] = None
+
+
+class Backup:
+    """The private directory of one run on one host: the bytes before, and the record of what was done.
+
+    It lies below /var/lib/kubeharden (mode 0700), outside every directory that a component watches.
+    """
+
+    def __init__(self, host: Host, run_id: str) -> None:
+        self.host = host
+        self.directory = host.path(f"{STATE_DIRECTORY}/backups/{run_id}")
+        self._record = os.path.join(self.directory, "record.json")
+        self._entries: t.Optional[t.List[t.Dict[str, t.Any]]] = None
+
+    def _load(self) -> t.List[t.Dict[str, t.Any]]:
+        if self._entries is None:
+            data = read_bytes(self._record)
+            self._entries = [] if data is None else json.loads(data)["entries"]
+        return self._entries
+
+    def _append(self, entry: t.Dict[str, t.Any]) -> None:
+        entries = self._load()
+        entries.append(entry)
+        document = {"schema": SCHEMA, "entries": entries}
+        write_atomic(self._record, (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+
+    def note(self, kind: str, target: str, **details: t.Any) -> None:
+        """Record a change that is no file (a user, a package override), before it is made."""
+        self.prepare()
+        self._append({"kind": kind, "target": target, **details})
+
+    def prepare(self) -> None:
+        """Make the private directory."""
+        make_directory(self.host.path(STATE_DIRECTORY), 0o700)
+        make_directory(self.directory, 0o700)
+
+    def save(self, path: str, content: bool = True) -> Saved:
+        """Keep a file's bytes, mode, owner and times, or that it did not exist, before it is changed.
+
+        What was saved first in a run is what the run goes back to: a second call for the same path keeps that.
+
+        Args:
+            path: The file or directory on the host.
+            content: Whether the bytes are kept; not where only owner and mode change, so that no key is copied.
+        """
+        self.prepare()
+        for entry in self._load():
+            if entry.get("path") == path and (entry["kind"] != "attributes" or not content):
+                return Saved(**{field.name: entry[field.name] for field in dataclasses.fields(Saved)})
+        saved = self._capture(path, len(self._load()), content)
+        self._append({"kind": saved.kind, "target": path, **dataclasses.asdict(saved)})
+        return saved
+
+    def _capture(self, path: str, number: int, content: bool) -> Saved:
+        real = self.host.path(path)
+        try:
+            status = os.lstat(real)
+        except FileNotFoundError:
+            return Saved(path, "absent")
+        times = {"atime_ns": status.st_atime_ns, "mtime_ns": status.st_mtime_ns}
+        common = {"mode": status.st_mode & 0o7777, "uid": status.st_uid, "gid": status.st_gid, **times}
+        if os.path.isdir(real):
+            return Saved(path, "directory", **common)
+        if not content:
+            return Saved(path, "attributes", **common)
+        data = read_bytes(real)
+        if data is None:
+            raise HardeningError(f"{path} vanished while it was read. Nothing was changed; run again.")
+        stored = f"{number:04d}"
+        write_atomic(os.path.join(self.directory, stored), data, 0o600)
+        return Saved(path, "file", sha256=sha256(data), stored=stored, **common)
+
+    def restore(self, saved: Saved, staging: t.Optional[str] = None) -> None:
+        """Put a file back: bytes, mode, owner and times; remove what did not exist."""
+        real = self.host.path(saved.path)
+        owner = (saved.uid, saved.gid) if self.host.can_own else None
+        if saved.kind == "absent":
+            if os.path.isdir(real) and not os.path.islink(real):
+                if not os.listdir(real):  # records that were written meanwhile are nobody's to delete
+                    os.rmdir(real)
+            elif os.path.lexists(real):
+                os.unlink(real)
+            return
+        if saved.kind in ("directory", "attributes"):
+            os.chmod(real, saved.mode)
+            if owner:
+                os.chown(real, *owner)
+            os.utime(real, ns=(saved.atime_ns, saved.mtime_ns))
+            return
+        data = read_bytes(os.path.join(self.directory, t.cast(str, saved.stored)))
+        if data is None or sha256(data) != saved.sha256:
+            raise HardeningError(f"The backup of {saved.path} in {self.directory} is damaged, so it was not put back. Restore the file by hand.")
+        write_atomic(real, data, saved.mode, owner, staging, (saved.atime_ns, saved.mtime_ns))

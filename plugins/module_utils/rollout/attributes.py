@@ -1,0 +1,304 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Owners and modes: what each named file may be at most, and the exception that a package upgrade respects."""
+
+from __future__ import annotations
+
+import dataclasses
+import grp
+import os
+import pwd
+import stat
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain, read_text, write_atomic
+
+#: Users that may be made for a file's sake, with the words of their account.
+_SYSTEM_USERS = {"etcd": "etcd data directory"}
+_STATOVERRIDE = "/var/lib/dpkg/statoverride"
+_PACKAGED = ("/usr/lib/", "/lib/")
+_TMPFILES = "/etc/tmpfiles.d/kubeharden.conf"
+
+Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a file may be.
+
+    Attributes:
+        path: The file on the host.
+        mode: Permission bits at most.
+        owner: User, None to leave it.
+        group: Group, None to leave it.
+        persist: Whether a package would put its own mode back.
+        control: The control that asks for it.
+    """
+
+    path: str
+    mode: int
+    owner: t.Optional[str]
+    group: t.Optional[str]
+    persist: bool
+    control: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One change of one file's attributes."""
+
+    change: Change
+    path: str
+    mode: t.Optional[int]
+    uid: int = -1
+    gid: int = -1
+
+
+class Attributes:
+    """Plans and applies the attributes of one host's files.
+
+    Args:
+        host: The host's file system.
+        wanted: What the files may be.
+        run: Runs a command of the host.
+    """
+
+    def __init__(self, host: Host, wanted: t.Sequence[Wanted], run: Run) -> None:
+        self._host = host
+        self._wanted = wanted
+        self._run = run
+        #: What was left undone, as sentences.
+        self.not_done: t.List[str] = []
+        self._users: t.List[Change] = []
+        self._steps: t.List[Step] = []
+        self._overrides: t.List[t.Tuple[Change, str]] = []
+        self._tmpfiles: t.Optional[Change] = None
+
+    def plan(self) -> t.List[Change]:
+        """Return what would change, without changing it."""
+        lines: t.Dict[str, Wanted] = {}
+        for wanted in self._wanted:
+            step = self._step(wanted)
+            if step is not None:
+                self._steps.append(step)
+            if wanted.persist and wanted.path.startswith(_PACKAGED):
+                lines[wanted.path] = wanted
+        self._plan_persistence(lines)
+        extra = [self._tmpfiles] if self._tmpfiles else []
+        return [*self._users, *(step.change for step in self._steps), *(change for change, _path in self._overrides), *extra]
+
+    def _step(self, wanted: Wanted) -> t.Optional[Step]:
+        try:
+            status = os.stat(self._host.path(wanted.path))
+        except FileNotFoundError:
+            return None
+        mode = stat.S_IMODE(status.st_mode)
+        new_mode = mode & wanted.mode
+        uid, gid = self._owner(wanted, status)
+        if new_mode == mode and uid == -1 and gid == -1:
+            return None
+        before = _line(wanted.path, mode, _user_name(status.st_uid), _group_name(status.st_gid))
+        after = _line(
+            wanted.path,
+            new_mode,
+            str(wanted.owner) if uid != -1 or self._is_new(wanted.owner) else _user_name(status.st_uid),
+            str(wanted.group) if gid != -1 or self._is_new(wanted.group) else _group_name(status.st_gid),
+        )
+        change = Change("attributes", wanted.path, "set", before, after, controls=(wanted.control,))
+        return Step(change, wanted.path, new_mode if new_mode != mode else None, uid, gid)
+
+    def _is_new(self, name: t.Optional[str]) -> bool:
+        return any(change.target == name for change in self._users)
+
+    def _owner(self, wanted: Wanted, status: os.stat_result) -> t.Tuple[int, int]:
+        """Return user and group to set, -1 for what is right or stays; -2 for a user that this run makes first."""
+        uid = self._identifier(wanted.owner, status.st_uid, _uid_of)
+        gid = self._identifier(wanted.group, status.st_gid, _gid_of)
+        if (uid, gid) != (-1, -1) and not self._host.can_own:
+            self.not_done.append(f"{wanted.path}: its owner was not set to {wanted.owner}:{wanted.group}, which takes root.")
+            return -1, -1
+        return uid, gid
+
+    def _identifier(self, name: t.Optional[str], current: int, look_up: t.Callable[[str], t.Optional[int]]) -> int:
+        if name is None:
+            return -1
+        number = 0 if name == "root" else look_up(name)
+        if number is None:
+            self._plan_user(name)
+            return -2 if self._is_new(name) else -1
+        return -1 if number == current else number
+
+    def _plan_user(self, name: str) -> None:
+        if name not in _SYSTEM_USERS:
+            raise HardeningError(f"There is no user or group {name} on this host. Nothing was changed; make it or correct templates/files.")
+        if self._is_new(name):
+            return
+        if not self._host.live:
+            self.not_done.append(f"The system user {name} was not made: {self._host.root} stands for a host, but is none.")
+            return
+        self._users.append(Change("user", name, "create", after=f"system user {name}, no home, no shell\n", controls=("files-etcd-data-directory",)))
+
+    # Persistence
+
+    def _plan_persistence(self, wanted: t.Mapping[str, Wanted]) -> None:
+        if not wanted:
+            return
+        if not self._host.live:
+            self.not_done.extend(f"{path}: the package manager was not told to keep the mode, which takes a running host." for path in wanted)
+            return
+        if os.path.exists("/usr/bin/dpkg-statoverride"):
+            for path, entry in wanted.items():
+                self._plan_override(path, entry)
+            return
+        lines = "".join(f"z {path} {entry.mode:04o} {entry.owner} {entry.group} -\n" for path, entry in sorted(wanted.items()))
+        text = "# Kubeharden: modes that a package upgrade would put back. SPDX-License-Identifier: GPL-3.0-or-later\n" + lines
+        before = read_text(_TMPFILES)
+        if before != text:
+            self._tmpfiles = file_change("file", _TMPFILES, before, text, [entry.control for entry in wanted.values()])
+
+    def _plan_override(self, path: str, wanted: Wanted) -> None:
+        overrides = _overrides(read_text(_STATOVERRIDE) or "")
+        aliases = [path, path[len("/usr") :] if path.startswith("/usr/lib/") else "/usr" + path]
+        for alias in aliases:
+            entry = overrides.get(alias)
+            if entry and entry[:2] == ("root", "root") and not entry[2] & ~wanted.mode:
+                return
+        target = self._name_in_package(aliases)
+        current = overrides.get(target)
+        before = None if current is None else _line(target, current[2], current[0], current[1])
+        after = _line(target, wanted.mode, "root", "root")
+        self._overrides.append((Change("override", target, "set", before, after, controls=(wanted.control,)), target))
+
+    def _name_in_package(self, aliases: t.Sequence[str]) -> str:
+        """Return the path as the package has it: /lib and /usr/lib are one directory, but two names for dpkg."""
+        for alias in aliases:
+            if self._run(["dpkg-query", "--search", alias])[0] == 0:
+                return alias
+        return aliases[0]
+
+    # Apply
+
+    def apply(self, backup: Backup) -> None:
+        """Make the planned changes; if one fails, those before it go back."""
+        saved = []
+        try:
+            for change in self._users:
+                backup.note("user", change.target)
+                self._make_user(change.target)
+            for step in self._steps:
+                saved.append(backup.save(step.path, content=False))
+                self._set(step)
+            for change, target in self._overrides:
+                backup.note("override", target, before=change.before)
+                self._set_override(change, target)
+            if self._tmpfiles is not None:
+                backup.save(_TMPFILES)
+                write_atomic(_TMPFILES, (self._tmpfiles.after or "").encode(), 0o644, (0, 0))
+        except HardeningError:
+            for entry in reversed(saved):
+                backup.restore(entry)
+            raise
+
+    def _set(self, step: Step) -> None:
+        wanted = next(entry for entry in self._wanted if entry.path == step.path)
+        real = self._host.path(step.path)
+        uid = _uid_of(str(wanted.owner)) if step.uid == -2 else step.uid
+        gid = _gid_of(str(wanted.group)) if step.gid == -2 else step.gid
+        try:
+            descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if (uid, gid) != (-1, -1):
+                    os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
+                if step.mode is not None:
+                    os.fchmod(descriptor, step.mode)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise HardeningError(
+                f"Owner and mode of {step.path} could not be set: {explain(error)}. What this task had changed on this host "
+                "went back; mend that and run again."
+            ) from error
+
+    def _make_user(self, name: str) -> None:
+        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "--comment", _SYSTEM_USERS[name], name]
+        code, _out, error = self._run(command)
+        if code != 0:
+            raise HardeningError(f"The system user {name} could not be made: {error.strip()}. No file was changed.")
+
+    def _set_override(self, change: Change, target: str) -> None:
+        mode = (change.after or "").split()[1]
+        command = ["dpkg-statoverride", "--force-statoverride-add", "--add", "root", "root", mode.lstrip("0"), target]
+        code, _out, error = self._run(command)
+        if code != 0:
+            raise HardeningError(f"dpkg-statoverride refused {target}: {error.strip()}. The mode itself is set, but a package upgrade would undo it.")
+
+
+def _line(path: str, mode: int, owner: str, group: str) -> str:
+    return f"{path} {mode:04o} {owner} {group}\n"
+
+
+def _overrides(text: str) -> t.Dict[str, t.Tuple[str, str, int]]:
+    entries = {}
+    for line in text.splitlines():
+        parts = line.split(None, 3)
+        if len(parts) == 4 and parts[2].isdigit():
+            entries[parts[3]] = (parts[0], parts[1], int(parts[2], 8))
+    return entries
+
+
+def _uid_of(name: str) -> t.Optional[int]:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def _gid_of(name: str) -> t.Optional[int]:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def wanted_from_data(
+    paths: t.Mapping[str, t.Sequence[str]], attributes: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> t.List[Wanted]:
+    """Return what each discovered file may be.
+
+    Args:
+        paths: By what a file is, its paths on this host.
+        attributes: By what a file is, ``mode``, ``owner``, ``group``, ``persist`` and ``control``.
+    """
+    wanted: t.Dict[str, Wanted] = {}
+    for role, data in attributes.items():
+        for path in paths.get(role, []):
+            entry = Wanted(
+                path=path,
+                mode=int(str(data["mode"]), 8),
+                owner=data.get("owner"),
+                group=data.get("group"),
+                persist=bool(data.get("persist", False)),
+                control=str(data["control"]),
+            )
+            # One file may be several things, such as the kubelet's client authority; the strictest mode holds.
+            if path not in wanted or entry.mode < wanted[path].mode:
+                wanted[path] = entry
+    return list(wanted.values())

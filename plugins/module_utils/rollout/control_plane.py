@@ -1,0 +1,268 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One control plane from what it is to what it should be: one trial, one write, one restart, one proof, or the way back."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import TRIABLE
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    make_directory,
+    read_text,
+    require_room,
+    write_atomic,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    Failure,
+    Sight,
+    Watcher,
+    require_served,
+    require_well,
+)
+
+#: Seconds of grace for a container that is stopped so that it reads a changed file: the pod's own.
+_GRACE = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a control plane is changed.
+
+    Attributes:
+        run_id: The run, which names the backup.
+        trial: Whether the future manifest is tried first.
+        limit: Seconds that a changed component may take to be well.
+    """
+
+    run_id: str
+    trial: bool
+    limit: float
+
+
+class ControlPlane:
+    """Applies the plans of one host.
+
+    Args:
+        host: The host's file system.
+        options: How.
+        sight: How the host is seen; None where the files belong to no process (kubeharden_root).
+        node: The node's name, for sentences.
+    """
+
+    def __init__(self, host: Host, options: Options, sight: t.Optional[Sight], node: str) -> None:
+        self._host = host
+        self._options = options
+        self._sight = sight
+        self._node = node
+        self._journal = Journal(host)
+        self._backup = Backup(host, options.run_id)
+        #: Who waits for which component, from the moment at which the first live thing was touched.
+        self._watchers: t.Dict[str, Watcher] = {}
+
+    def recover(self) -> t.List[str]:
+        """Finish what a run that died left under way on this host; returns what was done, as sentences.
+
+        A trial is taken away. A manifest that was never proven is live after a power cut: the one before goes back.
+        """
+        told = []
+        trial = Trial(self._host, self._journal).clean()
+        if trial:
+            told.append(f"The trial {trial} of a run that died was taken away.")
+        pending = self._journal.read().get("apply")
+        if pending:
+            backup = Backup(self._host, pending["run_id"])
+            for entry in reversed(pending["saved"]):
+                self._put_back(backup, Saved(**entry))
+            self._journal.strike("apply")
+            paths = ", ".join(entry["path"] for entry in pending["saved"])
+            told.append(f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were.")
+        return told
+
+    def apply(self, plans: t.Sequence[ComponentPlan]) -> t.Dict[str, float]:
+        """Bring the host to its plans and return seconds by component that was restarted.
+
+        Raises:
+            HardeningError: What stopped it; the host is then what it was.
+        """
+        plans = [plan for plan in plans if plan.changed]
+        if not plans:
+            return {}
+        self._require_room(plans)
+        if self._sight is not None:
+            for plan in plans:
+                require_well(self._sight, plan.component)
+                self._require_images(plan)
+            require_served(self._sight)
+            self._try(plans)
+        return self._write_and_prove(plans)
+
+    # Before
+
+    def _require_room(self, plans: t.Sequence[ComponentPlan]) -> None:
+        for plan in plans:
+            for change in plan.changes():
+                size = len((change.after or "").encode())
+                require_room(self._host.path(os.path.dirname(change.target)), size)
+            unwatched = self._unwatched(plan.path)
+            if os.stat(unwatched).st_dev != os.stat(self._host.path(os.path.dirname(plan.path))).st_dev:
+                raise HardeningError(
+                    f"{os.path.dirname(plan.path)} is a file system of its own, so no file can be renamed into it from "
+                    "a directory that the kubelet does not watch. Nothing was changed; unmount it or move the manifests."
+                )
+
+    def _unwatched(self, path: str) -> str:
+        return self._host.path(os.path.dirname(os.path.dirname(path)))
+
+    def _require_images(self, plan: ComponentPlan) -> None:
+        """A new sandbox needs every image of its pod: one that was collected and cannot be pulled keeps the component down."""
+        runtime = t.cast(Sight, self._sight).runtime
+        if runtime is None:
+            return
+        images = [str(container.get("image", "")) for container in plan.manifest.pod["spec"]["containers"]]
+        missing = [image for image in images if runtime.image(image) is None]
+        if not any("pause" in tag for image in runtime.images() for tag in image.tags):
+            missing.append("the pause image")
+        if missing:
+            raise HardeningError(
+                f"{', '.join(missing)}, which {plan.component} needs to start again, is not on {self._node}. "
+                "Nothing was changed; pull it (ctr -n k8s.io images pull, crictl pull) and run again."
+            )
+
+    def _try(self, plans: t.Sequence[ComponentPlan]) -> None:
+        if not self._options.trial:
+            return
+        trial = Trial(self._host, self._journal, self._sight)
+        for plan in plans:
+            if plan.component not in TRIABLE or not plan.restarts:
+                continue
+            if plan.component != "kube-apiserver" and plan.manifest.flag_values(plan.component, "leader-elect")[-1:] == ["false"]:
+                continue  # without an election a second one would work beside the first
+            files = {change.target: change.after or "" for change in plan.files}
+            created = [change.target for change in plan.directories]
+            try:
+                trial.run(plan.component, plan.manifest, os.path.dirname(plan.path), files, created, plan.log_file)
+            except Failure as failure:
+                raise HardeningError(self._sentence(plan, failure, "its trial beside the running one failed", "Nothing was changed and nothing was restarted")) from failure
+
+    # The write and its proof
+
+    def _write_and_prove(self, plans: t.Sequence[ComponentPlan]) -> t.Dict[str, float]:
+        saved = [self._backup.save(change.target) for plan in plans for change in plan.changes()]
+        self._journal.note(apply={"run_id": self._options.run_id, "saved": [dataclasses.asdict(entry) for entry in saved]})
+        seconds: t.Dict[str, float] = {}
+        current = plans[0]
+        try:
+            self._write(plans)
+            for current in plans:
+                if current.component in self._watchers:
+                    seconds[current.component] = self._prove(self._watchers[current.component])
+        except (Failure, HardeningError) as problem:
+            restored = self._go_back(plans, saved)
+            if isinstance(problem, HardeningError):
+                raise HardeningError(f"{problem} {restored}") from problem
+            raise HardeningError(self._sentence(current, problem, "it did not come up", restored)) from problem
+        self._journal.strike("apply")
+        return seconds
+
+    def _prove(self, watcher: Watcher) -> float:
+        sight = t.cast(Sight, self._sight)
+        begun = sight.clock()
+        watcher.wait(self._options.limit)
+        return sight.clock() - begun
+
+    def _write(self, plans: t.Sequence[ComponentPlan]) -> None:
+        """Lay directories and files, then each manifest in one rename."""
+        owner = (0, 0) if self._host.can_own else None
+        for plan in plans:
+            for change in plan.directories:
+                make_directory(self._host.path(change.target), 0o700, owner)
+            for change in plan.files:
+                write_atomic(self._host.path(change.target), (change.after or "").encode(), 0o600, owner)
+        if self._sight is not None:
+            self._watchers = {plan.component: self._watcher(plan) for plan in plans if plan.restarts}
+        for plan in plans:
+            if plan.manifest_changed:
+                status = os.stat(self._host.path(plan.path))
+                kept = (status.st_uid, status.st_gid) if self._host.can_own else None
+                write_atomic(self._host.path(plan.path), plan.manifest.text.encode(), status.st_mode & 0o7777, kept, self._unwatched(plan.path))
+            elif plan.files and self._sight is not None:
+                self._restart_container(plan.component)
+
+    def _watcher(self, plan: ComponentPlan, manifest: t.Optional[Manifest] = None) -> Watcher:
+        manifest = manifest or plan.manifest
+        name = str(manifest.pod["metadata"]["name"])
+        return Watcher(t.cast(Sight, self._sight), plan.component, name, manifest.arguments(plan.component))
+
+    def _restart_container(self, component: str) -> None:
+        """Let the kubelet start the same pod's container again: a file that it reads at its start has changed."""
+        sight = t.cast(Sight, self._sight)
+        labels = {cri.LABEL_POD_NAMESPACE: "kube-system", cri.LABEL_CONTAINER_NAME: component}
+        running = sight.runtime.containers(state=cri.RUNNING, labels=labels) if sight.runtime else []
+        if not running or sight.runtime is None:
+            raise HardeningError(f"The container of {component} was not found in the container runtime, so it could not be restarted.")
+        for container in running:
+            sight.runtime.stop_container(container.id, _GRACE)
+
+    # The way back
+
+    def _go_back(self, plans: t.Sequence[ComponentPlan], saved: t.Sequence[Saved]) -> str:
+        """Put everything back and prove the old component; returns the sentence that says so."""
+        touched = [plan for plan in plans if plan.component in self._watchers and self._is_live(plan)]
+        waiting = [(plan, self._watcher(plan, Manifest.parse(plan.before))) for plan in touched]
+        for entry in reversed(saved):
+            self._put_back(self._backup, entry)
+        self._journal.strike("apply")
+        for plan, watcher in waiting:
+            if not plan.manifest_changed:
+                self._restart_container(plan.component)
+            try:
+                watcher.wait(self._options.limit)
+            except Failure as failure:
+                return (
+                    f"The old bytes are back (from {self._backup.directory}), but {plan.component} is not well yet: {failure.reason}. "
+                    "Look at its log on this host before anything else"
+                )
+        what = "the old component is proven well; no other host was touched" if waiting else "nothing was restarted"
+        return f"The old bytes, modes and owners are back and {what}"
+
+    def _is_live(self, plan: ComponentPlan) -> bool:
+        """Whether the kubelet has seen something of this plan: the new manifest, or a stopped container."""
+        return not plan.manifest_changed or read_text(self._host.path(plan.path)) == plan.manifest.text
+
+    def _put_back(self, backup: Backup, entry: Saved) -> None:
+        staging = None
+        if os.path.dirname(entry.path) != CONFIGURATION_DIRECTORY and entry.kind == "file":
+            staging = self._unwatched(entry.path)
+        backup.restore(entry, staging)
+
+    def _sentence(self, plan: ComponentPlan, failure: Failure, what: str, left: str) -> str:
+        flags = ", ".join(plan.changed_flags) or "no flag, but a file that it reads"
+        last = failure.last_word
+        return (
+            f"{plan.component} on {self._node}: {what}: {failure.reason}. This run changed {flags}{_suspect(plan, last)}. "
+            + (f"Its last words: {last} " if last else "It left no words. ")
+            + f"{left}."
+        )
+
+
+def _suspect(plan: ComponentPlan, last: str) -> str:
+    """Name the changed setting that the component's last words are about."""
+    for setting in plan.settings:
+        words = [setting.flag, setting.flag.replace("-", ""), *(value for value in setting.values if len(value) > 3)]
+        if setting.flag.endswith("cipher-suites"):
+            words += ["CipherSuites", "Cipher suite", "cipher suite"]
+        if setting.changed and any(word in last for word in words):
+            return f"; most likely --{setting.flag} is to blame"
+    return ""

@@ -1,0 +1,358 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs on a host, how it is deployed and where its files are: read, never changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+import yaml
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
+    ADMIN_KUBECONFIG,
+    ADMIN_KUBECONFIGS,
+    CNI_CONFIGURATION,
+    CONTROL_PLANE,
+    FOREIGN,
+    KUBELET_CONFIGURATION,
+    MANIFESTS,
+    PKI,
+    PKI_FLAGS,
+    RUNTIME_SOCKETS,
+    UNIT_DIRECTORIES,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+
+_VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
+_NODE_SUBJECT = re.compile(r"^system:node:(.+)$")
+
+
+class Discovery:
+    """Reads one host.
+
+    Args:
+        host: The host's file system.
+        control_plane: Whether the inventory says that it is a control plane.
+        kubeconfig: The administrator's kubeconfig, None for the one that kubeadm wrote.
+        proc: Where processes are seen.
+    """
+
+    def __init__(self, host: Host, control_plane: bool, kubeconfig: t.Optional[str] = None, proc: str = "/proc") -> None:
+        self.host = host
+        self.control_plane = control_plane
+        self.admin_kubeconfig = kubeconfig or ADMIN_KUBECONFIG
+        self._proc = proc
+
+    def run(self) -> t.Dict[str, t.Any]:
+        """Return what is there, as data without secrets.
+
+        Raises:
+            HardeningError: A layout that is not kubeadm's, or a file that cannot be understood.
+        """
+        self._refuse_foreign_layout()
+        kubelet = self._kubelet()
+        manifests = self._manifests(kubelet["static_pod_path"])
+        self._refuse_incomplete(kubelet, manifests)
+        components = {name: self._component(name, path) for name, path in manifests.items()}
+        return {
+            "layout": "kubeadm",
+            "node_name": self._node_name(kubelet, components),
+            "kubelet": kubelet,
+            "components": components,
+            "certificates": self._certificates(components, kubelet),
+            "files": self._files(kubelet, components),
+            "runtime_socket": self._runtime_socket(kubelet),
+            "admin_kubeconfig": self.admin_kubeconfig if self.control_plane else None,
+        }
+
+    # Layout
+
+    def _refuse_foreign_layout(self) -> None:
+        for path, name in FOREIGN:
+            if os.path.isdir(self.host.path(path)):
+                raise HardeningError(
+                    f"{name} runs Kubernetes here ({path} exists). So far Kubeharden changes kubeadm clusters only; "
+                    "nothing was changed. Take the host out of the inventory or use --limit."
+                )
+        for name in CONTROL_PLANE[1:]:
+            unit = self._unit_of(f"{name}.service")
+            if unit:
+                raise HardeningError(
+                    f"{name} is run by systemd here ({unit}). So far Kubeharden changes kubeadm clusters only; "
+                    "nothing was changed. Take the host out of the inventory or use --limit."
+                )
+
+    def _refuse_incomplete(self, kubelet: t.Mapping[str, t.Any], manifests: t.Mapping[str, str]) -> None:
+        if not kubelet["configuration_file"]:
+            raise HardeningError(
+                "No kubelet configuration was found, so this is no node of a kubeadm cluster yet. Nothing was changed; "
+                "join it first (prepare_node.yml lays before what it needs) or use --limit."
+            )
+        if self.control_plane and "kube-apiserver" not in manifests:
+            raise HardeningError(
+                f"The inventory says that this is a control plane, but there is no kube-apiserver manifest in "
+                f"{kubelet['static_pod_path']}. Nothing was changed; put the manifest back or correct the inventory."
+            )
+
+    def _unit_of(self, unit: str) -> t.Optional[str]:
+        for directory in UNIT_DIRECTORIES:
+            path = os.path.join(directory, unit)
+            if os.path.isfile(self.host.path(path)):
+                return path
+        return None
+
+    # Kubelet
+
+    def _unit_files(self) -> t.List[str]:
+        """Return the kubelet's unit and its drop-ins in the order in which systemd reads them."""
+        unit = self._unit_of("kubelet.service")
+        drop_ins: t.Dict[str, str] = {}
+        for directory in reversed(UNIT_DIRECTORIES):
+            folder = os.path.join(directory, "kubelet.service.d")
+            for name in self._listing(folder):
+                if name.endswith(".conf"):
+                    drop_ins[name] = os.path.join(folder, name)
+        return ([unit] if unit else []) + [drop_ins[name] for name in sorted(drop_ins)]
+
+    def _kubelet(self) -> t.Dict[str, t.Any]:
+        units = self._unit_files()
+        running = processes.find("kubelet", self._proc) if self.host.live else []
+        if running:
+            arguments = running[0].arguments
+        else:
+            texts = [read_text(self.host.path(unit)) or "" for unit in units]
+            arguments = kubelet_files.command_line(texts, lambda path: read_text(self.host.path(path)))
+        flags = _flags(arguments)
+        configuration_file = flags.get("config") or self._existing(KUBELET_CONFIGURATION)
+        configuration = self._kubelet_configuration(configuration_file, flags.get("config-dir"))
+        static_pods = flags.get("pod-manifest-path") or configuration.get("staticPodPath") or ""
+        return {
+            "running": bool(running),
+            "arguments": arguments,
+            "units": units,
+            "configuration_file": configuration_file,
+            "configuration": configuration,
+            "static_pod_path": static_pods or (MANIFESTS if self.control_plane else ""),
+            "kubeconfig": flags.get("kubeconfig") or self._existing("/etc/kubernetes/kubelet.conf"),
+            "client_authority": flags.get("client-ca-file")
+            or configuration.get("authentication", {}).get("x509", {}).get("clientCAFile"),
+        }
+
+    def _kubelet_configuration(self, path: t.Optional[str], drop_ins: t.Optional[str]) -> t.Dict[str, t.Any]:
+        """Return the file with its drop-ins merged over it: *.conf, walked in lexical order."""
+        text = read_text(self.host.path(path)) if path else None
+        merged = kubelet_files.load(text, str(path)) if text is not None else {}
+        if drop_ins:
+            for directory, folders, names in os.walk(self.host.path(drop_ins)):
+                folders.sort()
+                for name in sorted(name for name in names if name.endswith(".conf")):
+                    file = os.path.join(directory, name)
+                    merged = kubelet_files.merge(merged, kubelet_files.load(read_text(file) or "{}", self.host.shown(file)))
+        return merged
+
+    def _existing(self, path: str) -> t.Optional[str]:
+        return path if os.path.exists(self.host.path(path)) else None
+
+    # Static pods
+
+    def _listing(self, directory: str) -> t.List[str]:
+        try:
+            return sorted(os.listdir(self.host.path(directory)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _manifests(self, directory: str) -> t.Dict[str, str]:
+        """Return the manifest of each component of a control plane.
+
+        The kubelet reads every regular file of that directory that does not begin with a dot, and of two files that
+        define one pod the last in lexical order wins: two for one component are refused.
+        """
+        found: t.Dict[str, str] = {}
+        for name in self._listing(directory) if directory else []:
+            path = os.path.join(directory, name)
+            if name.startswith(".") or not os.path.isfile(self.host.path(path)):
+                continue
+            for component in self._components_of(path):
+                if component in found:
+                    raise HardeningError(
+                        f"{found[component]} and {path} both define {component}; the kubelet would run the last one. "
+                        f"Nothing was changed; move the file that is not meant out of {directory}."
+                    )
+                found[component] = path
+        return found
+
+    def _components_of(self, path: str) -> t.List[str]:
+        text = read_text(self.host.path(path)) or ""
+        try:
+            document = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:
+            raise HardeningError(
+                f"{path} is no YAML, and the kubelet stops the pod of a manifest that it cannot read. "
+                "Nothing was changed; repair the file or move it out of the directory."
+            ) from error
+        if not isinstance(document, dict) or document.get("kind") != "Pod":
+            raise HardeningError(
+                f"{path} is no Pod, though it lies where the kubelet expects only Pods. Nothing was changed; "
+                "move it out of the directory."
+            )
+        metadata, spec = document.get("metadata") or {}, document.get("spec") or {}
+        containers = spec.get("containers") if isinstance(spec, dict) else None
+        names = {entry.get("name") for entry in containers or [] if isinstance(entry, dict)}
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        return [component for component in CONTROL_PLANE if component in names or component == name]
+
+    def _component(self, name: str, path: str) -> t.Dict[str, t.Any]:
+        manifest = Manifest.parse(read_text(self.host.path(path)) or "")
+        image = str(manifest.container(name).get("image", ""))
+        running = processes.find(name, self._proc) if self.host.live else []
+        version = _VERSION.search(image.rsplit("@", 1)[0].rsplit("/", 1)[-1])
+        return {
+            "deployment": "static_pod",
+            "manifest": path,
+            "image": image,
+            "version": version.group(1) if version else None,
+            "arguments": running[0].arguments if running else [],
+            "running": bool(running),
+        }
+
+    # Files
+
+    def _certificates(
+        self, components: t.Mapping[str, t.Mapping[str, t.Any]], kubelet: t.Mapping[str, t.Any]
+    ) -> t.List[t.Dict[str, str]]:
+        """Return the paths of certificates, keys and kubeconfigs that are really in use, with who uses them for what."""
+        used = []
+        for name, component in components.items():
+            manifest = Manifest.parse(read_text(self.host.path(component["manifest"])) or "")
+            for flag in PKI_FLAGS[name]:
+                for value in manifest.flag_values(name, flag):
+                    path = manifest.host_path_of(name, value) or value
+                    used.append({"path": path, "component": name, "flag": flag})
+        if kubelet["client_authority"]:
+            used.append({"path": kubelet["client_authority"], "component": "kubelet", "flag": "client-ca-file"})
+        if kubelet["kubeconfig"]:
+            used.append({"path": kubelet["kubeconfig"], "component": "kubelet", "flag": "kubeconfig"})
+        return used
+
+    def _files(
+        self, kubelet: t.Mapping[str, t.Any], components: t.Mapping[str, t.Mapping[str, t.Any]]
+    ) -> t.Dict[str, t.List[str]]:
+        """Return the paths of what the benchmarks name, by what each file is."""
+        used = self._certificates(components, kubelet)
+        by_use = {
+            "controller_manager_kubeconfig": _paths(used, "kube-controller-manager", "kubeconfig"),
+            "scheduler_kubeconfig": _paths(used, "kube-scheduler", "kubeconfig"),
+        }
+        files = {
+            **{f"{name.replace('-', '_')}_manifest": [component["manifest"]] for name, component in components.items()},
+            **by_use,
+            "admin_kubeconfig": list(dict.fromkeys([*ADMIN_KUBECONFIGS, self.admin_kubeconfig])),
+            "kubelet_unit": kubelet["units"],
+            "kubelet_configuration": [kubelet["configuration_file"]],
+            "kubelet_kubeconfig": [kubelet["kubeconfig"]],
+            "kubelet_client_authority": [kubelet["client_authority"]],
+            "kubelet_client_key": self._kubelet_keys(),
+            "kube_proxy_kubeconfig": self._kube_proxy_kubeconfig(),
+            "cni_configuration": [os.path.join(CNI_CONFIGURATION, name) for name in self._listing(CNI_CONFIGURATION)],
+            "etcd_data_directory": self._etcd_data(components),
+            **self._pki(used),
+        }
+        present = {
+            role: [path for path in paths if path and os.path.exists(self.host.path(path))] for role, paths in files.items()
+        }
+        return {role: paths for role, paths in present.items() if paths}
+
+    def _kubelet_keys(self) -> t.List[str]:
+        directory = "/var/lib/kubelet/pki"
+        names = [name for name in self._listing(directory) if name.endswith((".key", ".pem"))]
+        return [os.path.join(directory, name) for name in names if not os.path.islink(self.host.link_path(f"{directory}/{name}"))]
+
+    def _kube_proxy_kubeconfig(self) -> t.List[str]:
+        """Return the kubeconfig of a kube-proxy that is a process of the host; kubeadm keeps it in a ConfigMap."""
+        return [path for path in ("/var/lib/kube-proxy/kubeconfig.conf", "/etc/kubernetes/kube-proxy.conf") if self._existing(path)]
+
+    def _etcd_data(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.List[str]:
+        if "etcd" not in components:
+            return []
+        manifest = Manifest.parse(read_text(self.host.path(components["etcd"]["manifest"])) or "")
+        directory = (manifest.flag_values("etcd", "data-dir") or ["/var/lib/etcd"])[-1]
+        return [manifest.host_path_of("etcd", directory) or directory]
+
+    def _pki(self, used: t.Sequence[t.Mapping[str, str]]) -> t.Dict[str, t.List[str]]:
+        """Return directories, certificates and keys: all of kubeadm's directory, and what else is in use."""
+        directories, certificates, keys = [], [], []
+        for directory, folders, names in os.walk(self.host.path(PKI)):
+            folders.sort()
+            directories.append(self.host.shown(directory))
+            for name in sorted(names):
+                path = self.host.shown(os.path.join(directory, name))
+                if name.endswith((".crt", ".pub")):
+                    certificates.append(path)
+                elif name.endswith(".key"):
+                    keys.append(path)
+        for entry in used:
+            if entry["flag"].endswith("kubeconfig") or entry["component"] == "kubelet":
+                continue
+            target = keys if "key" in entry["flag"] and not entry["path"].endswith((".pub", ".crt")) else certificates
+            if entry["path"] not in directories + certificates + keys:
+                target.append(entry["path"])
+        return {"pki_directory": directories, "pki_certificate": certificates, "pki_key": keys}
+
+    # Names
+
+    def _node_name(self, kubelet: t.Mapping[str, t.Any], components: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
+        """Return the node's name as the kubelet knows it: its certificate says it, else its flag, else etcd's, else the host's."""
+        subject = self._certificate_name("/var/lib/kubelet/pki/kubelet-client-current.pem")
+        match = _NODE_SUBJECT.match(subject or "")
+        if match:
+            return match.group(1)
+        override = _flags(kubelet["arguments"]).get("hostname-override")
+        if override:
+            return override
+        if "etcd" in components:
+            manifest = Manifest.parse(read_text(self.host.path(components["etcd"]["manifest"])) or "")
+            names = manifest.flag_values("etcd", "name")
+            if names:
+                return names[-1]
+        hostname = read_text(self.host.path("/etc/hostname"))
+        return (hostname or (os.uname().nodename if self.host.live else "")).strip().lower()
+
+    def _certificate_name(self, path: str) -> t.Optional[str]:
+        from cryptography import x509
+
+        data = read_bytes(self.host.path(path))
+        if not data:
+            return None
+        start = data.find(b"-----BEGIN CERTIFICATE-----")
+        if start < 0:
+            return None
+        try:
+            certificate = x509.load_pem_x509_certificate(data[start:])
+        except ValueError:
+            return None  # verify reports an unreadable certificate; the name has other sources
+        names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return str(names[0].value) if names else None
+
+    def _runtime_socket(self, kubelet: t.Mapping[str, t.Any]) -> t.Optional[str]:
+        flags = _flags(kubelet["arguments"])
+        endpoint = flags.get("container-runtime-endpoint") or kubelet["configuration"].get("containerRuntimeEndpoint")
+        if endpoint:
+            return str(endpoint)[len("unix://") :] if str(endpoint).startswith("unix://") else str(endpoint)
+        return next((path for path in RUNTIME_SOCKETS if self.host.live and os.path.exists(path)), None)
+
+
+def _flags(arguments: t.Sequence[str]) -> t.Dict[str, str]:
+    return {argument.name: argument.effective for argument in parse_arguments(arguments[1:])}
+
+
+def _paths(used: t.Sequence[t.Mapping[str, str]], component: str, flag: str) -> t.List[str]:
+    return [entry["path"] for entry in used if entry["component"] == component and entry["flag"] == flag]

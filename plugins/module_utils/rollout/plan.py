@@ -1,0 +1,213 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a control plane's static pods must become: today's manifest and the wanted settings, and nothing but their difference."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import audit_policy
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+
+#: Keys of a setting that are ours, not the rule's.
+OWN_KEYS = ("mount",)
+_LABEL = 63
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One flag as it will be.
+
+    Attributes:
+        flag: Its name.
+        data: The rule as the template has it, for those who must decide the same elsewhere (kubeadm's ConfigMap).
+        values: Its occurrences, empty where it is absent.
+        changed: Whether this run changes it.
+    """
+
+    flag: str
+    data: t.Mapping[str, t.Any]
+    values: t.Tuple[str, ...]
+    changed: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """A directory of the host that a component needs."""
+
+    name: str
+    path: str
+    read_only: bool
+    path_type: str
+
+
+@dataclasses.dataclass
+class ComponentPlan:
+    """The future of one component on one host."""
+
+    component: str
+    path: str
+    before: str
+    manifest: Manifest
+    settings: t.List[Setting] = dataclasses.field(default_factory=list)
+    mounts: t.List[Mount] = dataclasses.field(default_factory=list)
+    files: t.List[Change] = dataclasses.field(default_factory=list)
+    #: Directories that do not exist yet, by what they are for.
+    directories: t.List[Change] = dataclasses.field(default_factory=list)
+    notes: t.List[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def manifest_changed(self) -> bool:
+        return self.manifest.text != self.before
+
+    @property
+    def changed(self) -> bool:
+        return self.manifest_changed or bool(self.files) or bool(self.directories)
+
+    @property
+    def restarts(self) -> bool:
+        """A changed manifest restarts the pod; a changed file is read at the next start only, so it must be one."""
+        return self.manifest_changed or bool(self.files)
+
+    @property
+    def changed_flags(self) -> t.List[str]:
+        return [f"--{setting.flag}" for setting in self.settings if setting.changed]
+
+    def changes(self) -> t.List[Change]:
+        """Return everything that this plan writes."""
+        changes = [*self.directories, *self.files]
+        if self.manifest_changed:
+            controls = [str(setting.data.get("control", "")) for setting in self.settings if setting.changed]
+            change = file_change("manifest", self.path, self.before, self.manifest.text, [name for name in controls if name], [self.component])
+            changes.append(change)
+        return changes
+
+    def state(self) -> t.Dict[str, t.Any]:
+        """Return settings and mounts as data, for kubeadm's memory."""
+        return {
+            "settings": [
+                {"flag": setting.flag, "data": dict(setting.data), "values": list(setting.values)} for setting in self.settings
+            ],
+            "mounts": [dataclasses.asdict(mount) for mount in self.mounts],
+        }
+
+    @property
+    def log_file(self) -> t.Optional[str]:
+        """The audit log as the container names it, None where there is no file."""
+        values = self.manifest.flag_values(self.component, "audit-log-path")
+        return values[-1] if values and values[-1].startswith("/") else None
+
+
+def plan_component(
+    host: Host,
+    component: str,
+    path: str,
+    flags: t.Mapping[str, t.Mapping[str, t.Any]],
+    contents: t.Mapping[str, str],
+    replace: t.Sequence[str],
+) -> ComponentPlan:
+    """Return what one component must become.
+
+    Args:
+        host: The host's file system.
+        component: The component.
+        path: Its manifest on the host.
+        flags: The wanted settings by flag, as the templates render them.
+        contents: The text of a configuration file by the flag that names it, for files of ours.
+        replace: Which of the owner's own files may be replaced.
+    """
+    text = read_text(host.path(path))
+    if text is None:
+        raise HardeningError(f"The manifest {path} is missing. Nothing was changed; put it back or correct the inventory.")
+    plan = ComponentPlan(component, path, text, Manifest.parse(text, path))
+    for flag, data in flags.items():
+        plan.settings.append(_apply(plan.manifest, component, flag, data))
+    for setting in plan.settings:
+        _mount(host, plan, setting)
+    for flag, content in contents.items():
+        _file(host, plan, flag, content, flags, replace)
+    return plan
+
+
+def _apply(manifest: Manifest, component: str, flag: str, data: t.Mapping[str, t.Any]) -> Setting:
+    rule = rule_from_data({key: value for key, value in data.items() if key not in OWN_KEYS}, flag)
+    decision = decide(rule, manifest.flag_values(component, flag))
+    if not decision.satisfied and decision.value is None:
+        manifest.remove_flag(component, flag)
+    elif decision.value is not None and not decision.satisfied:
+        manifest.set_flag(component, flag, list(decision.values))
+    return Setting(flag, data, tuple(manifest.flag_values(component, flag)), not decision.satisfied)
+
+
+def volume_name(directory: str) -> str:
+    """Return the volume's name for a directory: legal in Kubernetes, and the same in the manifest and in kubeadm's memory."""
+    return re.sub(r"[^a-z0-9-]+", "-", directory.lower()).strip("-")[-_LABEL:].strip("-")
+
+
+def _mount(host: Host, plan: ComponentPlan, setting: Setting) -> None:
+    """Mount the directory of a file that a flag names, unless the owner's own mount holds it already."""
+    access = setting.data.get("mount")
+    if not access or not setting.values or not setting.values[-1].startswith("/"):
+        return
+    file = setting.values[-1]
+    directory = os.path.dirname(file)
+    existing = plan.manifest.mount_for(plan.component, file)
+    if existing is not None:
+        if access == "read_write" and existing.read_only:
+            raise HardeningError(
+                f"{plan.component} is to write {file}, but {plan.path} mounts {existing.mount_path} read-only. "
+                "Nothing was changed; make that mount writable or choose another path with kubeharden_extra_flags."
+            )
+        if existing.host_path == directory == existing.mount_path:
+            plan.mounts.append(Mount(volume_name(directory), directory, existing.read_only, existing.host_path_type))
+        return
+    read_only = access == "read_only"
+    mount = Mount(volume_name(directory), directory, read_only, "Directory" if read_only else "DirectoryOrCreate")
+    plan.manifest.ensure_mount(plan.component, mount.name, directory, directory, read_only, mount.path_type)
+    plan.mounts.append(mount)
+    if not os.path.isdir(host.path(directory)):
+        control = str(setting.data.get("control", ""))
+        plan.directories.append(Change("directory", directory, "create", after=f"{directory} 0700 root root\n", controls=(control,) if control else ()))
+
+
+def _file(
+    host: Host,
+    plan: ComponentPlan,
+    flag: str,
+    content: str,
+    flags: t.Mapping[str, t.Mapping[str, t.Any]],
+    replace: t.Sequence[str],
+) -> None:
+    """Write our own file where the flag names it; the owner's own is judged and kept."""
+    values = plan.manifest.flag_values(plan.component, flag)
+    if flag not in flags or not values:
+        return
+    path = plan.manifest.host_path_of(plan.component, values[-1]) or values[-1]
+    if not path.startswith(CONFIGURATION_DIRECTORY + "/"):
+        _judge(host, plan, flag, path)
+        return
+    before = read_text(host.path(path))
+    if before == content:
+        return
+    control = str(flags[flag].get("control", ""))
+    plan.files.append(file_change("file", path, before, content, [control] if control else [], [plan.component]))
+
+
+def _judge(host: Host, plan: ComponentPlan, flag: str, path: str) -> None:
+    if flag != "audit-policy-file":
+        return
+    findings = audit_policy.judge(read_text(host.path(path)) or "")
+    verdict = "; ".join(findings) if findings else "nothing is wrong with it"
+    plan.notes.append(
+        f"The audit policy {path} is the owner's and was kept ({verdict}). "
+        "kubeharden_replace: [audit_policy] puts Kubeharden's in its place."
+    )

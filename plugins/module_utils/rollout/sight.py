@@ -1,0 +1,43 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real ways to look at a host."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri, kubeconfig, pod_logs, processes
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Sight
+
+Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+
+
+def build(host: Host, admin_kubeconfig: t.Optional[str], runtime_socket: t.Optional[str], run: Run) -> t.Optional[Sight]:
+    """Return how this host is looked at, None where its files belong to no running host.
+
+    Raises:
+        HardeningError: The administrator's kubeconfig cannot be used.
+    """
+    if not host.live:
+        return None
+    if not admin_kubeconfig:
+        raise HardeningError("No administrator's kubeconfig is known on this host. Nothing was changed; set kubeharden_kubeconfig.")
+    admin = kubeconfig.load(admin_kubeconfig)
+    expired = admin.expired(time.time())
+    if expired:
+        raise HardeningError(f"{expired} Nothing was changed.")
+    return Sight(
+        find=processes.find,
+        same=processes.same,
+        runtime=cri.Runtime(runtime_socket) if runtime_socket else None,
+        kubeconfig=admin,
+        last_lines=pod_logs.last_lines,
+        complaints=lambda since: pod_logs.kubelet_journal(run, since),
+        clock=time.monotonic,
+        now=time.time,
+        sleep=time.sleep,
+    )

@@ -1,0 +1,253 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a component is seen to be well, and how it is seen to have failed."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.http import ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
+
+#: Both readings of a component's health must be good, this many seconds apart: the port answers before all is loaded.
+STEADY = 3.0
+#: Seconds between two looks.
+INTERVAL = 0.5
+#: A container that was never made although the kubelet complains about its image or its mounts is given up after this.
+PATIENCE = 45.0
+#: Reasons by which the runtime says that a container can never start.
+_HOPELESS = ("StartError", "ContainerCannotRun", "CreateContainerError")
+_VARIABLE = re.compile(r"\\\$\\\(([A-Za-z_][A-Za-z0-9_]*)\\\)")
+
+_HEALTH: t.Dict[str, t.Tuple[str, t.Tuple[str, ...]]] = {
+    "kube-apiserver": ("6443", ("/livez", "/readyz")),
+    "kube-controller-manager": ("10257", ("/healthz",)),
+    "kube-scheduler": ("10259", ("/healthz",)),
+}
+#: What only an authorised client may read; for some seconds after a start even cluster-admin gets 403.
+_AUTHORISED = "/api/v1/namespaces/kube-system"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sight:
+    """Everything through which a host is looked at; tests give their own.
+
+    Attributes:
+        find: The processes of a component.
+        same: Whether a process still is that process.
+        runtime: The container runtime, None where its socket is not known.
+        kubeconfig: The administrator's, for the API server's own health paths and one authorised call.
+        last_lines: The last log lines of a pod's container, by uid and container.
+        complaints: What the kubelet said since a time that matters, newest last.
+        clock: Seconds, monotonic.
+        now: Seconds since the epoch.
+        sleep: Waits that many seconds.
+    """
+
+    find: t.Callable[[str], t.List[Process]]
+    same: t.Callable[[Process], bool]
+    runtime: t.Optional[cri.Runtime]
+    kubeconfig: Kubeconfig
+    last_lines: t.Callable[[str, str], t.List[str]]
+    complaints: t.Callable[[float], t.List[str]]
+    clock: t.Callable[[], float]
+    now: t.Callable[[], float]
+    sleep: t.Callable[[float], None]
+
+
+class Failure(Exception):
+    """A component that did not come up.
+
+    Attributes:
+        reason: What was seen, half a sentence.
+        lines: The component's own last words, or the kubelet's; masked.
+    """
+
+    def __init__(self, reason: str, lines: t.Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.lines = list(lines)
+
+    @property
+    def last_word(self) -> str:
+        """The line that most likely says why."""
+        errors = [line for line in self.lines if "rror" in line or "command failed" in line or "panic" in line]
+        return (errors or self.lines or [""])[-1].strip()
+
+
+def local_client(sight: Sight, component: str, arguments: t.Sequence[str]) -> ApiClient:
+    """Return a client of this host's own instance, wherever its flags bind it."""
+    flags = parse_arguments(arguments[1:])
+    port = (occurrences(flags, "secure-port") or [_HEALTH[component][0]])[-1]
+    address = (occurrences(flags, "bind-address") or [""])[-1]
+    if address in ("", "0.0.0.0", "::"):
+        address = (occurrences(flags, "advertise-address") or ["127.0.0.1"])[-1]
+    host = f"[{address}]" if ":" in address else address
+    server = f"https://{host}:{port}"
+    if component == "kube-apiserver":
+        return ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes")
+    # Both serve a certificate that they make at each start, on the loopback address; their health paths need no credentials.
+    return ApiClient(None, server=server)
+
+
+def unwell(client: ApiClient, component: str) -> str:
+    """Return what is wrong with an instance, empty where nothing is: its health paths and one authorised call."""
+    paths = list(_HEALTH[component][1])
+    if component == "kube-apiserver":
+        paths.append(_AUTHORISED)
+    for path in paths:
+        answer = client.get(path)
+        if answer.status != 200:
+            return f"{path} answered {answer.status or answer.reason}"
+    return ""
+
+
+def matches(process: Process, wanted: t.Sequence[str]) -> bool:
+    """Return whether a process has the arguments of a manifest; $(VARIABLE) stands for whatever the kubelet put there."""
+    if len(process.arguments) != len(wanted):
+        return False
+    return all(_matches_word(actual, word) for actual, word in zip(process.arguments, wanted))
+
+
+def _matches_word(actual: str, wanted: str) -> bool:
+    if actual == wanted:
+        return True
+    pattern = _VARIABLE.sub(".*", re.escape(wanted))
+    return "$(" in wanted and re.fullmatch(pattern, actual, re.DOTALL) is not None
+
+
+class Watcher:
+    """Waits for one component's new process to be well.
+
+    Args:
+        sight: How the host is seen.
+        component: The component.
+        pod: Beginning of the pod's name, which is followed by the node's.
+        wanted: The argument vector that the new process must have.
+        once: Whether one exit is final (a trial) rather than the first of several.
+    """
+
+    def __init__(self, sight: Sight, component: str, pod: str, wanted: t.Sequence[str], once: bool = False) -> None:
+        self._sight = sight
+        self._component = component
+        self._pod = pod
+        self._wanted = list(wanted)
+        self._exits = 1 if once else 2
+        self._since = sight.now()
+        self._begun = sight.clock()
+        self._old = {(process.pid, process.start_ticks) for process in sight.find(component)}
+        self._known = {container.id for container in self._containers()}
+
+    def wait(self, limit: float) -> Process:
+        """Return the new process once it is proven well.
+
+        Raises:
+            Failure: It ended, cannot be started, or was not well within the limit (seconds).
+        """
+        well_since: t.Optional[float] = None
+        candidate: t.Optional[Process] = None
+        trouble = "no new process was seen"
+        while self._sight.clock() - self._begun < limit:
+            self._raise_if_failed()
+            process = self._new_process()
+            if process is None or candidate is None or (process.pid, process.start_ticks) != (candidate.pid, candidate.start_ticks):
+                well_since = None
+            candidate = process
+            if process is not None:
+                trouble = unwell(local_client(self._sight, self._component, process.arguments), self._component)
+                if trouble or not self._sight.same(process):
+                    well_since = None
+                elif well_since is None:
+                    well_since = self._sight.clock()
+                elif self._sight.clock() - well_since >= STEADY:
+                    return process
+            self._sight.sleep(INTERVAL)
+        raise Failure(f"it was not well within {limit:.0f} s ({trouble})", self._words())
+
+    def _new_process(self) -> t.Optional[Process]:
+        for process in self._sight.find(self._component):
+            if (process.pid, process.start_ticks) not in self._old and matches(process, self._wanted):
+                return process
+        return None
+
+    def _containers(self) -> t.List[cri.Container]:
+        if self._sight.runtime is None:
+            return []
+        labels = {cri.LABEL_POD_NAMESPACE: "kube-system", cri.LABEL_CONTAINER_NAME: self._component}
+        containers = self._sight.runtime.containers(labels=labels)
+        return [entry for entry in containers if entry.labels.get(cri.LABEL_POD_NAME, "").startswith(self._pod + "-")]
+
+    def _new_containers(self) -> t.List[cri.Container]:
+        return [container for container in self._containers() if container.id not in self._known]
+
+    def _raise_if_failed(self) -> None:
+        containers = self._new_containers()
+        ended = [container for container in containers if container.state == cri.EXITED]
+        for container in ended:
+            status = self._sight.runtime.container(container.id) if self._sight.runtime else None
+            if status is not None and status.reason in _HOPELESS:
+                raise Failure(f"its container could not be started ({status.reason})", [status.message] if status.message else [])
+        # The runtime keeps the newest one or two of a crash loop, so the attempt counts as well.
+        if ended and (len(ended) >= self._exits or max(container.attempt for container in ended) + 1 >= self._exits):
+            code = self._exit_code(ended[-1])
+            raise Failure(f"it ended with exit code {code}" if code is not None else "it ended", self._words())
+        if not containers and self._sight.clock() - self._begun > PATIENCE:
+            complaints = self._complaints()
+            if complaints and self._new_process() is None:
+                raise Failure("the kubelet could not start it", complaints)
+
+    def _exit_code(self, container: cri.Container) -> t.Optional[int]:
+        status = self._sight.runtime.container(container.id) if self._sight.runtime else None
+        return None if status is None else status.exit_code
+
+    def _complaints(self) -> t.List[str]:
+        return [line for line in self._sight.complaints(self._since) if self._component in line]
+
+    def _words(self) -> t.List[str]:
+        for container in reversed(self._new_containers()):
+            lines = self._sight.last_lines(container.pod_uid, self._component)
+            if lines:
+                return lines
+        return self._complaints()
+
+
+def require_well(sight: Sight, component: str) -> Process:
+    """Return the running process of a component that is about to be changed.
+
+    Raises:
+        HardeningError: It does not run or is not well, so that a change could not be told from the trouble before.
+    """
+    running = sight.find(component)
+    if not running:
+        raise HardeningError(f"{component} does not run on this host. Nothing was changed; get it running first.")
+    trouble = unwell(local_client(sight, component, running[-1].arguments), component)
+    if trouble:
+        raise HardeningError(f"{component} on this host is not well before any change: {trouble}. Nothing was changed; mend that first.")
+    return running[-1]
+
+
+def require_served(sight: Sight, count: int = 10) -> None:
+    """Refuse to begin while clients of the API lose requests without any change: new connections through its front door.
+
+    Raises:
+        HardeningError: How many of the requests failed, and how.
+    """
+    client = ApiClient(sight.kubeconfig)
+    failures = []
+    for _number in range(count):
+        answer = client.get("/readyz")
+        if answer.status != 200:
+            failures.append(str(answer.status or answer.reason))
+        sight.sleep(0.1)
+    if failures:
+        raise HardeningError(
+            f"{len(failures)} of {count} requests to {sight.kubeconfig.server} failed without any change ({failures[-1]}). "
+            "Nothing was changed; mend the API's front door (load balancer, certificate, network) first."
+        )

@@ -1,0 +1,58 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action begin_run, which runs on the controller only."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: begin_run
+short_description: Name a run, and stop it where a variable would be without effect
+version_added: 0.1.0
+description:
+  - Runs on the controller and reaches no host.
+  - Fails where a host has a variable that begins with C(kubeharden_) and is not known, and names the nearest known one.
+options:
+  run_id:
+    description: The run's name; UTC time and four random hexadecimal digits where it is not given.
+    type: str
+  report_dir:
+    description: Where reports go; C(reports/<run id>) below the working directory where it is not given.
+    type: path
+  extra_flags:
+    description: The user's own flags, which are checked for what can never be done.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and changes nothing.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: N/A
+  platform:
+    description: Runs on the controller.
+    platforms: posix
+    support: full
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Name the run
+  kubeharden.core.begin_run:
+  run_once: true
+  register: begun
+"""
+
+RETURN = r"""
+run_id:
+  description: The run's name.
+  returned: success
+  type: str
+report_dir:
+  description: Where its reports go, absolute.
+  returned: success
+  type: str
+"""

@@ -1,0 +1,165 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The static pods of one control plane."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: control_plane
+short_description: Bring the static pods of one control plane to their hardened settings, or leave them as they were
+version_added: 0.1.0
+description:
+  - Edits the manifests line by line, so that what is not meant stays byte for byte, and writes each once.
+  - Before that the kubelet starts the future manifest beside the running one (the trial); afterwards the new process must be
+    proven well (the gate). If either fails, the old bytes, modes and owners are back when the module returns.
+  - The action plugin leaves out the concerns whose tags are not wanted and adds O(extra_flags).
+extends_documentation_fragment:
+  - kubeharden.core.host
+options:
+  discovery:
+    description: What M(kubeharden.core.discover) returned for this host.
+    type: dict
+    required: true
+  flags:
+    description:
+      - By component, by concern, by flag, the wanted setting, as C(templates/<component>/flags.yaml.j2) renders it.
+    type: dict
+    required: true
+  files:
+    description: By component, by the flag that names it, the text of a configuration file of ours.
+    type: dict
+    default: {}
+  extra_flags:
+    description: By component, by flag, a value of the user's, merged last.
+    type: dict
+    default: {}
+  replace:
+    description: Which of the owner's own files may be replaced.
+    type: list
+    elements: str
+    choices: [audit_policy, admission_configuration, authentication_configuration]
+    default: []
+  trial:
+    description: Whether a changed manifest of kube-apiserver, kube-controller-manager or kube-scheduler is first started beside the running one.
+    type: bool
+    default: true
+  gate_timeout:
+    description: Seconds that a changed component may take to be well.
+    type: int
+    default: 300
+  report_dir:
+    description: Where the action plugin keeps C(changes.json) on the controller.
+    type: path
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Harden the control plane of this host
+  kubeharden.core.control_plane:
+    run_id: 20261124T101500Z-3f2a
+    discovery: "{{ found.discovery }}"
+    flags:
+      kube-apiserver:
+        audit:
+          audit-log-maxage: {at_least: 30, control: apiserver-audit-log-maxage}
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would change, as changes.json has it.
+  returned: success
+  type: list
+  elements: dict
+components:
+  description: By component, the settings and mounts as they are now, or would be; what kubeadm's ConfigMap must say too.
+  returned: success
+  type: dict
+restarted:
+  description: Seconds until it was proven well, by component that was restarted.
+  returned: success
+  type: dict
+notes:
+  description: What a person should know, as sentences.
+  returned: success
+  type: list
+  elements: str
+not_done:
+  description: What was left undone because it takes root or a running process.
+  returned: success
+  type: list
+  elements: str
+backup:
+  description: Where the old bytes are on this host, empty where nothing was written.
+  returned: success
+  type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, require_libraries, result_of, run
+
+
+def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
+    """Plan, and outside check mode apply."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import ControlPlane, Options
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import plan_component
+
+    parameters = module.params
+    found = parameters["discovery"]
+    host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
+    view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], module.run_command)
+    options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]))
+    control_plane = ControlPlane(host, options, view, found["node_name"])
+    notes = [] if module.check_mode else control_plane.recover()
+    plans = [
+        plan_component(
+            host, component, found["components"][component]["manifest"], flags, parameters["files"].get(component, {}), parameters["replace"]
+        )
+        for component, flags in parameters["flags"].items()
+    ]
+    changes = [change for plan in plans for change in plan.changes()]
+    seconds = {} if module.check_mode else control_plane.apply(plans)
+    return result_of(
+        module,
+        changes,
+        components={plan.component: plan.state() for plan in plans},
+        restarted=seconds,
+        notes=notes + [note for plan in plans for note in plan.notes],
+        not_done=[] if host.live else [f"{plan.component}: no trial, restart and proof, which take a running host." for plan in plans if plan.restarts],
+        backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes and not module.check_mode else "",
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **HOST_OPTIONS,
+            "discovery": {"type": "dict", "required": True},
+            "flags": {"type": "dict", "required": True},
+            "files": {"type": "dict", "default": {}},
+            "extra_flags": {"type": "dict", "default": {}},
+            "replace": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["audit_policy", "admission_configuration", "authentication_configuration"],
+                "default": [],
+            },
+            "trial": {"type": "bool", "default": True},
+            "gate_timeout": {"type": "int", "default": 300},
+            "report_dir": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    require_libraries(module)
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

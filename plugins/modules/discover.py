@@ -1,0 +1,186 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: discover
+short_description: Say which Kubernetes components run on a host, how, and where their files are
+version_added: 0.1.0
+description:
+  - Reads the kubelet's arguments and effective configuration, the static pods, the processes, the certificates in use and
+    kubeadm's ConfigMaps, in one call. Changes nothing on the cluster.
+  - Outside check mode it takes the host's lock for the run, so that two runs never change one host.
+  - Layouts other than kubeadm's are recognised and refused with one sentence.
+extends_documentation_fragment:
+  - kubeharden.core.host
+options:
+  control_plane:
+    description: Whether the inventory says that this host is a control plane.
+    type: bool
+    default: false
+  read_api:
+    description: Whether to read kubeadm's ConfigMaps; one control plane is enough for that.
+    type: bool
+    default: false
+  kubeconfig:
+    description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
+    type: path
+  kubectl:
+    description: The kubectl on the host, where it is in none of the usual places.
+    type: path
+  controller:
+    description: Name and boot of the controller, filled in by the action plugin.
+    type: str
+    default: ""
+  process:
+    description: Process and start time on the controller, filled in by the action plugin.
+    type: str
+    default: ""
+  dead_run:
+    description: A run whose process on this controller has ended, so that its lock is taken over.
+    type: str
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Discover what runs here
+  kubeharden.core.discover:
+    run_id: 20261124T101500Z-3f2a
+    control_plane: true
+    read_api: "{{ inventory_hostname == ansible_play_hosts_all[0] }}"
+  register: found
+"""
+
+RETURN = r"""
+discovery:
+  description: What was found; without any secret.
+  returned: when the libraries are there
+  type: dict
+  contains:
+    layout: {description: kubeadm., type: str}
+    node_name: {description: The node's name as the kubelet knows it., type: str}
+    kubelet: {description: "Arguments, units, effective configuration and paths of the kubelet.", type: dict}
+    components:
+      description: By static pod, its manifest, image, version and running argument vector.
+      type: dict
+    certificates: {description: "Paths of certificates, keys and kubeconfigs in use, with who uses them.", type: list, elements: dict}
+    files: {description: Paths of what the benchmarks name, by what each file is., type: dict}
+    config_maps: {description: kubeadm's ConfigMaps by name., type: dict}
+    live: {description: Whether processes belong to these files., type: bool}
+libraries_missing:
+  description: Libraries that no Python of the host has.
+  returned: always
+  type: list
+  elements: str
+packages:
+  description: The distribution's packages that bring them.
+  returned: always
+  type: list
+  elements: str
+locked_by:
+  description: The run that holds the host's lock.
+  returned: when another run holds it
+  type: dict
+"""
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run
+
+PACKAGES = {
+    "debian": {"yaml": "python3-yaml", "cryptography": "python3-cryptography"},
+    "redhat": {"yaml": "python3-pyyaml", "cryptography": "python3-cryptography"},
+    "suse": {"yaml": "python3-PyYAML", "cryptography": "python3-cryptography"},
+}
+CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
+
+
+def packages_for(missing: t.Sequence[str]) -> t.List[str]:
+    """Return the distribution's names of the packages that bring the libraries."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.os_release import family
+
+    names = PACKAGES.get(family(), PACKAGES["debian"])
+    return [names[library] for library in missing]
+
+
+def take_lock(module: AnsibleModule, host: t.Any) -> None:
+    """Take the lock of this host for the run, or end with who holds it."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+
+    parameters = module.params
+    lock = Lock(host)
+    if module.check_mode:
+        current = lock.holder()
+        holder = current if current is not None and current.run_id not in (parameters["run_id"], parameters["dead_run"]) else None
+    else:
+        wanted = Holder(parameters["run_id"], parameters["controller"], parameters["process"], time.time())
+        holder = lock.acquire(wanted, parameters["dead_run"])
+    if holder is not None:
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.since))
+        module.fail_json(
+            msg=f"Run {holder.run_id} from {holder.controller.split()[0]} has been at work on this host since {since}. Nothing was "
+            "changed; wait for it. If it is known to be dead, remove /run/kubeharden/lock on the host.",
+            locked_by={"run_id": holder.run_id, "controller": holder.controller, "process": holder.process},
+        )
+
+
+def config_maps(module: AnsibleModule, admin_kubeconfig: str) -> t.Dict[str, t.Dict[str, str]]:
+    """Return kubeadm's ConfigMaps."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+
+    candidates = [module.params["kubectl"]] if module.params["kubectl"] else list(KUBECTL)
+    kubectl = Kubectl(find_kubectl(candidates), admin_kubeconfig, module.run_command)
+    found = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
+    return {name: config_map.data for name, config_map in found.items() if config_map is not None}
+
+
+def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
+    """Discover the host."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
+
+    parameters = module.params
+    host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
+    take_lock(module, host)
+    discovery = Discovery(host, parameters["control_plane"], parameters["kubeconfig"]).run()
+    discovery["live"] = host.live
+    if host.live and parameters["control_plane"]:
+        # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
+        sight.build(host, discovery["admin_kubeconfig"], None, module.run_command)
+        if parameters["read_api"]:
+            discovery["config_maps"] = config_maps(module, discovery["admin_kubeconfig"])
+    return {"changed": False, "discovery": discovery, "libraries_missing": [], "packages": []}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **HOST_OPTIONS,
+            "control_plane": {"type": "bool", "default": False},
+            "read_api": {"type": "bool", "default": False},
+            "kubeconfig": {"type": "path"},
+            "kubectl": {"type": "path"},
+            "controller": {"type": "str", "default": ""},
+            "process": {"type": "str", "default": ""},
+            "dead_run": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    missing = find_libraries()
+    if missing:
+        module.exit_json(changed=False, libraries_missing=missing, packages=packages_for(missing))
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action end_run, which runs on the controller only."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: end_run
+short_description: Tell what a run changed, restarted and left undone, and where the way back is
+version_added: 0.1.0
+description:
+  - Runs on the controller and reaches no host. Completes C(changes.json), which is there from every run, check or not.
+options:
+  run_id:
+    description: The run.
+    type: str
+    required: true
+  report_dir:
+    description: Where C(changes.json) is.
+    type: path
+    required: true
+  results:
+    description: Names of the registered variables that hold what the run's tasks returned.
+    type: list
+    elements: str
+    required: true
+attributes:
+  check_mode:
+    description: Can run in check mode; the report is written there as well.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: N/A
+  platform:
+    description: Runs on the controller.
+    platforms: posix
+    support: full
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Tell what was done
+  kubeharden.core.end_run:
+    run_id: 20261124T101500Z-3f2a
+    report_dir: /srv/reports/20261124T101500Z-3f2a
+    results: [__harden_files]
+  run_once: true
+"""
+
+RETURN = r"""#"""

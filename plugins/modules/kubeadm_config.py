@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kubeadm's ConfigMap."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubeadm_config
+short_description: Let kubeadm's ConfigMap say the same as the control planes, so that no upgrade undoes the hardening
+version_added: 0.1.0
+description:
+  - Edits the ClusterConfiguration in ConfigMap C(kube-system/kubeadm-config) line by line, through kubectl on this host.
+  - It never goes ahead of a control plane, since C(kubeadm upgrade) would write its settings to that host, where the files
+    that they name are missing.
+extends_documentation_fragment:
+  - kubeharden.core.host
+options:
+  discovery:
+    description: What M(kubeharden.core.discover) returned for this host.
+    type: dict
+    required: true
+  states:
+    description: Of each control plane, what M(kubeharden.core.control_plane) returned as RV(kubeharden.core.control_plane#module:components).
+    type: list
+    elements: dict
+    default: []
+  missing:
+    description: Control planes of the inventory that took no part in this run; as long as there is one, nothing is touched.
+    type: list
+    elements: str
+    default: []
+  kubectl:
+    description: The kubectl on the host, where it is in none of the usual places.
+    type: path
+  report_dir:
+    description: Where the action plugin keeps C(changes.json) on the controller.
+    type: path
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Tell kubeadm
+  kubeharden.core.kubeadm_config:
+    run_id: 20261124T101500Z-3f2a
+    discovery: "{{ found.discovery }}"
+    states: ["{{ hardened.components }}"]
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would change, as changes.json has it.
+  returned: success
+  type: list
+  elements: dict
+not_done:
+  description: What was left undone because it takes a running cluster.
+  returned: success
+  type: list
+  elements: str
+backup:
+  description: Where the old document is on this host, empty where nothing was written.
+  returned: success
+  type: str
+"""
+
+import dataclasses
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, require_libraries, result_of, run
+
+TARGET = "ConfigMap kube-system/kubeadm-config"
+
+
+def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
+    """Plan, and outside check mode apply."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, file_change
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import plan_cluster_configuration
+
+    parameters = module.params
+    host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
+    if not host.live:
+        return result_of(module, [], not_done=[f"{TARGET} was not touched, which takes a running cluster."], backup="")
+    if parameters["missing"]:
+        note = f"{TARGET} was left as it is, since {', '.join(parameters['missing'])} took no part in this run."
+        return result_of(module, [], not_done=[note], backup="")
+    candidates = [parameters["kubectl"]] if parameters["kubectl"] else list(KUBECTL)
+    kubectl = Kubectl(find_kubectl(candidates), parameters["discovery"]["admin_kubeconfig"], module.run_command)
+    config_map = kubectl.get_config_map("kube-system", "kubeadm-config")
+    if config_map is None or "ClusterConfiguration" not in config_map.data:
+        raise HardeningError(f"{TARGET} is missing, so kubeadm does not know this cluster. The control planes are hardened; kubeadm upgrade would undo it.")
+    before = config_map.data["ClusterConfiguration"]
+    after, controls = plan_cluster_configuration(before, parameters["states"])
+    changes = [file_change("api_object", TARGET, before, after, controls)] if after != before else []
+    backup = ""
+    if changes and not module.check_mode:
+        Backup(host, parameters["run_id"]).note("api_object", TARGET, before=before, after=after)
+        kubectl.replace_config_map(dataclasses.replace(config_map, data={**config_map.data, "ClusterConfiguration": after}))
+        backup = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}"
+    return result_of(module, changes, not_done=[], backup=backup)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **HOST_OPTIONS,
+            "discovery": {"type": "dict", "required": True},
+            "states": {"type": "list", "elements": "dict", "default": []},
+            "missing": {"type": "list", "elements": "str", "default": []},
+            "kubectl": {"type": "path"},
+            "report_dir": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    require_libraries(module)
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""changes.json on the controller: what a run changes, written as it goes, so that a run that ends early has told the truth."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, write_atomic
+
+SCHEMA = 1
+
+
+def _key(change: t.Mapping[str, t.Any]) -> t.Tuple[str, str, str]:
+    return (str(change["host"]), str(change["kind"]), str(change["target"]))
+
+
+def read(report_dir: str) -> t.Dict[str, t.Any]:
+    """Return the document, an empty one where nothing has been written yet."""
+    data = read_bytes(os.path.join(report_dir, "changes.json"), limit=1024 * 1024 * 1024)
+    return {"schema": SCHEMA, "run_id": "", "mode": "", "changes": []} if data is None else json.loads(data)
+
+
+def add(report_dir: str, run_id: str, mode: str, host: str, changes: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """Add one host's changes; hosts are worked on in processes of their own, so the file is locked meanwhile.
+
+    Args:
+        report_dir: The run's directory on the controller.
+        run_id: The run.
+        mode: check or run.
+        host: The inventory's name of the host, empty for what belongs to the cluster.
+        changes: As files.record.Change.as_record gives them.
+    """
+    os.makedirs(report_dir, mode=0o700, exist_ok=True)
+    descriptor = os.open(report_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        document = read(report_dir)
+        document.update(run_id=run_id, mode=mode)
+        document["changes"] = sorted([*document["changes"], *({"host": host, **change} for change in changes)], key=_key)
+        text = json.dumps(document, indent=1) + "\n"
+        write_atomic(os.path.join(report_dir, "changes.json"), text.encode(), 0o600)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,113 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller knows of itself and of the run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pathlib
+import re
+import secrets
+import socket
+import time
+import typing as t
+
+import yaml
+
+COLLECTION = pathlib.Path(__file__).resolve().parents[2]
+PREFIX = "kubeharden_"
+#: Public names that a later version brings; until then they would be without effect, which nobody must find out late.
+RESERVED = re.compile(
+    r"kubeharden_(waivers|only|fail_on|probe_writes|admission_plugins_extra|pki_\w+|rotation\w*|schedule_\w+)$"
+)
+#: Components that the user's flags may be given for so far.
+EXTRA_FLAG_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+ALL_COMPONENTS = (*EXTRA_FLAG_COMPONENTS, "etcd", "kubelet", "kube-proxy")
+
+
+def new_run_id(now: float) -> str:
+    """Return UTC time and four random hexadecimal digits."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + secrets.token_hex(2)
+
+
+def identity() -> tuple[str, str]:
+    """Return name and boot of this controller, and the process of this run with its start time.
+
+    By these a controller recognises its own dead runs; where /proc is missing it never does.
+    """
+    boot = _first_line("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()} {boot}", process_of(os.getppid())
+
+
+def process_of(pid: int) -> str:
+    """Return a process's number and start time, empty where it does not exist."""
+    fields = _first_line(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return f"{pid} {fields[19]}" if len(fields) > 19 else ""
+
+
+def is_dead(holder: t.Mapping[str, str], controller: str) -> bool:
+    """Return whether a lock's holder was a run of this controller whose process has ended."""
+    if holder.get("controller") != controller or not holder.get("process"):
+        return False
+    return process_of(int(holder["process"].split()[0])) != holder["process"]
+
+
+def _first_line(path: str) -> str:
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8").split("\n", 1)[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def known_variables() -> list[str]:
+    """Return the public variables, from the one place where they are specified."""
+    text = (COLLECTION / "roles" / "kubeharden" / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+    return sorted(yaml.safe_load(text)["argument_specs"]["main"]["options"])
+
+
+def problems_with_names(names: t.Iterable[str], known: t.Sequence[str]) -> list[str]:
+    """Return a sentence for each variable with our prefix that has no effect."""
+    problems = []
+    for name in sorted(set(names)):
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        if RESERVED.match(name):
+            problems.append(f"{name} is reserved and has no effect in this version.")
+            continue
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        problems.append(f"There is no variable {name}; the nearest is {nearest[0]}.")
+    return problems
+
+
+def problems_with_extra_flags(extra: t.Any) -> list[str]:
+    """Return a sentence for each thing in kubeharden_extra_flags that cannot be done."""
+    if not isinstance(extra, dict):
+        return ["kubeharden_extra_flags must be a mapping of component to flags."]
+    problems = []
+    for component, flags in extra.items():
+        if component not in ALL_COMPONENTS:
+            nearest = difflib.get_close_matches(str(component), ALL_COMPONENTS, n=1, cutoff=0.0)
+            problems.append(f"kubeharden_extra_flags: there is no component {component}; the nearest is {nearest[0]}.")
+        elif component not in EXTRA_FLAG_COMPONENTS:
+            problems.append(f"kubeharden_extra_flags: flags of {component} are not changed by this version.")
+        if not isinstance(flags, dict):
+            problems.append(f"kubeharden_extra_flags: {component} must be a mapping of flag to value.")
+            continue
+        for flag, value in flags.items():
+            problems.extend(_problems_with_flag(component, str(flag), value))
+    return problems
+
+
+def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
+    if flag.startswith("-"):
+        return [f"kubeharden_extra_flags: write {flag.lstrip('-')} instead of {flag} for {component}."]
+    if flag.replace("_", "-") == "encryption-provider-config":
+        return [
+            "kubeharden_extra_flags: encryption-provider-config is refused: one control plane at a time would make Secrets "
+            "unreadable on the others."
+        ]
+    if isinstance(value, (dict, list)) or value is None:
+        return [f"kubeharden_extra_flags: the value of {component} {flag} must be a text, a number or true or false."]
+    return []

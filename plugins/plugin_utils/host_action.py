@@ -1,0 +1,47 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the actions that work on a host share: run the module of the same name, and write down what it changed."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
+
+
+class HostAction(ActionBase):
+    """Runs a module with prepared arguments.
+
+    A subclass names its module and may prepare the arguments.
+    """
+
+    MODULE = ""
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the module's arguments."""
+        return arguments
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Run the module and add its changes to changes.json."""
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = self.prepare(dict(self._task.args), variables)
+        result = self.execute(arguments, variables)
+        report_dir = arguments.get("report_dir")
+        if report_dir and not result.get("failed"):
+            mode = "check" if self._task.check_mode else "run"
+            changes_file.add(report_dir, arguments["run_id"], mode, variables["inventory_hostname"], result.get("changes", []))
+        return result
+
+    def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module on the host; a host that cannot be reached is said with what to do."""
+        try:
+            return dict(self._execute_module(f"kubeharden.core.{self.MODULE}", module_args=arguments, task_vars=task_vars))
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure(
+                f"{task_vars['inventory_hostname']} could not be reached: {str(error).strip()} Nothing was changed on it. Mend the "
+                "connection, leave the host out with --limit, or set kubeharden_allow_unreachable to true."
+            ) from error

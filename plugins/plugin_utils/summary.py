@@ -1,0 +1,82 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The account of a run that a person reads at its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One host's part.
+
+    Attributes:
+        host: The inventory's name.
+        changed: Number of changes.
+        restarted: Seconds until it was proven well, by component; without a number in check mode.
+        notes: Sentences for a person.
+        not_done: What was left undone.
+        backup: Where the old bytes are on the host.
+    """
+
+    host: str
+    changed: int
+    restarted: dict[str, float | None]
+    notes: tuple[str, ...]
+    not_done: tuple[str, ...]
+    backup: str
+
+    @classmethod
+    def from_results(cls, host: str, results: t.Sequence[t.Any], changes: t.Sequence[t.Mapping[str, t.Any]]) -> Row:
+        """Return the row of a host from what its tasks returned and what the run changed."""
+        found = [result for result in results if isinstance(result, dict)]
+        own = [change for change in changes if change["host"] == host]
+        restarted: dict[str, float | None] = {component: None for change in own for component in change["restart"]}
+        for result in found:
+            restarted.update(result.get("restarted") or {})
+        return cls(
+            host=host,
+            changed=len(own),
+            restarted=restarted,
+            notes=tuple(note for result in found for note in result.get("notes") or []),
+            not_done=tuple(note for result in found for note in result.get("not_done") or []),
+            backup=next((result["backup"] for result in found if result.get("backup")), ""),
+        )
+
+
+def _restarts(row: Row) -> str:
+    return ", ".join(row.restarted) or "-"
+
+
+def _seconds(row: Row) -> str:
+    known = [seconds for seconds in row.restarted.values() if seconds is not None]
+    return f"{max(known):.0f}" if known else "-"
+
+
+def render(rows: t.Sequence[Row], mode: str, run_id: str, report_dir: str) -> list[str]:
+    """Return the lines: a table, then what a person should know, then where everything is."""
+    would = "would change" if mode == "check" else "changed"
+    header = ("host", would, "would restart" if mode == "check" else "restarted", "seconds")
+    table = [header, *((row.host, str(row.changed), _restarts(row), _seconds(row)) for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
+    lines = ["", *("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table), ""]
+    for row in rows:
+        lines.extend(f"{row.host}: {note}" for note in dict.fromkeys(row.notes))
+    lines.extend(_left_undone(rows))
+    backups = {row.backup for row in rows if row.backup}
+    if backups:
+        lines.append(f"Old bytes, owners and modes: {', '.join(sorted(backups))} on each changed host; record.json there says how each goes back.")
+    lines.append(f"Run {run_id}: {report_dir}/changes.json")
+    return lines
+
+
+def _left_undone(rows: t.Sequence[Row]) -> list[str]:
+    """Return what was left undone, each sentence once with the hosts that it is true of."""
+    hosts: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in dict.fromkeys(row.not_done):
+            hosts.setdefault(sentence, []).append(row.host)
+    return [f"Not done on {', '.join(names)}: {sentence}" for sentence, names in hosts.items()]
