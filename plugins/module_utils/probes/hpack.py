@@ -59,7 +59,7 @@ def decode_headers(block: bytes) -> dict[str, str]:
             index, position = _integer(block, position, 7)
             headers[_static_name(index)] = _STATIC_STATUS.get(index, "")
         elif first & 0xE0 == 0x20:
-            _, position = _integer(block, position, 5)  # the size of the table that is not used
+            position = _integer(block, position, 5)[1]  # the size of the table that is not used
         else:
             index, position = _integer(block, position, 6 if first & 0x40 else 4)
             name, position = (_static_name(index), position) if index else _string(block, position)

@@ -69,8 +69,11 @@ class ApiClient:
         address = urlsplit(url)
         if address.scheme != "https" or not address.hostname:
             raise HardeningError(f"{url!r} is no https:// address of an API server.")
+        try:
+            self._port = address.port or 443
+        except ValueError:
+            raise HardeningError(f"{url!r} is no https:// address of an API server.") from None
         self._host = address.hostname
-        self._port = address.port or 443
         self._authority = address.netloc
         self._prefix = address.path.rstrip("/")
         self._timeout = timeout
@@ -91,7 +94,7 @@ class ApiClient:
                 deadline.apply(connection)
                 connection.sendall((request + "\r\n").encode("ascii"))
                 return _read_answer(connection, deadline)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             return Answer(0, reason=_reason(error))
 
 
@@ -102,7 +105,7 @@ def tls_peer(host: str, port: int, timeout: float = 5.0, clock: Callable[[], flo
     try:
         with _shake_hands(context, host, port, host, deadline) as connection:
             return Peer(connection.getpeercert(binary_form=True))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         return Peer(None, _reason(error))
 
 
@@ -142,7 +145,7 @@ class _Stream(io.RawIOBase):
 def _connect(host: str, port: int, deadline: _Deadline) -> socket.socket:
     """A connection to the first address that takes it. The resolver's own limits hold for a host that is a name."""
     failure: OSError = OSError("no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _canonical, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         connection = socket.socket(family, kind, protocol)
         try:
             deadline.apply(connection)
@@ -180,19 +183,13 @@ def _reason(error: Exception) -> str:
         return "timeout"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: {error.verify_message}"
-    if isinstance(error, ssl.SSLEOFError):
-        return "eof"
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, http.client.IncompleteRead)):
+        return "eof"  # ConnectionError is a reset here: the refusal is named above
     if isinstance(error, ssl.SSLError):
         return f"tls: {(error.reason or str(error)).lower().replace('_', ' ')}"
-    if isinstance(error, (ConnectionError, http.client.IncompleteRead, http.client.BadStatusLine)) and _is_end(error):
-        return "eof"
     if isinstance(error, http.client.HTTPException):
         return f"malformed: {type(error).__name__}"
     return str(getattr(error, "strerror", None) or error)
-
-
-def _is_end(error: Exception) -> bool:
-    return not isinstance(error, http.client.BadStatusLine) or isinstance(error, http.client.RemoteDisconnected)
 
 
 def _trusting_context() -> ssl.SSLContext:

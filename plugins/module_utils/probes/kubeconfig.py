@@ -87,20 +87,24 @@ def parse(text: str, path: str) -> Kubeconfig:
     auth-provider), without a password, or only by trusting any server (insecure-skip-tls-verify).
     """
     document = _document(text, path)
-    name = document.get("current-context") or ""
+    name = str(document.get("current-context") or "")
     context = _named(document, "contexts", "context", name, path)
     cluster = _named(document, "clusters", "cluster", context.get("cluster", ""), path)
     user_name = context.get("user", "")
     user = _named(document, "users", "user", user_name, path) if user_name else {}
     _refuse_what_is_not_supported(cluster, user, user_name, path)
+    certificate = _data_or_file(user, "client-certificate", path)
+    key = _data_or_file(user, "client-key", path)
+    if (certificate is None) != (key is None):
+        raise HardeningError(f"{path}: user {user_name} has only one of client-certificate and client-key.")
     return Kubeconfig(
         path=path,
         context=name,
         user=user_name,
         server=_server(cluster, path),
         ca=_data_or_file(cluster, "certificate-authority", path),
-        certificate=_data_or_file(user, "client-certificate", path),
-        key=_data_or_file(user, "client-key", path),
+        certificate=certificate,
+        key=key,
         token=_token(user, path),
         tls_server_name=cluster.get("tls-server-name") or None,
     )
@@ -157,8 +161,8 @@ def _refuse_what_is_not_supported(cluster: dict[str, Any], user: dict[str, Any],
 
 
 def _server(cluster: dict[str, Any], path: str) -> str:
-    server = cluster.get("server") or ""
-    if not isinstance(server, str) or urlsplit(server).scheme != "https" or not urlsplit(server).hostname:
+    server = str(cluster.get("server") or "")
+    if urlsplit(server).scheme != "https" or not urlsplit(server).hostname:
         raise HardeningError(f"{path}: the server {server!r} is no https:// address.")
     return server
 

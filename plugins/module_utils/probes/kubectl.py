@@ -133,8 +133,8 @@ _MEANINGS = (
     (
         r"\(Unauthorized\)|must be logged in|asked for the client to provide credentials",
         (
-            "the API server does not accept the credentials in {kubeconfig}: the client certificate has expired or is of "
-            "another cluster. Renew it (kubeadm: `kubeadm certs renew admin.conf`) and run again."
+            "the API server does not accept the credentials in {kubeconfig}: the client certificate has expired or is "
+            "of another cluster. Renew it (kubeadm: `kubeadm certs renew admin.conf`) and run again."
         ),
     ),
     (r"\(Forbidden\)", "the user of {kubeconfig} may not do this. The API server says {words!r}."),

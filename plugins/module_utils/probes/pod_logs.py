@@ -22,7 +22,7 @@ _LONGEST_LINE = 2000  # characters shown of one line
 # TIME stream tags text; the first tag is P for a part of a line and F for its end (the kubelet's CRI log format).
 _CRI_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([PF])\S*(?: (.*))?")
 
-# How components say why they end: cobra, klog's "command failed" and fatal lines, Go's flag package, panics, etcd's log.
+# How components say why they end: cobra, klog's "command failed" and fatal lines, Go's flags and panics, etcd's log.
 _REASON = re.compile(
     r'Error: |panic: |fatal error: |error: |F\d{4} |E\d{4} .*"command failed"|flag provided but not defined'
     r'|\{"level":"(?:fatal|panic)"'

@@ -18,7 +18,7 @@ _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*"
 _BOOTSTRAP_TOKEN = re.compile(r"\b([a-z0-9]{6})\.(?=[a-z0-9]*[0-9])[a-z0-9]{16}\b")
 _ASSIGNMENT = re.compile(
     r"(?i)((?:password|passwd|passphrase|token|client[-_]?secret|api[-_]?key|(?:client[-_]key|key)[-_]data)"
-    r"(?:\\?[\"'])?\s*[=:]\s*(?:\\?[\"'])?)([^\s\"'\\,;&}]{4,})"
+    r"(?:\\?[\"'])?(?:\s*=|:)\s*(?:\\?[\"'])?)([^\s\"'\\,;&}]{4,})"
 )
 _LONG = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}|[A-Za-z0-9_-]{40,}={0,2}")
 

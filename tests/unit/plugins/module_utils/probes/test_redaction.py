@@ -1,0 +1,75 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is masked in lines for users, and what must stay readable."""
+
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+from hypothesis import given, strategies as st
+
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import MASK, mask
+
+JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----"
+BASE64 = base64.b64encode(random.Random(1).randbytes(48)).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (f"Authorization: Bearer {JWT}", f"Authorization: Bearer {MASK}"),
+        ("Authorization: Bearer 31ada4fd-adec-460c-809a-9e56ceb75269", f"Authorization: Bearer {MASK}"),
+        ("authorization: basic YWRtaW46c2VjcmV0", f"authorization: basic {MASK}"),
+        (f"token {JWT}, next", f"token {MASK}, next"),
+        (f"before {KEY} after", f"before {MASK} after"),
+        (KEY.replace("RSA ", "").replace("\n", "\\n"), MASK),
+        ("-----BEGIN EC PRIVATE KEY-----\nMHcCAQ (cut", MASK),
+        ("using abcdef.0123456789abcdef", f"using abcdef.{MASK}"),
+        ("password=hunter22", f"password={MASK}"),
+        ('{"password": "hunter22", "user": "x"}', f'{{"password": "{MASK}", "user": "x"}}'),
+        ('err="{\\"token\\":\\"s3cretvalue\\"}"', f'err="{{\\"token\\":\\"{MASK}\\"}}"'),
+        ("client-key-data: LS0tLS1CRUdJ", f"client-key-data: {MASK}"),
+        (f"secret is {BASE64}!", f"secret is {MASK}!"),
+    ],
+)
+def test_masked(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Error: invalid argument "big" for "--audit-log-maxsize" flag: strconv.ParseInt: parsing "big": invalid syntax',
+        "image registry.k8s.io/pause@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a",
+        "container c0ffee" + "0123456789abcdef" * 4,
+        "open /etc/kubernetes/pki/apiserver-etcd-client.crt: no such file or directory",
+        "/var/lib/kubelet/pods/0b3f6a3e-0f4e-4c57-9d0c-5d5e3f1c2b9a/volumes/kubernetes.io~projected/kube-api-access-x2x4z",
+        "Unable to authenticate the request: [invalid bearer token, Token has expired]",
+        "bearer token authentication failed",
+        "--token-auth-file=/etc/kubernetes/tokens.csv",
+        "--service-account-signing-key-file=/etc/kubernetes/pki/sa.key",
+        "ValidatingAdmissionPolicyBindingParamKindResourceValidationFailure1",
+        'MountVolume.SetUp failed for volume "token" : secret "kube-proxy-token-abcde" not found',
+        "-----BEGIN CERTIFICATE-----",
+        "expected 32 byte key for secretbox, got 16",
+        "",
+    ],
+)
+def test_kept(text: str) -> None:
+    assert mask(text) == text
+
+
+@pytest.mark.parametrize("size", [32, 48, 64, 100, 1000])
+def test_base64_of_random_bytes_never_stays_whole(size: int) -> None:
+    for seed in range(20):
+        text = base64.b64encode(random.Random(seed).randbytes(size)).decode()
+        assert text not in mask(f"key {text}")
+
+
+@given(st.text(max_size=300))
+def test_any_text_and_masking_twice_changes_nothing_more(text: str) -> None:
+    assert mask(mask(text)) == mask(text)
