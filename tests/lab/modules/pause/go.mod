@@ -1,0 +1,3 @@
+module kubeharden.invalid/lab/pause
+
+go 1.24

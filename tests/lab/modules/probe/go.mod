@@ -1,0 +1,3 @@
+module kubeharden.invalid/lab/probe
+
+go 1.24
