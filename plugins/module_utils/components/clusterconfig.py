@@ -178,8 +178,9 @@ class ClusterConfiguration:
     ) -> ExtraVolume:
         """Lets kubeadm mount a path of the host into the component's container, and returns the volume that does it.
 
-        A volume that serves already (also one of a parent directory) stays as it is; one that is read-only where
-        writing is wanted becomes writable; where another one has the wanted name, the new one gets a number behind it.
+        A volume that serves already stays as it is, also one of a parent directory; a read-only one of exactly this
+        path becomes writable where that is wanted; where another one has the wanted name, the new one gets a number
+        behind it.
 
         :raises HardeningError: for etcd, which has no extraVolumes, and where another host path is mounted there
         """
@@ -189,15 +190,18 @@ class ClusterConfiguration:
         holding = [one for one in volumes if one.mount_path and holds(one.mount_path, mount_path)]
         nearest = max(holding, key=lambda one: len(normal(one.mount_path)), default=None)
         path = [*self._place(component), "extraVolumes"]
+        exact = nearest is not None and normal(nearest.mount_path) == normal(mount_path)
         if nearest and moved(mount_path, nearest.mount_path, nearest.host_path) == normal(host_path):
-            if nearest.read_only and not read_only:
-                self._document.remove_entry([*path, volumes.index(nearest)], "readOnly")
-                return ExtraVolume(nearest.name, nearest.host_path, nearest.mount_path, False, nearest.path_type)
-            return nearest
-        if nearest and normal(nearest.mount_path) == normal(mount_path):
+            if read_only or not nearest.read_only:
+                return nearest
+            if exact:
+                position = volumes.index(nearest)
+                self._document.remove_entry([*path, position], "readOnly")
+                return self.extra_volumes(component)[position]
+        elif nearest and exact:
             raise HardeningError(
                 f"{self.source} has {nearest.host_path} mounted at {mount_path} of {component}, where {host_path} is "
-                f"needed; mount it elsewhere or take it away. {_KEEP}"
+                f"needed; mount the other one elsewhere. {_KEEP}"
             )
         taken = {one.name for one in volumes}
         unique, number = name, 2
@@ -311,5 +315,5 @@ def _as_string(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (dict, list)):
-        return yamledit.write_flow(value, json_style=True)
+        return yamledit.write_flow(value)
     return value if isinstance(value, str) else yamledit.write_scalar(value)

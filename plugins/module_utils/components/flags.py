@@ -5,7 +5,9 @@
 
 The parsing rules are those of pflag (kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy) and,
 for words with one dash, of Go's own flag package (etcd): a boolean flag never takes the next word as its value, every
-other flag without ``=`` does, whatever that word looks like; ``--`` ends the flags; an underscore in a name is a dash.
+other flag without ``=`` does; ``--`` ends the flags; an underscore in a name is a dash. One thing is not pflag's: a
+word that begins with two dashes is never taken for the value of the flag before it. No flag here has such values, while
+a boolean of a version to come may be unknown.
 
 A rule says what a flag must come to and what of the owner's value may stay: an existing cluster has an owner, and a
 value that is stricter than ours is theirs to keep.
@@ -161,7 +163,8 @@ def _argument(argv: Sequence[str], position: int, boolean_flags: Collection[str]
     verbosity = re.match(r"-v([0-9]+)\Z", word)
     if verbosity:
         return Argument("v", verbosity.group(1), "equals", (position,))
-    if name in boolean_flags or name in ("help", "h", "version") or position + 1 == len(argv):
+    alone = position + 1 == len(argv) or argv[position + 1].startswith("--")
+    if alone or name in boolean_flags or name in ("help", "h", "version"):
         return Argument(name, None, "bare", (position,))
     return Argument(name, argv[position + 1], "words", (position, position + 1))
 
@@ -440,7 +443,8 @@ def _decide_ordered(rule: OrderedMinimum, value: str) -> Decision:
 
 def _decide_narrowed(rule: Narrowed, effective: Sequence[str] | None) -> Decision:
     if not effective:
-        return Decision(False, _joined(rule.allowed, rule.kind), "the flag is not set")
+        reason = "the flag is not set" if effective is None else "the list is empty"
+        return Decision(False, _joined(rule.allowed, rule.kind), reason)
     surplus = [item for item in effective if item not in rule.allowed]
     if not surplus:
         return _satisfied("nothing but allowed items")
@@ -454,7 +458,7 @@ def _decide_contains(rule: Contains, current: Sequence[str]) -> Decision:
         return _decide_map(rule, effective)
     kept = [item for item in effective if item not in rule.without]
     missing = [item for item in rule.items if item not in kept]
-    return _union(rule, effective, kept, missing)
+    return _union(rule, kept, missing, [item for item in effective if item in rule.without])
 
 
 def _decide_map(rule: Contains, effective: Sequence[str]) -> Decision:
@@ -464,7 +468,7 @@ def _decide_map(rule: Contains, effective: Sequence[str]) -> Decision:
     missing = [item for key, item in wanted.items() if not _same_item(last.get(key), item)]
     replaced = {item.partition("=")[0] for item in missing}
     kept = [item for item in effective if item.partition("=")[0] not in replaced.union(rule.without)]
-    return _union(rule, effective, kept, missing)
+    return _union(rule, kept, missing, [item for item in effective if item.partition("=")[0] in rule.without])
 
 
 def _same_item(have: str | None, want: str) -> bool:
@@ -474,8 +478,7 @@ def _same_item(have: str | None, want: str) -> bool:
     return value == wanted or (parse_bool(value) is not None and parse_bool(value) == parse_bool(wanted))
 
 
-def _union(rule: Contains, effective: Sequence[str], kept: Sequence[str], missing: Sequence[str]) -> Decision:
-    removed = [item for item in effective if item not in kept and item not in missing]
+def _union(rule: Contains, kept: Sequence[str], missing: Sequence[str], removed: Sequence[str]) -> Decision:
     if not missing and not removed:
         return _satisfied("all items are there" if rule.items else "no unwanted item is there")
     reasons = [f"{', '.join(missing)} missing"] if missing else []

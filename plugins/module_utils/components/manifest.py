@@ -200,10 +200,10 @@ class Manifest:
     ) -> Mount:
         """Lets the component see a path of the host, and returns the mount that does it.
 
-        A mount that serves already stays as it is (also that of a parent directory); one that is read-only where
-        writing is wanted becomes writable. A volume of the same host path is used again, else one is added under the
-        wanted name, or, where another volume has that name, under the name with a number. Lists that are sorted by name
-        stay sorted, as kubeadm writes them.
+        A mount that serves already stays as it is, also that of a parent directory; a read-only one of exactly this
+        path becomes writable where that is wanted. A volume of the same host path is used again, else one is added
+        under the wanted name, or, where another volume has that name, under the name with a number. Lists that are
+        sorted by name stay sorted, as kubeadm writes them.
 
         :param path_type: hostPath type; empty for none
         :raises HardeningError: where another host path is mounted at exactly this place
@@ -211,25 +211,29 @@ class Manifest:
         if path_type not in _HOST_PATH_TYPES:
             raise HardeningError(f"{path_type} is no type of a hostPath volume. {_KEEP}")
         mount = self.mount_for(component, mount_path)
+        exact = mount is not None and normal(mount.mount_path) == normal(mount_path)
         if mount is not None and self.host_path_of(component, mount_path) == normal(host_path):
-            if mount.read_only and not read_only:
+            if read_only or not mount.read_only:
+                return mount
+            if exact:
                 self._make_writable(component, mount)
-            return mount if read_only or not mount.read_only else self._mount_named(component, mount)
-        if mount is not None and normal(mount.mount_path) == normal(mount_path):
+                return self._mounted(component, mount_path)
+        elif mount is not None and exact:
             raise HardeningError(
                 f"{self.source} mounts {mount.host_path or 'a volume that is not of the host'} at {mount_path} of "
-                f"{component}, where {host_path} is needed; mount it elsewhere or take it away. {_KEEP}"
+                f"{component}, where {host_path} is needed; mount the other one elsewhere. {_KEEP}"
             )
         with self._document.all_or_nothing():
-            volume = self._volume_for(name, host_path, path_type)
-            entry: dict[str, Any] = {"mountPath": mount_path, "name": volume}
+            entry: dict[str, Any] = {"mountPath": mount_path, "name": self._volume_for(name, host_path, path_type)}
             if read_only:
                 entry["readOnly"] = True
             self._add_named(self._container_path(component), "volumeMounts", entry)
-        return Mount(volume, mount_path, normal(host_path), read_only, path_type)
+        return self._mounted(component, mount_path)
 
-    def remove_mount(self, component: str, name: str) -> None:
+    def remove_mount(self, component: str, name: str, mount_path: str | None = None) -> None:
         """Takes the mounts of a volume from the component's container, and the volume where nobody else mounts it.
+
+        :param mount_path: only the mount at this place; by default all of the volume
 
         A list of which nothing is left goes with its key. Nothing happens where there is no such mount.
         """
@@ -237,7 +241,8 @@ class Manifest:
         with self._document.all_or_nothing():
             mounts = self._document.get([*path, "volumeMounts"])
             for index in reversed(range(len(mounts) if isinstance(mounts, list) else 0)):
-                if isinstance(mounts[index], dict) and mounts[index].get("name") == name:
+                mount = mounts[index] if isinstance(mounts[index], dict) else {}
+                if mount.get("name") == name and mount_path in (None, mount.get("mountPath")):
                     self._remove_from_list(path, "volumeMounts", index)
             volumes = _mappings(self._document.get(["spec", "volumes"]))
             names = [volume.get("name") for volume in volumes]
@@ -317,7 +322,8 @@ class Manifest:
         word = words[argument.positions[-1]]
         text = _escape(value)
         if argument.form != "words":
-            text = word.text.partition("=")[0] + "=" + text
+            head = word.text.partition("=")[0]
+            text = (head if flags.flag_name(head) == argument.name else f"-{argument.name}") + "=" + text
         self._document.replace([*self._container_path(component), word.field, word.index], text)
 
     def _remove(self, component: str, argument: flags.Argument) -> None:
@@ -346,10 +352,11 @@ class Manifest:
 
     # -- volumes
 
-    def _mount_named(self, component: str, mount: Mount) -> Mount:
-        return next(
-            one for one in self.mounts(component) if (one.name, one.mount_path) == (mount.name, mount.mount_path)
-        )
+    def _mounted(self, component: str, path: str) -> Mount:
+        mount = self.mount_for(component, path)
+        if mount is None:
+            raise HardeningError(f"{self.source}: {path} of {component} could not be mounted. {_KEEP}")
+        return mount
 
     def _make_writable(self, component: str, mount: Mount) -> None:
         path = [*self._container_path(component), "volumeMounts"]
@@ -411,6 +418,10 @@ def _mappings(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _new_words(flag: str, value: str, neighbours: Sequence[flags.Argument]) -> list[str]:
     """A new flag in the form that most of its neighbours have; a boolean takes no word of its own."""
     name = flags.flag_name(flag)
@@ -444,7 +455,7 @@ def _mount(name: str, path: str, mount: Mapping[str, Any], volume: Mapping[str, 
     source = volume.get("hostPath")
     host_path: str | None = None
     path_type = ""
-    if isinstance(source, dict) and isinstance(source.get("path"), str):
+    if isinstance(source, dict) and isinstance(source.get("path"), str) and not mount.get("subPathExpr"):
         host_path = normal(posixpath.join(source["path"], str(mount.get("subPath") or "")))
         path_type = str(source.get("type") or "")
     return Mount(name, path, host_path, mount.get("readOnly") is True, path_type)
@@ -487,11 +498,12 @@ def trial_manifest(
     if component == "kube-apiserver":
         overrides.update({"endpoint-reconciler-type": "none", "bind-address": "127.0.0.1"})
     overrides.update({flags.flag_name(flag): value for flag, value in (flag_values or {}).items()})
-    argv = _overridden(changed, component, overrides)
+    for flag, value in overrides.items():
+        changed.set_flag(component, flag, [] if value is None else value)
     substitutes = host_paths or {}
     if component == "kube-apiserver":
-        _refuse_live_audit_log(manifest, argv, substitutes)
-    return yamledit.dump(_trial_pod(changed, component, name, argv, substitutes))
+        _refuse_live_audit_log(manifest, changed, substitutes)
+    return yamledit.dump(_trial_pod(changed, component, name, substitutes))
 
 
 def _require_leader_election(manifest: Manifest, component: str, leader_election: bool | None) -> None:
@@ -509,27 +521,14 @@ def _require_leader_election(manifest: Manifest, component: str, leader_election
         )
 
 
-def _overridden(manifest: Manifest, component: str, overrides: Mapping[str, str | None]) -> dict[str, list[str]]:
-    for flag, value in overrides.items():
-        if value is None:
-            manifest.remove_flag(component, flag)
-        else:
-            manifest.set_flag(component, flag, value)
-    container = manifest.container(component)
-    return {field: container[field] for field in ("command", "args") if container.get(field)}
-
-
-def _refuse_live_audit_log(
-    manifest: Manifest, argv: Mapping[str, Sequence[str]], substitutes: Mapping[str, str]
-) -> None:
-    words = [word for field in ("command", "args") for word in argv.get(field, [])]
-    new = flags.occurrences(flags.parse_arguments(words), "audit-log-path")
-    old = manifest.flag_values("kube-apiserver", "audit-log-path")
-    if not new or new[-1] in ("", "-"):
-        return
-    trial = _substituted(manifest.host_path_of("kube-apiserver", new[-1]), substitutes)
-    if trial is not None and old and trial == manifest.host_path_of("kube-apiserver", old[-1]):
-        raise HardeningError(f"The trial of kube-apiserver would write the live audit log {trial}. {_KEEP}")
+def _refuse_live_audit_log(manifest: Manifest, trial: Manifest, substitutes: Mapping[str, str]) -> None:
+    paths = []
+    for one in (manifest, trial):
+        values = one.flag_values("kube-apiserver", "audit-log-path")
+        paths.append(one.host_path_of("kube-apiserver", values[-1]) if values and values[-1].startswith("/") else None)
+    live, new = paths[0], _substituted(paths[1], substitutes)
+    if new is not None and new == live:
+        raise HardeningError(f"The trial of kube-apiserver would write the live audit log {new}. {_KEEP}")
 
 
 def _substituted(path: str | None, substitutes: Mapping[str, str]) -> str | None:
@@ -542,18 +541,10 @@ def _substituted(path: str | None, substitutes: Mapping[str, str]) -> str | None
     return moved(path, old, substitutes[old])
 
 
-def _trial_pod(
-    manifest: Manifest, component: str, name: str, argv: Mapping[str, Sequence[str]], substitutes: Mapping[str, str]
-) -> dict[str, Any]:
+def _trial_pod(manifest: Manifest, component: str, name: str, substitutes: Mapping[str, str]) -> dict[str, Any]:
     pod = manifest.pod
     container = {key: value for key, value in manifest.container(component).items() if key not in _NOT_IN_TRIAL}
-    container.update(argv)
-    metadata = dict(pod.get("metadata") or {})
-    metadata["name"] = name
-    metadata["labels"] = {**(metadata.get("labels") or {}), "component": name}
-    metadata["annotations"] = _annotations(metadata.get("annotations"))
-    if not metadata["annotations"]:
-        del metadata["annotations"]
+    metadata = _trial_metadata(pod.get("metadata"), name)
     spec = {key: value for key, value in pod["spec"].items() if key not in ("initContainers", "resources")}
     spec["containers"] = [container]
     spec["restartPolicy"] = "Never"
@@ -566,11 +557,15 @@ def _trial_pod(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def _annotations(value: Any) -> dict[str, Any]:
-    """Without kubeadm's own, from which it reads the live servers' addresses."""
-    if not isinstance(value, dict):
-        return {}
-    return {key: one for key, one in value.items() if not str(key).startswith("kubeadm.kubernetes.io/")}
+def _trial_metadata(value: Any, name: str) -> dict[str, Any]:
+    """A name, label and (by leaving it out) uid of its own, without kubeadm's annotations, from which it reads the live
+    servers' addresses."""
+    live = _mapping(value)
+    annotations = _mapping(live.get("annotations"))
+    kept = {key: one for key, one in annotations.items() if not str(key).startswith("kubeadm.kubernetes.io/")}
+    metadata = {key: one for key, one in live.items() if key not in ("annotations", "uid")}
+    metadata.update({"labels": {**_mapping(live.get("labels")), "component": name}, "name": name})
+    return {"annotations": kept, **metadata} if kept else metadata
 
 
 def _substituted_volume(volume: dict[str, Any], substitutes: Mapping[str, str]) -> dict[str, Any]:

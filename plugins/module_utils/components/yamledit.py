@@ -56,10 +56,11 @@ _SPECIAL_FLOAT = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 
 # What some parser takes for a number, a date or a time: quoted when written, whatever we would read ourselves.
 _LOOKS_NUMERIC = re.compile(r"[-+.]?[0-9][0-9_,:.xobXOBeE+\-a-fA-F]*(?:[TtZ ][0-9:.TtZ+\- ]*)?\Z")
-_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z")
+_VERSION_OR_ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){2,}\Z")
 _PLAIN_FIRST = re.compile(r"[A-Za-z0-9_/.$(+^\\]|[-?:](?=[^\s,\[\]{}:])")
 _PLAIN_IN_FLOW_FORBIDDEN = re.compile(r"[,\[\]{}:?#]")
 _SINGLE_LINE = re.compile("[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*\\Z")
+_BLANKS = re.compile(r" *")
 _COMMA = re.compile(r"[ \t\r\n]*,")
 _BLANK_AND_COMMENTS = re.compile(r"(?:[ \t\r\n]|(?<![^ \t\r\n,\[\]{}])#[^\r\n]*)*")
 
@@ -127,13 +128,31 @@ def _read_number(text: str) -> str | int | float:
     return text
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, but with tabs before a comment allowed, as libyaml and go-yaml (and so the kubelet) allow them."""
+
+    def scan_to_next_token(self) -> None:
+        if self.index == 0 and self.peek() == "\ufeff":
+            self.forward()
+        while True:
+            while self.peek() == " " or (self.peek() == "\t" and (self.flow_level or not self.allow_simple_key)):
+                self.forward()
+            if self.peek() == "#":
+                while self.peek() not in "\0\r\n\x85\u2028\u2029":
+                    self.forward()
+            if not self.scan_line_break():
+                return
+            if not self.flow_level:
+                self.allow_simple_key = True
+
+
 class _Composer:
     """Builds the tree of nodes from PyYAML's events: its own nodes say neither where a dash stands nor what an alias
     is."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.loader = yaml.SafeLoader(text)
+        self.loader = _Loader(text)
         self.anchors: dict[str, Node | None] = {}
 
     def document(self) -> Node:
@@ -222,6 +241,9 @@ class _Composer:
         node.end = last.end_mark.index if node.flow else position
         return node
 
+    def _starts_line(self, position: int) -> bool:
+        return not self.text[self.text.rfind("\n", 0, position) + 1 : position].strip(" \ufeff")
+
     def _dash(self, after: int, before: int) -> int:
         """Only blanks and comments stand between the end of an item and the next dash."""
         match = _BLANK_AND_COMMENTS.match(self.text, after, before)
@@ -236,6 +258,10 @@ class _Composer:
             event = self.loader.get_event()
             line = event.start_mark.line + 1
             key = self._node(event, depth + 1)
+            if not node.flow and key.start != node.start and not self._starts_line(key.start):
+                raise HardeningError(
+                    f"has a key in line {line} that is written with a question mark; write it as 'key: value'"
+                )
             if key.kind != "scalar":
                 raise HardeningError(f"has a key in line {line} that is no plain word, which cannot be edited")
             if key.value in known:
@@ -319,9 +345,9 @@ def can_be_plain(text: str, flow: bool = False) -> bool:
         return False
     if not _PLAIN_FIRST.match(text) or not _SINGLE_LINE.match(text) or text != text.strip():
         return False
-    if (_LOOKS_NUMERIC.match(text) and not _IPV4.match(text)) or read_scalar(text) is not text:
+    if (_LOOKS_NUMERIC.match(text) and not _VERSION_OR_ADDRESS.match(text)) or read_scalar(text) is not text:
         return False
-    if text.startswith(("---", "...")) and text[3:4].isspace():
+    if text[:3] in ("---", "...") and text[3:4] in ("", " "):
         return False
     if ": " in text or " #" in text or text.endswith(":") or "\xa0" in text:
         return False
@@ -404,21 +430,21 @@ def _block_item(value: Any, layout: Layout) -> list[str]:
     return [dash + lines[0]] + [" " * layout.dash + line for line in lines[1:]]
 
 
-def write_flow(value: Any, json_style: bool) -> str:
-    """One line of flow YAML; with ``json_style`` strings and keys are in double quotes, so that JSON stays JSON."""
+def write_flow(value: Any, quote: str | None = None, key_quote: str | None = None) -> str:
+    """One line of flow YAML, with strings and keys in the wanted quotes; with both ``"`` it is JSON."""
     if isinstance(value, dict):
-        inner = ", ".join(f"{write_flow(k, json_style)}: {write_flow(v, json_style)}" for k, v in value.items())
-        return "{" + inner + "}"
+        written = {write_scalar(key, key_quote, flow=True): write_flow(value[key], quote, key_quote) for key in value}
+        return "{" + ", ".join(f"{key}: {item}" for key, item in written.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(write_flow(item, json_style) for item in value) + "]"
-    return write_scalar(value, '"' if json_style else None, flow=True)
+        return "[" + ", ".join(write_flow(item, quote, key_quote) for item in value) + "]"
+    return write_scalar(value, quote, flow=True)
 
 
 def dump(value: Any) -> str:
     """A new YAML text, written as kubeadm writes its own: two columns, sequences not indented, quotes where needed."""
     if isinstance(value, (dict, list)) and value:
         return "\n".join(write_block(value, 0, Layout())) + "\n"
-    return write_flow(value, json_style=False) + "\n"
+    return write_flow(value) + "\n"
 
 
 # ---- the document ----------------------------------------------------------------------------------------------------
@@ -436,8 +462,7 @@ class Document:
     def __init__(self, text: str, source: str = "the YAML text") -> None:
         self.source = source
         self._text = text
-        self._root = self._parse(text)
-        self._value = _value_of(self._root)
+        self._root, self._value = self._parse(text)
 
     @property
     def text(self) -> str:
@@ -488,10 +513,7 @@ class Document:
         expected = self._with(path, value)
         flow = any(one.flow for one in chain[:-1])
         style = node.style if node.style in ("'", '"') else None
-        written = write_scalar(value, style, flow)
-        if node.start == node.end and self._text[node.start - 1 : node.start] not in ("", " ", "\n"):
-            written = " " + written
-        self._apply([(node.start, node.end, written)], expected, path)
+        self._apply([self._exchange(node, write_scalar(value, style, flow))], expected, path)
 
     def insert_item(self, path: Path, index: int, value: Any) -> None:
         """Puts an item before the one at the index, or at the end where the index is the length of the list.
@@ -511,7 +533,7 @@ class Document:
         if not node.entries:
             changes = self._fill(chain, path, [value])
         elif node.flow:
-            changes = self._insert_in_flow(chain, index, self._flow_text(chain, value))
+            changes = self._insert_in_flow(node.entries, index, self._flow_text(chain, value))
         else:
             layout = self._layout(chain)
             column = self._column(node.entries[0].start)
@@ -555,7 +577,7 @@ class Document:
         if not node.entries:
             changes = self._fill(chain, path, {key: value})
         elif node.flow:
-            changes = self._insert_in_flow(chain, index, self._flow_text(chain, {key: value})[1:-1])
+            changes = self._insert_in_flow(node.entries, index, self._flow_text(chain, {key: value})[1:-1])
         else:
             layout = self._layout(chain)
             column = self._column(node.entries[0].start)
@@ -589,11 +611,12 @@ class Document:
 
     # -- parsing and proof
 
-    def _parse(self, text: str) -> Node:
+    def _parse(self, text: str) -> tuple[Node, Any]:
         if len(text) > MAX_CHARACTERS:
             raise HardeningError(f"{self.source} has more than {MAX_CHARACTERS} characters. {_KEEP}")
         try:
-            return _Composer(text).document()
+            root = _Composer(text).document()
+            return root, _value_of(root)
         except yaml.MarkedYAMLError as error:
             where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
             raise HardeningError(f"{self.source} is no YAML: {where}{error.problem}. {_KEEP}") from error
@@ -610,8 +633,7 @@ class Document:
         for start, end, replacement in sorted(changes, reverse=True):
             text = text[:start] + replacement + text[end:]
         try:
-            root = self._parse(text)
-            value = _value_of(root)
+            root, value = self._parse(text)
         except HardeningError as error:
             raise self._refusal(path, "is written in a way that cannot be edited without risk") from error
         if not same_value(value, expected):
@@ -737,17 +759,11 @@ class Document:
                 return one.style if one.style in ("'", '"') else None
         return None
 
-    def _json_style(self, chain: Sequence[Node]) -> bool:
-        """Whether flow text around here has its keys (or, in a list of strings, its items) in double quotes."""
-        for node in reversed(chain):
-            if not node.flow:
-                continue
-            for entry in node.entries:
-                if entry.key is not None:
-                    return entry.key.style == '"'
-                if entry.node.kind == "scalar" and isinstance(entry.node.value, str):
-                    return entry.node.style == '"'
-        return False
+    @staticmethod
+    def _json_style(chain: Sequence[Node]) -> bool:
+        """Whether flow text around here is JSON: the keys nearest to it are in double quotes."""
+        keys = (entry.key for node in reversed(chain) if node.flow for entry in node.entries if entry.key)
+        return next((key.style == '"' for key in keys), False)
 
     # -- edits as changes of the text
 
@@ -761,14 +777,23 @@ class Document:
         position = max(position, self._line_end(node.entries[index - 1].value_start))
         return [(position, position, newline + newline.join([" " * column + lines[0], *lines[1:]]))]
 
+    def _exchange(self, node: Node, written: str) -> Change:
+        """Another text for a scalar; where nothing stands so far, a blank before it, and before a comment behind it."""
+        if node.start < node.end:
+            return (node.start, node.end, written)
+        behind = _BLANKS.match(self._text, node.start)
+        end = behind.end() if behind else node.start
+        if end > node.start and self._text[end : end + 1] != "#":
+            return (node.start + 1, node.start + 1, written)
+        return (node.start, node.start, " " + written)
+
     def _fill(self, chain: Sequence[Node], path: Path, content: Any) -> list[Change]:
         """Content for a collection that is empty so far: ``[]``, ``{}`` or nothing at all."""
         node = chain[-1]
         if any(one.flow for one in chain[:-1]):
-            written = write_flow(content, self._json_style(chain))
+            written = self._flow_text(chain, content)
             if node.kind == "scalar":
-                blank = "" if self._text[node.start - 1 : node.start] in ("", " ") else " "
-                return [(node.start, node.end, blank + written)]
+                return [self._exchange(node, written)]
             return [(node.start + 1, node.start + 1, written[1:-1])]
         newline = self._newline
         layout = self._layout(chain)
@@ -788,10 +813,11 @@ class Document:
         return [(entry.value_start, node.end, ""), (end, end, written)]
 
     def _flow_text(self, chain: Sequence[Node], value: Any) -> str:
-        return write_flow(value, self._json_style(chain))
+        if self._json_style(chain):
+            return write_flow(value, '"', '"')
+        return write_flow(value, self._quote(chain[-1]))
 
-    def _insert_in_flow(self, chain: Sequence[Node], index: int, written: str) -> list[Change]:
-        entries = chain[-1].entries
+    def _insert_in_flow(self, entries: Sequence[Entry], index: int, written: str) -> list[Change]:
         separator = self._separator(entries)
         if index < len(entries):
             start = entries[index].start
