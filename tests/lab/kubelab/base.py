@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Optional, Sequence, Union
+from typing import Callable
 
 HERE = Path(__file__).resolve().parent.parent
 """tests/lab"""
@@ -39,13 +40,13 @@ def say(text: str) -> None:
 
 
 def run(
-    arguments: Sequence[Union[str, Path]],
+    arguments: Sequence[str | Path],
     *,
-    stdin: Optional[Union[str, bytes]] = None,
+    stdin: str | bytes | None = None,
     check: bool = True,
-    timeout: Optional[float] = None,
-    cwd: Optional[Path] = None,
-    env: Optional[dict[str, str]] = None,
+    timeout: float | None = None,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command and return what it printed.
 

@@ -9,8 +9,9 @@ import contextlib
 import fcntl
 import hashlib
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Callable, Iterable, Iterator
+from typing import Callable
 
 from lab.kubelab.base import HERE, LabError, cache_dir, say
 

@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 
 from lab.kubelab import checks, cluster, components, hosts, prepare, session, state
-from lab.kubelab.base import HERE, LabError, Stopwatch, main, run, say
+from lab.kubelab.base import HERE, LabError, Stopwatch, main, say
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(name, text).add_argument("versions", nargs="*", metavar="VERSION", help="such as 1.37")
     add("versions", "list the versions that the lab can make")
-    add("pin", "for maintainers: write the Go modules of a patch release").add_argument("version", help="such as 1.37.1")
+    add("pin", "for maintainers: write the Go modules of a patch release").add_argument(
+        "version", help="such as 1.37.1"
+    )
     one = add("up", "make a cluster that stays up; nothing to do when DIR has one")
     one.add_argument("--version", default=None, metavar="VERSION", help="default: the newest")
     one.add_argument("--control-planes", type=int, default=1, metavar="N")
@@ -162,7 +164,9 @@ def command() -> int:  # noqa: C901
         lab = _inside(directory)
         host = lab.host(options.host)
         terminal = ["-t"] if sys.stdin.isatty() and not options.arguments else []
-        session.enter(directory, ["ssh", *terminal, *hosts.ssh_options(lab), f"root@{host.address}", *options.arguments])
+        session.enter(
+            directory, ["ssh", *terminal, *hosts.ssh_options(lab), f"root@{host.address}", *options.arguments]
+        )
     elif name.startswith("power-"):
         lab = _inside(directory)
         host = lab.host(options.host)

@@ -200,17 +200,21 @@ def _kubeadm(lab: state.Lab, host: state.Host, arguments: str) -> str:
     return done.stdout
 
 
-def kubectl(lab: state.Lab, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def kubectl(
+    lab: state.Lab, *arguments: str, stdin: str | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
     """The lab's own kubectl, as cluster administrator."""
     program = Path(lab.lower[0]) / "usr/bin/kubectl"
-    return run([program, f"--kubeconfig={lab.directory}/admin.conf", *arguments], check=check)
+    return run([program, f"--kubeconfig={lab.directory}/admin.conf", *arguments], stdin=stdin, check=check)
 
 
 def wait_quiet(lab: state.Lab, seconds: float = 300) -> None:
     """Wait until every node is Ready and every pod of kube-system is too."""
 
     def ready() -> bool:
-        done = kubectl(lab, "get", "nodes,pods", "-n", "kube-system", "-o", "json", "--request-timeout=10s", check=False)
+        done = kubectl(
+            lab, "get", "nodes,pods", "-n", "kube-system", "-o", "json", "--request-timeout=10s", check=False
+        )
         if done.returncode != 0:
             return False
         items = json.loads(done.stdout)["items"]

@@ -16,8 +16,8 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 from lab.kubelab.base import MODULES, LabError, cache_dir, run, say
 from lab.kubelab.cache import GIB, entry, key_of, require_free
@@ -136,9 +136,7 @@ def _build_tools(target: Path) -> None:
     with go_caches():
         for module, package in TOOLS.items():
             _compile(MODULES / module, package, target / module, [])
-        listed = run(
-            ["go", "list", "-m", "-f", "{{.Dir}}", KUBE_BENCH], cwd=MODULES / "kube-bench", env=_environment()
-        )
+        listed = run(["go", "list", "-m", "-f", "{{.Dir}}", KUBE_BENCH], cwd=MODULES / "kube-bench", env=_environment())
         shutil.copytree(Path(listed.stdout.strip()) / "cfg", target / "kube-bench-cfg")
     for path in (target / "kube-bench-cfg").rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -149,7 +147,11 @@ def _compile(module: Path, package: str, program: Path, stamps: list[str]) -> No
     if shutil.which("go") is None:
         raise LabError("go is not on PATH: the lab compiles its components once")
     started = time.monotonic()
-    run(["go", "build", "-ldflags", " ".join(["-s -w", *stamps]), "-o", program, package], cwd=module, env=_environment())
+    run(
+        ["go", "build", "-ldflags", " ".join(["-s -w", *stamps]), "-o", program, package],
+        cwd=module,
+        env=_environment(),
+    )
     say(f"lab: compiled {program.name} in {time.monotonic() - started:.0f} s")
 
 
@@ -163,7 +165,9 @@ def pin(version: str) -> None:
     with go_caches():
         require_free(cache_dir() if cache_dir().exists() else Path("/"), 8 * GIB)
         environment = {**_environment(), "GOFLAGS": "-buildvcs=false -trimpath -mod=mod"}
-        downloaded = run(["go", "mod", "download", "-json", f"k8s.io/kubernetes@v{version}"], env=environment, cwd=Path("/"))
+        downloaded = run(
+            ["go", "mod", "download", "-json", f"k8s.io/kubernetes@v{version}"], env=environment, cwd=Path("/")
+        )
         match = re.search(r'"GoMod": "(.*)"', downloaded.stdout)
         if match is None:
             raise LabError(f"Kubernetes {version}: no such module")
@@ -181,7 +185,16 @@ def pin(version: str) -> None:
 
 def _asked_by_kubeadm(minor: str, version: str, environment: dict[str, str]) -> tuple[str, str]:
     listed = run(
-        ["go", "run", "k8s.io/kubernetes/cmd/kubeadm", "config", "images", "list", "--kubernetes-version", f"v{version}"],
+        [
+            "go",
+            "run",
+            "k8s.io/kubernetes/cmd/kubeadm",
+            "config",
+            "images",
+            "list",
+            "--kubernetes-version",
+            f"v{version}",
+        ],
         cwd=MODULES / f"kubernetes-{minor}",
         env=environment,
     ).stdout

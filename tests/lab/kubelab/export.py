@@ -21,7 +21,7 @@ from pathlib import Path
 from lab.kubelab import hosts, session, state
 from lab.kubelab.base import HERE, LabError, main, say
 
-LOOK = '''
+LOOK = """
 import base64, grp, json, os, pwd, stat, sys
 found = {}
 def look(path):
@@ -48,7 +48,7 @@ for top in sys.argv[1:]:
             for name in folders + files:
                 look(os.path.join(folder, name))
 print(json.dumps(found))
-'''
+"""
 
 TREES = (
     "/etc/cni/",
@@ -68,7 +68,9 @@ TREES = (
 """A name that ends in a slash stands for everything below, any other for itself alone; parents always come along."""
 
 SECRET = re.compile(r"/pki/|\.(?:crt|key|pem)$")
-EMBEDDED = re.compile(r"^\s*(?:certificate-authority-data|client-certificate-data|client-key-data|token): .*\n", re.MULTILINE)
+EMBEDDED = re.compile(
+    r"^\s*(?:certificate-authority-data|client-certificate-data|client-key-data|token): .*\n", re.MULTILINE
+)
 EMPTY_USER = re.compile(r"^(  user:)$(?!\n    )", re.MULTILINE)
 """What is left of a user whose credentials were all embedded; null is no user."""
 

@@ -13,8 +13,9 @@ import hashlib
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Optional, Sequence
+from typing import BinaryIO
 
 from lab.kubelab import session, state
 from lab.kubelab.base import HERE, LabError, run, wait_for
@@ -36,10 +37,10 @@ def install(lab: state.Lab, host: state.Host) -> None:
     """Lay a new host's disk: what its installer would have written."""
     home = disk(lab, host)
     upper = home / "upper"
-    for folder in ("upper/root/.ssh", "upper/etc/ssh", "upper/etc/systemd/system", "upper/etc/cni/net.d", "work"):
-        (home / folder).mkdir(parents=True, exist_ok=True)
-    for folder in ("root", "data"):
-        (home / folder).mkdir(exist_ok=True)
+    for name in ("root/.ssh", "etc/ssh", "etc/systemd/system", "etc/cni/net.d"):
+        (upper / name).mkdir(parents=True)
+    for name in ("work", "root", "data"):
+        (home / name).mkdir()
     for folder in (upper, upper / "etc", upper / "etc/cni", upper / "etc/cni/net.d"):
         folder.chmod(0o755)
     (upper / "root").chmod(0o700)
@@ -152,7 +153,7 @@ def _first_process(unshare: subprocess.Popen[bytes], home: Path) -> int:
     return int(found[0])
 
 
-def _network(pid: str) -> Optional[str]:
+def _network(pid: str) -> str | None:
     try:
         return os.readlink(f"/proc/{pid}/ns/net")
     except OSError:
@@ -208,7 +209,17 @@ def power_off(lab: state.Lab, host: state.Host) -> None:
 def ssh_options(lab: state.Lab) -> list[str]:
     """What ssh needs to reach a host from inside the lab."""
     options = ["-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={lab.directory}/known_hosts"]
-    return ["-i", f"{lab.directory}/id", *options, "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5", "-o", "BatchMode=yes"]
+    return [
+        "-i",
+        f"{lab.directory}/id",
+        *options,
+        "-o",
+        "LogLevel=ERROR",
+        "-o",
+        "ConnectTimeout=5",
+        "-o",
+        "BatchMode=yes",
+    ]
 
 
 def ssh(
@@ -216,9 +227,9 @@ def ssh(
     host: state.Host,
     command: Sequence[str],
     *,
-    stdin: Optional[str] = None,
+    stdin: str | None = None,
     check: bool = True,
-    timeout: Optional[float] = None,
+    timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command line on a host as root; its words are joined by spaces, as ssh does."""
     vector = ["ssh", *ssh_options(lab), f"root@{host.address}", *command]

@@ -20,8 +20,9 @@ from lab.kubelab.images import Image, Registry, make, write_layout
 
 SUITE = "bookworm"
 PACKAGES = (
-    "ca-certificates conntrack containerd containernetworking-plugins curl dbus ethtool iproute2 iptables jq kmod nftables "
-    "openssh-server procps python3 python3-apt python3-cryptography python3-yaml runc socat sudo systemd-sysv util-linux"
+    "ca-certificates conntrack containerd containernetworking-plugins curl dbus ethtool iproute2 iptables jq kmod "
+    "nftables openssh-server procps python3 python3-apt python3-cryptography python3-yaml runc socat sudo systemd-sysv "
+    "util-linux"
 ).split()
 
 KEPT_PACKAGES = "python3-cffi-backend python3-cryptography libyaml-0-2 python3-yaml".split()
@@ -170,7 +171,9 @@ def _test_image(busybox: Path, tools: Path, image_tree: Path) -> Image:
     (image_tree / "tmp").mkdir()
     program = next(path for path in busybox.rglob("busybox") if path.is_file() and os.access(path, os.X_OK))
     shutil.copy2(program, image_tree / "bin/busybox")
-    for applet in "cat date echo env false grep head id ls nslookup ps sh sleep sort tail test touch true wc wget".split():
+    for (
+        applet
+    ) in "cat date echo env false grep head id ls nslookup ps sh sleep sort tail test touch true wc wget".split():
         (image_tree / "bin" / applet).symlink_to("busybox")
     shutil.copy2(tools / "probe", image_tree / "bin/probe")
     return make(TEST_IMAGE, image_tree, "/bin/probe")

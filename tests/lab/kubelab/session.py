@@ -19,8 +19,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, Sequence
+from typing import NoReturn
 
 from lab.kubelab import state
 from lab.kubelab.base import HERE, LabError, run, say, wait_for
@@ -39,7 +40,7 @@ def start(directory: Path) -> None:
             start_new_session=True,
             cwd="/",
         )
-    wait_for(f"{directory}: the lab's namespaces", 20, lambda: (directory / "ready").exists(), 0.05)
+    wait_for(f"{directory}: the lab's namespaces", 20, (directory / "ready").exists, 0.05)
 
 
 def guard(directory: Path) -> int:
@@ -69,8 +70,12 @@ def hold(directory: Path) -> NoReturn:
         "link add lab0 type bridge",
         f"address add {state.GATEWAY}/24 dev lab0",
         "link set lab0 up",
+        "route add unreachable default",
     ):
         run(["ip", *command.split()])
+    # Whoever asks for an address outside of the lab is told at once. CoreDNS starts before kube-proxy has laid the
+    # Services' addresses; with lost packets instead of this answer it waits for 30 s.
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="utf-8")
     unshare = wait_text(directory / "unshare.pid")
     (directory / "holder").write_text(f"{unshare} {os.readlink('/proc/self/ns/net')}\n", encoding="utf-8")
     (directory / "ready").touch()
@@ -156,9 +161,7 @@ def clean(lab: state.Lab) -> None:
 def remove_cgroups(pattern: str) -> list[str]:
     """Try to remove the groups whose name matches, with all below; return what stays because a process is in it."""
     groups = [
-        os.path.join(folder, name)
-        for folder, names, _ in os.walk(CGROUPS)
-        for name in fnmatch.filter(names, pattern)
+        os.path.join(folder, name) for folder, names, _ in os.walk(CGROUPS) for name in fnmatch.filter(names, pattern)
     ]
     left: list[str] = []
     for group in groups:

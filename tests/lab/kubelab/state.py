@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Optional
 
 from lab.kubelab.base import LabError
 
@@ -97,7 +96,7 @@ def load(directory: Path) -> Lab:
     return Lab(directory=directory, **data)
 
 
-def holder_pid(directory: Path) -> Optional[int]:
+def holder_pid(directory: Path) -> int | None:
     """The process that is pid 1 of the lab's namespaces, as seen from outside; None when the lab is not running."""
     try:
         unshare, net = (directory / "holder").read_text(encoding="utf-8").split()
