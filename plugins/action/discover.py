@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.kubeharden.core.plugins.plugin_utils import controller
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
@@ -23,9 +24,18 @@ class ActionModule(HostAction):
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module, once more where the lock's holder is a dead run of this controller."""
-        result = super().execute(arguments, task_vars)
+        result = self._discover(arguments, task_vars)
         holder = result.get("locked_by")
         if holder and controller.is_dead(holder, arguments["controller"]):
-            result = super().execute({**arguments, "dead_run": holder["run_id"]}, task_vars)
+            result = self._discover({**arguments, "dead_run": holder["run_id"]}, task_vars)
             result.setdefault("notes", []).append(f"Run {holder['run_id']} died without giving its lock back; it was taken over.")
         return result
+
+    def _discover(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        try:
+            return dict(self._execute_module("kubeharden.core.discover", module_args=arguments, task_vars=task_vars))
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure(
+                f"{task_vars['inventory_hostname']} could not be reached: {str(error).strip()} Nothing was changed on any host. Mend "
+                "the connection, leave the host out with --limit, or set kubeharden_allow_unreachable to true."
+            ) from error

@@ -116,7 +116,6 @@ def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
     view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], module.run_command)
     options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]))
     control_plane = ControlPlane(host, options, view, found["node_name"])
-    notes = [] if module.check_mode else control_plane.recover()
     plans = [
         plan_component(
             host, component, found["components"][component]["manifest"], flags, parameters["files"].get(component, {}), parameters["replace"]
@@ -130,7 +129,7 @@ def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
         changes,
         components={plan.component: plan.state() for plan in plans},
         restarted=seconds,
-        notes=notes + [note for plan in plans for note in plan.notes],
+        notes=[note for plan in plans for note in plan.notes],
         not_done=[] if host.live else [f"{plan.component}: no trial, restart and proof, which take a running host." for plan in plans if plan.restarts],
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes and not module.check_mode else "",
     )

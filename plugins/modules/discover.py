@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - Reads the kubelet's arguments and effective configuration, the static pods, the processes, the certificates in use and
     kubeadm's ConfigMaps, in one call. Changes nothing on the cluster.
-  - Outside check mode it takes the host's lock for the run, so that two runs never change one host.
+  - Outside check mode it takes the host's lock for the run, so that two runs never change one host, and undoes what a run that
+    died left under way.
   - Layouts other than kubeadm's are recognised and refused with one sentence.
 extends_documentation_fragment:
   - kubeharden.core.host
@@ -40,6 +41,10 @@ options:
     description: Process and start time on the controller, filled in by the action plugin.
     type: str
     default: ""
+  gate_timeout:
+    description: Seconds that a component may take to be well with its old bytes, where a run that died left it with others.
+    type: int
+    default: 300
   dead_run:
     description: A run whose process on this controller has ended, so that its lock is taken over.
     type: str
@@ -80,6 +85,11 @@ libraries_missing:
 packages:
   description: The distribution's packages that bring them.
   returned: always
+  type: list
+  elements: str
+notes:
+  description: What a person should know, as sentences.
+  returned: when the libraries are there
   type: list
   elements: str
 locked_by:
@@ -145,20 +155,27 @@ def config_maps(module: AnsibleModule, admin_kubeconfig: str) -> t.Dict[str, t.D
 def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import foretell, recover
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     take_lock(module, host)
-    discovery = Discovery(host, parameters["control_plane"], parameters["kubeconfig"]).run()
-    discovery["live"] = host.live
-    if host.live and parameters["control_plane"]:
+    discovery = Discovery(host, parameters["control_plane"], parameters["kubeconfig"])
+    view = None
+    if parameters["control_plane"]:
         # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
-        sight.build(host, discovery["admin_kubeconfig"], None, module.run_command)
-        if parameters["read_api"]:
-            discovery["config_maps"] = config_maps(module, discovery["admin_kubeconfig"])
-    return {"changed": False, "discovery": discovery, "libraries_missing": [], "packages": []}
+        view = sight.build(host, discovery.admin_kubeconfig, discovery.runtime_socket(), module.run_command)
+    if module.check_mode:
+        notes = foretell(Journal(host))
+    else:
+        notes = recover(host, view, float(parameters["gate_timeout"]))
+    found = {**discovery.run(), "live": host.live}
+    if host.live and parameters["read_api"]:
+        found["config_maps"] = config_maps(module, discovery.admin_kubeconfig)
+    return {"changed": False, "discovery": found, "notes": notes, "libraries_missing": [], "packages": []}
 
 
 def main() -> None:
@@ -172,6 +189,7 @@ def main() -> None:
             "kubectl": {"type": "path"},
             "controller": {"type": "str", "default": ""},
             "process": {"type": "str", "default": ""},
+            "gate_timeout": {"type": "int", "default": 300},
             "dead_run": {"type": "str"},
         },
         supports_check_mode=True,

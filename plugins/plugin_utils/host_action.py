@@ -37,11 +37,16 @@ class HostAction(ActionBase):
         return result
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run the module on the host; a host that cannot be reached is said with what to do."""
+        """Run the module on the host.
+
+        A connection that is lost while the host is worked on is a failure, not an unreachable host: those do not end the
+        plays of the hosts that come after.
+        """
         try:
             return dict(self._execute_module(f"kubeharden.core.{self.MODULE}", module_args=arguments, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
-            raise AnsibleConnectionFailure(
-                f"{task_vars['inventory_hostname']} could not be reached: {str(error).strip()} Nothing was changed on it. Mend the "
-                "connection, leave the host out with --limit, or set kubeharden_allow_unreachable to true."
-            ) from error
+            return {
+                "failed": True,
+                "msg": f"The connection to {task_vars['inventory_hostname']} was lost: {str(error).strip()} What was under way there "
+                "may have been finished or not; run the playbook again, which proves it or puts it back first.",
+            }

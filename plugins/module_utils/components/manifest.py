@@ -11,7 +11,7 @@ Which edits are undone exactly, byte for byte, by their reverse:
 
 - :meth:`Manifest.set_flag` of an absent flag by :meth:`Manifest.remove_flag`, where the container has arguments;
 - :meth:`Manifest.set_flag` of a present flag by setting the old value, where the flag stood once, with a value, in one
-  line and without needless escapes;
+  line and without needless escapes, and both values can be written in the quotes that it has;
 - :meth:`Manifest.ensure_mount` of a new volume by :meth:`Manifest.remove_mount`, unless ``volumes:`` or
   ``volumeMounts:`` was there with nothing in it.
 """
@@ -169,7 +169,7 @@ class Manifest:
     def mounts(self, component: str) -> list[Mount]:
         """The mounts of the component's container, in their order."""
         container = self.container(component)
-        volumes = {volume.get("name"): volume for volume in _mappings(self._document.get(["spec", "volumes"]))}
+        volumes = {_name(volume): volume for volume in _mappings(self._document.get(["spec", "volumes"]))}
         found = []
         for mount in _mappings(container.get("volumeMounts")):
             name, path = mount.get("name"), mount.get("mountPath")
@@ -245,7 +245,7 @@ class Manifest:
                 if mount.get("name") == name and mount_path in (None, mount.get("mountPath")):
                     self._remove_from_list(path, "volumeMounts", index)
             volumes = _mappings(self._document.get(["spec", "volumes"]))
-            names = [volume.get("name") for volume in volumes]
+            names = [_name(volume) for volume in volumes]
             if name in names and name not in self._mounted_names():
                 self._remove_from_list(["spec"], "volumes", names.index(name))
 
@@ -380,7 +380,7 @@ class Manifest:
                 and isinstance(volume.get("name"), str)
             ):
                 return str(volume["name"])
-        taken = {volume.get("name") for volume in volumes}
+        taken = {_name(volume) for volume in volumes}
         unique, number = name, 2
         while unique in taken:
             unique, number = f"{name}-{number}", number + 1
@@ -396,7 +396,7 @@ class Manifest:
             return
         if not isinstance(items, list):
             items = []
-        names = [str(item.get("name")) for item in _mappings(items)]
+        names = [_name(item) for item in _mappings(items)]
         index = len(items)
         if len(names) == len(items) > 1 and names == sorted(names):
             index = next((place for place, name in enumerate(names) if name > entry["name"]), len(items))
@@ -408,14 +408,20 @@ class Manifest:
         else:
             self._document.remove_item([*parent, key], index)
 
-    def _mounted_names(self) -> set[Any]:
+    def _mounted_names(self) -> set[str]:
         spec = self._document.get(["spec"])
         containers = [*_mappings(spec.get("containers")), *_mappings(spec.get("initContainers"))]
-        return {mount.get("name") for container in containers for mount in _mappings(container.get("volumeMounts"))}
+        return {_name(mount) for container in containers for mount in _mappings(container.get("volumeMounts"))}
 
 
 def _mappings(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _name(value: Mapping[str, Any]) -> str:
+    """The name of a volume, mount or container; empty where it is none."""
+    name = value.get("name")
+    return name if isinstance(name, str) else ""
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -548,11 +554,11 @@ def _trial_pod(manifest: Manifest, component: str, name: str, substitutes: Mappi
     spec = {key: value for key, value in pod["spec"].items() if key not in ("initContainers", "resources")}
     spec["containers"] = [container]
     spec["restartPolicy"] = "Never"
-    used = {mount.get("name") for mount in _mappings(container.get("volumeMounts"))}
+    used = {_name(mount) for mount in _mappings(container.get("volumeMounts"))}
     spec["volumes"] = [
         _substituted_volume(volume, substitutes)
         for volume in _mappings(pod["spec"].get("volumes"))
-        if volume.get("name") in used
+        if _name(volume) in used
     ]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 

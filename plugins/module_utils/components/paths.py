@@ -21,5 +21,5 @@ def holds(directory: str, path: str) -> bool:
 
 
 def moved(path: str, old: str, new: str) -> str:
-    """The path below ``new`` that lies where ``path`` lies below ``old``."""
-    return normal(posixpath.join(normal(new), posixpath.relpath(normal(path), normal(old))))
+    """The path below ``new`` that lies where ``path``, which ``old`` holds, lies below ``old``."""
+    return normal(new + "/" + normal(path)[len(normal(old)) :])

@@ -9,6 +9,7 @@ against one deadline for the whole call, so that a runtime that hangs or drips c
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -81,7 +82,7 @@ class _Exchange:
         self._connection = connection
         self._deadline = deadline
         self._clock = clock
-        self._body = b""
+        self._body = bytearray()
         self._headers: dict[str, str] = {}
 
     def send_request(self, method: str, request: bytes, timeout: float) -> None:
@@ -114,9 +115,9 @@ class _Exchange:
 
     def _connection_frame(self, frame: _Frame) -> None:
         if frame.kind == _SETTINGS and not frame.flags & _ACK:
-            self._send(_frame(_SETTINGS, _ACK, 0, b""))
+            self._acknowledge(_frame(_SETTINGS, _ACK, 0, b""))
         elif frame.kind == _PING and not frame.flags & _ACK:
-            self._send(_frame(_PING, _ACK, 0, frame.payload))
+            self._acknowledge(_frame(_PING, _ACK, 0, frame.payload))
         elif frame.kind == _GOAWAY:
             last, code = _numbers(frame, 2)
             if last & 0x7FFFFFFF < _STREAM:
@@ -159,7 +160,7 @@ class _Exchange:
         compressed, size = struct.unpack(">BI", self._body[:5])
         if compressed or size != len(self._body) - 5:
             raise _BrokenError("the message is compressed or not of the length it says")
-        return self._body[5:]
+        return bytes(self._body[5:])
 
     def _read_frame(self) -> _Frame:
         head = self._read(9)
@@ -179,6 +180,11 @@ class _Exchange:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+    def _acknowledge(self, data: bytes) -> None:
+        # A server that is done may have closed its end already; its whole answer can still be read.
+        with contextlib.suppress(BrokenPipeError):
+            self._send(data)
 
     def _send(self, data: bytes) -> None:
         self._limit()

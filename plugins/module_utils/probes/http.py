@@ -129,13 +129,16 @@ class _Stream(io.RawIOBase):
     def __init__(self, connection: ssl.SSLSocket, deadline: _Deadline) -> None:
         self._connection = connection
         self._deadline = deadline
+        self.ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         self._deadline.apply(self._connection)
-        return self._connection.recv_into(buffer)
+        size = self._connection.recv_into(buffer)
+        self.ended = size == 0
+        return size
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """The only thing that HTTPResponse asks of a socket."""
@@ -165,9 +168,11 @@ def _shake_hands(context: ssl.SSLContext, host: str, port: int, name: str, deadl
 
 
 def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline) -> Answer:
-    response = http.client.HTTPResponse(_Stream(connection, deadline), method="GET")  # type: ignore[arg-type]
-    with response:
+    stream = _Stream(connection, deadline)
+    with http.client.HTTPResponse(stream, method="GET") as response:  # type: ignore[arg-type]
         response.begin()
+        if stream.ended:  # within the headers, where http.client takes the end for an empty line
+            return Answer(0, reason="eof")
         body = response.read(LARGEST_ANSWER + 1)
         if len(body) > LARGEST_ANSWER:
             return Answer(0, reason="too large")
@@ -229,7 +234,8 @@ def _load_client_certificate(context: ssl.SSLContext, kubeconfig: Kubeconfig, pe
             stream.flush()
             # The empty password keeps OpenSSL from asking at a terminal for that of an encrypted key.
             context.load_cert_chain(f"/proc/self/fd/{stream.fileno()}", password="")
-    except ssl.SSLError as error:
+    except ssl.SSLError:
         raise HardeningError(
-            f"{kubeconfig.path}: client certificate and key cannot be used together ({_reason(error)})."
+            f"{kubeconfig.path}: the client certificate and key of user {kubeconfig.user} cannot be used: they must be "
+            "PEM, belong together and have no passphrase."
         ) from None

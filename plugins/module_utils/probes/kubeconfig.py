@@ -21,7 +21,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """What one client needs to talk to one cluster. Private key and token are left out of every printed form.
+    """What one client needs to talk to one cluster. Certificates, key and token are left out of every printed form.
 
     ``path`` is where it was read, for sentences. ``ca``, ``certificate`` and ``key`` are PEM; ``ca`` is None where the
     system's authorities are meant, the others are None where that kind of credential is not used.
@@ -32,7 +32,7 @@ class Kubeconfig:
     context: str
     user: str
     server: str
-    ca: bytes | None = None
+    ca: bytes | None = field(default=None, repr=False)
     certificate: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)

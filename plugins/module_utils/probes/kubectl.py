@@ -70,7 +70,7 @@ class Kubectl:
         if code != 0:
             if "(NotFound)" in error:
                 return None
-            raise HardeningError(self._sentence(f"{what} cannot be read", error or output))
+            raise HardeningError(self._sentence(f"{what} cannot be read", output + error))
         try:
             document = json.loads(output)
             metadata = document["metadata"]
@@ -96,7 +96,7 @@ class Kubectl:
             raise HardeningError(
                 f"{what} was changed by someone else since this run read it; it was left as it is now. Run again."
             )
-        raise HardeningError(self._sentence(f"{what} was left as it was", error or output))
+        raise HardeningError(self._sentence(f"{what} cannot be written and is as it was", output + error))
 
     def _kubectl(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
         general = [f"--kubeconfig={self.kubeconfig_path}", f"--request-timeout={self._timeout}s"]
@@ -133,8 +133,8 @@ _MEANINGS = (
     (
         r"\(Unauthorized\)|must be logged in|asked for the client to provide credentials",
         (
-            "the API server does not accept the credentials in {kubeconfig}: the client certificate has expired or is "
-            "of another cluster. Renew it (kubeadm: `kubeadm certs renew admin.conf`) and run again."
+            "the API server does not accept the credentials in {kubeconfig}: they have expired or are of "
+            "another cluster. Renew them (kubeadm: `kubeadm certs renew admin.conf`) and run again."
         ),
     ),
     (r"\(Forbidden\)", "the user of {kubeconfig} may not do this. The API server says {words!r}."),
@@ -149,12 +149,16 @@ _MEANINGS = (
         r"handshake timeout|deadline exceeded|Client\.Timeout|i/o timeout|\(Timeout\)|timed out",
         "the API server that {kubeconfig} names does not answer in time. kubectl says {words!r}.",
     ),
-    (r"x509:|tls:", "the connection to the API server that {kubeconfig} names is not to be trusted: {words!r}."),
+    (
+        r"x509:|to the server: tls:",
+        "the connection to the API server that {kubeconfig} names is not to be trusted: {words!r}.",
+    ),
     (r"\(NotFound\)", "it is no longer there. The API server says {words!r}."),
     (
-        r"error loading config file|no configuration has been provided|no such file",
+        r"error loading config file|no configuration has been provided|no such file|Error in configuration",
         "{kubeconfig} is no kubeconfig that kubectl can use: {words!r}.",
     ),
+    (r"Please enter Username", "{kubeconfig} has no credentials for the user of its current context."),
 )
 
 

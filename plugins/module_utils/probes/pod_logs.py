@@ -34,7 +34,10 @@ _KUBELET_MATTERS = re.compile(
     r"|didn't have free ports|Failed to .*ports|Failed to admit pod"
 )
 _KUBELET_NOISE = re.compile(r"Failed to get status for pod|Unable to write event|Failed deleting a mirror pod")
-_KLOG_HEADER = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ ")
+# What differs when the kubelet says the same thing again: klog's header, times, and the growing pauses.
+_KUBELET_REPEATS = re.compile(
+    r"^[IWEF]\d{4} [\d:.]+\s+\d+ |until \d{4}-.*? m=\+\S+|durationBeforeRetry [^)]*|back-off \S+"
+)
 
 
 class Run(Protocol):
@@ -70,24 +73,26 @@ def last_words(pod_uid: str, component: str, root: str = ROOT) -> str | None:
 def kubelet_journal(
     run: Run, since: float, about: str | None = None, count: int = 20, unit: str = "kubelet"
 ) -> list[str]:
-    """What the kubelet said since ``since`` (seconds since the epoch) about pods that do not come up; the newest
-    ``count``.
+    """What the kubelet said since ``since`` (seconds since the epoch) about pods that do not come up.
 
-    ``about`` keeps the lines that hold it: a pod's name, uid or manifest path. Of lines that differ in time only the
-    last one stays. It is asked to explain a failure, which another one must not hide: a journal that cannot be read is
-    one line that says so.
+    The newest ``count`` lines; ``about`` keeps those that hold it: a pod's name, uid or manifest path. Of what it says
+    again and again the newest line stays. This is asked to explain a failure, which another one must not hide: a
+    journal that cannot be read is one line that says so.
     """
     arguments = ["journalctl", "--unit", unit, "--since", f"@{int(since)}", "--output", "cat", "--no-pager", "--quiet"]
-    code, output, error = run([*arguments, "--lines", "5000"])
+    try:
+        code, output, error = run([*arguments, "--lines", "5000"])
+    except OSError as failure:
+        code, output, error = 127, "", f"journalctl: {failure.strerror}"
     if code != 0:
-        said = mask(error.strip().splitlines()[-1]) if error.strip() else f"journalctl ended with {code}"
-        return [f"(the journal of {unit} cannot be read: {said})"]
+        reason = mask(error.strip().splitlines()[-1]) if error.strip() else f"journalctl ended with {code}"
+        return [f"(the journal of {unit} cannot be read: {reason})"]
     kept: dict[str, str] = {}
     for line in output.splitlines():
         if _KUBELET_MATTERS.search(line) and not _KUBELET_NOISE.search(line) and (about is None or about in line):
-            text = _KLOG_HEADER.sub("", line)
-            kept.pop(text, None)
-            kept[text] = mask(line)[:_LONGEST_LINE]
+            said = _KUBELET_REPEATS.sub("", line)
+            kept.pop(said, None)  # the newest stays, at the end
+            kept[said] = mask(line)[:_LONGEST_LINE]
     return list(kept.values())[-count:]
 
 

@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import TRIABLE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
@@ -23,6 +23,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import staging_for
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     Failure,
@@ -70,25 +71,6 @@ class ControlPlane:
         self._backup = Backup(host, options.run_id)
         #: Who waits for which component, from the moment at which the first live thing was touched.
         self._watchers: t.Dict[str, Watcher] = {}
-
-    def recover(self) -> t.List[str]:
-        """Finish what a run that died left under way on this host; returns what was done, as sentences.
-
-        A trial is taken away. A manifest that was never proven is live after a power cut: the one before goes back.
-        """
-        told = []
-        trial = Trial(self._host, self._journal).clean()
-        if trial:
-            told.append(f"The trial {trial} of a run that died was taken away.")
-        pending = self._journal.read().get("apply")
-        if pending:
-            backup = Backup(self._host, pending["run_id"])
-            for entry in reversed(pending["saved"]):
-                self._put_back(backup, Saved(**entry))
-            self._journal.strike("apply")
-            paths = ", ".join(entry["path"] for entry in pending["saved"])
-            told.append(f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were.")
-        return told
 
     def apply(self, plans: t.Sequence[ComponentPlan]) -> t.Dict[str, float]:
         """Bring the host to its plans and return seconds by component that was restarted.
@@ -160,7 +142,14 @@ class ControlPlane:
 
     def _write_and_prove(self, plans: t.Sequence[ComponentPlan]) -> t.Dict[str, float]:
         saved = [self._backup.save(change.target) for plan in plans for change in plan.changes()]
-        self._journal.note(apply={"run_id": self._options.run_id, "saved": [dataclasses.asdict(entry) for entry in saved]})
+        self._journal.note(
+            apply={
+                "run_id": self._options.run_id,
+                "saved": [dataclasses.asdict(entry) for entry in saved],
+                "manifests": os.path.dirname(plans[0].path),
+                "components": {plan.component: plan.path for plan in plans if plan.restarts},
+            }
+        )
         seconds: t.Dict[str, float] = {}
         current = plans[0]
         try:
@@ -222,7 +211,7 @@ class ControlPlane:
         touched = [plan for plan in plans if plan.component in self._watchers and self._is_live(plan)]
         waiting = [(plan, self._watcher(plan, Manifest.parse(plan.before))) for plan in touched]
         for entry in reversed(saved):
-            self._put_back(self._backup, entry)
+            self._backup.restore(entry, staging_for(self._host, entry.path, os.path.dirname(plans[0].path)))
         self._journal.strike("apply")
         for plan, watcher in waiting:
             if not plan.manifest_changed:
@@ -241,18 +230,12 @@ class ControlPlane:
         """Whether the kubelet has seen something of this plan: the new manifest, or a stopped container."""
         return not plan.manifest_changed or read_text(self._host.path(plan.path)) == plan.manifest.text
 
-    def _put_back(self, backup: Backup, entry: Saved) -> None:
-        staging = None
-        if os.path.dirname(entry.path) != CONFIGURATION_DIRECTORY and entry.kind == "file":
-            staging = self._unwatched(entry.path)
-        backup.restore(entry, staging)
-
     def _sentence(self, plan: ComponentPlan, failure: Failure, what: str, left: str) -> str:
         flags = ", ".join(plan.changed_flags) or "no flag, but a file that it reads"
         last = failure.last_word
         return (
             f"{plan.component} on {self._node}: {what}: {failure.reason}. This run changed {flags}{_suspect(plan, last)}. "
-            + (f"Its last words: {last} " if last else "It left no words. ")
+            + (f'Its last words: "{last}". ' if last else "It left no words. ")
             + f"{left}."
         )
 

@@ -70,7 +70,7 @@ class Discovery:
             "components": components,
             "certificates": self._certificates(components, kubelet),
             "files": self._files(kubelet, components),
-            "runtime_socket": self._runtime_socket(kubelet),
+            "runtime_socket": self.runtime_socket(),
             "admin_kubeconfig": self.admin_kubeconfig if self.control_plane else None,
         }
 
@@ -342,7 +342,9 @@ class Discovery:
         names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         return str(names[0].value) if names else None
 
-    def _runtime_socket(self, kubelet: t.Mapping[str, t.Any]) -> t.Optional[str]:
+    def runtime_socket(self) -> t.Optional[str]:
+        """Return the container runtime's socket as the kubelet has it, else where one usually is."""
+        kubelet = self._kubelet()
         flags = _flags(kubelet["arguments"])
         endpoint = flags.get("container-runtime-endpoint") or kubelet["configuration"].get("containerRuntimeEndpoint")
         if endpoint:

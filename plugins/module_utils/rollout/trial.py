@@ -88,7 +88,7 @@ class Trial:
         sight = t.cast(Sight, self._sight)
         name = trial_name(component)
         state = f"{STATE_DIRECTORY}/trial/{component}"
-        trial = {"manifest": os.path.join(directory, f"{name}.yaml"), "directory": state}
+        trial = {"manifest": os.path.join(directory, f"{name}.yaml"), "directory": os.path.dirname(state)}
         log = f"{os.path.dirname(log_file)}/{name}.log" if log_file else None
         self._journal.note(trial=trial)
         wanted: t.List[str] = []

@@ -109,6 +109,11 @@ def unwell(client: ApiClient, component: str) -> str:
     return ""
 
 
+def unwell_here(sight: Sight, component: str, arguments: t.Sequence[str]) -> str:
+    """Return what is wrong with this host's own instance of a component, empty where nothing is."""
+    return unwell(local_client(sight, component, arguments), component)
+
+
 def matches(process: Process, wanted: t.Sequence[str]) -> bool:
     """Return whether a process has the arguments of a manifest; $(VARIABLE) stands for whatever the kubelet put there."""
     if len(process.arguments) != len(wanted):
@@ -161,7 +166,7 @@ class Watcher:
                 well_since = None
             candidate = process
             if process is not None:
-                trouble = unwell(local_client(self._sight, self._component, process.arguments), self._component)
+                trouble = unwell_here(self._sight, self._component, process.arguments)
                 if trouble or not self._sight.same(process):
                     well_since = None
                 elif well_since is None:
@@ -227,7 +232,7 @@ def require_well(sight: Sight, component: str) -> Process:
     running = sight.find(component)
     if not running:
         raise HardeningError(f"{component} does not run on this host. Nothing was changed; get it running first.")
-    trouble = unwell(local_client(sight, component, running[-1].arguments), component)
+    trouble = unwell_here(sight, component, running[-1].arguments)
     if trouble:
         raise HardeningError(f"{component} on this host is not well before any change: {trouble}. Nothing was changed; mend that first.")
     return running[-1]

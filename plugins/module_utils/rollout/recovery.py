@@ -1,0 +1,85 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run that died left under way, finished or undone before anything else."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import INTERVAL, Sight, matches, unwell_here
+
+
+def staging_for(host: Host, path: str, watched: t.Optional[str]) -> t.Optional[str]:
+    """Return the directory for a temporary file: the parent of one that the kubelet watches, else the file's own (None)."""
+    if watched and os.path.dirname(path) == watched:
+        return host.path(os.path.dirname(watched))
+    return None
+
+
+def foretell(journal: Journal) -> t.List[str]:
+    """Return what the next run outside check mode does first, as sentences."""
+    left = journal.read()
+    told = []
+    if "trial" in left:
+        told.append(f"A run that died left its trial {left['trial']['manifest']}; the next run takes it away first.")
+    if "apply" in left:
+        paths = ", ".join(entry["path"] for entry in left["apply"]["saved"])
+        told.append(f"Run {left['apply']['run_id']} died before its change was proven; the next run puts {paths} back first.")
+    return told
+
+
+def recover(host: Host, sight: t.Optional[Sight], limit: float) -> t.List[str]:
+    """Undo what a run that died left under way on this host, and return what was done, as sentences.
+
+    A trial is taken away. A change that was never proven goes back, whether its component came up or not: the run that
+    follows makes it again with its proof.
+
+    Args:
+        host: The host's file system.
+        sight: How the host is seen, None where no process belongs to the files.
+        limit: Seconds that a component may take to be well with its old bytes.
+
+    Raises:
+        HardeningError: A component does not come up with its old bytes either.
+    """
+    journal = Journal(host)
+    told = []
+    trial = Trial(host, journal).clean()
+    if trial:
+        told.append(f"The trial {trial} of a run that died was taken away.")
+    pending = journal.read().get("apply")
+    if pending is None:
+        return told
+    backup = Backup(host, pending["run_id"])
+    for entry in reversed(pending["saved"]):
+        saved = Saved(**entry)
+        backup.restore(saved, staging_for(host, saved.path, pending["manifests"]))
+    if sight is not None:
+        for component, path in pending["components"].items():
+            _await_well(host, sight, component, path, limit)
+    journal.strike("apply")
+    paths = ", ".join(entry["path"] for entry in pending["saved"])
+    return [*told, f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were."]
+
+
+def _await_well(host: Host, sight: Sight, component: str, path: str, limit: float) -> None:
+    wanted = Manifest.parse(read_text(host.path(path)) or "", path).arguments(component)
+    end = sight.clock() + limit
+    while sight.clock() < end:
+        running = [process for process in sight.find(component) if matches(process, wanted)]
+        if running and not unwell_here(sight, component, running[-1].arguments):
+            return
+        sight.sleep(INTERVAL)
+    raise HardeningError(
+        f"A run died here and its bytes went back, but {component} was not well with its old manifest {path} within {limit:.0f} s. "
+        "Look at its log on this host before anything else."
+    )
