@@ -84,7 +84,10 @@ def test_as_awx_runs_it(programs: Programs, project: Path, home: Path, tmp_path:
     script = runner / "inventory" / "hosts"
     script.write_text(f"#!/usr/bin/env python3\nprint({json.dumps(json.loads(listed.output))!r})\n", encoding="utf-8")
     script.chmod(0o700)
-    variables = {"kubeharden_root": str(runner / "project" / "build" / "demo") + "/{{ inventory_hostname }}"}
+    variables = {
+        "kubeharden_root": f"{runner}/project/build/demo/{{{{ inventory_hostname }}}}",
+        "kubeharden_root_seed": f"{runner}/project/inventories/demo/hosts.orig/{{{{ inventory_hostname }}}}",
+    }
     (runner / "env" / "extravars").write_text(json.dumps(variables), encoding="utf-8")
     defaults = ("~/.ansible/collections", "/usr/share/ansible/collections")
     environment = {

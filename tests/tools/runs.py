@@ -15,7 +15,7 @@ from pathlib import Path
 # Each of these turns a habit that ansible-core tolerates today into an error.
 STRICT = {
     "ANSIBLE_ALLOW_EMBEDDED_TEMPLATES": "false",
-    "_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR": "fail",
+    "_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR": "error",
     "ANSIBLE_INJECT_FACT_VARS": "false",
 }
 
