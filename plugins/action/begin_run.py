@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.kubeharden.core.plugins.plugin_utils import controller
 
 
@@ -29,7 +30,10 @@ class ActionModule(ActionBase):
         problems = controller.problems_with_names(names, controller.known_variables())
         problems += controller.problems_with_extra_flags(self._task.args.get("extra_flags") or {})
         if problems:
-            return {"failed": True, "msg": " ".join(problems) + " Nothing was changed; correct the inventory or the command line."}
+            return {
+                "failed": True,
+                "msg": " ".join(problems) + " Nothing was changed; correct the inventory or the command line.",
+            }
         run_id = self._task.args.get("run_id") or controller.new_run_id(time.time())
         report_dir = self._task.args.get("report_dir") or os.path.join(os.getcwd(), "reports", run_id)
         return {"changed": False, "run_id": run_id, "report_dir": os.path.abspath(report_dir)}

@@ -18,7 +18,9 @@ def wanted_concerns(run_tags: t.Sequence[str], skip_tags: t.Sequence[str], conce
     return concern not in skip_tags and any(tag in run_tags for tag in ("all", "tagged", concern))
 
 
-def select(flags: t.Mapping[str, t.Mapping[str, Flags]], run_tags: t.Sequence[str], skip_tags: t.Sequence[str]) -> dict[str, Flags]:
+def select(
+    flags: t.Mapping[str, t.Mapping[str, Flags]], run_tags: t.Sequence[str], skip_tags: t.Sequence[str]
+) -> dict[str, Flags]:
     """Return flags by component, of the concerns that are wanted."""
     selected: dict[str, Flags] = {}
     for component, concerns in flags.items():
@@ -29,7 +31,12 @@ def select(flags: t.Mapping[str, t.Mapping[str, Flags]], run_tags: t.Sequence[st
     return selected
 
 
-def add_extra(selected: dict[str, Flags], extra: t.Mapping[str, t.Mapping[str, t.Any]], run_tags: t.Sequence[str], skip_tags: t.Sequence[str]) -> None:
+def add_extra(
+    selected: dict[str, Flags],
+    extra: t.Mapping[str, t.Mapping[str, t.Any]],
+    run_tags: t.Sequence[str],
+    skip_tags: t.Sequence[str],
+) -> None:
     """Merge the user's own flags last; a flag of ours keeps its control and its mount."""
     for component, flags in extra.items():
         if not wanted_concerns(run_tags, skip_tags, CONCERN[component]):
@@ -53,5 +60,7 @@ class ActionModule(HostAction):
         selected = select(arguments["flags"], *tags)
         add_extra(selected, arguments.get("extra_flags") or {}, *tags)
         components = arguments["discovery"]["components"]
-        arguments["flags"] = {component: flags for component, flags in selected.items() if component in components and flags}
+        arguments["flags"] = {
+            component: flags for component, flags in selected.items() if component in components and flags
+        }
         return arguments

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
+
 from ansible_collections.kubeharden.core.plugins.plugin_utils import controller
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
@@ -28,7 +29,9 @@ class ActionModule(HostAction):
         holder = result.get("locked_by")
         if holder and controller.is_dead(holder, arguments["controller"]):
             result = self._discover({**arguments, "dead_run": holder["run_id"]}, task_vars)
-            result.setdefault("notes", []).append(f"Run {holder['run_id']} died without giving its lock back; it was taken over.")
+            result.setdefault("notes", []).append(
+                f"Run {holder['run_id']} died without giving its lock back; it was taken over."
+            )
         return result
 
     def _discover(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

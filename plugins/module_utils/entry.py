@@ -10,20 +10,27 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 #: Where distributions keep the Python that their packages of libraries belong to.
-_INTERPRETERS = ("/usr/libexec/platform-python", "/usr/bin/python3", "/usr/bin/python3.9", "/usr/bin/python3.11", "/usr/bin/python3.12")
+_INTERPRETERS = (
+    "/usr/libexec/platform-python",
+    "/usr/bin/python3",
+    "/usr/bin/python3.9",
+    "/usr/bin/python3.11",
+    "/usr/bin/python3.12",
+)
 LIBRARIES = ("yaml", "cryptography")
 
-HOST_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
+HOST_OPTIONS: dict[str, dict[str, t.Any]] = {
     "root": {"type": "path", "default": "/"},
     "root_seed": {"type": "path"},
     "run_id": {"type": "str", "required": True},
 }
 
 
-def missing_libraries() -> t.List[str]:
+def missing_libraries() -> list[str]:
     """Return the names of the libraries that this interpreter lacks."""
     missing = []
     for name in LIBRARIES:
@@ -34,7 +41,7 @@ def missing_libraries() -> t.List[str]:
     return missing
 
 
-def find_libraries() -> t.List[str]:
+def find_libraries() -> list[str]:
     """Start the module again under an interpreter that has every library; returns what is missing where there is none."""
     missing = missing_libraries()
     if missing and not has_respawned():
@@ -55,7 +62,7 @@ def require_libraries(module: AnsibleModule) -> None:
         )
 
 
-def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], t.Dict[str, t.Any]]) -> None:
+def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]]) -> None:
     """Do the work and return its result; what a person must act on becomes the module's message."""
     try:
         result = work(module)
@@ -65,7 +72,7 @@ def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], t.Dict[str, t.A
         module.exit_json(**result)
 
 
-def result_of(module: AnsibleModule, changes: t.Sequence[t.Any], **facts: t.Any) -> t.Dict[str, t.Any]:
+def result_of(module: AnsibleModule, changes: t.Sequence[t.Any], **facts: t.Any) -> dict[str, t.Any]:
     """Return a result whose ``changed`` is derived from the changes and from nothing else.
 
     Args:

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import typing as t
-
-_FAMILIES: t.Tuple[t.Tuple[str, t.FrozenSet[str]], ...] = (
+_FAMILIES: tuple[tuple[str, frozenset[str]], ...] = (
     ("debian", frozenset({"debian", "ubuntu"})),
     ("redhat", frozenset({"rhel", "fedora", "centos"})),
     ("suse", frozenset({"suse", "sles", "opensuse"})),
@@ -16,7 +14,7 @@ _FAMILIES: t.Tuple[t.Tuple[str, t.FrozenSet[str]], ...] = (
 
 def family(path: str = "/etc/os-release") -> str:
     """Return debian, redhat, suse, or the distribution's own identifier; empty where the file is missing."""
-    values: t.Dict[str, str] = {}
+    values: dict[str, str] = {}
     try:
         with open(path, encoding="utf-8") as handle:
             for line in handle:

@@ -100,10 +100,16 @@ backup:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, require_libraries, result_of, run
+
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
+    HOST_OPTIONS,
+    require_libraries,
+    result_of,
+    run,
+)
 
 
-def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
+def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
@@ -118,7 +124,12 @@ def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
     control_plane = ControlPlane(host, options, view, found["node_name"])
     plans = [
         plan_component(
-            host, component, found["components"][component]["manifest"], flags, parameters["files"].get(component, {}), parameters["replace"]
+            host,
+            component,
+            found["components"][component]["manifest"],
+            flags,
+            parameters["files"].get(component, {}),
+            parameters["replace"],
         )
         for component, flags in parameters["flags"].items()
     ]
@@ -130,7 +141,13 @@ def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
         components={plan.component: plan.state() for plan in plans},
         restarted=seconds,
         notes=[note for plan in plans for note in plan.notes],
-        not_done=[] if host.live else [f"{plan.component}: no trial, restart and proof, which take a running host." for plan in plans if plan.restarts],
+        not_done=[]
+        if host.live
+        else [
+            f"{plan.component}: no trial, restart and proof, which take a running host."
+            for plan in plans
+            if plan.restarts
+        ],
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes and not module.check_mode else "",
     )
 

@@ -102,6 +102,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run
 
 PACKAGES = {
@@ -112,7 +113,7 @@ PACKAGES = {
 CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
 
 
-def packages_for(missing: t.Sequence[str]) -> t.List[str]:
+def packages_for(missing: t.Sequence[str]) -> list[str]:
     """Return the distribution's names of the packages that bring the libraries."""
     from ansible_collections.kubeharden.core.plugins.module_utils.os_release import family
 
@@ -128,7 +129,11 @@ def take_lock(module: AnsibleModule, host: t.Any) -> None:
     lock = Lock(host)
     if module.check_mode:
         current = lock.holder()
-        holder = current if current is not None and current.run_id not in (parameters["run_id"], parameters["dead_run"]) else None
+        holder = (
+            current
+            if current is not None and current.run_id not in (parameters["run_id"], parameters["dead_run"])
+            else None
+        )
     else:
         wanted = Holder(parameters["run_id"], parameters["controller"], parameters["process"], time.time())
         holder = lock.acquire(wanted, parameters["dead_run"])
@@ -141,7 +146,7 @@ def take_lock(module: AnsibleModule, host: t.Any) -> None:
         )
 
 
-def config_maps(module: AnsibleModule, admin_kubeconfig: str) -> t.Dict[str, t.Dict[str, str]]:
+def config_maps(module: AnsibleModule, admin_kubeconfig: str) -> dict[str, dict[str, str]]:
     """Return kubeadm's ConfigMaps."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
@@ -152,7 +157,7 @@ def config_maps(module: AnsibleModule, admin_kubeconfig: str) -> t.Dict[str, t.D
     return {name: config_map.data for name, config_map in found.items() if config_map is not None}
 
 
-def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
+def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal

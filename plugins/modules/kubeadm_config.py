@@ -70,12 +70,18 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, require_libraries, result_of, run
+
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
+    HOST_OPTIONS,
+    require_libraries,
+    result_of,
+    run,
+)
 
 TARGET = "ConfigMap kube-system/kubeadm-config"
 
 
-def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
+def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -95,14 +101,18 @@ def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
     kubectl = Kubectl(find_kubectl(candidates), parameters["discovery"]["admin_kubeconfig"], module.run_command)
     config_map = kubectl.get_config_map("kube-system", "kubeadm-config")
     if config_map is None or "ClusterConfiguration" not in config_map.data:
-        raise HardeningError(f"{TARGET} is missing, so kubeadm does not know this cluster. The control planes are hardened; kubeadm upgrade would undo it.")
+        raise HardeningError(
+            f"{TARGET} is missing, so kubeadm does not know this cluster. The control planes are hardened; kubeadm upgrade would undo it."
+        )
     before = config_map.data["ClusterConfiguration"]
     after, controls = plan_cluster_configuration(before, parameters["states"])
     changes = [file_change("api_object", TARGET, before, after, controls)] if after != before else []
     backup = ""
     if changes and not module.check_mode:
         Backup(host, parameters["run_id"]).note("api_object", TARGET, before=before, after=after)
-        kubectl.replace_config_map(dataclasses.replace(config_map, data={**config_map.data, "ClusterConfiguration": after}))
+        kubectl.replace_config_map(
+            dataclasses.replace(config_map, data={**config_map.data, "ClusterConfiguration": after})
+        )
         backup = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}"
     return result_of(module, changes, not_done=[], backup=backup)
 

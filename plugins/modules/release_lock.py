@@ -34,10 +34,11 @@ released:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, require_libraries, run
 
 
-def work(module: AnsibleModule) -> t.Dict[str, t.Any]:
+def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Release; check mode took no lock."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock

@@ -15,11 +15,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 SCHEMA = 1
 
 
-def _key(change: t.Mapping[str, t.Any]) -> t.Tuple[str, str, str]:
+def _key(change: t.Mapping[str, t.Any]) -> tuple[str, str, str]:
     return (str(change["host"]), str(change["kind"]), str(change["target"]))
 
 
-def read(report_dir: str) -> t.Dict[str, t.Any]:
+def read(report_dir: str) -> dict[str, t.Any]:
     """Return the document, an empty one where nothing has been written yet."""
     data = read_bytes(os.path.join(report_dir, "changes.json"), limit=1024 * 1024 * 1024)
     return {"schema": SCHEMA, "run_id": "", "mode": "", "changes": []} if data is None else json.loads(data)
@@ -41,7 +41,9 @@ def add(report_dir: str, run_id: str, mode: str, host: str, changes: t.Sequence[
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         document = read(report_dir)
         document.update(run_id=run_id, mode=mode)
-        document["changes"] = sorted([*document["changes"], *({"host": host, **change} for change in changes)], key=_key)
+        document["changes"] = sorted(
+            [*document["changes"], *({"host": host, **change} for change in changes)], key=_key
+        )
         text = json.dumps(document, indent=1) + "\n"
         write_atomic(os.path.join(report_dir, "changes.json"), text.encode(), 0o600)
     finally:

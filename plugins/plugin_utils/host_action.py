@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
 
 
@@ -33,7 +34,9 @@ class HostAction(ActionBase):
         report_dir = arguments.get("report_dir")
         if report_dir and not result.get("failed"):
             mode = "check" if self._task.check_mode else "run"
-            changes_file.add(report_dir, arguments["run_id"], mode, variables["inventory_hostname"], result.get("changes", []))
+            changes_file.add(
+                report_dir, arguments["run_id"], mode, variables["inventory_hostname"], result.get("changes", [])
+            )
         return result
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -43,7 +46,9 @@ class HostAction(ActionBase):
         plays of the hosts that come after.
         """
         try:
-            return dict(self._execute_module(f"kubeharden.core.{self.MODULE}", module_args=arguments, task_vars=task_vars))
+            return dict(
+                self._execute_module(f"kubeharden.core.{self.MODULE}", module_args=arguments, task_vars=task_vars)
+            )
         except AnsibleConnectionFailure as error:
             return {
                 "failed": True,

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 #: The components of a control plane in the order in which they start.
 CONTROL_PLANE: tuple[str, ...] = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 

@@ -35,11 +35,11 @@ class Question:
     at_least: str
     at_most: str = "RequestResponse"
     user: str = "somebody"
-    groups: t.Tuple[str, ...] = ("system:authenticated",)
+    groups: tuple[str, ...] = ("system:authenticated",)
 
 
 #: CIS 3.2.1 and 3.2.2, NSA/CISA "Audit logging": what must be there, and what must never be written down.
-QUESTIONS: t.Tuple[Question, ...] = (
+QUESTIONS: tuple[Question, ...] = (
     *(
         Question(f"{verb} of {resource}", verb, group, resource, "Metadata", "Metadata")
         for verb, group, resource in (
@@ -78,7 +78,7 @@ QUESTIONS: t.Tuple[Question, ...] = (
 )  # fmt: skip
 
 
-def judge(text: str) -> t.List[str]:
+def judge(text: str) -> list[str]:
     """Return what is wrong with an audit policy, one clause each; empty where nothing is."""
     try:
         policy = yaml.safe_load(text)

@@ -49,7 +49,7 @@ class Host:
         if self.live and follow_last:
             return os.path.realpath(path)
         parts = [part for part in path.split("/") if part not in ("", ".")]
-        resolved: t.List[str] = []
+        resolved: list[str] = []
         links = 0
         while parts:
             part = parts.pop(0)
@@ -77,7 +77,7 @@ class Host:
         return "/" + relative if not relative.startswith("..") else path
 
 
-def open_host(root: str, seed: t.Optional[str], check: bool, scratch: t.Callable[[], str]) -> Host:
+def open_host(root: str, seed: str | None, check: bool, scratch: t.Callable[[], str]) -> Host:
     """Return the host; a directory that does not exist yet starts as a copy of its seed.
 
     In check mode the copy is made in Ansible's own temporary directory, so that the foretold changes are the real ones
@@ -94,7 +94,9 @@ def open_host(root: str, seed: t.Optional[str], check: bool, scratch: t.Callable
     if root == "/" or os.path.isdir(root):
         return Host(root)
     if not seed:
-        raise HardeningError(f"kubeharden_root {root} is no directory. Nothing was written; make it, or set kubeharden_root_seed.")
+        raise HardeningError(
+            f"kubeharden_root {root} is no directory. Nothing was written; make it, or set kubeharden_root_seed."
+        )
     if not os.path.isdir(seed):
         raise HardeningError(f"kubeharden_root_seed {seed} is no directory. Nothing was written; correct the path.")
     target = os.path.join(scratch(), "root") if check else root

@@ -10,7 +10,11 @@ import os
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import make_directory, read_bytes, write_atomic
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    make_directory,
+    read_bytes,
+    write_atomic,
+)
 
 
 class Journal:
@@ -19,7 +23,7 @@ class Journal:
     def __init__(self, host: Host) -> None:
         self._path = host.path(f"{STATE_DIRECTORY}/journal.json")
 
-    def read(self) -> t.Dict[str, t.Any]:
+    def read(self) -> dict[str, t.Any]:
         """Return what a run noted and did not strike out, empty where nothing is under way."""
         data = read_bytes(self._path)
         return {} if data is None else json.loads(data)

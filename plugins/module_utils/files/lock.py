@@ -13,7 +13,11 @@ import os
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import RUN_DIRECTORY, Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import make_directory, read_bytes, write_atomic
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    make_directory,
+    read_bytes,
+    write_atomic,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +54,12 @@ class Lock:
         finally:
             os.close(descriptor)
 
-    def holder(self) -> t.Optional[Holder]:
+    def holder(self) -> Holder | None:
         """Return who holds it, None where nobody does."""
         data = read_bytes(self._path)
         return None if data is None else Holder(**json.loads(data))
 
-    def acquire(self, wanted: Holder, dead: t.Optional[str] = None) -> t.Optional[Holder]:
+    def acquire(self, wanted: Holder, dead: str | None = None) -> Holder | None:
         """Take the lock for a run and return None, or return the holder that keeps it.
 
         Args:

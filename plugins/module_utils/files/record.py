@@ -44,14 +44,14 @@ class Change:
     kind: str
     target: str
     action: str
-    before: t.Optional[str] = None
-    after: t.Optional[str] = None
-    before_sha256: t.Optional[str] = None
-    after_sha256: t.Optional[str] = None
-    controls: t.Tuple[str, ...] = ()
-    restart: t.Tuple[str, ...] = ()
+    before: str | None = None
+    after: str | None = None
+    before_sha256: str | None = None
+    after_sha256: str | None = None
+    controls: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
     wait_for: str = ""
-    random: t.Tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
 
     def unified(self) -> str:
         """Return the difference as a unified diff."""
@@ -60,7 +60,7 @@ class Change:
         )
         return "\n".join(lines)
 
-    def as_record(self) -> t.Dict[str, t.Any]:
+    def as_record(self) -> dict[str, t.Any]:
         """Return the change as changes.json has it, but for the host."""
         return {
             "kind": self.kind,
@@ -75,7 +75,7 @@ class Change:
             "random": list(self.random),
         }
 
-    def as_diff(self) -> t.Dict[str, str]:
+    def as_diff(self) -> dict[str, str]:
         """Return the change as Ansible's --diff shows it."""
         header = f"{self.kind} {self.target}" + (f" (restarts {', '.join(self.restart)})" if self.restart else "")
         return {
@@ -86,12 +86,12 @@ class Change:
         }
 
 
-def _ended(text: t.Optional[str]) -> str:
+def _ended(text: str | None) -> str:
     return text if not text or text.endswith("\n") else text + "\n"
 
 
 def file_change(
-    kind: str, target: str, before: t.Optional[str], after: str, controls: t.Sequence[str], restart: t.Sequence[str] = ()
+    kind: str, target: str, before: str | None, after: str, controls: t.Sequence[str], restart: t.Sequence[str] = ()
 ) -> Change:
     """Return the change of a text file's bytes."""
     return Change(
@@ -118,8 +118,8 @@ class Saved:
     gid: int = 0
     atime_ns: int = 0
     mtime_ns: int = 0
-    sha256: t.Optional[str] = None
-    stored: t.Optional[str] = None
+    sha256: str | None = None
+    stored: str | None = None
 
 
 class Backup:
@@ -132,15 +132,15 @@ class Backup:
         self.host = host
         self.directory = host.path(f"{STATE_DIRECTORY}/backups/{run_id}")
         self._record = os.path.join(self.directory, "record.json")
-        self._entries: t.Optional[t.List[t.Dict[str, t.Any]]] = None
+        self._entries: list[dict[str, t.Any]] | None = None
 
-    def _load(self) -> t.List[t.Dict[str, t.Any]]:
+    def _load(self) -> list[dict[str, t.Any]]:
         if self._entries is None:
             data = read_bytes(self._record)
             self._entries = [] if data is None else json.loads(data)["entries"]
         return self._entries
 
-    def _append(self, entry: t.Dict[str, t.Any]) -> None:
+    def _append(self, entry: dict[str, t.Any]) -> None:
         entries = self._load()
         entries.append(entry)
         document = {"schema": SCHEMA, "entries": entries}
@@ -192,7 +192,7 @@ class Backup:
         write_atomic(os.path.join(self.directory, stored), data, 0o600)
         return Saved(path, "file", sha256=sha256(data), stored=stored, **common)
 
-    def restore(self, saved: Saved, staging: t.Optional[str] = None) -> None:
+    def restore(self, saved: Saved, staging: str | None = None) -> None:
         """Put a file back: bytes, mode, owner and times; remove what did not exist."""
         real = self.host.path(saved.path)
         owner = (saved.uid, saved.gid) if self.host.can_own else None
@@ -211,5 +211,7 @@ class Backup:
             return
         data = read_bytes(os.path.join(self.directory, t.cast(str, saved.stored)))
         if data is None or sha256(data) != saved.sha256:
-            raise HardeningError(f"The backup of {saved.path} in {self.directory} is damaged, so it was not put back. Restore the file by hand.")
+            raise HardeningError(
+                f"The backup of {saved.path} in {self.directory} is damaged, so it was not put back. Restore the file by hand."
+            )
         write_atomic(real, data, saved.mode, owner, staging, (saved.atime_ns, saved.mtime_ns))

@@ -10,7 +10,6 @@ import hashlib
 import os
 import stat
 import tempfile
-import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
@@ -38,7 +37,7 @@ def explain(error: OSError) -> str:
     return _MEANING.get(error.errno or 0, (error.strerror or str(error)).lower())
 
 
-def sha256(data: t.Optional[bytes]) -> t.Optional[str]:
+def sha256(data: bytes | None) -> str | None:
     """Return the hexadecimal SHA-256 of the bytes, None for a file that does not exist."""
     return None if data is None else hashlib.sha256(data).hexdigest()
 
@@ -52,14 +51,14 @@ def fsync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def _label_of(path: str) -> t.Optional[bytes]:
+def _label_of(path: str) -> bytes | None:
     try:
         return os.getxattr(path, _LABEL)
     except OSError:
         return None  # no such file, or a file system or kernel without labels: nothing to keep
 
 
-def _fill(descriptor: int, data: bytes, mode: int, owner: t.Optional[t.Tuple[int, int]], label: t.Optional[bytes]) -> None:
+def _fill(descriptor: int, data: bytes, mode: int, owner: tuple[int, int] | None, label: bytes | None) -> None:
     with os.fdopen(descriptor, "wb") as handle:
         handle.write(data)
         handle.flush()
@@ -75,9 +74,9 @@ def write_atomic(
     path: str,
     data: bytes,
     mode: int,
-    owner: t.Optional[t.Tuple[int, int]] = None,
-    staging: t.Optional[str] = None,
-    times: t.Optional[t.Tuple[int, int]] = None,
+    owner: tuple[int, int] | None = None,
+    staging: str | None = None,
+    times: tuple[int, int] | None = None,
 ) -> None:
     """Replace or create a file in one step.
 
@@ -96,7 +95,7 @@ def write_atomic(
         HardeningError: What was refused and why; the file is then what it was.
     """
     directory = staging or os.path.dirname(path)
-    temporary: t.Optional[str] = None
+    temporary: str | None = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=directory)
         _fill(descriptor, data, mode, owner, _label_of(path))
@@ -114,9 +113,9 @@ def write_atomic(
             os.unlink(temporary)
 
 
-def make_directory(path: str, mode: int, owner: t.Optional[t.Tuple[int, int]] = None) -> t.List[str]:
+def make_directory(path: str, mode: int, owner: tuple[int, int] | None = None) -> list[str]:
     """Create a directory and the parents it lacks, each with the same mode, and return those that were made."""
-    made: t.List[str] = []
+    made: list[str] = []
     missing = []
     current = path
     while not os.path.isdir(current):
@@ -151,7 +150,9 @@ def require_room(path: str, size: int) -> None:
         existing = os.path.dirname(existing)
     status = os.statvfs(existing)
     if status.f_flag & os.ST_RDONLY:
-        raise HardeningError(f"{existing} is on a read-only file system. Nothing was written; mount it read-write and run again.")
+        raise HardeningError(
+            f"{existing} is on a read-only file system. Nothing was written; mount it read-write and run again."
+        )
     reason = None
     if status.f_bavail * status.f_frsize < size + 65536:
         reason = f"has {status.f_bavail * status.f_frsize} bytes left and {size + 65536} are needed"
@@ -163,7 +164,7 @@ def require_room(path: str, size: int) -> None:
         raise HardeningError(f"{existing} may not be written by this user. Nothing was written; run with become: true.")
 
 
-def read_bytes(path: str, limit: int = 4 * 1024 * 1024) -> t.Optional[bytes]:
+def read_bytes(path: str, limit: int = 4 * 1024 * 1024) -> bytes | None:
     """Return a regular file's bytes, None where there is no file.
 
     Anything that is no regular file (a FIFO, a device, a directory) and anything above the limit is refused rather than
@@ -180,11 +181,13 @@ def read_bytes(path: str, limit: int = 4 * 1024 * 1024) -> t.Optional[bytes]:
             raise HardeningError(f"{path} is no regular file. Nothing was changed; look what it is and remove it.")
         data = handle.read(limit + 1)
     if len(data) > limit:
-        raise HardeningError(f"{path} is larger than {limit} bytes. Nothing was changed; this is no configuration file.")
+        raise HardeningError(
+            f"{path} is larger than {limit} bytes. Nothing was changed; this is no configuration file."
+        )
     return data
 
 
-def read_text(path: str) -> t.Optional[str]:
+def read_text(path: str) -> str | None:
     """Return a configuration file's text, None where there is none."""
     data = read_bytes(path)
     if data is None:
@@ -192,4 +195,6 @@ def read_text(path: str) -> t.Optional[str]:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise HardeningError(f"{path} is no UTF-8 text (byte {error.start}). Nothing was changed; repair the file.") from error
+        raise HardeningError(
+            f"{path} is no UTF-8 text (byte {error.start}). Nothing was changed; repair the file."
+        ) from error

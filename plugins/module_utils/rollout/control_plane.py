@@ -62,7 +62,7 @@ class ControlPlane:
         node: The node's name, for sentences.
     """
 
-    def __init__(self, host: Host, options: Options, sight: t.Optional[Sight], node: str) -> None:
+    def __init__(self, host: Host, options: Options, sight: Sight | None, node: str) -> None:
         self._host = host
         self._options = options
         self._sight = sight
@@ -70,9 +70,9 @@ class ControlPlane:
         self._journal = Journal(host)
         self._backup = Backup(host, options.run_id)
         #: Who waits for which component, from the moment at which the first live thing was touched.
-        self._watchers: t.Dict[str, Watcher] = {}
+        self._watchers: dict[str, Watcher] = {}
 
-    def apply(self, plans: t.Sequence[ComponentPlan]) -> t.Dict[str, float]:
+    def apply(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
         """Bring the host to its plans and return seconds by component that was restarted.
 
         Raises:
@@ -129,18 +129,27 @@ class ControlPlane:
         for plan in plans:
             if plan.component not in TRIABLE or not plan.restarts:
                 continue
-            if plan.component != "kube-apiserver" and plan.manifest.flag_values(plan.component, "leader-elect")[-1:] == ["false"]:
+            if plan.component != "kube-apiserver" and plan.manifest.flag_values(plan.component, "leader-elect")[
+                -1:
+            ] == ["false"]:
                 continue  # without an election a second one would work beside the first
             files = {change.target: change.after or "" for change in plan.files}
             created = [change.target for change in plan.directories]
             try:
                 trial.run(plan.component, plan.manifest, os.path.dirname(plan.path), files, created, plan.log_file)
             except Failure as failure:
-                raise HardeningError(self._sentence(plan, failure, "its trial beside the running one failed", "Nothing was changed and nothing was restarted")) from failure
+                raise HardeningError(
+                    self._sentence(
+                        plan,
+                        failure,
+                        "its trial beside the running one failed",
+                        "Nothing was changed and nothing was restarted",
+                    )
+                ) from failure
 
     # The write and its proof
 
-    def _write_and_prove(self, plans: t.Sequence[ComponentPlan]) -> t.Dict[str, float]:
+    def _write_and_prove(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
         saved = [self._backup.save(change.target) for plan in plans for change in plan.changes()]
         self._journal.note(
             apply={
@@ -150,7 +159,7 @@ class ControlPlane:
                 "components": {plan.component: plan.path for plan in plans if plan.restarts},
             }
         )
-        seconds: t.Dict[str, float] = {}
+        seconds: dict[str, float] = {}
         current = plans[0]
         try:
             self._write(plans)
@@ -185,11 +194,17 @@ class ControlPlane:
             if plan.manifest_changed:
                 status = os.stat(self._host.path(plan.path))
                 kept = (status.st_uid, status.st_gid) if self._host.can_own else None
-                write_atomic(self._host.path(plan.path), plan.manifest.text.encode(), status.st_mode & 0o7777, kept, self._unwatched(plan.path))
+                write_atomic(
+                    self._host.path(plan.path),
+                    plan.manifest.text.encode(),
+                    status.st_mode & 0o7777,
+                    kept,
+                    self._unwatched(plan.path),
+                )
             elif plan.files and self._sight is not None:
                 self._restart_container(plan.component)
 
-    def _watcher(self, plan: ComponentPlan, manifest: t.Optional[Manifest] = None) -> Watcher:
+    def _watcher(self, plan: ComponentPlan, manifest: Manifest | None = None) -> Watcher:
         manifest = manifest or plan.manifest
         name = str(manifest.pod["metadata"]["name"])
         return Watcher(t.cast(Sight, self._sight), plan.component, name, manifest.arguments(plan.component))
@@ -200,7 +215,9 @@ class ControlPlane:
         labels = {cri.LABEL_POD_NAMESPACE: "kube-system", cri.LABEL_CONTAINER_NAME: component}
         running = sight.runtime.containers(state=cri.RUNNING, labels=labels) if sight.runtime else []
         if not running or sight.runtime is None:
-            raise HardeningError(f"The container of {component} was not found in the container runtime, so it could not be restarted.")
+            raise HardeningError(
+                f"The container of {component} was not found in the container runtime, so it could not be restarted."
+            )
         for container in running:
             sight.runtime.stop_container(container.id, _GRACE)
 

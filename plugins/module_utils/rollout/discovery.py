@@ -46,13 +46,13 @@ class Discovery:
         proc: Where processes are seen.
     """
 
-    def __init__(self, host: Host, control_plane: bool, kubeconfig: t.Optional[str] = None, proc: str = "/proc") -> None:
+    def __init__(self, host: Host, control_plane: bool, kubeconfig: str | None = None, proc: str = "/proc") -> None:
         self.host = host
         self.control_plane = control_plane
         self.admin_kubeconfig = kubeconfig or ADMIN_KUBECONFIG
         self._proc = proc
 
-    def run(self) -> t.Dict[str, t.Any]:
+    def run(self) -> dict[str, t.Any]:
         """Return what is there, as data without secrets.
 
         Raises:
@@ -103,7 +103,7 @@ class Discovery:
                 f"{kubelet['static_pod_path']}. Nothing was changed; put the manifest back or correct the inventory."
             )
 
-    def _unit_of(self, unit: str) -> t.Optional[str]:
+    def _unit_of(self, unit: str) -> str | None:
         for directory in UNIT_DIRECTORIES:
             path = os.path.join(directory, unit)
             if os.path.isfile(self.host.path(path)):
@@ -112,10 +112,10 @@ class Discovery:
 
     # Kubelet
 
-    def _unit_files(self) -> t.List[str]:
+    def _unit_files(self) -> list[str]:
         """Return the kubelet's unit and its drop-ins in the order in which systemd reads them."""
         unit = self._unit_of("kubelet.service")
-        drop_ins: t.Dict[str, str] = {}
+        drop_ins: dict[str, str] = {}
         for directory in reversed(UNIT_DIRECTORIES):
             folder = os.path.join(directory, "kubelet.service.d")
             for name in self._listing(folder):
@@ -123,7 +123,7 @@ class Discovery:
                     drop_ins[name] = os.path.join(folder, name)
         return ([unit] if unit else []) + [drop_ins[name] for name in sorted(drop_ins)]
 
-    def _kubelet(self) -> t.Dict[str, t.Any]:
+    def _kubelet(self) -> dict[str, t.Any]:
         units = self._unit_files()
         running = processes.find("kubelet", self._proc) if self.host.live else []
         if running:
@@ -147,7 +147,7 @@ class Discovery:
             or configuration.get("authentication", {}).get("x509", {}).get("clientCAFile"),
         }
 
-    def _kubelet_configuration(self, path: t.Optional[str], drop_ins: t.Optional[str]) -> t.Dict[str, t.Any]:
+    def _kubelet_configuration(self, path: str | None, drop_ins: str | None) -> dict[str, t.Any]:
         """Return the file with its drop-ins merged over it: *.conf, walked in lexical order."""
         text = read_text(self.host.path(path)) if path else None
         merged = kubelet_files.load(text, str(path)) if text is not None else {}
@@ -156,27 +156,29 @@ class Discovery:
                 folders.sort()
                 for name in sorted(name for name in names if name.endswith(".conf")):
                     file = os.path.join(directory, name)
-                    merged = kubelet_files.merge(merged, kubelet_files.load(read_text(file) or "{}", self.host.shown(file)))
+                    merged = kubelet_files.merge(
+                        merged, kubelet_files.load(read_text(file) or "{}", self.host.shown(file))
+                    )
         return merged
 
-    def _existing(self, path: str) -> t.Optional[str]:
+    def _existing(self, path: str) -> str | None:
         return path if os.path.exists(self.host.path(path)) else None
 
     # Static pods
 
-    def _listing(self, directory: str) -> t.List[str]:
+    def _listing(self, directory: str) -> list[str]:
         try:
             return sorted(os.listdir(self.host.path(directory)))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def _manifests(self, directory: str) -> t.Dict[str, str]:
+    def _manifests(self, directory: str) -> dict[str, str]:
         """Return the manifest of each component of a control plane.
 
         The kubelet reads every regular file of that directory that does not begin with a dot, and of two files that
         define one pod the last in lexical order wins: two for one component are refused.
         """
-        found: t.Dict[str, str] = {}
+        found: dict[str, str] = {}
         for name in self._listing(directory) if directory else []:
             path = os.path.join(directory, name)
             if name.startswith(".") or not os.path.isfile(self.host.path(path)):
@@ -190,7 +192,7 @@ class Discovery:
                 found[component] = path
         return found
 
-    def _components_of(self, path: str) -> t.List[str]:
+    def _components_of(self, path: str) -> list[str]:
         text = read_text(self.host.path(path)) or ""
         try:
             document = yaml.safe_load(text)
@@ -210,7 +212,7 @@ class Discovery:
         name = metadata.get("name") if isinstance(metadata, dict) else None
         return [component for component in CONTROL_PLANE if component in names or component == name]
 
-    def _component(self, name: str, path: str) -> t.Dict[str, t.Any]:
+    def _component(self, name: str, path: str) -> dict[str, t.Any]:
         manifest = Manifest.parse(read_text(self.host.path(path)) or "")
         image = str(manifest.container(name).get("image", ""))
         running = processes.find(name, self._proc) if self.host.live else []
@@ -228,7 +230,7 @@ class Discovery:
 
     def _certificates(
         self, components: t.Mapping[str, t.Mapping[str, t.Any]], kubelet: t.Mapping[str, t.Any]
-    ) -> t.List[t.Dict[str, str]]:
+    ) -> list[dict[str, str]]:
         """Return the paths of certificates, keys and kubeconfigs that are really in use, with who uses them for what."""
         used = []
         for name, component in components.items():
@@ -245,7 +247,7 @@ class Discovery:
 
     def _files(
         self, kubelet: t.Mapping[str, t.Any], components: t.Mapping[str, t.Mapping[str, t.Any]]
-    ) -> t.Dict[str, t.List[str]]:
+    ) -> dict[str, list[str]]:
         """Return the paths of what the benchmarks name, by what each file is."""
         used = self._certificates(components, kubelet)
         by_use = {
@@ -267,27 +269,36 @@ class Discovery:
             **self._pki(used),
         }
         present = {
-            role: [path for path in paths if path and os.path.exists(self.host.path(path))] for role, paths in files.items()
+            role: [path for path in paths if path and os.path.exists(self.host.path(path))]
+            for role, paths in files.items()
         }
         return {role: paths for role, paths in present.items() if paths}
 
-    def _kubelet_keys(self) -> t.List[str]:
+    def _kubelet_keys(self) -> list[str]:
         directory = "/var/lib/kubelet/pki"
         names = [name for name in self._listing(directory) if name.endswith((".key", ".pem"))]
-        return [os.path.join(directory, name) for name in names if not os.path.islink(self.host.link_path(f"{directory}/{name}"))]
+        return [
+            os.path.join(directory, name)
+            for name in names
+            if not os.path.islink(self.host.link_path(f"{directory}/{name}"))
+        ]
 
-    def _kube_proxy_kubeconfig(self) -> t.List[str]:
+    def _kube_proxy_kubeconfig(self) -> list[str]:
         """Return the kubeconfig of a kube-proxy that is a process of the host; kubeadm keeps it in a ConfigMap."""
-        return [path for path in ("/var/lib/kube-proxy/kubeconfig.conf", "/etc/kubernetes/kube-proxy.conf") if self._existing(path)]
+        return [
+            path
+            for path in ("/var/lib/kube-proxy/kubeconfig.conf", "/etc/kubernetes/kube-proxy.conf")
+            if self._existing(path)
+        ]
 
-    def _etcd_data(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.List[str]:
+    def _etcd_data(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[str]:
         if "etcd" not in components:
             return []
         manifest = Manifest.parse(read_text(self.host.path(components["etcd"]["manifest"])) or "")
         directory = (manifest.flag_values("etcd", "data-dir") or ["/var/lib/etcd"])[-1]
         return [manifest.host_path_of("etcd", directory) or directory]
 
-    def _pki(self, used: t.Sequence[t.Mapping[str, str]]) -> t.Dict[str, t.List[str]]:
+    def _pki(self, used: t.Sequence[t.Mapping[str, str]]) -> dict[str, list[str]]:
         """Return directories, certificates and keys: all of kubeadm's directory, and what else is in use."""
         directories, certificates, keys = [], [], []
         for directory, folders, names in os.walk(self.host.path(PKI)):
@@ -326,7 +337,7 @@ class Discovery:
         hostname = read_text(self.host.path("/etc/hostname"))
         return (hostname or (os.uname().nodename if self.host.live else "")).strip().lower()
 
-    def _certificate_name(self, path: str) -> t.Optional[str]:
+    def _certificate_name(self, path: str) -> str | None:
         from cryptography import x509
 
         data = read_bytes(self.host.path(path))
@@ -342,7 +353,7 @@ class Discovery:
         names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         return str(names[0].value) if names else None
 
-    def runtime_socket(self) -> t.Optional[str]:
+    def runtime_socket(self) -> str | None:
         """Return the container runtime's socket as the kubelet has it, else where one usually is."""
         kubelet = self._kubelet()
         flags = _flags(kubelet["arguments"])
@@ -352,9 +363,9 @@ class Discovery:
         return next((path for path in RUNTIME_SOCKETS if self.host.live and os.path.exists(path)), None)
 
 
-def _flags(arguments: t.Sequence[str]) -> t.Dict[str, str]:
+def _flags(arguments: t.Sequence[str]) -> dict[str, str]:
     return {argument.name: argument.effective for argument in parse_arguments(arguments[1:])}
 
 
-def _paths(used: t.Sequence[t.Mapping[str, str]], component: str, flag: str) -> t.List[str]:
+def _paths(used: t.Sequence[t.Mapping[str, str]], component: str, flag: str) -> list[str]:
     return [entry["path"] for entry in used if entry["component"] == component and entry["flag"] == flag]

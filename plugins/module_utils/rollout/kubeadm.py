@@ -15,7 +15,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan impor
 _BOUNDS = ("at_least", "at_most", "ordered_minimum", "keep")
 
 
-def plan_cluster_configuration(text: str, states: t.Sequence[t.Mapping[str, t.Any]]) -> t.Tuple[str, t.List[str]]:
+def plan_cluster_configuration(text: str, states: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[str, list[str]]:
     """Return the ClusterConfiguration that says the same as the control planes, and the controls that this fulfils.
 
     Args:
@@ -23,7 +23,7 @@ def plan_cluster_configuration(text: str, states: t.Sequence[t.Mapping[str, t.An
         states: Of each control plane, by component: ``settings`` (flag, data, values) and ``mounts``.
     """
     configuration = ClusterConfiguration.parse(text)
-    controls: t.List[str] = []
+    controls: list[str] = []
     for state in states:
         for component, content in state.items():
             for setting in content["settings"]:
@@ -52,7 +52,7 @@ def _set(configuration: ClusterConfiguration, component: str, setting: t.Mapping
     return True
 
 
-def _as_found(data: t.Mapping[str, t.Any], values: t.Sequence[str]) -> t.Dict[str, t.Any]:
+def _as_found(data: t.Mapping[str, t.Any], values: t.Sequence[str]) -> dict[str, t.Any]:
     """Return the rule with the host's own value for its bound: what the owner set stricter survives an upgrade too."""
     rule = {key: value for key, value in data.items() if key not in OWN_KEYS}
     for bound in _BOUNDS:

@@ -36,7 +36,7 @@ class Setting:
 
     flag: str
     data: t.Mapping[str, t.Any]
-    values: t.Tuple[str, ...]
+    values: tuple[str, ...]
     changed: bool
 
 
@@ -58,12 +58,12 @@ class ComponentPlan:
     path: str
     before: str
     manifest: Manifest
-    settings: t.List[Setting] = dataclasses.field(default_factory=list)
-    mounts: t.List[Mount] = dataclasses.field(default_factory=list)
-    files: t.List[Change] = dataclasses.field(default_factory=list)
+    settings: list[Setting] = dataclasses.field(default_factory=list)
+    mounts: list[Mount] = dataclasses.field(default_factory=list)
+    files: list[Change] = dataclasses.field(default_factory=list)
     #: Directories that do not exist yet, by what they are for.
-    directories: t.List[Change] = dataclasses.field(default_factory=list)
-    notes: t.List[str] = dataclasses.field(default_factory=list)
+    directories: list[Change] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def manifest_changed(self) -> bool:
@@ -79,29 +79,37 @@ class ComponentPlan:
         return self.manifest_changed or bool(self.files)
 
     @property
-    def changed_flags(self) -> t.List[str]:
+    def changed_flags(self) -> list[str]:
         return [f"--{setting.flag}" for setting in self.settings if setting.changed]
 
-    def changes(self) -> t.List[Change]:
+    def changes(self) -> list[Change]:
         """Return everything that this plan writes."""
         changes = [*self.directories, *self.files]
         if self.manifest_changed:
             controls = [str(setting.data.get("control", "")) for setting in self.settings if setting.changed]
-            change = file_change("manifest", self.path, self.before, self.manifest.text, [name for name in controls if name], [self.component])
+            change = file_change(
+                "manifest",
+                self.path,
+                self.before,
+                self.manifest.text,
+                [name for name in controls if name],
+                [self.component],
+            )
             changes.append(change)
         return changes
 
-    def state(self) -> t.Dict[str, t.Any]:
+    def state(self) -> dict[str, t.Any]:
         """Return settings and mounts as data, for kubeadm's memory."""
         return {
             "settings": [
-                {"flag": setting.flag, "data": dict(setting.data), "values": list(setting.values)} for setting in self.settings
+                {"flag": setting.flag, "data": dict(setting.data), "values": list(setting.values)}
+                for setting in self.settings
             ],
             "mounts": [dataclasses.asdict(mount) for mount in self.mounts],
         }
 
     @property
-    def log_file(self) -> t.Optional[str]:
+    def log_file(self) -> str | None:
         """The audit log as the container names it, None where there is no file."""
         values = self.manifest.flag_values(self.component, "audit-log-path")
         return values[-1] if values and values[-1].startswith("/") else None
@@ -127,7 +135,9 @@ def plan_component(
     """
     text = read_text(host.path(path))
     if text is None:
-        raise HardeningError(f"The manifest {path} is missing. Nothing was changed; put it back or correct the inventory.")
+        raise HardeningError(
+            f"The manifest {path} is missing. Nothing was changed; put it back or correct the inventory."
+        )
     plan = ComponentPlan(component, path, text, Manifest.parse(text, path))
     for flag, data in flags.items():
         plan.settings.append(_apply(plan.manifest, component, flag, data))
@@ -176,7 +186,15 @@ def _mount(host: Host, plan: ComponentPlan, setting: Setting) -> None:
     plan.mounts.append(mount)
     if not os.path.isdir(host.path(directory)):
         control = str(setting.data.get("control", ""))
-        plan.directories.append(Change("directory", directory, "create", after=f"{directory} 0700 root root\n", controls=(control,) if control else ()))
+        plan.directories.append(
+            Change(
+                "directory",
+                directory,
+                "create",
+                after=f"{directory} 0700 root root\n",
+                controls=(control,) if control else (),
+            )
+        )
 
 
 def _file(

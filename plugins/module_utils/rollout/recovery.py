@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -18,14 +17,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial impo
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import INTERVAL, Sight, matches, unwell_here
 
 
-def staging_for(host: Host, path: str, watched: t.Optional[str]) -> t.Optional[str]:
+def staging_for(host: Host, path: str, watched: str | None) -> str | None:
     """Return the directory for a temporary file: the parent of one that the kubelet watches, else the file's own (None)."""
     if watched and os.path.dirname(path) == watched:
         return host.path(os.path.dirname(watched))
     return None
 
 
-def foretell(journal: Journal) -> t.List[str]:
+def foretell(journal: Journal) -> list[str]:
     """Return what the next run outside check mode does first, as sentences."""
     left = journal.read()
     told = []
@@ -33,11 +32,13 @@ def foretell(journal: Journal) -> t.List[str]:
         told.append(f"A run that died left its trial {left['trial']['manifest']}; the next run takes it away first.")
     if "apply" in left:
         paths = ", ".join(entry["path"] for entry in left["apply"]["saved"])
-        told.append(f"Run {left['apply']['run_id']} died before its change was proven; the next run puts {paths} back first.")
+        told.append(
+            f"Run {left['apply']['run_id']} died before its change was proven; the next run puts {paths} back first."
+        )
     return told
 
 
-def recover(host: Host, sight: t.Optional[Sight], limit: float) -> t.List[str]:
+def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     """Undo what a run that died left under way on this host, and return what was done, as sentences.
 
     A trial is taken away. A change that was never proven goes back, whether its component came up or not: the run that

@@ -13,10 +13,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri, kubeconfig, pod_logs, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Sight
 
-Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+Run = t.Callable[[list[str]], tuple[int, str, str]]
 
 
-def build(host: Host, admin_kubeconfig: t.Optional[str], runtime_socket: t.Optional[str], run: Run) -> t.Optional[Sight]:
+def build(host: Host, admin_kubeconfig: str | None, runtime_socket: str | None, run: Run) -> Sight | None:
     """Return how this host is looked at, None where its files belong to no running host.
 
     Raises:
@@ -25,7 +25,9 @@ def build(host: Host, admin_kubeconfig: t.Optional[str], runtime_socket: t.Optio
     if not host.live:
         return None
     if not admin_kubeconfig:
-        raise HardeningError("No administrator's kubeconfig is known on this host. Nothing was changed; set kubeharden_kubeconfig.")
+        raise HardeningError(
+            "No administrator's kubeconfig is known on this host. Nothing was changed; set kubeharden_kubeconfig."
+        )
     admin = kubeconfig.load(admin_kubeconfig)
     expired = admin.expired(time.time())
     if expired:

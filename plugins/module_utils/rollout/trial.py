@@ -15,7 +15,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.manifes
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import make_directory, write_atomic
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import INTERVAL, Failure, Sight, Watcher, matches
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    INTERVAL,
+    Failure,
+    Sight,
+    Watcher,
+    matches,
+)
 
 #: A good API server was ready after 4 s on a quiet machine and after 110 s on one that was overloaded.
 LIMIT = 120.0
@@ -44,12 +50,12 @@ class Trial:
         sight: How the host is seen; None where only leftovers are to be removed.
     """
 
-    def __init__(self, host: Host, journal: Journal, sight: t.Optional[Sight] = None) -> None:
+    def __init__(self, host: Host, journal: Journal, sight: Sight | None = None) -> None:
         self._host = host
         self._journal = journal
         self._sight = sight
 
-    def clean(self) -> t.Optional[str]:
+    def clean(self) -> str | None:
         """Remove what a run that died left of its trial; returns the manifest's path, None where there was nothing."""
         left = self._journal.read().get("trial")
         if left is None:
@@ -70,7 +76,7 @@ class Trial:
         directory: str,
         files: t.Mapping[str, str],
         created: t.Sequence[str],
-        log_file: t.Optional[str],
+        log_file: str | None,
     ) -> float:
         """Start the future manifest under another name and return the seconds until it was well.
 
@@ -91,7 +97,7 @@ class Trial:
         trial = {"manifest": os.path.join(directory, f"{name}.yaml"), "directory": os.path.dirname(state)}
         log = f"{os.path.dirname(log_file)}/{name}.log" if log_file else None
         self._journal.note(trial=trial)
-        wanted: t.List[str] = []
+        wanted: list[str] = []
         try:
             text = trial_manifest(
                 manifest,
@@ -115,9 +121,9 @@ class Trial:
                 self._remove_log(manifest.host_path_of(component, log))
             self._journal.strike("trial")
 
-    def _stage(self, state: str, files: t.Mapping[str, str], created: t.Sequence[str]) -> t.Dict[str, str]:
+    def _stage(self, state: str, files: t.Mapping[str, str], created: t.Sequence[str]) -> dict[str, str]:
         """Lay the future configuration files beside the live ones and return host path by host path that stands for it."""
-        substitutes: t.Dict[str, str] = {}
+        substitutes: dict[str, str] = {}
         for directory in dict.fromkeys([*(os.path.dirname(path) for path in files), *created]):
             copy = os.path.join(state, directory.strip("/").replace("/", "-"))
             make_directory(self._host.path(copy), 0o700)
@@ -138,7 +144,7 @@ class Trial:
                 raise Failure(f"the process of its trial did not end within {_END:.0f} s, so the kubelet seems to hang")
             sight.sleep(INTERVAL)
 
-    def _remove_log(self, path: t.Optional[str]) -> None:
+    def _remove_log(self, path: str | None) -> None:
         if path is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._host.path(path))

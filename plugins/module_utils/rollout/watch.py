@@ -26,7 +26,7 @@ PATIENCE = 45.0
 _HOPELESS = ("StartError", "ContainerCannotRun", "CreateContainerError")
 _VARIABLE = re.compile(r"\\\$\\\(([A-Za-z_][A-Za-z0-9_]*)\\\)")
 
-_HEALTH: t.Dict[str, t.Tuple[str, t.Tuple[str, ...]]] = {
+_HEALTH: dict[str, tuple[str, tuple[str, ...]]] = {
     "kube-apiserver": ("6443", ("/livez", "/readyz")),
     "kube-controller-manager": ("10257", ("/healthz",)),
     "kube-scheduler": ("10259", ("/healthz",)),
@@ -51,12 +51,12 @@ class Sight:
         sleep: Waits that many seconds.
     """
 
-    find: t.Callable[[str], t.List[Process]]
+    find: t.Callable[[str], list[Process]]
     same: t.Callable[[Process], bool]
-    runtime: t.Optional[cri.Runtime]
+    runtime: cri.Runtime | None
     kubeconfig: Kubeconfig
-    last_lines: t.Callable[[str, str], t.List[str]]
-    complaints: t.Callable[[float], t.List[str]]
+    last_lines: t.Callable[[str, str], list[str]]
+    complaints: t.Callable[[float], list[str]]
     clock: t.Callable[[], float]
     now: t.Callable[[], float]
     sleep: t.Callable[[float], None]
@@ -156,13 +156,17 @@ class Watcher:
         Raises:
             Failure: It ended, cannot be started, or was not well within the limit (seconds).
         """
-        well_since: t.Optional[float] = None
-        candidate: t.Optional[Process] = None
+        well_since: float | None = None
+        candidate: Process | None = None
         trouble = "no new process was seen"
         while self._sight.clock() - self._begun < limit:
             self._raise_if_failed()
             process = self._new_process()
-            if process is None or candidate is None or (process.pid, process.start_ticks) != (candidate.pid, candidate.start_ticks):
+            if (
+                process is None
+                or candidate is None
+                or (process.pid, process.start_ticks) != (candidate.pid, candidate.start_ticks)
+            ):
                 well_since = None
             candidate = process
             if process is not None:
@@ -176,20 +180,20 @@ class Watcher:
             self._sight.sleep(INTERVAL)
         raise Failure(f"it was not well within {limit:.0f} s ({trouble})", self._words())
 
-    def _new_process(self) -> t.Optional[Process]:
+    def _new_process(self) -> Process | None:
         for process in self._sight.find(self._component):
             if (process.pid, process.start_ticks) not in self._old and matches(process, self._wanted):
                 return process
         return None
 
-    def _containers(self) -> t.List[cri.Container]:
+    def _containers(self) -> list[cri.Container]:
         if self._sight.runtime is None:
             return []
         labels = {cri.LABEL_POD_NAMESPACE: "kube-system", cri.LABEL_CONTAINER_NAME: self._component}
         containers = self._sight.runtime.containers(labels=labels)
         return [entry for entry in containers if entry.labels.get(cri.LABEL_POD_NAME, "").startswith(self._pod + "-")]
 
-    def _new_containers(self) -> t.List[cri.Container]:
+    def _new_containers(self) -> list[cri.Container]:
         return [container for container in self._containers() if container.id not in self._known]
 
     def _raise_if_failed(self) -> None:
@@ -198,7 +202,9 @@ class Watcher:
         for container in ended:
             status = self._sight.runtime.container(container.id) if self._sight.runtime else None
             if status is not None and status.reason in _HOPELESS:
-                raise Failure(f"its container could not be started ({status.reason})", [status.message] if status.message else [])
+                raise Failure(
+                    f"its container could not be started ({status.reason})", [status.message] if status.message else []
+                )
         # The runtime keeps the newest one or two of a crash loop, so the attempt counts as well.
         if ended and (len(ended) >= self._exits or max(container.attempt for container in ended) + 1 >= self._exits):
             code = self._exit_code(ended[-1])
@@ -208,14 +214,14 @@ class Watcher:
             if complaints and self._new_process() is None:
                 raise Failure("the kubelet could not start it", complaints)
 
-    def _exit_code(self, container: cri.Container) -> t.Optional[int]:
+    def _exit_code(self, container: cri.Container) -> int | None:
         status = self._sight.runtime.container(container.id) if self._sight.runtime else None
         return None if status is None else status.exit_code
 
-    def _complaints(self) -> t.List[str]:
+    def _complaints(self) -> list[str]:
         return [line for line in self._sight.complaints(self._since) if self._component in line]
 
-    def _words(self) -> t.List[str]:
+    def _words(self) -> list[str]:
         for container in reversed(self._new_containers()):
             lines = self._sight.last_lines(container.pod_uid, self._component)
             if lines:
@@ -234,7 +240,9 @@ def require_well(sight: Sight, component: str) -> Process:
         raise HardeningError(f"{component} does not run on this host. Nothing was changed; get it running first.")
     trouble = unwell_here(sight, component, running[-1].arguments)
     if trouble:
-        raise HardeningError(f"{component} on this host is not well before any change: {trouble}. Nothing was changed; mend that first.")
+        raise HardeningError(
+            f"{component} on this host is not well before any change: {trouble}. Nothing was changed; mend that first."
+        )
     return running[-1]
 
 
