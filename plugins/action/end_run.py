@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         changes = changes_file.read(arguments["report_dir"])["changes"]
         rows = [
             Row.from_results(host, [variables["hostvars"][host].get(name) for name in arguments["results"]], changes)
-            for host in variables["ansible_play_hosts_all"]
+            for host in sorted(variables["ansible_play_hosts_all"])
         ]
         for line in render(rows, mode, arguments["run_id"], arguments["report_dir"]):
             self._display.display(line)

@@ -73,6 +73,7 @@ class Attributes:
         self._run = run
         #: What was left undone, as sentences.
         self.not_done: t.List[str] = []
+        self._owners_left = 0
         self._users: t.List[Change] = []
         self._steps: t.List[Step] = []
         self._overrides: t.List[t.Tuple[Change, str]] = []
@@ -88,6 +89,8 @@ class Attributes:
             if wanted.persist and wanted.path.startswith(_PACKAGED):
                 lines[wanted.path] = wanted
         self._plan_persistence(lines)
+        if self._owners_left:
+            self.not_done.append(f"{self._owners_left} files were not given to their owner, which takes root.")
         extra = [self._tmpfiles] if self._tmpfiles else []
         return [*self._users, *(step.change for step in self._steps), *(change for change, _path in self._overrides), *extra]
 
@@ -119,7 +122,7 @@ class Attributes:
         uid = self._identifier(wanted.owner, status.st_uid, _uid_of)
         gid = self._identifier(wanted.group, status.st_gid, _gid_of)
         if (uid, gid) != (-1, -1) and not self._host.can_own:
-            self.not_done.append(f"{wanted.path}: its owner was not set to {wanted.owner}:{wanted.group}, which takes root.")
+            self._owners_left += 1
             return -1, -1
         return uid, gid
 
@@ -148,7 +151,8 @@ class Attributes:
         if not wanted:
             return
         if not self._host.live:
-            self.not_done.extend(f"{path}: the package manager was not told to keep the mode, which takes a running host." for path in wanted)
+            names = ", ".join(sorted(wanted))
+            self.not_done.append(f"The package manager was not told to keep the modes of {names}, which takes a running host.")
             return
         if os.path.exists("/usr/bin/dpkg-statoverride"):
             for path, entry in wanted.items():
