@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-import reference
 import yaml
+from tools import reference
 
 
 @pytest.mark.parametrize("name", sorted(reference.PAGES))
