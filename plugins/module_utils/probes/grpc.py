@@ -174,7 +174,10 @@ class _Exchange:
         parts: list[bytes] = []
         while size:
             self._limit()
-            part = self._connection.recv(size)
+            try:
+                part = self._connection.recv(size)
+            except ConnectionResetError:  # it closed before it had read our acknowledgements
+                part = b""
             if not part:
                 raise _BrokenError("the server closed the connection")
             parts.append(part)
