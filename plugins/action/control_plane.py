@@ -12,6 +12,9 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import
 
 Flags = dict[str, dict[str, t.Any]]
 
+#: What a flag of ours keeps when the user gives it another value.
+_KEPT = ("control", "mount")
+
 
 def wanted_concerns(run_tags: t.Sequence[str], skip_tags: t.Sequence[str], concern: str) -> bool:
     """Return whether --tags and --skip-tags leave a concern in."""
@@ -44,7 +47,7 @@ def add_extra(
         settings = selected.setdefault(component, {})
         for flag, value in flags.items():
             name = str(flag).replace("_", "-")
-            ours = {key: settings[name][key] for key in ("control", "mount") if key in settings.get(name, {})}
+            ours: dict[str, t.Any] = {key: item for key, item in settings.get(name, {}).items() if key in _KEPT}
             text = str(value).lower() if isinstance(value, bool) else str(value)
             settings[name] = {**ours, "exact": text}
 

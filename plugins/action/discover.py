@@ -18,7 +18,7 @@ class ActionModule(HostAction):
 
     MODULE = "discover"
 
-    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def prepare(self, arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Say who asks for the lock."""
         name, process = controller.identity()
         return {**arguments, "controller": name, "process": process}
@@ -39,6 +39,7 @@ class ActionModule(HostAction):
             return dict(self._execute_module("kubeharden.core.discover", module_args=arguments, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
             raise AnsibleConnectionFailure(
-                f"{task_vars['inventory_hostname']} could not be reached: {str(error).strip()} Nothing was changed on any host. Mend "
-                "the connection, leave the host out with --limit, or set kubeharden_allow_unreachable to true."
+                f"{task_vars['inventory_hostname']} could not be reached: {str(error).strip()} Nothing was changed on "
+                "any host. Mend the connection, leave the host out with --limit, or set kubeharden_allow_unreachable "
+                "to true."
             ) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
 from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, render
 

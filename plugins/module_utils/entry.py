@@ -42,7 +42,7 @@ def missing_libraries() -> list[str]:
 
 
 def find_libraries() -> list[str]:
-    """Start the module again under an interpreter that has every library; returns what is missing where there is none."""
+    """Start the module again under an interpreter that has every library; returns what is missing without one."""
     missing = missing_libraries()
     if missing and not has_respawned():
         for name in missing:
@@ -57,8 +57,8 @@ def require_libraries(module: AnsibleModule) -> None:
     missing = find_libraries()
     if missing:
         module.fail_json(
-            msg=f"No Python on this host has {' and '.join(missing)}. Nothing was changed; install the distribution's package, "
-            "or leave kubeharden_install_packages at true and run again."
+            msg=f"No Python on this host has {' and '.join(missing)}. Nothing was changed; install the distribution's "
+            "package, or leave kubeharden_install_packages at true and run again."
         )
 
 

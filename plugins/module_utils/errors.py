@@ -10,5 +10,5 @@ class HardeningError(Exception):
     """Something that a person must act on.
 
     The message is written for that person: what was wrong, where, what was left as it was, and what to do next.
-    Modules turn it into ``fail_json(msg=...)`` as it stands; anything else that is raised is a defect of the collection.
+    Modules turn it into ``fail_json(msg=...)`` as it stands; anything else that is raised is a defect.
     """

@@ -12,8 +12,8 @@ short_description: Bring the static pods of one control plane to their hardened 
 version_added: 0.1.0
 description:
   - Edits the manifests line by line, so that what is not meant stays byte for byte, and writes each once.
-  - Before that the kubelet starts the future manifest beside the running one (the trial); afterwards the new process must be
-    proven well (the gate). If either fails, the old bytes, modes and owners are back when the module returns.
+  - Before that the kubelet starts the future manifest beside the running one (the trial); afterwards the new process
+    must be proven well (the gate). If either fails, the old bytes, modes and owners are back when the module returns.
   - The action plugin leaves out the concerns whose tags are not wanted and adds O(extra_flags).
 extends_documentation_fragment:
   - kubeharden.core.host
@@ -35,14 +35,11 @@ options:
     description: By component, by flag, a value of the user's, merged last.
     type: dict
     default: {}
-  replace:
-    description: Which of the owner's own files may be replaced.
-    type: list
-    elements: str
-    choices: [audit_policy, admission_configuration, authentication_configuration]
-    default: []
+
   trial:
-    description: Whether a changed manifest of kube-apiserver, kube-controller-manager or kube-scheduler is first started beside the running one.
+    description:
+      - Whether a changed manifest of kube-apiserver, kube-controller-manager or kube-scheduler is first started beside
+        the running one.
     type: bool
     default: true
   gate_timeout:
@@ -74,7 +71,7 @@ changes:
   type: list
   elements: dict
 components:
-  description: By component, the settings and mounts as they are now, or would be; what kubeadm's ConfigMap must say too.
+  description: By component, the settings and mounts as they are now, or would be; kubeadm's ConfigMap must say it too.
   returned: success
   type: dict
 restarted:
@@ -129,7 +126,6 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             found["components"][component]["manifest"],
             flags,
             parameters["files"].get(component, {}),
-            parameters["replace"],
         )
         for component, flags in parameters["flags"].items()
     ]
@@ -161,12 +157,6 @@ def main() -> None:
             "flags": {"type": "dict", "required": True},
             "files": {"type": "dict", "default": {}},
             "extra_flags": {"type": "dict", "default": {}},
-            "replace": {
-                "type": "list",
-                "elements": "str",
-                "choices": ["audit_policy", "admission_configuration", "authentication_configuration"],
-                "default": [],
-            },
             "trial": {"type": "bool", "default": True},
             "gate_timeout": {"type": "int", "default": 300},
             "report_dir": {"type": "path"},

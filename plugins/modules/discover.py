@@ -11,10 +11,10 @@ module: discover
 short_description: Say which Kubernetes components run on a host, how, and where their files are
 version_added: 0.1.0
 description:
-  - Reads the kubelet's arguments and effective configuration, the static pods, the processes, the certificates in use and
-    kubeadm's ConfigMaps, in one call. Changes nothing on the cluster.
-  - Outside check mode it takes the host's lock for the run, so that two runs never change one host, and undoes what a run that
-    died left under way.
+  - Reads the kubelet's arguments and effective configuration, the static pods, the processes, the certificates in use
+    and kubeadm's ConfigMaps, in one call. Changes nothing on the cluster.
+  - Outside check mode it takes the host's lock for the run, so that two runs never change one host, and undoes what a
+    run that died left under way.
   - Layouts other than kubeadm's are recognised and refused with one sentence.
 extends_documentation_fragment:
   - kubeharden.core.host
@@ -42,7 +42,7 @@ options:
     type: str
     default: ""
   gate_timeout:
-    description: Seconds that a component may take to be well with its old bytes, where a run that died left it with others.
+    description: Seconds that a component may take to be well with its old bytes, where a dead run left it with others.
     type: int
     default: 300
   dead_run:
@@ -73,7 +73,10 @@ discovery:
     components:
       description: By static pod, its manifest, image, version and running argument vector.
       type: dict
-    certificates: {description: "Paths of certificates, keys and kubeconfigs in use, with who uses them.", type: list, elements: dict}
+    certificates:
+      description: Paths of certificates, keys and kubeconfigs in use, with who uses them.
+      type: list
+      elements: dict
     files: {description: Paths of what the benchmarks name, by what each file is., type: dict}
     config_maps: {description: kubeadm's ConfigMaps by name., type: dict}
     live: {description: Whether processes belong to these files., type: bool}
@@ -140,8 +143,8 @@ def take_lock(module: AnsibleModule, host: t.Any) -> None:
     if holder is not None:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.since))
         module.fail_json(
-            msg=f"Run {holder.run_id} from {holder.controller.split()[0]} has been at work on this host since {since}. Nothing was "
-            "changed; wait for it. If it is known to be dead, remove /run/kubeharden/lock on the host.",
+            msg=f"Run {holder.run_id} from {holder.controller.split()[0]} has been at work on this host since {since}. "
+            "Nothing was changed; wait for it. If it is known to be dead, remove /run/kubeharden/lock on the host.",
             locked_by={"run_id": holder.run_id, "controller": holder.controller, "process": holder.process},
         )
 
@@ -173,10 +176,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if parameters["control_plane"]:
         # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
         view = sight.build(host, discovery.admin_kubeconfig, discovery.runtime_socket(), module.run_command)
-    if module.check_mode:
-        notes = foretell(Journal(host))
-    else:
-        notes = recover(host, view, float(parameters["gate_timeout"]))
+    limit = float(parameters["gate_timeout"])
+    notes = foretell(Journal(host)) if module.check_mode else recover(host, view, limit)
     found = {**discovery.run(), "live": host.live}
     if host.live and parameters["read_api"]:
         found["config_maps"] = config_maps(module, discovery.admin_kubeconfig)

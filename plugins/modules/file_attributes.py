@@ -12,7 +12,8 @@ short_description: Set owner and mode of every file that the benchmarks name, in
 version_added: 0.1.0
 description:
   - A stricter mode that is found stays. Links are not followed out of the host.
-  - A mode that a package upgrade would put back is told to the package manager (C(dpkg-statoverride)), or to systemd-tmpfiles.
+  - A mode that a package upgrade would put back is told to the package manager (C(dpkg-statoverride)), or to
+    systemd-tmpfiles.
 extends_documentation_fragment:
   - kubeharden.core.host
 options:

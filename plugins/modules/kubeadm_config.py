@@ -11,9 +11,9 @@ module: kubeadm_config
 short_description: Let kubeadm's ConfigMap say the same as the control planes, so that no upgrade undoes the hardening
 version_added: 0.1.0
 description:
-  - Edits the ClusterConfiguration in ConfigMap C(kube-system/kubeadm-config) line by line, through kubectl on this host.
-  - It never goes ahead of a control plane, since C(kubeadm upgrade) would write its settings to that host, where the files
-    that they name are missing.
+  - Edits the ClusterConfiguration in ConfigMap C(kube-system/kubeadm-config) line by line, through this host's kubectl.
+  - It never goes ahead of a control plane, since C(kubeadm upgrade) would write its settings to that host, where the
+    files that they name are missing.
 extends_documentation_fragment:
   - kubeharden.core.host
 options:
@@ -22,12 +22,14 @@ options:
     type: dict
     required: true
   states:
-    description: Of each control plane, what M(kubeharden.core.control_plane) returned as RV(kubeharden.core.control_plane#module:components).
+    description:
+      - Of each control plane, what M(kubeharden.core.control_plane) returned as
+        RV(kubeharden.core.control_plane#module:components).
     type: list
     elements: dict
     default: []
   missing:
-    description: Control planes of the inventory that took no part in this run; as long as there is one, nothing is touched.
+    description: Control planes of the inventory that took no part in this run; while there is one, nothing is touched.
     type: list
     elements: str
     default: []
@@ -102,7 +104,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     config_map = kubectl.get_config_map("kube-system", "kubeadm-config")
     if config_map is None or "ClusterConfiguration" not in config_map.data:
         raise HardeningError(
-            f"{TARGET} is missing, so kubeadm does not know this cluster. The control planes are hardened; kubeadm upgrade would undo it."
+            f"{TARGET} is missing, so kubeadm does not know this cluster. The control planes are hardened; "
+            "kubeadm upgrade would undo it."
         )
     before = config_map.data["ClusterConfiguration"]
     after, controls = plan_cluster_configuration(before, parameters["states"])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""changes.json on the controller: what a run changes, written as it goes, so that a run that ends early has told the truth."""
+"""changes.json on the controller: what a run changes, written as it goes, so that one that ends early tells it too."""
 
 from __future__ import annotations
 

@@ -105,8 +105,7 @@ def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
         return [f"kubeharden_extra_flags: write {flag.lstrip('-')} instead of {flag} for {component}."]
     if flag.replace("_", "-") == "encryption-provider-config":
         return [
-            "kubeharden_extra_flags: encryption-provider-config is refused: one control plane at a time would make Secrets "
-            "unreadable on the others."
+            "kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."
         ]
     if isinstance(value, (dict, list)) or value is None:
         return [f"kubeharden_extra_flags: the value of {component} {flag} must be a text, a number or true or false."]

@@ -21,7 +21,7 @@ class HostAction(ActionBase):
 
     MODULE = ""
 
-    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def prepare(self, arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the module's arguments."""
         return arguments
 
@@ -42,8 +42,8 @@ class HostAction(ActionBase):
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module on the host.
 
-        A connection that is lost while the host is worked on is a failure, not an unreachable host: those do not end the
-        plays of the hosts that come after.
+        A connection that is lost while the host is worked on is a failure, not an unreachable host: those do not end
+        the plays of the hosts that come after.
         """
         try:
             return dict(
@@ -52,6 +52,7 @@ class HostAction(ActionBase):
         except AnsibleConnectionFailure as error:
             return {
                 "failed": True,
-                "msg": f"The connection to {task_vars['inventory_hostname']} was lost: {str(error).strip()} What was under way there "
-                "may have been finished or not; run the playbook again, which proves it or puts it back first.",
+                "msg": f"The connection to {task_vars['inventory_hostname']} was lost: {str(error).strip()} What was "
+                "under way there may have been finished or not; run the playbook again, which proves it or puts it "
+                "back first.",
             }

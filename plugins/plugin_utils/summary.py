@@ -69,7 +69,8 @@ def render(rows: t.Sequence[Row], mode: str, run_id: str, report_dir: str) -> li
     backups = {row.backup for row in rows if row.backup}
     if backups:
         lines.append(
-            f"Old bytes, owners and modes: {', '.join(sorted(backups))} on each changed host; record.json there says how each goes back."
+            f"Old bytes, owners and modes: {', '.join(sorted(backups))} on each changed host; "
+            "record.json there says how each goes back."
         )
     lines.append(f"Run {run_id}: {report_dir}/changes.json")
     return lines

@@ -13,7 +13,7 @@ import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
-#: What a component reads of ours. A directory, since a file that is mounted alone keeps its old inode when it is replaced.
+#: What a component reads of ours. A directory: a file that is mounted alone keeps its old inode when it is replaced.
 CONFIGURATION_DIRECTORY = "/etc/kubernetes/kubeharden"
 #: Private: backups, record and journal.
 STATE_DIRECTORY = "/var/lib/kubeharden"

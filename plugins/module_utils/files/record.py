@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import json
 import os
+import stat
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -87,7 +88,7 @@ class Change:
 
 
 def _ended(text: str | None) -> str:
-    return text if not text or text.endswith("\n") else text + "\n"
+    return text + "\n" if text and not text.endswith("\n") else text or ""
 
 
 def file_change(
@@ -179,18 +180,24 @@ class Backup:
             status = os.lstat(real)
         except FileNotFoundError:
             return Saved(path, "absent")
-        times = {"atime_ns": status.st_atime_ns, "mtime_ns": status.st_mtime_ns}
-        common = {"mode": status.st_mode & 0o7777, "uid": status.st_uid, "gid": status.st_gid, **times}
-        if os.path.isdir(real):
-            return Saved(path, "directory", **common)
-        if not content:
-            return Saved(path, "attributes", **common)
+        kind = "directory" if stat.S_ISDIR(status.st_mode) else "file" if content else "attributes"
+        saved = Saved(
+            path,
+            kind,
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            status.st_atime_ns,
+            status.st_mtime_ns,
+        )
+        if kind != "file":
+            return saved
         data = read_bytes(real)
         if data is None:
             raise HardeningError(f"{path} vanished while it was read. Nothing was changed; run again.")
         stored = f"{number:04d}"
         write_atomic(os.path.join(self.directory, stored), data, 0o600)
-        return Saved(path, "file", sha256=sha256(data), stored=stored, **common)
+        return dataclasses.replace(saved, sha256=sha256(data), stored=stored)
 
     def restore(self, saved: Saved, staging: str | None = None) -> None:
         """Put a file back: bytes, mode, owner and times; remove what did not exist."""
@@ -212,6 +219,7 @@ class Backup:
         data = read_bytes(os.path.join(self.directory, t.cast(str, saved.stored)))
         if data is None or sha256(data) != saved.sha256:
             raise HardeningError(
-                f"The backup of {saved.path} in {self.directory} is damaged, so it was not put back. Restore the file by hand."
+                f"The backup of {saved.path} in {self.directory} is damaged, so it was not put back. "
+                "Restore the file by hand."
             )
         write_atomic(real, data, saved.mode, owner, staging, (saved.atime_ns, saved.mtime_ns))

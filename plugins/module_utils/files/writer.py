@@ -15,7 +15,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 
 #: Temporary files begin with a dot: the kubelet takes every other file of its manifests directory for a pod.
 TEMPORARY_PREFIX = ".kubeharden-"
-#: A label that a file keeps when its bytes are replaced (SELinux would otherwise give it that of the staging directory).
+#: A label that a file keeps when its bytes are replaced: SELinux would give it that of the staging directory.
 _LABEL = "security.selinux"
 
 _MEANING = {
@@ -132,7 +132,8 @@ def make_directory(path: str, mode: int, owner: tuple[int, int] | None = None) -
             for done in reversed(made):
                 os.rmdir(done)
             raise HardeningError(
-                f"The directory {directory} could not be made: {explain(error)}. Nothing was written; mend that and run again."
+                f"The directory {directory} could not be made: {explain(error)}. "
+                "Nothing was written; mend that and run again."
             ) from error
         made.append(directory)
     return made

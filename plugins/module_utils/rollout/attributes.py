@@ -22,8 +22,11 @@ _SYSTEM_USERS = {"etcd": "etcd data directory"}
 _STATOVERRIDE = "/var/lib/dpkg/statoverride"
 _PACKAGED = ("/usr/lib/", "/lib/")
 _TMPFILES = "/etc/tmpfiles.d/kubeharden.conf"
+_TMPFILES_HEADER = (
+    "# Kubeharden: modes that a package upgrade would put back. SPDX-License-Identifier: GPL-3.0-or-later\n"
+)
 
-Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+Run = t.Callable[[list[str]], tuple[int, str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Wanted:
 
     path: str
     mode: int
-    owner: t.Optional[str]
-    group: t.Optional[str]
+    owner: str | None
+    group: str | None
     persist: bool
     control: str
 
@@ -53,7 +56,7 @@ class Step:
 
     change: Change
     path: str
-    mode: t.Optional[int]
+    mode: int | None
     uid: int = -1
     gid: int = -1
 
@@ -72,16 +75,16 @@ class Attributes:
         self._wanted = wanted
         self._run = run
         #: What was left undone, as sentences.
-        self.not_done: t.List[str] = []
+        self.not_done: list[str] = []
         self._owners_left = 0
-        self._users: t.List[Change] = []
-        self._steps: t.List[Step] = []
-        self._overrides: t.List[t.Tuple[Change, str]] = []
-        self._tmpfiles: t.Optional[Change] = None
+        self._users: list[Change] = []
+        self._steps: list[Step] = []
+        self._overrides: list[tuple[Change, str]] = []
+        self._tmpfiles: Change | None = None
 
-    def plan(self) -> t.List[Change]:
+    def plan(self) -> list[Change]:
         """Return what would change, without changing it."""
-        lines: t.Dict[str, Wanted] = {}
+        lines: dict[str, Wanted] = {}
         for wanted in self._wanted:
             step = self._step(wanted)
             if step is not None:
@@ -92,9 +95,10 @@ class Attributes:
         if self._owners_left:
             self.not_done.append(f"{self._owners_left} files were not given to their owner, which takes root.")
         extra = [self._tmpfiles] if self._tmpfiles else []
-        return [*self._users, *(step.change for step in self._steps), *(change for change, _path in self._overrides), *extra]
+        overrides = [change for change, path in self._overrides]
+        return [*self._users, *(step.change for step in self._steps), *overrides, *extra]
 
-    def _step(self, wanted: Wanted) -> t.Optional[Step]:
+    def _step(self, wanted: Wanted) -> Step | None:
         try:
             status = os.stat(self._host.path(wanted.path))
         except FileNotFoundError:
@@ -114,10 +118,10 @@ class Attributes:
         change = Change("attributes", wanted.path, "set", before, after, controls=(wanted.control,))
         return Step(change, wanted.path, new_mode if new_mode != mode else None, uid, gid)
 
-    def _is_new(self, name: t.Optional[str]) -> bool:
+    def _is_new(self, name: str | None) -> bool:
         return any(change.target == name for change in self._users)
 
-    def _owner(self, wanted: Wanted, status: os.stat_result) -> t.Tuple[int, int]:
+    def _owner(self, wanted: Wanted, status: os.stat_result) -> tuple[int, int]:
         """Return user and group to set, -1 for what is right or stays; -2 for a user that this run makes first."""
         uid = self._identifier(wanted.owner, status.st_uid, _uid_of)
         gid = self._identifier(wanted.group, status.st_gid, _gid_of)
@@ -126,7 +130,7 @@ class Attributes:
             return -1, -1
         return uid, gid
 
-    def _identifier(self, name: t.Optional[str], current: int, look_up: t.Callable[[str], t.Optional[int]]) -> int:
+    def _identifier(self, name: str | None, current: int, look_up: t.Callable[[str], int | None]) -> int:
         if name is None:
             return -1
         number = 0 if name == "root" else look_up(name)
@@ -137,13 +141,19 @@ class Attributes:
 
     def _plan_user(self, name: str) -> None:
         if name not in _SYSTEM_USERS:
-            raise HardeningError(f"There is no user or group {name} on this host. Nothing was changed; make it or correct templates/files.")
+            raise HardeningError(
+                f"There is no user or group {name} on this host. Nothing was changed; "
+                "make it or correct templates/files."
+            )
         if self._is_new(name):
             return
         if not self._host.live:
-            self.not_done.append(f"The system user {name} was not made: {self._host.root} stands for a host, but is none.")
+            self.not_done.append(
+                f"The system user {name} was not made: {self._host.root} stands for a host, but is none."
+            )
             return
-        self._users.append(Change("user", name, "create", after=f"system user {name}, no home, no shell\n", controls=("files-etcd-data-directory",)))
+        words = f"system user {name}, no home, no shell\n"
+        self._users.append(Change("user", name, "create", after=words, controls=("files-etcd-data-directory",)))
 
     # Persistence
 
@@ -152,14 +162,17 @@ class Attributes:
             return
         if not self._host.live:
             names = ", ".join(sorted(wanted))
-            self.not_done.append(f"The package manager was not told to keep the modes of {names}, which takes a running host.")
+            self.not_done.append(
+                f"The package manager was not told to keep the modes of {names}, which takes a running host."
+            )
             return
         if os.path.exists("/usr/bin/dpkg-statoverride"):
             for path, entry in wanted.items():
                 self._plan_override(path, entry)
             return
-        lines = "".join(f"z {path} {entry.mode:04o} {entry.owner} {entry.group} -\n" for path, entry in sorted(wanted.items()))
-        text = "# Kubeharden: modes that a package upgrade would put back. SPDX-License-Identifier: GPL-3.0-or-later\n" + lines
+        text = _TMPFILES_HEADER + "".join(
+            f"z {path} {entry.mode:04o} {entry.owner} {entry.group} -\n" for path, entry in sorted(wanted.items())
+        )
         before = read_text(_TMPFILES)
         if before != text:
             self._tmpfiles = file_change("file", _TMPFILES, before, text, [entry.control for entry in wanted.values()])
@@ -223,13 +236,13 @@ class Attributes:
                 os.close(descriptor)
         except OSError as error:
             raise HardeningError(
-                f"Owner and mode of {step.path} could not be set: {explain(error)}. What this task had changed on this host "
-                "went back; mend that and run again."
+                f"Owner and mode of {step.path} could not be set: {explain(error)}. What this task had changed on this "
+                "host went back; mend that and run again."
             ) from error
 
     def _make_user(self, name: str) -> None:
-        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "--comment", _SYSTEM_USERS[name], name]
-        code, _out, error = self._run(command)
+        options = ["--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "--comment", _SYSTEM_USERS[name]]
+        code, _out, error = self._run(["useradd", *options, name])
         if code != 0:
             raise HardeningError(f"The system user {name} could not be made: {error.strip()}. No file was changed.")
 
@@ -238,14 +251,17 @@ class Attributes:
         command = ["dpkg-statoverride", "--force-statoverride-add", "--add", "root", "root", mode.lstrip("0"), target]
         code, _out, error = self._run(command)
         if code != 0:
-            raise HardeningError(f"dpkg-statoverride refused {target}: {error.strip()}. The mode itself is set, but a package upgrade would undo it.")
+            raise HardeningError(
+                f"dpkg-statoverride refused {target}: {error.strip()}. "
+                "The mode itself is set, but a package upgrade would undo it."
+            )
 
 
 def _line(path: str, mode: int, owner: str, group: str) -> str:
     return f"{path} {mode:04o} {owner} {group}\n"
 
 
-def _overrides(text: str) -> t.Dict[str, t.Tuple[str, str, int]]:
+def _overrides(text: str) -> dict[str, tuple[str, str, int]]:
     entries = {}
     for line in text.splitlines():
         parts = line.split(None, 3)
@@ -254,14 +270,14 @@ def _overrides(text: str) -> t.Dict[str, t.Tuple[str, str, int]]:
     return entries
 
 
-def _uid_of(name: str) -> t.Optional[int]:
+def _uid_of(name: str) -> int | None:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
         return None
 
 
-def _gid_of(name: str) -> t.Optional[int]:
+def _gid_of(name: str) -> int | None:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
@@ -284,14 +300,14 @@ def _group_name(gid: int) -> str:
 
 def wanted_from_data(
     paths: t.Mapping[str, t.Sequence[str]], attributes: t.Mapping[str, t.Mapping[str, t.Any]]
-) -> t.List[Wanted]:
+) -> list[Wanted]:
     """Return what each discovered file may be.
 
     Args:
         paths: By what a file is, its paths on this host.
         attributes: By what a file is, ``mode``, ``owner``, ``group``, ``persist`` and ``control``.
     """
-    wanted: t.Dict[str, Wanted] = {}
+    wanted: dict[str, Wanted] = {}
     for role, data in attributes.items():
         for path in paths.get(role, []):
             entry = Wanted(

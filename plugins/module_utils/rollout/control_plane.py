@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One control plane from what it is to what it should be: one trial, one write, one restart, one proof, or the way back."""
+"""One control plane from what it is to what it should be: one trial, one write, one proof, or the way back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import TRIABLE
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE, TRIABLE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -78,7 +78,7 @@ class ControlPlane:
         Raises:
             HardeningError: What stopped it; the host is then what it was.
         """
-        plans = [plan for plan in plans if plan.changed]
+        plans = sorted((plan for plan in plans if plan.changed), key=lambda plan: CONTROL_PLANE.index(plan.component))
         if not plans:
             return {}
         self._require_room(plans)
@@ -101,14 +101,15 @@ class ControlPlane:
             if os.stat(unwatched).st_dev != os.stat(self._host.path(os.path.dirname(plan.path))).st_dev:
                 raise HardeningError(
                     f"{os.path.dirname(plan.path)} is a file system of its own, so no file can be renamed into it from "
-                    "a directory that the kubelet does not watch. Nothing was changed; unmount it or move the manifests."
+                    "a directory that the kubelet does not watch. Nothing was changed; unmount it or move the "
+                    "manifests."
                 )
 
     def _unwatched(self, path: str) -> str:
         return self._host.path(os.path.dirname(os.path.dirname(path)))
 
     def _require_images(self, plan: ComponentPlan) -> None:
-        """A new sandbox needs every image of its pod: one that was collected and cannot be pulled keeps the component down."""
+        """A new sandbox needs every image of its pod: one that was collected keeps the component down."""
         runtime = t.cast(Sight, self._sight).runtime
         if runtime is None:
             return
@@ -165,6 +166,8 @@ class ControlPlane:
             self._write(plans)
             for current in plans:
                 if current.component in self._watchers:
+                    if current is not plans[0]:
+                        self._watchers[current.component].forgive()
                     seconds[current.component] = self._prove(self._watchers[current.component])
         except (Failure, HardeningError) as problem:
             restored = self._go_back(plans, saved)
@@ -237,8 +240,8 @@ class ControlPlane:
                 watcher.wait(self._options.limit)
             except Failure as failure:
                 return (
-                    f"The old bytes are back (from {self._backup.directory}), but {plan.component} is not well yet: {failure.reason}. "
-                    "Look at its log on this host before anything else"
+                    f"The old bytes are back (from {self._backup.directory}), but {plan.component} is not well yet: "
+                    f"{failure.reason}. Look at its log on this host before anything else"
                 )
         what = "the old component is proven well; no other host was touched" if waiting else "nothing was restarted"
         return f"The old bytes, modes and owners are back and {what}"
@@ -251,7 +254,8 @@ class ControlPlane:
         flags = ", ".join(plan.changed_flags) or "no flag, but a file that it reads"
         last = failure.last_word
         return (
-            f"{plan.component} on {self._node}: {what}: {failure.reason}. This run changed {flags}{_suspect(plan, last)}. "
+            f"{plan.component} on {self._node}: {what}: {failure.reason}. "
+            f"This run changed {flags}{_suspect(plan, last)}. "
             + (f'Its last words: "{last}". ' if last else "It left no words. ")
             + f"{left}."
         )

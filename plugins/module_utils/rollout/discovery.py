@@ -10,6 +10,7 @@ import re
 import typing as t
 
 import yaml
+from cryptography import x509
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
@@ -231,7 +232,7 @@ class Discovery:
     def _certificates(
         self, components: t.Mapping[str, t.Mapping[str, t.Any]], kubelet: t.Mapping[str, t.Any]
     ) -> list[dict[str, str]]:
-        """Return the paths of certificates, keys and kubeconfigs that are really in use, with who uses them for what."""
+        """Return the paths of certificates, keys and kubeconfigs really in use, with who uses them for what."""
         used = []
         for name, component in components.items():
             manifest = Manifest.parse(read_text(self.host.path(component["manifest"])) or "")
@@ -321,7 +322,7 @@ class Discovery:
     # Names
 
     def _node_name(self, kubelet: t.Mapping[str, t.Any], components: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
-        """Return the node's name as the kubelet knows it: its certificate says it, else its flag, else etcd's, else the host's."""
+        """Return the node's name as the kubelet knows it: by its certificate, its flag, etcd's name or the host's."""
         subject = self._certificate_name("/var/lib/kubelet/pki/kubelet-client-current.pem")
         match = _NODE_SUBJECT.match(subject or "")
         if match:
@@ -338,7 +339,6 @@ class Discovery:
         return (hostname or (os.uname().nodename if self.host.live else "")).strip().lower()
 
     def _certificate_name(self, path: str) -> str | None:
-        from cryptography import x509
 
         data = read_bytes(self.host.path(path))
         if not data:
@@ -359,7 +359,7 @@ class Discovery:
         flags = _flags(kubelet["arguments"])
         endpoint = flags.get("container-runtime-endpoint") or kubelet["configuration"].get("containerRuntimeEndpoint")
         if endpoint:
-            return str(endpoint)[len("unix://") :] if str(endpoint).startswith("unix://") else str(endpoint)
+            return str(endpoint).removeprefix("unix://")
         return next((path for path in RUNTIME_SOCKETS if self.host.live and os.path.exists(path)), None)
 
 

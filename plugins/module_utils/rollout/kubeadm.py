@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kubeadm's memory of the static pods: what `kubeadm upgrade` and `kubeadm join` would write must be what is running."""
+"""kubeadm's memory of the static pods: what `kubeadm upgrade` and `kubeadm join` would write must be what runs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ def plan_cluster_configuration(text: str, states: t.Sequence[t.Mapping[str, t.An
     controls: list[str] = []
     for state in states:
         for component, content in state.items():
-            for setting in content["settings"]:
-                if _set(configuration, component, setting):
-                    controls.append(str(setting["data"].get("control", "")))
+            changed = [setting for setting in content["settings"] if _set(configuration, component, setting)]
+            controls.extend(str(setting["data"].get("control", "")) for setting in changed)
             for mount in content["mounts"]:
                 configuration.ensure_extra_volume(
                     component, mount["name"], mount["path"], mount["path"], mount["read_only"], mount["path_type"]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a control plane's static pods must become: today's manifest and the wanted settings, and nothing but their difference."""
+"""What a control plane's static pods must become: the difference of today's manifest and the wanted settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.record impor
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 
 #: Keys of a setting that are ours, not the rule's.
-OWN_KEYS = ("mount",)
+OWN_KEYS = ("default", "mount")
 _LABEL = 63
 
 
@@ -121,7 +121,6 @@ def plan_component(
     path: str,
     flags: t.Mapping[str, t.Mapping[str, t.Any]],
     contents: t.Mapping[str, str],
-    replace: t.Sequence[str],
 ) -> ComponentPlan:
     """Return what one component must become.
 
@@ -131,7 +130,6 @@ def plan_component(
         path: Its manifest on the host.
         flags: The wanted settings by flag, as the templates render them.
         contents: The text of a configuration file by the flag that names it, for files of ours.
-        replace: Which of the owner's own files may be replaced.
     """
     text = read_text(host.path(path))
     if text is None:
@@ -144,7 +142,7 @@ def plan_component(
     for setting in plan.settings:
         _mount(host, plan, setting)
     for flag, content in contents.items():
-        _file(host, plan, flag, content, flags, replace)
+        _file(host, plan, flag, content, flags)
     return plan
 
 
@@ -159,7 +157,7 @@ def _apply(manifest: Manifest, component: str, flag: str, data: t.Mapping[str, t
 
 
 def volume_name(directory: str) -> str:
-    """Return the volume's name for a directory: legal in Kubernetes, and the same in the manifest and in kubeadm's memory."""
+    """Return the volume's name for a directory: legal in Kubernetes, and the same in manifest and kubeadm's memory."""
     return re.sub(r"[^a-z0-9-]+", "-", directory.lower()).strip("-")[-_LABEL:].strip("-")
 
 
@@ -203,7 +201,6 @@ def _file(
     flag: str,
     content: str,
     flags: t.Mapping[str, t.Mapping[str, t.Any]],
-    replace: t.Sequence[str],
 ) -> None:
     """Write our own file where the flag names it; the owner's own is judged and kept."""
     values = plan.manifest.flag_values(plan.component, flag)

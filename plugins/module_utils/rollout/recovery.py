@@ -18,7 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 
 
 def staging_for(host: Host, path: str, watched: str | None) -> str | None:
-    """Return the directory for a temporary file: the parent of one that the kubelet watches, else the file's own (None)."""
+    """Return the directory for a temporary file: the parent of a watched one, else the file's own (None)."""
     if watched and os.path.dirname(path) == watched:
         return host.path(os.path.dirname(watched))
     return None
@@ -81,6 +81,6 @@ def _await_well(host: Host, sight: Sight, component: str, path: str, limit: floa
             return
         sight.sleep(INTERVAL)
     raise HardeningError(
-        f"A run died here and its bytes went back, but {component} was not well with its old manifest {path} within {limit:.0f} s. "
-        "Look at its log on this host before anything else."
+        f"A run died here and its bytes went back, but {component} was not well with its old manifest {path} "
+        f"within {limit:.0f} s. Look at its log on this host before anything else."
     )

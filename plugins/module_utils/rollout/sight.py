@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import time
-import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri, kubeconfig, pod_logs, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Sight
 
-Run = t.Callable[[list[str]], tuple[int, str, str]]
 
-
-def build(host: Host, admin_kubeconfig: str | None, runtime_socket: str | None, run: Run) -> Sight | None:
+def build(host: Host, admin_kubeconfig: str | None, runtime_socket: str | None, run: pod_logs.Run) -> Sight | None:
     """Return how this host is looked at, None where its files belong to no running host.
 
     Raises:

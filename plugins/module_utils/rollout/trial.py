@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The trial start: the kubelet runs the future manifest once, beside the running component, before anything is changed."""
+"""The trial start: the kubelet runs the future manifest once, beside the running component, before any change."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Trial:
             self._journal.strike("trial")
 
     def _stage(self, state: str, files: t.Mapping[str, str], created: t.Sequence[str]) -> dict[str, str]:
-        """Lay the future configuration files beside the live ones and return host path by host path that stands for it."""
+        """Lay the future configuration beside the live one; return the host path that stands for each directory."""
         substitutes: dict[str, str] = {}
         for directory in dict.fromkeys([*(os.path.dirname(path) for path in files), *created]):
             copy = os.path.join(state, directory.strip("/").replace("/", "-"))

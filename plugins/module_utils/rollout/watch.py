@@ -87,13 +87,13 @@ def local_client(sight: Sight, component: str, arguments: t.Sequence[str]) -> Ap
     flags = parse_arguments(arguments[1:])
     port = (occurrences(flags, "secure-port") or [_HEALTH[component][0]])[-1]
     address = (occurrences(flags, "bind-address") or [""])[-1]
-    if address in ("", "0.0.0.0", "::"):
+    if address in ("", "0.0.0.0", "::"):  # noqa: S104  (compared, not bound)
         address = (occurrences(flags, "advertise-address") or ["127.0.0.1"])[-1]
     host = f"[{address}]" if ":" in address else address
     server = f"https://{host}:{port}"
     if component == "kube-apiserver":
         return ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes")
-    # Both serve a certificate that they make at each start, on the loopback address; their health paths need no credentials.
+    # Both serve a certificate that they make at each start, on loopback; their health paths need no credentials.
     return ApiClient(None, server=server)
 
 
@@ -115,7 +115,7 @@ def unwell_here(sight: Sight, component: str, arguments: t.Sequence[str]) -> str
 
 
 def matches(process: Process, wanted: t.Sequence[str]) -> bool:
-    """Return whether a process has the arguments of a manifest; $(VARIABLE) stands for whatever the kubelet put there."""
+    """Return whether a process has a manifest's arguments; $(VARIABLE) stands for whatever the kubelet put there."""
     if len(process.arguments) != len(wanted):
         return False
     return all(_matches_word(actual, word) for actual, word in zip(process.arguments, wanted))
@@ -149,6 +149,15 @@ class Watcher:
         self._begun = sight.clock()
         self._old = {(process.pid, process.start_ticks) for process in sight.find(component)}
         self._known = {container.id for container in self._containers()}
+        self._forgiven: dict[str, int] = {}
+
+    def forgive(self) -> None:
+        """Let exits up to now be no failure: they came while the API server was away, which is no fault of this component."""
+        for container in self._new_containers():
+            if container.state == cri.EXITED:
+                self._known.add(container.id)
+                self._forgiven[container.pod_uid] = container.attempt + 1
+        self._begun = self._sight.clock()
 
     def wait(self, limit: float) -> Process:
         """Return the new process once it is proven well.
@@ -206,7 +215,8 @@ class Watcher:
                     f"its container could not be started ({status.reason})", [status.message] if status.message else []
                 )
         # The runtime keeps the newest one or two of a crash loop, so the attempt counts as well.
-        if ended and (len(ended) >= self._exits or max(container.attempt for container in ended) + 1 >= self._exits):
+        attempts = [entry.attempt + 1 - self._forgiven.get(entry.pod_uid, 0) for entry in ended]
+        if ended and (len(ended) >= self._exits or max(attempts) >= self._exits):
             code = self._exit_code(ended[-1])
             raise Failure(f"it ended with exit code {code}" if code is not None else "it ended", self._words())
         if not containers and self._sight.clock() - self._begun > PATIENCE:
@@ -247,7 +257,7 @@ def require_well(sight: Sight, component: str) -> Process:
 
 
 def require_served(sight: Sight, count: int = 10) -> None:
-    """Refuse to begin while clients of the API lose requests without any change: new connections through its front door.
+    """Refuse to begin while the API's clients lose requests without any change, by new connections to its front door.
 
     Raises:
         HardeningError: How many of the requests failed, and how.
@@ -261,6 +271,7 @@ def require_served(sight: Sight, count: int = 10) -> None:
         sight.sleep(0.1)
     if failures:
         raise HardeningError(
-            f"{len(failures)} of {count} requests to {sight.kubeconfig.server} failed without any change ({failures[-1]}). "
-            "Nothing was changed; mend the API's front door (load balancer, certificate, network) first."
+            f"{len(failures)} of {count} requests to {sight.kubeconfig.server} failed without any change "
+            f"({failures[-1]}). Nothing was changed; mend the API's front door (load balancer, certificate, network) "
+            "first."
         )
