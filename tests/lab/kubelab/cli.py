@@ -13,6 +13,7 @@ import socket
 import sys
 import uuid
 from pathlib import Path
+from typing import NoReturn
 
 from lab.kubelab import checks, cluster, components, hosts, prepare, session, state
 from lab.kubelab.base import HERE, LabError, Stopwatch, main, say
@@ -62,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         one = add(name, text)
         one.add_argument("directory", type=Path, metavar="DIR")
         one.add_argument("host", metavar="HOST")
+    one = add("wait", "wait until every node and every pod of kube-system is ready")
+    one.add_argument("directory", type=Path, metavar="DIR")
     add("down", "end a lab; nothing of it stays").add_argument("directory", type=Path, metavar="DIR")
     # For the tool itself.
     for name, names in (
@@ -69,13 +72,17 @@ def _parser() -> argparse.ArgumentParser:
         ("hold", "directory"),
         ("make-cluster", "directory"),
         ("fill-store", "directory tars store"),
+        ("set-power", "directory host action"),
         ("connect", "directory host port"),
     ):
         one = commands.add_parser(name)
         for argument in names.split():
-            one.add_argument(argument, type=str if argument in {"host", "port"} else Path)
+            one.add_argument(argument, type=str if argument in {"host", "port", "action"} else Path)
         if name == "make-cluster":
             one.add_argument("without", nargs="*")
+    one = commands.add_parser("within")
+    one.add_argument("directory", type=Path)
+    one.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser
 
 
@@ -105,7 +112,7 @@ def _up(options: argparse.Namespace) -> None:
         status = os.spawnvp(
             os.P_WAIT,
             str(HERE / "lab"),
-            ["lab", "in", str(directory), str(HERE / "lab"), "make-cluster", str(directory), *options.without],
+            ["lab", "within", str(directory), str(HERE / "lab"), "make-cluster", str(directory), *options.without],
         )
         if status != 0:
             raise LabError(f"{directory}: no cluster; the lab was ended")
@@ -127,11 +134,19 @@ def _connect(directory: Path, host: str, port: str) -> None:
             ssh.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
-def _inside(directory: Path) -> state.Lab:
-    """Return the lab once this process is inside; from outside, start again inside."""
-    if not state.inside(directory):
-        session.enter(directory, [str(HERE / "lab"), *sys.argv[1:]])
-    return state.load(directory)
+def _set_power(lab: state.Lab, host: state.Host, action: str) -> None:
+    """Inside the lab: ``power-cut``, ``power-off`` or ``power-on``."""
+    if action != "power-on":
+        hosts.power_off(lab, host)
+    if action != "power-off":
+        hosts.start(lab, host)
+
+
+def _ssh(directory: Path, name: str, arguments: list[str]) -> NoReturn:
+    lab = state.load(directory)
+    host = lab.host(name)
+    terminal = ["-t"] if sys.stdin.isatty() and not arguments else []
+    session.enter(directory, ["ssh", *terminal, *hosts.ssh_options(lab), f"root@{host.address}", *arguments])
 
 
 def command() -> int:  # noqa: C901
@@ -161,19 +176,19 @@ def command() -> int:  # noqa: C901
     elif name == "in":
         session.enter(directory, options.arguments or [os.environ.get("SHELL") or "bash"])
     elif name == "ssh":
-        lab = _inside(directory)
-        host = lab.host(options.host)
-        terminal = ["-t"] if sys.stdin.isatty() and not options.arguments else []
-        session.enter(
-            directory, ["ssh", *terminal, *hosts.ssh_options(lab), f"root@{host.address}", *options.arguments]
-        )
+        _ssh(directory, options.host, options.arguments)
     elif name.startswith("power-"):
-        lab = _inside(directory)
-        host = lab.host(options.host)
-        if name != "power-on":
-            hosts.power_off(lab, host)
-        if name != "power-off":
-            hosts.start(lab, host)
+        state.load(directory).host(options.host)
+        session.enter(directory, [str(HERE / "lab"), "set-power", str(directory), options.host, name], everything=True)
+    elif name == "set-power":
+        lab = state.load(directory)
+        _set_power(lab, lab.host(options.host), options.action)
+    elif name == "wait":
+        if not state.inside(directory):
+            session.enter(directory, [str(HERE / "lab"), "wait", str(directory)])
+        cluster.wait_quiet(state.load(directory))
+    elif name == "within":
+        session.enter(directory, options.arguments, everything=True)
     elif name == "guard":
         return session.guard(directory)
     elif name == "hold":

@@ -211,7 +211,7 @@ def _fill_store(minor: str, tree: Path, target: Path, tars: Path) -> None:
     lab.save()
     try:
         session.start(directory)
-        run([HERE / "lab", "in", directory, HERE / "lab", "fill-store", directory, tars, target / "store"])
+        run([HERE / "lab", "within", directory, HERE / "lab", "fill-store", directory, tars, target / "store"])
     finally:
         session.stop(directory)
 

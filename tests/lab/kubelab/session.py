@@ -92,20 +92,25 @@ def wait_text(path: Path) -> str:
     return path.read_text(encoding="utf-8").split()[0]
 
 
-def enter(directory: Path, command: Sequence[str]) -> NoReturn:
-    """Become ``command`` inside the lab's network, mount, pid and ipc namespaces."""
+def enter(directory: Path, command: Sequence[str], *, everything: bool = False) -> NoReturn:
+    """Become ``command`` inside the lab.
+
+    Its network is enough for whoever talks to hosts, and the command keeps its pid, so that signals reach it.
+
+    :param everything: also the mounts and processes, for what must end with the lab.
+    """
     environment = {
         **os.environ,
         "KUBECONFIG": str(directory / "admin.conf"),
         "KUBEHARDEN_LAB_DIR": str(directory),
     }
-    if state.inside(directory):
-        vector = list(command)
-    else:
+    vector = list(command)
+    if everything or not state.inside(directory):
         pid = state.holder_pid(directory)
         if pid is None:
             raise LabError(f"{directory}: the lab is not running")
-        vector = ["nsenter", "-t", str(pid), "-n", "-m", "-p", "-i", f"-w{os.getcwd()}", *command]
+        namespaces = ["--mount", "--pid", "--ipc", f"--wdns={os.getcwd()}"] if everything else []
+        vector = ["nsenter", "-t", str(pid), "--net", *namespaces, *command]
     sys.stdout.flush()
     try:
         os.execvpe(vector[0], vector, environment)

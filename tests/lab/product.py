@@ -1,0 +1,256 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The product on a cluster of the lab: its runs, and what a host and the API are before and after one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.kubelab.base import HERE
+from lab.kubelab.harness import CHECKOUT, Cluster
+from tools.runs import STRICT, Run
+
+#: kube-bench's reports and the poller's figures, for whoever looks at a run of the tests.
+ARTEFACTS = CHECKOUT / "build" / "artefacts"
+
+#: A value that is legal for every check but the component's own start.
+BAD_CIPHERS = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
+
+COMPONENTS = ("containerd", "etcd", "kube-apiserver", "kube-controller", "kube-proxy", "kube-scheduler", "kubelet")
+
+_FIND = r"""
+find /etc /usr/lib/systemd /var/lib/etcd /var/lib/kubeharden -maxdepth 0 -printf '%p %m %u %g\n' 2>/dev/null
+find /etc /usr/lib/systemd /var/lib/kubelet/pki /var/lib/kubeharden -mindepth 1 \
+  -printf '%p %y %i %T@ %s %m %u %g\n' 2>/dev/null
+find /var/lib/kubelet -maxdepth 1 -type f -not -name '*_state' -printf '%p %y %i %T@ %s %m %u %g\n'
+find /var/lib/dpkg/statoverride -printf '%p %y %i %T@ %s %m %u %g\n'
+"""
+
+_CONTENT = r"""
+find /etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/systemd/system /etc/sysctl.d /etc/cni \
+  /var/lib/kubelet/config.yaml /var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env \
+  /var/lib/kubelet/pki /var/lib/dpkg/statoverride -printf '%p %y %m %u %g %l\n'
+find /etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/sysctl.d /etc/cni /var/lib/dpkg/statoverride \
+  /var/lib/kubelet/config.yaml /var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env \
+  -type f -exec sha256sum {} +
+for key in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys; do
+  echo "$key $(cat /proc/sys/$key)"
+done
+"""
+
+_SETTLED_KINDS = (
+    "configmaps,secrets,serviceaccounts,services,daemonsets,deployments,roles,rolebindings,clusterroles,"
+    "clusterrolebindings,validatingadmissionpolicies,validatingwebhookconfigurations,mutatingwebhookconfigurations,"
+    "priorityclasses,apiservices,networkpolicies,certificatesigningrequests"
+)
+
+
+_FATAL = re.compile(r"^fatal: \[(?P<host>\S+)\]: \w+! => (?P<result>\{.*\})$", re.MULTILINE)
+
+
+def messages_of(run: Run) -> dict[str, str]:
+    """By host, the message of the task that ended a run there."""
+    return {match["host"]: str(json.loads(match["result"])["msg"]) for match in _FATAL.finditer(run.output)}
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text, sorted."""
+    return sorted(text.splitlines())
+
+
+@dataclasses.dataclass(frozen=True)
+class HardenRun(Run):
+    """A run of harden.yml.
+
+    ``report`` is the directory of changes.json; ``seconds`` how long it took.
+    """
+
+    report: Path
+    seconds: float
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """The list in changes.json."""
+        listed = json.loads((self.report / "changes.json").read_text(encoding="utf-8"))["changes"]
+        assert isinstance(listed, list)
+        return listed
+
+    @property
+    def messages(self) -> dict[str, str]:
+        """By host, the message of the task that ended the run there."""
+        return messages_of(self)
+
+    def well(self, *expected: str) -> HardenRun:
+        """The run, which ended well and without a line of complaint but the expected ones."""
+        assert self.code == 0, str(self)
+        unexpected = [line for line in self.complaints if not any(words in line for words in expected)]
+        assert not unexpected, str(self)
+        return self
+
+
+class Product:
+    """Runs harden.yml against a cluster and looks at the cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        # Labs have the same addresses, and ssh's kept connections are found by address.
+        self._sockets = cluster.directory / "ssh"
+        self._sockets.mkdir(mode=0o700, exist_ok=True)
+        self._reports = Path(tempfile.mkdtemp(prefix="reports-", dir=cluster.directory))
+
+    # Runs
+
+    def _command(self, arguments: tuple[str, ...], variables: Mapping[str, Any]) -> tuple[list[str], Path]:
+        report = self._reports / f"{len(list(self._reports.iterdir())):03d}"
+        report.mkdir()
+        extra = {"kubeharden_report_dir": str(report), **variables}
+        return ["harden.yml", *arguments, "-e", json.dumps(extra)], report
+
+    def environment(self) -> dict[str, str]:
+        """What ansible-playbook is started with: every habit that will be an error one day is one."""
+        return {
+            **STRICT,
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._sockets),
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "1000",
+            "LANG": "C.UTF-8",
+        }
+
+    def harden(self, *arguments: str, inventory: Path | None = None, **variables: Any) -> HardenRun:
+        """Run harden.yml and return what it did, well or not.
+
+        :param inventory: one more inventory beside the cluster's.
+        :param variables: of the playbook, without the prefix ``kubeharden_``.
+        """
+        named = {f"kubeharden_{name}": value for name, value in variables.items()}
+        words, report = self._command(arguments, named)
+        if inventory:
+            words += ["-i", str(inventory)]
+        begun = time.monotonic()
+        done = self.cluster.playbook(words[0], *words[1:], check=False, env=self.environment())
+        seconds = time.monotonic() - begun
+        return HardenRun(" ".join(words), done.returncode, done.stdout + done.stderr, report, seconds)
+
+    def start(self, log: Path, *arguments: str, **variables: Any) -> subprocess.Popen[bytes]:
+        """Start harden.yml in a process group of its own, so that it can be killed; its output goes to a file."""
+        words, _report = self._command(arguments, {f"kubeharden_{name}": value for name, value in variables.items()})
+        programs = Path(sys.executable).parent
+        command = [str(HERE / "lab"), "in", str(self.cluster.directory), str(programs / "ansible-playbook")]
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [*command, "-i", str(self.cluster.inventory), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=CHECKOUT,
+                env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", **self.environment()},
+                start_new_session=True,
+            )
+
+    # What a host is
+
+    def attributes(self, host: str) -> list[str]:
+        """Inode, times, size, mode and owner of everything that a run might touch on a host."""
+        return lines(self.cluster.ssh(host, _FIND, check=False).stdout)
+
+    def content(self, host: str) -> list[str]:
+        """Bytes, modes and owners of Kubernetes' files and units, and the values of sysctls."""
+        return lines(self.cluster.ssh(host, _CONTENT).stdout)
+
+    def processes(self, host: str) -> dict[str, str]:
+        """Start and process id of each component that runs on a host, by name: one that was restarted has others."""
+        listed = self.cluster.ssh(host, "ps -eo comm=,pid=,lstart=").stdout
+        found: dict[str, str] = {}
+        for line in listed.splitlines():
+            name, _, rest = line.partition(" ")
+            if name in COMPONENTS:
+                found[name] = found.get(name, "") + " ".join(rest.split())
+        return found
+
+    def containers(self, host: str) -> list[str]:
+        """The identifiers of the containers of kube-system on a host."""
+        command = """ctr -n k8s.io containers ls -q 'labels."io.kubernetes.pod.namespace"==kube-system'"""
+        return lines(self.cluster.ssh(host, command).stdout)
+
+    def exists(self, host: str, path: str) -> bool:
+        return self.cluster.ssh(host, f"test -e {path}", check=False).returncode == 0
+
+    def on_each(self, look: Callable[[str], Any]) -> dict[str, Any]:
+        """What a look at each host gives, by host."""
+        return {host: look(host) for host in self.cluster.hosts}
+
+    # What the API is
+
+    def versions(self) -> dict[str, str]:
+        """The resourceVersion of everything that changes only when somebody changes it."""
+        items = self.cluster.objects(_SETTLED_KINDS, "--all-namespaces")["items"]
+        return {
+            f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item["metadata"][
+                "resourceVersion"
+            ]
+            for item in items
+        }
+
+    def config_maps(self) -> dict[str, dict[str, str]]:
+        """The contents of kubeadm's ConfigMaps, by name."""
+        names = ("kubeadm-config", "kubelet-config", "kube-proxy")
+        found = {name: self.cluster.objects("configmap", name, "-n", "kube-system") for name in names}
+        return {name: item["data"] for name, item in found.items()}
+
+    # kube-bench
+
+    def bench(self, name: str) -> dict[str, set[str]]:
+        """The numbers of the checks that kube-bench fails, by host; its reports are kept below build/artefacts.
+
+        :param name: of the moment, for the kept report.
+        """
+        shape = f"{len(self.cluster.control_planes)}+{len(self.cluster.workers)}-{self.cluster.lab.minor}"
+        folder = ARTEFACTS / "kube-bench" / shape
+        folder.mkdir(parents=True, exist_ok=True)
+        failed: dict[str, set[str]] = {}
+        for host in self.cluster.hosts:
+            found = self.cluster.kube_bench(host, keep=folder / f"{name}-{host}.json")
+            (folder / f"{name}-{host}.txt").write_text("\n".join(found) + "\n", encoding="utf-8")
+            failed[host] = {line.split()[1] for line in found if line.startswith("FAIL ")}
+        print(f"kube-bench {shape} {name}: " + ", ".join(f"{host} FAIL {len(failed[host])}" for host in failed))
+        return failed
+
+
+def of_this_slice(checks: set[str]) -> set[str]:
+    """Those checks that concern files and audit."""
+    audit = {"1.2.16", "1.2.17", "1.2.18", "1.2.19", "3.2.1"}
+    return {number for number in checks if number.startswith(("1.1.", "4.1.")) or number in audit}
+
+
+def kill_run(process: subprocess.Popen[bytes]) -> None:
+    """Kill a run and everything that it started on the controller, as if its machine had lost power."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_until(what: str, seconds: float, ready: Callable[[], bool], pause: float = 0.3) -> None:
+    """Ask until the answer is yes.
+
+    :raises AssertionError: it was not within ``seconds``.
+    """
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
+        time.sleep(pause)
+
+
+def without_random(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Changes without the fields that each of them marks as random."""
+    return [{name: value for name, value in change.items() if name not in change["random"]} for change in changes]

@@ -1,0 +1,432 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""harden.yml on directories that stand for hosts: what would harm a living kubelet, and what needs none.
+
+Needs neither a cluster nor root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
+from lab.product import messages_of
+from tools.checkout import ROOT
+from tools.runs import Run, ansible
+
+SEEDS = ROOT / "inventories" / "demo" / "hosts.orig"
+MANIFESTS = "etc/kubernetes/manifests"
+APISERVER = f"{MANIFESTS}/kube-apiserver.yaml"
+
+INVENTORY = """\
+all:
+  children:
+    kube_control_plane:
+      hosts:
+        cp1:
+        cp2:
+    kube_node:
+      hosts:
+        w1:
+  vars:
+    ansible_connection: local
+    ansible_python_interpreter: {python}
+    kubeharden_root: "{roots}/{{{{ inventory_hostname }}}}"
+"""
+
+
+class Hosts:
+    """Three directories that begin as kubeadm's hosts, and runs of harden.yml on them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.roots = directory / "roots"
+        self.names = ("cp1", "cp2", "w1")
+        self.inventory = directory / "inventory.yml"
+        self.inventory.write_text(INVENTORY.format(python=sys.executable, roots=self.roots), encoding="utf-8")
+        self.home = directory / "home"
+        self.home.mkdir()
+        self.report = directory / "report"
+        for name in self.names:
+            open_host(str(self.roots / name), str(SEEDS / name), False, lambda: str(directory))
+
+    def root(self, host: str) -> Path:
+        return self.roots / host
+
+    def harden(self, *arguments: str, before: tuple[str, ...] = (), **variables: Any) -> Run:
+        """Run harden.yml.
+
+        :param before: words before the command.
+        :param variables: of the playbook, without the prefix ``kubeharden_``.
+        """
+        shutil.rmtree(self.report, ignore_errors=True)
+        named = {"kubeharden_report_dir": str(self.report)}
+        named.update({f"kubeharden_{name}": value for name, value in variables.items()})
+        words = [*before, "ansible-playbook", "-i", self.inventory, ROOT / "harden.yml", "-e", json.dumps(named)]
+        return ansible(Path(sys.executable).parent, [*words, *arguments], directory=self.directory, home=self.home)
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        listed = json.loads((self.report / "changes.json").read_text(encoding="utf-8"))["changes"]
+        assert isinstance(listed, list)
+        return listed
+
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """Inode, times, size, mode and owner of everything on the hosts, but the lock below /run."""
+        found = {}
+        for folder, names, files in os.walk(self.roots):
+            names[:] = [name for name in names if name != "run"]
+            for name in (*names, *files):
+                path = os.path.join(folder, name)
+                status = os.lstat(path)
+                found[path] = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode, status.st_uid)
+        return found
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Hosts:
+    return Hosts(tmp_path)
+
+
+def refused(run: Run, host: str, *words: str) -> None:
+    """The run ended with code 2 and one message, on one host, which has the words."""
+    assert run.code == 2, str(run)
+    messages = messages_of(run)
+    assert set(messages) == {host}, str(run)
+    for word in words:
+        assert word in messages[host], messages[host]
+    assert "Traceback" not in run.output
+
+
+def test_a_run_hardens_and_a_second_one_has_nothing_to_do(hosts: Hosts) -> None:
+    """So that the refusals below are not those of hosts that could never be hardened."""
+    first = hosts.harden()
+    assert first.code == 0, str(first)
+    assert {change["host"] for change in hosts.changes} == set(hosts.names)
+    state = hosts.state()
+    second = hosts.harden()
+    assert second.code == 0, str(second)
+    assert second.changed == {name: 0 for name in hosts.names}, str(second)
+    assert hosts.changes == []
+    assert hosts.state() == state
+
+
+def test_forks_1_changes_the_same(hosts: Hosts, tmp_path: Path) -> None:
+    foretold = hosts.harden("--check")
+    assert foretold.code == 0, str(foretold)
+    expected = hosts.changes
+    done = hosts.harden("--forks", "1")
+    assert done.code == 0, str(done)
+    assert hosts.changes == expected != []
+
+
+def _remove(hosts: Hosts) -> None:
+    (hosts.root("cp2") / APISERVER).unlink()
+
+
+def _no_yaml(hosts: Hosts) -> None:
+    (hosts.root("cp2") / APISERVER).write_text("apiVersion: v1\nkind: Pod\nspec: [unclosed\n", encoding="utf-8")
+
+
+def _no_pod(hosts: Hosts) -> None:
+    (hosts.root("cp2") / APISERVER).write_text("apiVersion: v1\nkind: ConfigMap\n", encoding="utf-8")
+
+
+def _a_list(hosts: Hosts) -> None:
+    (hosts.root("cp2") / APISERVER).write_text("- a\n- b\n", encoding="utf-8")
+
+
+def _no_container(hosts: Hosts) -> None:
+    text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\nspec:\n  containers: []\n"
+    (hosts.root("cp2") / APISERVER).write_text(text, encoding="utf-8")
+
+
+def _no_text(hosts: Hosts) -> None:
+    (hosts.root("cp2") / APISERVER).write_bytes(b"\xff\xfe\x00kind: Pod\n")
+
+
+def _a_copy_beside_it(hosts: Hosts) -> None:
+    live = hosts.root("cp2") / APISERVER
+    shutil.copy2(live, live.with_name("kube-apiserver.yaml.bak"))
+
+
+def _a_fifo(hosts: Hosts) -> None:
+    live = hosts.root("cp2") / APISERVER
+    live.unlink()
+    os.mkfifo(live)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_remove, ("there is no kube-apiserver manifest in /etc/kubernetes/manifests",)),
+        (_no_yaml, ("/etc/kubernetes/manifests/kube-apiserver.yaml is no YAML",)),
+        (_no_pod, ("/etc/kubernetes/manifests/kube-apiserver.yaml is no Pod",)),
+        (_a_list, ("/etc/kubernetes/manifests/kube-apiserver.yaml is no Pod",)),
+        (_no_container, ("/etc/kubernetes/manifests/kube-apiserver.yaml", "kube-apiserver")),
+        (_no_text, ("kube-apiserver.yaml is no UTF-8 text",)),
+        (_a_copy_beside_it, ("kube-apiserver.yaml.bak", "both define kube-apiserver")),
+    ],
+)
+def test_a_manifest_that_cannot_be_understood_stops_the_run_before_the_first_write(
+    hosts: Hosts, spoil: Callable[[Hosts], None], words: tuple[str, ...]
+) -> None:
+    """The spoilt host is the second control plane: the first one must not have been touched when that is found out."""
+    spoil(hosts)
+    state = hosts.state()
+    run = hosts.harden()
+    refused(run, "cp2", *words)
+    assert "othing was changed" in messages_of(run)["cp2"]
+    assert hosts.state() == state
+
+
+def test_a_manifest_that_is_no_file_does_not_hang_the_run(hosts: Hosts) -> None:
+    """A FIFO is no manifest: the kubelet does not read it either."""
+    _a_fifo(hosts)
+    state = hosts.state()
+    refused(hosts.harden(), "cp2", "there is no kube-apiserver manifest in /etc/kubernetes/manifests")
+    assert hosts.state() == state
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("kubeharden_profle", "kubeharden_profile"),
+        ("kubeharden_gatetimeout", "kubeharden_gate_timeout"),
+        ("kubeharden_extra_flag", "kubeharden_extra_flags"),
+    ],
+)
+def test_an_unknown_variable_stops_the_run_and_the_nearest_name_is_shown(
+    hosts: Hosts, variable: str, nearest: str
+) -> None:
+    state = hosts.state()
+    run = hosts.harden(**{variable.removeprefix("kubeharden_"): "x"})
+    refused(run, "cp1", f"There is no variable {variable}; the nearest is {nearest}. Nothing was changed")
+    assert hosts.state() == state
+    assert not hosts.report.exists()
+
+
+def test_an_unknown_variable_of_one_host_in_the_inventory_stops_the_run(hosts: Hosts) -> None:
+    text = hosts.inventory.read_text(encoding="utf-8").replace("        w1:\n", "        w1: {kubeharden_rot: /}\n")
+    hosts.inventory.write_text(text, encoding="utf-8")
+    state = hosts.state()
+    refused(hosts.harden(), "cp1", "There is no variable kubeharden_rot; the nearest is kubeharden_root.")
+    assert hosts.state() == state
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"kube-apiservr": {"v": "2"}}, "there is no component kube-apiservr; the nearest is kube-apiserver"),
+        ({"kube-apiserver": {"--v": "2"}}, "write v instead of --v"),
+        ({"kube-apiserver": {"encryption-provider-config": "/x"}}, "encryption-provider-config is refused"),
+        ({"kube-apiserver": {"encryption_provider_config": "/x"}}, "encryption-provider-config is refused"),
+        ({"kube-apiserver": ["v"]}, "must be a mapping of flag to value"),
+    ],
+)
+def test_extra_flags_that_cannot_be_done_stop_the_run(hosts: Hosts, flags: dict[str, Any], words: str) -> None:
+    state = hosts.state()
+    refused(hosts.harden(extra_flags=flags), "cp1", words, "Nothing was changed")
+    assert hosts.state() == state
+
+
+def test_a_value_outside_of_the_specification_stops_the_run(hosts: Hosts) -> None:
+    state = hosts.state()
+    run = hosts.harden(profile="strict")
+    assert run.code == 2, str(run)
+    assert "value of kubeharden_profile must be one of: baseline, cis, got: strict" in run.output
+    assert hosts.state() == state
+
+
+def _in_a_mount_namespace(script: str) -> tuple[str, ...]:
+    """Words that run a command after a shell script, whose mounts nobody else sees and which end with it."""
+    mapping = () if os.geteuid() == 0 else ("--map-root-user",)
+    return ("unshare", "--mount", *mapping, "sh", "-euc", f'{script}\nexec "$@"', "sh")
+
+
+@pytest.mark.parametrize(
+    ("mount", "place", "words"),
+    [
+        ("bind,ro", "etc/kubernetes", "is on a read-only file system"),
+        ("full", "etc/kubernetes", "bytes left"),
+        ("inodes", "etc/kubernetes", "has no inode left"),
+        ("full", "var/lib/kubeharden", "bytes left"),
+        ("full", "var/log/kubernetes", "bytes left"),
+    ],
+)
+def test_a_target_directory_that_cannot_take_the_change_stops_the_run(
+    hosts: Hosts, mount: str, place: str, words: str
+) -> None:
+    """Read-only, without a free block, without a free inode: seen before the first write, not in the middle of it."""
+    target = hosts.root("cp1") / place
+    target.mkdir(parents=True, exist_ok=True)
+    if mount == "bind,ro":
+        script = f"mount --bind {target} {target}\nmount -o remount,bind,ro {target}"
+    else:
+        # tmpfs has room for what is there and, by blocks or by inodes, for nothing more.
+        limit = "size=400k" if mount == "full" else "nr_inodes=$count"
+        script = f"""
+            count=$(( $(find {target} | wc -l) ))
+            mount -t tmpfs -o mode=755,{limit} tmpfs {hosts.directory}/full
+            cp -a {target}/. {hosts.directory}/full/
+            mount --move {hosts.directory}/full {target}
+        """
+        (hosts.directory / "full").mkdir()
+        if mount == "full":
+            script += f"head -c 1M /dev/zero >{target}/.filler 2>/dev/null || true"
+    state = hosts.state()
+    run = hosts.harden(before=_in_a_mount_namespace(script))
+    refused(run, "cp1", words, "Nothing was written")
+    assert hosts.state() == state
+
+
+def test_a_host_that_is_no_kubeadm_cluster_stops_the_run(hosts: Hosts) -> None:
+    (hosts.root("w1") / "etc/rancher/k3s").mkdir(parents=True)
+    state = hosts.state()
+    refused(hosts.harden(), "w1", "k3s runs Kubernetes here", "nothing was changed")
+    assert hosts.state() == state
+
+
+def test_a_root_that_does_not_exist_stops_the_run(hosts: Hosts) -> None:
+    run = hosts.harden(root=str(hosts.directory / "nowhere"))
+    assert run.code == 2, str(run)
+    assert all("is no directory. Nothing was written" in message for message in messages_of(run).values()), str(run)
+    assert not (hosts.directory / "nowhere").exists()
+
+
+def test_a_tag_alone_changes_its_own_concern(hosts: Hosts) -> None:
+    """docs/behaviour.md has this as a table."""
+    kinds: dict[str, set[str]] = {}
+    for tag in ("files", "audit", "apiserver", "controller_manager", "scheduler", "kubeadm", "discover"):
+        extra = {
+            "kube-apiserver": {"request-timeout": "61s"},
+            "kube-controller-manager": {"terminated-pod-gc-threshold": "100"},
+            "kube-scheduler": {"kube-api-qps": "51"},
+        }
+        run = hosts.harden("--check", "--tags", tag, extra_flags=extra)
+        assert run.code == 0, str(run)
+        kinds[tag] = {f"{change['kind']} {os.path.basename(change['target'])}" for change in hosts.changes}
+        diffs = "\n".join(change["diff"] for change in hosts.changes)
+        assert ("audit-log-path" in diffs) == (tag == "audit"), tag
+        assert ("request-timeout" in diffs) == (tag == "apiserver"), tag
+    audit = {"directory kubeharden", "directory audit", "file audit-policy.yaml", "manifest kube-apiserver.yaml"}
+    assert kinds["audit"] == audit
+    assert kinds["apiserver"] == {"manifest kube-apiserver.yaml"}
+    assert kinds["controller_manager"] == {"manifest kube-controller-manager.yaml"}
+    assert kinds["scheduler"] == {"manifest kube-scheduler.yaml"}
+    assert {kind.split()[0] for kind in kinds["files"]} == {"attributes"}
+    assert kinds["kubeadm"] == kinds["discover"] == set()
+
+
+def test_limit_to_a_worker_touches_that_worker_alone(hosts: Hosts) -> None:
+    run = hosts.harden("--limit", "w1")
+    assert run.code == 0, str(run)
+    assert {change["host"] for change in hosts.changes} == {"w1"}
+    assert not any((hosts.root(name) / "var/lib/kubeharden").exists() for name in ("cp1", "cp2"))
+
+
+def test_two_runs_at_once(hosts: Hosts) -> None:
+    """The second is told who is at work, and changes nothing. The first is a process that lives: this one."""
+    stat = Path(f"/proc/{os.getpid()}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    for name in hosts.names:
+        place = hosts.root(name) / "run/kubeharden"
+        place.mkdir(parents=True)
+        lock = {
+            "run_id": "20260101T000000Z-abcd",
+            "controller": f"{os.uname().nodename} {boot}",
+            "process": f"{os.getpid()} {stat[19]}",
+            "since": 1767225600.0,
+        }
+        (place / "lock").write_text(json.dumps(lock), encoding="utf-8")
+    state = hosts.state()
+    for arguments in ((), ("--check",)):
+        run = hosts.harden(*arguments)
+        assert run.code == 2, str(run)
+        said = f"Run 20260101T000000Z-abcd from {os.uname().nodename} has been at work on this host since 2026-01-01 00:00:00 UTC."
+        assert set(messages_of(run)) == set(hosts.names)
+        assert all(message.startswith(said) for message in messages_of(run).values()), str(run)
+        assert hosts.state() == state
+
+
+def test_the_lock_of_a_dead_run_of_this_controller_is_taken_over(hosts: Hosts) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    place = hosts.root("cp1") / "run/kubeharden"
+    place.mkdir(parents=True)
+    lock = {
+        "run_id": "20260101T000000Z-abcd",
+        "controller": f"{os.uname().nodename} {boot}",
+        "process": "1 1",
+        "since": 1767225600.0,
+    }
+    (place / "lock").write_text(json.dumps(lock), encoding="utf-8")
+    run = hosts.harden()
+    assert run.code == 0, str(run)
+    assert "Run 20260101T000000Z-abcd died without giving its lock back; it was taken over." in run.output
+    assert not (place / "lock").exists()
+
+
+def test_templates_in_a_hosts_file_are_never_evaluated(hosts: Hosts, tmp_path: Path) -> None:
+    """In a comment, in a value that is kept, in the kubelet's configuration and in a unit."""
+    proof = tmp_path / "evaluated"
+    marker = "{{ lookup('ansible.builtin.pipe', 'touch " + str(proof) + "') }}{{ marker }}{% raw %}"
+    root = hosts.root("cp1")
+    for path in (APISERVER, "var/lib/kubelet/config.yaml", "usr/lib/systemd/system/kubelet.service"):
+        file = root / path
+        file.write_text(f"# {marker}\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    manifest = root / APISERVER
+    text = manifest.read_text(encoding="utf-8")
+    text = text.replace(
+        "    - --authorization-mode", '    - "--audit-log-format={{ marker }}"\n    - --authorization-mode'
+    )
+    assert '{{ marker }}"' in text
+    manifest.write_text(text, encoding="utf-8")
+    run = hosts.harden("--diff", "-vvv")
+    assert run.code == 0, str(run)
+    hardened = manifest.read_text(encoding="utf-8")
+    assert hardened.startswith(f"# {marker}\n")
+    assert '    - "--audit-log-format={{ marker }}"\n' in hardened
+    assert not proof.exists()
+
+
+def test_a_stricter_mode_and_a_stricter_value_stay(hosts: Hosts) -> None:
+    root = hosts.root("cp1")
+    manifest = root / APISERVER
+    text = manifest.read_text(encoding="utf-8")
+    text = text.replace("    - --authorization-mode", "    - --audit-log-maxage=90\n    - --authorization-mode")
+    manifest.write_text(text, encoding="utf-8")
+    manifest.chmod(0o400)
+    run = hosts.harden()
+    assert run.code == 0, str(run)
+    hardened = manifest.read_text(encoding="utf-8")
+    assert hardened.count("--audit-log-maxage") == 1
+    assert "--audit-log-maxage=90" in hardened
+    assert manifest.stat().st_mode & 0o777 == 0o400
+
+
+def test_a_policy_of_the_users_own_is_kept_judged_and_replaced_only_on_demand(hosts: Hosts) -> None:
+    root = hosts.root("cp1")
+    policy = root / "etc/kubernetes/mine/policy.yaml"
+    policy.parent.mkdir()
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: RequestResponse\n", encoding="utf-8")
+    manifest = root / APISERVER
+    text = manifest.read_text(encoding="utf-8")
+    flag = "--audit-policy-file=/etc/kubernetes/mine/policy.yaml"
+    manifest.write_text(text.replace("    - --authorization-mode", f"    - {flag}\n    - --authorization-mode"))
+    kept = hosts.harden()
+    assert kept.code == 0, str(kept)
+    assert flag in manifest.read_text(encoding="utf-8")
+    assert "The audit policy /etc/kubernetes/mine/policy.yaml is the owner's and was kept" in kept.output
+    replaced = hosts.harden(replace=["audit_policy"])
+    assert replaced.code == 0, str(replaced)
+    assert "--audit-policy-file=/etc/kubernetes/kubeharden/audit-policy.yaml" in manifest.read_text(encoding="utf-8")
+    assert policy.exists()
