@@ -10,6 +10,8 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
+#: Beside the concerns a template may say what it left as it is, and why.
+NOTES = "notes"
 Flags = dict[str, dict[str, t.Any]]
 
 #: What a flag of ours keeps when the user gives it another value.
@@ -29,7 +31,7 @@ def select(
     for component, concerns in flags.items():
         selected[component] = {}
         for concern, settings in concerns.items():
-            if wanted_concerns(run_tags, skip_tags, concern):
+            if concern != NOTES and wanted_concerns(run_tags, skip_tags, concern):
                 selected[component].update(settings)
     return selected
 
@@ -59,6 +61,7 @@ class ActionModule(HostAction):
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Choose the settings that this run is about, of the components that this host has."""
+        self._notes = [note for concerns in arguments["flags"].values() for note in concerns.get(NOTES, [])]
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
         selected = select(arguments["flags"], *tags)
         add_extra(selected, arguments.get("extra_flags") or {}, *tags)
@@ -67,3 +70,9 @@ class ActionModule(HostAction):
             component: flags for component, flags in selected.items() if component in components and flags
         }
         return arguments
+
+    def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module, and say what the templates left as it was."""
+        result = super().execute(arguments, task_vars)
+        result["notes"] = [*self._notes, *result.get("notes", [])]
+        return result

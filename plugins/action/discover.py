@@ -30,7 +30,7 @@ class ActionModule(HostAction):
         if holder and controller.is_dead(holder, arguments["controller"]):
             result = self._discover({**arguments, "dead_run": holder["run_id"]}, task_vars)
             result.setdefault("notes", []).append(
-                f"Run {holder['run_id']} died without giving its lock back; it was taken over."
+                f"Run {holder['run_id']} ended early without giving its lock back; it was taken over."
             )
         return result
 

@@ -79,6 +79,10 @@ discovery:
       elements: dict
     files: {description: Paths of what the benchmarks name, by what each file is., type: dict}
     config_maps: {description: kubeadm's ConfigMaps by name., type: dict}
+    anonymous_grants:
+      description: Role bindings that an owner made for anonymous requests.
+      type: list
+      elements: str
     live: {description: Whether processes belong to these files., type: bool}
 libraries_missing:
   description: Libraries that no Python of the host has.
@@ -149,15 +153,24 @@ def take_lock(module: AnsibleModule, host: t.Any) -> None:
         )
 
 
-def config_maps(module: AnsibleModule, admin_kubeconfig: str) -> dict[str, dict[str, str]]:
-    """Return kubeadm's ConfigMaps."""
+def read_api(module: AnsibleModule, admin_kubeconfig: str) -> dict[str, t.Any]:
+    """Return what only the API knows: kubeadm's ConfigMaps, and bindings that give anonymous requests more than usual."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
+    from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
 
     candidates = [module.params["kubectl"]] if module.params["kubectl"] else list(KUBECTL)
     kubectl = Kubectl(find_kubectl(candidates), admin_kubeconfig, module.run_command)
     found = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
-    return {name: config_map.data for name, config_map in found.items() if config_map is not None}
+    bindings = [
+        binding
+        for kind in ("clusterrolebindings", "rolebindings")
+        for binding in kubectl.list_objects(f"/apis/rbac.authorization.k8s.io/v1/{kind}")
+    ]
+    return {
+        "config_maps": {name: config_map.data for name, config_map in found.items() if config_map is not None},
+        "anonymous_grants": anonymous.grants(bindings),
+    }
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
@@ -171,7 +184,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     take_lock(module, host)
-    discovery = Discovery(host, parameters["control_plane"], parameters["kubeconfig"])
+    discovery = Discovery(host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command)
     view = None
     if parameters["control_plane"]:
         # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
@@ -180,7 +193,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     notes = foretell(Journal(host)) if module.check_mode else recover(host, view, limit)
     found = {**discovery.run(), "live": host.live}
     if host.live and parameters["read_api"]:
-        found["config_maps"] = config_maps(module, discovery.admin_kubeconfig)
+        found.update(read_api(module, discovery.admin_kubeconfig))
     return {"changed": False, "discovery": found, "notes": notes, "libraries_missing": [], "packages": []}
 
 

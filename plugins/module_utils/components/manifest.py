@@ -240,12 +240,10 @@ class Manifest:
         path = self._container_path(component)
         with self._document.all_or_nothing():
             mounts = self._document.get([*path, "volumeMounts"])
-            for index in reversed(range(len(mounts) if isinstance(mounts, list) else 0)):
-                mount = mounts[index] if isinstance(mounts[index], dict) else {}
-                if mount.get("name") == name and mount_path in (None, mount.get("mountPath")):
+            for index, one in reversed(list(enumerate(_names(mounts)))):
+                if one == name and mount_path in (None, mounts[index].get("mountPath")):
                     self._remove_from_list(path, "volumeMounts", index)
-            volumes = _mappings(self._document.get(["spec", "volumes"]))
-            names = [_name(volume) for volume in volumes]
+            names = _names(self._document.get(["spec", "volumes"]))
             if name in names and name not in self._mounted_names():
                 self._remove_from_list(["spec"], "volumes", names.index(name))
 
@@ -298,7 +296,9 @@ class Manifest:
         """The index behind the program itself: a wrapper (``go-runner``) has flags of its own before it."""
         words = self._words(component)
         for index, word in enumerate(words):
-            if not word.text.startswith("-") and posixpath.basename(word.text) == component:
+            before = words[index - 1].text if index > 0 else ""
+            is_value = before.startswith("-") and "=" not in before
+            if posixpath.basename(word.text) == component and not word.text.startswith("-") and not is_value:
                 return index + 1
         return 1 if words and words[0].field == "command" else 0
 
@@ -396,9 +396,9 @@ class Manifest:
             return
         if not isinstance(items, list):
             items = []
-        names = [_name(item) for item in _mappings(items)]
+        names = _names(items)
         index = len(items)
-        if len(names) == len(items) > 1 and names == sorted(names):
+        if len(items) > 1 and names == sorted(names):
             index = next((place for place, name in enumerate(names) if name > entry["name"]), len(items))
         self._document.insert_item([*parent, key], index, dict(entry))
 
@@ -422,6 +422,11 @@ def _name(value: Mapping[str, Any]) -> str:
     """The name of a volume, mount or container; empty where it is none."""
     name = value.get("name")
     return name if isinstance(name, str) else ""
+
+
+def _names(value: Any) -> list[str]:
+    """The names of all items of a list; an item without one has an empty name."""
+    return [_name(_mapping(item)) for item in value] if isinstance(value, list) else []
 
 
 def _mapping(value: Any) -> dict[str, Any]:

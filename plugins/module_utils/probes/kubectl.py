@@ -85,6 +85,17 @@ class Kubectl:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise HardeningError(f"{what} cannot be read: {self.path} gave something that is no ConfigMap.") from None
 
+    def list_objects(self, address: str) -> list[dict[str, Any]]:
+        """The items of a list, by its address (``/apis/rbac.authorization.k8s.io/v1/clusterrolebindings``)."""
+        code, output, error = self._kubectl(["get", "--raw", address])
+        if code != 0:
+            raise HardeningError(self._sentence(f"{address} cannot be read", error or output))
+        try:
+            items = json.loads(output)["items"]
+        except (ValueError, KeyError, TypeError):
+            raise HardeningError(f"{address} cannot be read: {self.path} gave something that is no list.") from None
+        return [item for item in items if isinstance(item, dict)]
+
     def replace_config_map(self, config_map: ConfigMap) -> None:
         """Writes the ConfigMap, if nobody else wrote it since it was read."""
         what = f"ConfigMap {config_map.namespace}/{config_map.name}"

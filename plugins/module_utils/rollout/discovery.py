@@ -45,9 +45,18 @@ class Discovery:
         control_plane: Whether the inventory says that it is a control plane.
         kubeconfig: The administrator's kubeconfig, None for the one that kubeadm wrote.
         proc: Where processes are seen.
+        run: Runs a command of the host, None where nothing runs there.
     """
 
-    def __init__(self, host: Host, control_plane: bool, kubeconfig: str | None = None, proc: str = "/proc") -> None:
+    def __init__(
+        self,
+        host: Host,
+        control_plane: bool,
+        kubeconfig: str | None = None,
+        proc: str = "/proc",
+        run: t.Callable[[list[str]], tuple[int, str, str]] | None = None,
+    ) -> None:
+        self._run = run
         self.host = host
         self.control_plane = control_plane
         self.admin_kubeconfig = kubeconfig or ADMIN_KUBECONFIG
@@ -217,15 +226,33 @@ class Discovery:
         manifest = Manifest.parse(read_text(self.host.path(path)) or "")
         image = str(manifest.container(name).get("image", ""))
         running = processes.find(name, self._proc) if self.host.live else []
-        version = _VERSION.search(image.rsplit("@", 1)[0].rsplit("/", 1)[-1])
+        version = self._version(name, image, running)
+        flags = parse_arguments(manifest.arguments(name)[1:])
         return {
             "deployment": "static_pod",
             "manifest": path,
             "image": image,
-            "version": version.group(1) if version else None,
+            "version": version,
+            "minor": int(version.split(".")[1]),
+            "flags": {argument.name: argument.effective for argument in flags},
             "arguments": running[0].arguments if running else [],
             "running": bool(running),
         }
+
+    def _version(self, name: str, image: str, running: t.Sequence[processes.Process]) -> str:
+        """Return a component's version as its image's tag says it, else as its own program does."""
+        tag = _VERSION.search(image.rsplit("@", 1)[0].rsplit("/", 1)[-1])
+        if tag:
+            return tag.group(1)
+        if running and self._run is not None:
+            # The program of a container is started from outside it: the components are static binaries.
+            said = _VERSION.search(self._run([f"/proc/{running[-1].pid}/exe", "--version"])[1])
+            if said:
+                return said.group(1)
+        raise HardeningError(
+            f"The version of {name} could not be told from its image {image}. Nothing was changed; start it, or give the image a tag "
+            "with its version."
+        )
 
     # Files
 

@@ -57,6 +57,7 @@ def _as_found(data: t.Mapping[str, t.Any], values: t.Sequence[str]) -> dict[str,
     for bound in _BOUNDS:
         if bound in rule and values:
             rule[bound] = values[-1]
-    if "contains" in rule and values:
-        rule["contains"] = split_list(",".join(values))
+    for listing in ("contains", "narrowed"):
+        if listing in rule and values:
+            rule[listing] = split_list(",".join(values))
     return rule

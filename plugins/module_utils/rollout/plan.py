@@ -148,7 +148,10 @@ def plan_component(
 
 def _apply(manifest: Manifest, component: str, flag: str, data: t.Mapping[str, t.Any]) -> Setting:
     rule = rule_from_data({key: value for key, value in data.items() if key not in OWN_KEYS}, flag)
-    decision = decide(rule, manifest.flag_values(component, flag))
+    current = manifest.flag_values(component, flag)
+    if not current and "default" in data and decide(rule, [str(data["default"])]).satisfied:
+        return Setting(flag, data, (), False)
+    decision = decide(rule, current)
     if not decision.satisfied and decision.value is None:
         manifest.remove_flag(component, flag)
     elif decision.value is not None and not decision.satisfied:
