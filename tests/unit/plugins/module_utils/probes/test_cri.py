@@ -70,7 +70,7 @@ def read_request(connection: socket.socket) -> bytes:
     """Preface and frames up to the end of the call; its protobuf message."""
     read_exactly(connection, len(PREFACE))
     while True:
-        kind, flags, _, payload = read_frame(connection)
+        kind, flags, _stream, payload = read_frame(connection)
         if kind == DATA and flags & 1:
             return payload[5:]
 
@@ -88,7 +88,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
             def run() -> None:
                 with contextlib.suppress(OSError):  # the client may leave first: that is what some tests are about
-                    connection, _ = listener.accept()
+                    connection = listener.accept()[0]
                     with connection:
                         behave(connection)
 
@@ -147,7 +147,7 @@ def test_a_ping_and_the_settings_are_acknowledged(serve: Serve) -> None:
     def behave(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(frame(SETTINGS, struct.pack(">HI", 3, 100)) + frame(PING, b"12345678"))
-        for _ in range(2):
+        for _round in range(2):
             kind, flags, _stream, payload = read_frame(connection)
             seen.append((kind, flags, payload))
         connection.sendall(answer(VERSION))

@@ -216,7 +216,7 @@ def drip_headers(connection: socket.socket) -> None:
 
 
 def drip_bytes(connection: socket.socket) -> None:
-    for _ in range(1000):
+    for _round in range(1000):
         connection.sendall(b"x")
         time.sleep(0.02)
 
