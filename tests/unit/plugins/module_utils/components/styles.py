@@ -52,7 +52,7 @@ class Style:
     blanks: float
 
 
-def any_style(rng: random.Random) -> Style:
+def any_style(rng: random.Random, flow: float | None = None) -> Style:
     return Style(
         step=rng.choice((2, 2, 4, 1)),
         sequence_step=rng.choice((0, 0, 2, 4)),
@@ -61,7 +61,7 @@ def any_style(rng: random.Random) -> Style:
         final_newline=rng.random() < 0.8,
         header=rng.choice(("", "", "---\n", "# a comment\n", "%YAML 1.1\n---\n", "\ufeff", "\n\n")),
         comments=rng.choice((0, 0, 0.3)),
-        flow=rng.choice((0, 0, 0.3)),
+        flow=rng.choice((0, 0, 0.3)) if flow is None else flow,
         blanks=rng.choice((0, 0, 0.2)),
     )
 
