@@ -71,7 +71,7 @@ class ClusterConfiguration:
         if not isinstance(content, dict) or content.get("kind") != "ClusterConfiguration":
             raise HardeningError(f"{source} does not hold a ClusterConfiguration of kubeadm. {_KEEP}")
         version = content.get("apiVersion")
-        if version not in _VERSIONS:
+        if not isinstance(version, str) or version not in _VERSIONS:
             raise HardeningError(
                 f"{source} is written in {version}, and only {' and '.join(sorted(_VERSIONS))} are known; "
                 f"'kubeadm config migrate' writes a newer version from an older one. {_KEEP}"
