@@ -1,0 +1,3 @@
+module kubeharden.invalid/verifier
+
+go 1.22
