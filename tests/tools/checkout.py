@@ -55,7 +55,7 @@ def find_python(*minors: str) -> Path | None:
 
 
 def venv(name: str, group: str, python: Path, core: str = "") -> Path:
-    """A virtual environment below build/, made once and again when pyproject.toml is newer.
+    """A virtual environment below build/, made once, and brought up to date when pyproject.toml asks for more.
 
     Args:
         name: Its directory's name.
@@ -64,8 +64,6 @@ def venv(name: str, group: str, python: Path, core: str = "") -> Path:
         core: Minor version of ansible-core; without it the newest that the interpreter supports.
     """
     path = VENVS / name
-    ready = path / ".ready"
-    if not ready.exists() or ready.stat().st_mtime < (ROOT / "pyproject.toml").stat().st_mtime:
-        options = ["--group", group, "--python", str(python)] + (["--core", core] if core else [])
-        subprocess.run([MAKE_VENV, *options, path], check=True)
+    options = ["--group", group, "--python", str(python)] + (["--core", core] if core else [])
+    subprocess.run([MAKE_VENV, *options, path], check=True)
     return path
