@@ -25,7 +25,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.hpack impor
 
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; the kubelet's own limit for the runtime's answers
 
-NOT_FOUND, DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE = 5, 4, 12, 14  # grpc-status codes
+NOT_FOUND = 5  # grpc-status
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -150,7 +150,7 @@ class _Exchange:
 
     def _message(self, refusal: str) -> bytes:
         status = self._headers.get("grpc-status")
-        if status is None or not status.isdigit():
+        if status is None or not status.isdecimal():
             raise _BrokenError(f"no grpc-status, HTTP status {self._headers.get(':status', 'absent')}")
         if status != "0":
             message = unquote(self._headers.get("grpc-message", "")).rstrip(". ")

@@ -66,18 +66,18 @@ class ApiClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         url = server or (kubeconfig.server if kubeconfig else "")
-        address = urlsplit(url)
-        if address.scheme != "https" or not address.hostname:
-            raise HardeningError(f"{url!r} is no https:// address of an API server.")
         try:
-            self._port = address.port or 443
+            address = urlsplit(url)
+            host, self._port = address.hostname, address.port or 443
         except ValueError:
             raise HardeningError(f"{url!r} is no https:// address of an API server.") from None
-        self._host = address.hostname
+        if address.scheme != "https" or not host:
+            raise HardeningError(f"{url!r} is no https:// address of an API server.")
+        self._host = host
         self._authority = address.netloc
         self._prefix = address.path.rstrip("/")
         self._timeout = timeout
-        self._name = verify_hostname or (kubeconfig and kubeconfig.tls_server_name) or address.hostname
+        self._name = verify_hostname or (kubeconfig and kubeconfig.tls_server_name) or host
         self._token = kubeconfig.token if kubeconfig else None
         self._context = _context(kubeconfig) if kubeconfig else _trusting_context()
         self._clock = clock

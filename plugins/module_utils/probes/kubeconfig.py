@@ -113,7 +113,7 @@ def parse(text: str, path: str) -> Kubeconfig:
 def _document(text: str, path: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-99-99
         # The parser's message quotes the text, which may be a key: only the place is said.
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""
@@ -127,7 +127,8 @@ def _named(document: dict[str, Any], entries: str, kind: str, name: str, path: s
     """The entry ``name`` of a list such as ``contexts: [{name: ..., context: {...}}]``."""
     if not name:
         raise HardeningError(f"{path} does not say which {kind} is in use (current-context); set it.")
-    for entry in document.get(entries) or []:
+    listed = document.get(entries)
+    for entry in listed if isinstance(listed, list) else []:
         if isinstance(entry, dict) and entry.get("name") == name:
             content = entry.get(kind) or {}
             if isinstance(content, dict):
@@ -137,13 +138,13 @@ def _named(document: dict[str, Any], entries: str, kind: str, name: str, path: s
 
 def _refuse_what_is_not_supported(cluster: dict[str, Any], user: dict[str, Any], user_name: str, path: str) -> None:
     if "exec" in user:
-        command = (user["exec"] or {}).get("command", "")
+        command = _mapping(user["exec"]).get("command", "")
         raise HardeningError(
             f"{path}: user {user_name} gets its credentials from a program (exec: {command}), which is not run here; "
             "give a kubeconfig with a client certificate or a token."
         )
     if "auth-provider" in user:
-        provider = (user["auth-provider"] or {}).get("name", "")
+        provider = _mapping(user["auth-provider"]).get("name", "")
         raise HardeningError(
             f"{path}: user {user_name} uses the auth-provider {provider}, which is not supported; "
             "give a kubeconfig with a client certificate or a token."
@@ -160,9 +161,18 @@ def _refuse_what_is_not_supported(cluster: dict[str, Any], user: dict[str, Any],
         )
 
 
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _server(cluster: dict[str, Any], path: str) -> str:
     server = str(cluster.get("server") or "")
-    if urlsplit(server).scheme != "https" or not urlsplit(server).hostname:
+    try:
+        address = urlsplit(server)
+        valid = address.scheme == "https" and bool(address.hostname) and address.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
         raise HardeningError(f"{path}: the server {server!r} is no https:// address.")
     return server
 

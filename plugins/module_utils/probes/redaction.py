@@ -13,7 +13,8 @@ MASK = "[masked]"
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
-_CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)(\s+)(?!token\b|auth\b)[A-Za-z0-9._~+/=-]{8,}")
+_AUTHORIZATION = re.compile(r"(?i)(authorization(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?(?:bearer|basic)\s+)[^\s\"'\\,;]+")
+_BEARER = re.compile(r"(?i)(\bbearer\s+)(?=\S*[0-9])[A-Za-z0-9._~+/=-]{8,}")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*")
 _BOOTSTRAP_TOKEN = re.compile(r"\b([a-z0-9]{6})\.(?=[a-z0-9]*[0-9])[a-z0-9]{16}\b")
 _ASSIGNMENT = re.compile(
@@ -31,7 +32,8 @@ def mask(text: str) -> str:
     """
     text = _PRIVATE_KEY.sub(MASK, text)
     text = _JWT.sub(MASK, text)
-    text = _CREDENTIALS.sub(lambda m: m.group(1) + m.group(2) + MASK, text)
+    text = _AUTHORIZATION.sub(lambda m: m.group(1) + MASK, text)
+    text = _BEARER.sub(lambda m: m.group(1) + MASK, text)
     text = _BOOTSTRAP_TOKEN.sub(lambda m: m.group(1) + "." + MASK, text)
     text = _ASSIGNMENT.sub(lambda m: m.group(1) + MASK, text)
     return _LONG.sub(_mask_if_random, text)

@@ -9,6 +9,7 @@ That a real runtime understands it is shown in the lab (tests/lab/test_probes.py
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import struct
 import threading
@@ -23,7 +24,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri, grpc
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.hpack import encode_headers
 
-Serve = Callable[[Callable[[socket.socket], None]], str]
+Serve = Callable[..., str]
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -77,20 +78,21 @@ def read_request(connection: socket.socket) -> bytes:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts a server on a unix socket of its own that runs a function on the first connection."""
+    """Starts a server on a unix socket of its own that runs a function on the first connections."""
     with contextlib.ExitStack() as stack:
 
-        def start(behave: Callable[[socket.socket], None]) -> str:
+        def start(behave: Callable[[socket.socket], None], connections: int = 1) -> str:
             path = str(tmp_path / "cri.sock")
             listener = stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.bind(path)
             listener.listen(1)
 
             def run() -> None:
-                with contextlib.suppress(OSError):  # the client may leave first: that is what some tests are about
-                    connection = listener.accept()[0]
-                    with connection:
-                        behave(connection)
+                for _connection in range(connections):
+                    with contextlib.suppress(OSError):  # the client may leave first: some tests are about that
+                        connection = listener.accept()[0]
+                        with connection:
+                            behave(connection)
 
             thread = threading.Thread(target=run, daemon=True)
             thread.start()
@@ -230,8 +232,28 @@ def test_a_refusal_has_code_and_words(serve: Serve) -> None:
     data = frame(SETTINGS) + trailers("12", "unknown service runtime.v1.RuntimeService%2E")
     with pytest.raises(grpc.GrpcError) as caught:
         cri.Runtime(serve(after_request(data)), timeout=5).version()
-    assert caught.value.code == grpc.UNIMPLEMENTED
+    assert caught.value.code == 12
     assert "unknown service runtime.v1.RuntimeService (grpc-status 12)" in str(caught.value)
+
+
+def test_any_damage_is_a_sentence(serve: Serve) -> None:
+    """Bytes of a good answer are changed by chance: the outcome is an answer or a sentence, and never takes long."""
+    chance = random.Random(1)
+
+    def behave(connection: socket.socket) -> None:
+        data = bytearray(answer(VERSION))
+        for _change in range(chance.randrange(1, 4)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        after_request(bytes(data))(connection)
+
+    runtime = cri.Runtime(serve(behave, 300), timeout=1)
+    outcomes: set[type] = set()
+    for _round in range(300):
+        try:
+            outcomes.add(type(runtime.version()))
+        except HardeningError as error:
+            outcomes.add(type(error))
+    assert {cri.Version, grpc.GrpcError} <= outcomes
 
 
 def test_a_container_that_is_gone(serve: Serve) -> None:

@@ -261,7 +261,7 @@ def test_a_name_that_cannot_be_one(kubeconfig: Kubeconfig, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "server", ["http://127.0.0.1:6443", "127.0.0.1:6443", "https://", "https://h:99999", "https://h:x"]
+    "server", ["http://127.0.0.1:6443", "127.0.0.1:6443", "https://", "https://h:99999", "https://[::1", "https://h:x"]
 )
 def test_an_address_that_is_none(kubeconfig: Kubeconfig, server: str) -> None:
     with pytest.raises(HardeningError, match="is no https:// address"):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import builtins
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import yaml
+from hypothesis import given, strategies as st
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig, load, parse
@@ -126,6 +128,8 @@ Change = Callable[[dict[str, Any]], Any]
         (lambda d: d["clusters"][1]["cluster"].update({"server": "h:6443"}), "is no https:// address"),
         (lambda d: d["clusters"][1]["cluster"].update({"server": ["x"]}), "is no https:// address"),
         (lambda d: d["clusters"][1]["cluster"].pop("server"), "is no https:// address"),
+        (lambda d: d["clusters"][1]["cluster"].update({"server": "https://[::1"}), "is no https:// address"),
+        (lambda d: d["clusters"][1]["cluster"].update({"server": "https://h:99999"}), "is no https:// address"),
         (lambda d: d["clusters"][1]["cluster"].update({"insecure-skip-tls-verify": True}), "insecure-skip-tls-verify"),
         (
             lambda d: d["clusters"][1]["cluster"].update({"certificate-authority-data": "%%"}),
@@ -146,6 +150,8 @@ def test_what_is_wrong_with_the_file(change: Change, words: str) -> None:
     [
         ({"exec": {"command": "aws", "args": ["s3cret"]}}, "from a program (exec: aws)"),
         ({"exec": None}, "from a program"),
+        ({"exec": "text"}, "from a program"),
+        ({"auth-provider": "text"}, "auth-provider"),
         ({"auth-provider": {"name": "oidc", "config": {"refresh-token": "s3cret"}}}, "the auth-provider oidc"),
         ({"username": "a", "password": "s3cret"}, "has a password"),
         ({"client-key-data": encoded(b"s3cret")}, "only one of client-certificate and client-key"),
@@ -180,6 +186,8 @@ def test_a_token_file_that_is_no_text(tmp_path: Path) -> None:
         (b"a: 1\nb:\tc: s3cret\n\t- x", "not valid YAML"),
         (b"\xff\xfe\xff", "not UTF-8"),
         (b"a: \x01", "not valid YAML"),
+        (b"a: 2026-99-99", "not valid YAML"),
+        (b"[" * 1200, "not valid YAML"),
         (None, "cannot be read: No such file"),
     ],
 )
@@ -191,6 +199,26 @@ def test_no_kubeconfig(tmp_path: Path, content: bytes | None, words: str) -> Non
         load(str(path))
     assert words in str(caught.value)
     assert "s3cret" not in str(caught.value).replace(str(path), "")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["here", "admin", "admin@here"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["name", "cluster", "user"]), inner),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_a_value_of_any_kind_anywhere_is_a_kubeconfig_or_a_sentence(data: st.DataObject) -> None:
+    content: Any = document(**EMBEDDED, tokenFile="/dev/null")
+    place: Any = content
+    key: Any = data.draw(st.sampled_from(sorted(content)))
+    while isinstance(place[key], (dict, list)) and place[key] and data.draw(st.booleans()):
+        place = place[key]
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+    place[key] = data.draw(VALUES)
+    with contextlib.suppress(HardeningError):
+        assert parse(yaml.safe_dump(content), "/k").server.startswith("https://")
 
 
 def with_certificate(data: bytes | None) -> Kubeconfig:
