@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 #: Beside the concerns a template may say what it left as it is, and why.
@@ -18,11 +19,6 @@ Flags = dict[str, dict[str, t.Any]]
 _KEPT = ("control", "mount")
 
 
-def wanted_concerns(run_tags: t.Sequence[str], skip_tags: t.Sequence[str], concern: str) -> bool:
-    """Return whether --tags and --skip-tags leave a concern in."""
-    return concern not in skip_tags and any(tag in run_tags for tag in ("all", "tagged", concern))
-
-
 def select(
     flags: t.Mapping[str, t.Mapping[str, Flags]], run_tags: t.Sequence[str], skip_tags: t.Sequence[str]
 ) -> dict[str, Flags]:
@@ -31,7 +27,7 @@ def select(
     for component, concerns in flags.items():
         selected[component] = {}
         for concern, settings in concerns.items():
-            if concern != NOTES and wanted_concerns(run_tags, skip_tags, concern):
+            if concern != NOTES and wanted(run_tags, skip_tags, concern):
                 selected[component].update(settings)
     return selected
 
@@ -44,7 +40,7 @@ def add_extra(
 ) -> None:
     """Merge the user's own flags last; a flag of ours keeps its control and its mount."""
     for component, flags in extra.items():
-        if not wanted_concerns(run_tags, skip_tags, CONCERN[component]):
+        if not wanted(run_tags, skip_tags, CONCERN[component]):
             continue
         settings = selected.setdefault(component, {})
         for flag, value in flags.items():

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 
@@ -12,3 +15,15 @@ class ActionModule(HostAction):
     """Documented in plugins/modules/kubeadm_config.py."""
 
     MODULE = "kubeadm_config"
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Choose the kubelet's settings that this run is about."""
+        tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
+        concerns = arguments.get("kubelet_settings") or {}
+        arguments["kubelet_settings"] = {
+            field: data
+            for name, settings in concerns.items()
+            if wanted(*tags, name)
+            for field, data in settings.items()
+        }
+        return arguments

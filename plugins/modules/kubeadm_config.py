@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubeadm_config
-short_description: Let kubeadm's ConfigMap say the same as the control planes, so that no upgrade undoes the hardening
+short_description: Let kubeadm's ConfigMaps say the same as the hosts, so that no upgrade undoes the hardening
 version_added: 0.1.0
 description:
   - Edits the ClusterConfiguration in ConfigMap C(kube-system/kubeadm-config) line by line, through this host's kubectl.
@@ -28,6 +28,10 @@ options:
     type: list
     elements: dict
     default: []
+  kubelet_settings:
+    description: What M(kubeharden.core.kubelet) takes as settings, by field, of the concerns that are wanted.
+    type: dict
+    default: {}
   missing:
     description: Control planes of the inventory that took no part in this run; while there is one, nothing is touched.
     type: list
@@ -80,11 +84,19 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     run,
 )
 
-TARGET = "ConfigMap kube-system/kubeadm-config"
+#: The ConfigMaps and the key of each that holds the document.
+KUBEADM = ("kubeadm-config", "ClusterConfiguration")
+KUBELET = ("kubelet-config", "kubelet")
+
+
+def address(name: str) -> str:
+    """Return what a sentence calls a ConfigMap."""
+    return f"ConfigMap kube-system/{name}"
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
     from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
@@ -94,28 +106,41 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
+    both = f"{address(KUBEADM[0])} and {KUBELET[0]}"
     if not host.live:
-        return result_of(module, [], not_done=[f"{TARGET} was not touched, which takes a running cluster."], backup="")
+        return result_of(module, [], not_done=[f"{both} were not touched, which takes a running cluster."], backup="")
     if parameters["missing"]:
-        note = f"{TARGET} was left as it is, since {', '.join(parameters['missing'])} took no part in this run."
+        note = f"{both} were left as they are, since {', '.join(parameters['missing'])} took no part in this run."
         return result_of(module, [], not_done=[note], backup="")
     candidates = [parameters["kubectl"]] if parameters["kubectl"] else list(KUBECTL)
     kubectl = Kubectl(find_kubectl(candidates), parameters["discovery"]["admin_kubeconfig"], module.run_command)
-    config_map = kubectl.get_config_map("kube-system", "kubeadm-config")
-    if config_map is None or "ClusterConfiguration" not in config_map.data:
-        raise HardeningError(
-            f"{TARGET} is missing, so kubeadm does not know this cluster. The control planes are hardened; "
-            "kubeadm upgrade would undo it."
-        )
-    before = config_map.data["ClusterConfiguration"]
-    after, controls = plan_cluster_configuration(before, parameters["states"])
-    changes = [file_change("api_object", TARGET, before, after, controls)] if after != before else []
+
+    def planned_kubeadm(text: str) -> tuple[str, list[str]]:
+        return plan_cluster_configuration(text, parameters["states"])
+
+    def planned_kubelet(text: str) -> tuple[str, list[str]]:
+        return kubeletconfig.apply(text, parameters["kubelet_settings"], address(KUBELET[0]))
+
+    changes = []
+    writes = []
+    for (name, key), planned in ((KUBEADM, planned_kubeadm), (KUBELET, planned_kubelet)):
+        config_map = kubectl.get_config_map("kube-system", name)
+        if config_map is None or key not in config_map.data:
+            raise HardeningError(
+                f"{address(name)} is missing, so kubeadm does not know this cluster. The control planes are hardened; "
+                "kubeadm upgrade would undo it."
+            )
+        before = config_map.data[key]
+        after, controls = planned(before)
+        if after != before:
+            changes.append(file_change("api_object", address(name), before, after, controls))
+            writes.append((name, before, dataclasses.replace(config_map, data={**config_map.data, key: after})))
     backup = ""
-    if changes and not module.check_mode:
-        Backup(host, parameters["run_id"]).note("api_object", TARGET, before=before, after=after)
-        kubectl.replace_config_map(
-            dataclasses.replace(config_map, data={**config_map.data, "ClusterConfiguration": after})
-        )
+    if writes and not module.check_mode:
+        record = Backup(host, parameters["run_id"])
+        for name, before, config_map in writes:
+            record.note("api_object", address(name), before=before)
+            kubectl.replace_config_map(config_map)
         backup = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}"
     return result_of(module, changes, not_done=[], backup=backup)
 
@@ -127,6 +152,7 @@ def main() -> None:
             **HOST_OPTIONS,
             "discovery": {"type": "dict", "required": True},
             "states": {"type": "list", "elements": "dict", "default": []},
+            "kubelet_settings": {"type": "dict", "default": {}},
             "missing": {"type": "list", "elements": "str", "default": []},
             "kubectl": {"type": "path"},
             "report_dir": {"type": "path"},

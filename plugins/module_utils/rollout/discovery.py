@@ -148,6 +148,7 @@ class Discovery:
         return {
             "running": bool(running),
             "arguments": arguments,
+            "flags": flags,
             "units": units,
             "configuration_file": configuration_file,
             "configuration": configuration,

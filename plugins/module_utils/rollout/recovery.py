@@ -35,6 +35,11 @@ def foretell(journal: Journal) -> list[str]:
         told.append(
             f"Run {left['apply']['run_id']} died before its change was proven; the next run puts {paths} back first."
         )
+    if "kubelet" in left:
+        path = left["kubelet"]["saved"]["path"]
+        told.append(
+            f"Run {left['kubelet']['run_id']} died before its kubelet was proven; the next run puts {path} back first."
+        )
     return told
 
 

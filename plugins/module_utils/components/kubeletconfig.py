@@ -1,0 +1,129 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings in a KubeletConfiguration: the kubelet's own file, and the document in kubeadm's ConfigMap."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components import yamledit
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data, split_list
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+#: Keys of a setting that are not the rule's.
+_OWN_KEYS = ("default",)
+#: Flags that beat a field of the configuration file.
+OVERRIDING_FLAGS: t.Mapping[str, str] = {
+    "authentication.anonymous.enabled": "anonymous-auth",
+    "authentication.webhook.enabled": "authentication-token-webhook",
+    "authorization.mode": "authorization-mode",
+    "readOnlyPort": "read-only-port",
+    "makeIPTablesUtilChains": "make-iptables-util-chains",
+    "eventRecordQPS": "event-qps",
+    "rotateCertificates": "rotate-certificates",
+    "tlsMinVersion": "tls-min-version",
+    "tlsCipherSuites": "tls-cipher-suites",
+    "podPidsLimit": "pod-max-pids",
+    "seccompDefault": "seccomp-default",
+}
+
+
+def good_enough(data: t.Mapping[str, t.Any], value: t.Any) -> bool:
+    """Return whether a value that somebody else set satisfies a setting.
+
+    Args:
+        data: The setting, as the template has it.
+        value: The value as data, None where there is none.
+    """
+    if value is None:
+        return "default" in data and good_enough(data, data["default"])
+    return decide(_rule(data), [_text(value)]).satisfied
+
+
+def apply(text: str, settings: t.Mapping[str, t.Mapping[str, t.Any]], source: str) -> tuple[str, list[str]]:
+    """Return the document with the settings, every other byte as it was, and the controls of what changed.
+
+    Args:
+        text: A KubeletConfiguration.
+        settings: By the path of a field (``authentication.anonymous.enabled``), the setting.
+        source: What a sentence calls the document.
+    """
+    document = yamledit.Document(text, source)
+    if not isinstance(document.value, dict) or document.get(["kind"]) != "KubeletConfiguration":
+        raise HardeningError(f"{source} is no KubeletConfiguration. Nothing was changed; repair it.")
+    controls = []
+    for field, data in settings.items():
+        value = document.get(field.split("."))
+        if good_enough(data, value):
+            continue
+        decision = decide(_rule(data), [] if value is None else [_text(value)])
+        _write(document, field.split("."), _typed(data, decision.values))
+        controls.append(str(data["control"]))
+    return document.text, sorted(set(controls))
+
+
+def _wanted(data: t.Mapping[str, t.Any]) -> t.Any:
+    return next(value for key, value in data.items() if key not in ("control", "default", "unlimited"))
+
+
+def _rule(data: t.Mapping[str, t.Any]) -> t.Any:
+    wanted = _wanted(data)
+    kind = "bool" if isinstance(wanted, bool) else "slice" if isinstance(wanted, list) else "string"
+    rule = {key: value for key, value in data.items() if key not in _OWN_KEYS}
+    if isinstance(wanted, bool):
+        rule = {key: _text(value) if isinstance(value, bool) else value for key, value in rule.items()}
+    return rule_from_data({**rule, "kind": kind})
+
+
+def _text(value: t.Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _typed(data: t.Mapping[str, t.Any], values: t.Sequence[str]) -> t.Any:
+    """Return a decision's value in the type that the field has."""
+    wanted = _wanted(data)
+    if isinstance(wanted, bool):
+        return values[0] == "true"
+    if isinstance(wanted, list):
+        return split_list(",".join(values))
+    return int(values[0]) if isinstance(wanted, int) else values[0]
+
+
+def _write(document: yamledit.Document, path: list[str], value: t.Any) -> None:
+    """Set a field; parents that are missing are made, a list is replaced whole."""
+    with document.all_or_nothing():
+        present = document.get(path)
+        if present is not None and not isinstance(value, list) and not isinstance(present, (list, dict)):
+            document.replace(path, value)
+            return
+        depth = next((length for length in range(len(path)) if not document.has(path[: length + 1])), len(path) - 1)
+        if document.has(path):
+            document.remove_entry(path[:-1], path[-1])
+        new: t.Any = value
+        for key in reversed(path[depth + 1 :]):
+            new = {key: new}
+        document.add_entry(path[:depth], path[depth], new)
+
+
+def fields(text: str, source: str) -> dict[str, t.Any]:
+    """Return a KubeletConfiguration as data."""
+    value = yamledit.Document(text, source).value
+    return value if isinstance(value, dict) else {}
+
+
+def at(configuration: t.Mapping[str, t.Any], field: str) -> t.Any:
+    """Return the value of a field by its path, None where it is not set."""
+    value: t.Any = configuration
+    for key in field.split("."):
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def from_flag(data: t.Mapping[str, t.Any], text: str) -> t.Any:
+    """Return a flag's value in the type that the field has."""
+    return split_list(text) if isinstance(_wanted(data), list) else text

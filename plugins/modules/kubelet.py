@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kubelet of one host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubelet
+short_description: Bring a kubelet's configuration to its hardened settings, or leave it as it was
+version_added: 0.1.0
+description:
+  - Edits the configuration file line by line, restarts the kubelet once and proves it; its pods run on. If it does not come up, the
+    old bytes are back and proven when the module returns.
+  - A drop-in or a flag of the owner's that beats a setting is named.
+extends_documentation_fragment:
+  - kubeharden.core.host
+options:
+  discovery:
+    description: What M(kubeharden.core.discover) returned for this host.
+    type: dict
+    required: true
+  settings:
+    description: By concern, by the path of a field, the wanted setting, as C(templates/kubelet/configuration.yaml.j2) renders it.
+    type: dict
+    required: true
+  gate_timeout:
+    description: Seconds that the kubelet may take to be well.
+    type: int
+    default: 300
+  report_dir:
+    description: Where the action plugin keeps C(changes.json) on the controller.
+    type: path
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Harden the kubelet of this host
+  kubeharden.core.kubelet:
+    run_id: 20261124T101500Z-3f2a
+    discovery: "{{ found.discovery }}"
+    settings:
+      kubelet:
+        tlsMinVersion: {ordered_minimum: VersionTLS12, control: kubelet-tls-version}
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would change, as changes.json has it.
+  returned: success
+  type: list
+  elements: dict
+restarted:
+  description: Seconds until it was proven well, where the kubelet was restarted.
+  returned: success
+  type: dict
+notes:
+  description: What a person should know, as sentences.
+  returned: success
+  type: list
+  elements: str
+not_done:
+  description: What was left undone because it takes a running host.
+  returned: success
+  type: list
+  elements: str
+backup:
+  description: Where the old bytes are on this host, empty where nothing was written.
+  returned: success
+  type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
+    HOST_OPTIONS,
+    require_libraries,
+    result_of,
+    run,
+)
+
+
+def work(module: AnsibleModule) -> dict[str, t.Any]:
+    """Plan, and outside check mode apply."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
+
+    parameters = module.params
+    found = parameters["discovery"]
+    host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
+    settings = {field: data for concern in parameters["settings"].values() for field, data in concern.items()}
+    planned = kubelet.Kubelet(host, found["kubelet"], settings, found["node_name"])
+    changes = planned.plan()
+    restarted = {}
+    if changes and not module.check_mode:
+        service = None
+        if host.live:
+            service = kubelet.service(found["kubelet"]["configuration"], module.run_command)
+            view = (
+                sight.build(host, found["admin_kubeconfig"], None, module.run_command) if found["components"] else None
+            )
+            if view is not None and "kube-apiserver" in found["components"]:
+                # A kubelet that starts while its own API server hangs starts no static pod for minutes.
+                require_well(view, "kube-apiserver")
+        seconds = planned.apply(Backup(host, parameters["run_id"]), service, float(parameters["gate_timeout"]))
+        restarted = {} if seconds is None else {"kubelet": seconds}
+    return result_of(
+        module,
+        changes,
+        restarted=restarted,
+        notes=planned.notes,
+        not_done=["The kubelet: no restart and proof, which take a running host."] if changes and not host.live else [],
+        backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes and not module.check_mode else "",
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **HOST_OPTIONS,
+            "discovery": {"type": "dict", "required": True},
+            "settings": {"type": "dict", "required": True},
+            "gate_timeout": {"type": "int", "default": 300},
+            "report_dir": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    require_libraries(module)
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()
