@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils import controller
-from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
 
 
 class ActionModule(HostAction):
@@ -38,8 +38,9 @@ class ActionModule(HostAction):
         try:
             return dict(self._execute_module("kubeharden.core.discover", module_args=arguments, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
+            # Without the cause, which Ansible would say a second time after the sentence.
             raise AnsibleConnectionFailure(
-                f"{task_vars['inventory_hostname']} could not be reached: {str(error).strip()} Nothing was changed on "
-                "any host. Mend the connection, leave the host out with --limit, or set kubeharden_allow_unreachable "
-                "to true."
-            ) from error
+                f"{task_vars['inventory_hostname']} could not be reached: {reason(error)} Nothing was changed on any "
+                "host. Mend the connection, leave the host out with --limit, or set kubeharden_allow_unreachable to "
+                "true."
+            ) from None

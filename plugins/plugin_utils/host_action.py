@@ -13,6 +13,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
 
 
+def reason(error: Exception) -> str:
+    """Return what a connection plugin said as one sentence in one line; ssh ends lines in its own way."""
+    return " ".join(str(error).split()).rstrip(".") + "."
+
+
 class HostAction(ActionBase):
     """Runs a module with prepared arguments.
 
@@ -52,7 +57,7 @@ class HostAction(ActionBase):
         except AnsibleConnectionFailure as error:
             return {
                 "failed": True,
-                "msg": f"The connection to {task_vars['inventory_hostname']} was lost: {str(error).strip()} What was "
+                "msg": f"The connection to {task_vars['inventory_hostname']} was lost: {reason(error)} What was "
                 "under way there may have been finished or not; run the playbook again, which proves it or puts it "
                 "back first.",
             }
