@@ -13,6 +13,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     make_directory,
     read_bytes,
+    remove_file,
     write_atomic,
 )
 
@@ -39,5 +40,6 @@ class Journal:
         document = {name: value for name, value in self.read().items() if name not in steps}
         if set(document) - {"run_id"}:
             write_atomic(self._path, (json.dumps(document, indent=1) + "\n").encode(), 0o600)
-        elif os.path.exists(self._path):
-            os.unlink(self._path)
+        else:
+            # Synced: a journal that came back after a power cut would undo what has been proven.
+            remove_file(self._path)

@@ -15,8 +15,10 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    explain,
     make_directory,
     read_bytes,
+    remove_file,
     sha256,
     write_atomic,
 )
@@ -123,6 +125,13 @@ class Saved:
     stored: str | None = None
 
 
+def staging_for(host: Host, path: str, watched: str | None) -> str | None:
+    """Return the directory for a temporary file: the parent of a watched one, else the file's own (None)."""
+    if watched and os.path.dirname(path) == watched:
+        return host.path(os.path.dirname(watched))
+    return None
+
+
 class Backup:
     """The private directory of one run on one host: the bytes before, and the record of what was done.
 
@@ -199,21 +208,50 @@ class Backup:
         write_atomic(os.path.join(self.directory, stored), data, 0o600)
         return dataclasses.replace(saved, sha256=sha256(data), stored=stored)
 
+    def put_back(self, saved: t.Sequence[Saved], watched: str | None = None) -> list[str]:
+        """Put files back, the last one first, and return a sentence for each that could not be.
+
+        One that fails does not keep the others from going back.
+
+        Args:
+            saved: What was saved, in the order in which it was changed.
+            watched: The directory that the kubelet watches; its files are staged in its parent.
+        """
+        problems = []
+        for entry in reversed(saved):
+            try:
+                self.restore(entry, staging_for(self.host, entry.path, watched))
+            except HardeningError as error:
+                problems.append(f"{entry.path} did not go back: {error}")
+        return problems
+
     def restore(self, saved: Saved, staging: str | None = None) -> None:
-        """Put a file back: bytes, mode, owner and times; remove what did not exist."""
+        """Put a file back: bytes, mode, owner and times; remove what did not exist.
+
+        Raises:
+            HardeningError: What was refused and why.
+        """
+        try:
+            self._restore(saved, staging)
+        except OSError as error:
+            raise HardeningError(
+                f"{saved.path} could not be put back from {self.directory}: {explain(error)}. Put it back by hand."
+            ) from error
+
+    def _restore(self, saved: Saved, staging: str | None) -> None:
         real = self.host.path(saved.path)
         owner = (saved.uid, saved.gid) if self.host.can_own else None
         if saved.kind == "absent":
             if os.path.isdir(real) and not os.path.islink(real):
                 if not os.listdir(real):  # records that were written meanwhile are nobody's to delete
                     os.rmdir(real)
-            elif os.path.lexists(real):
-                os.unlink(real)
+            else:
+                remove_file(real)
             return
         if saved.kind in ("directory", "attributes"):
-            os.chmod(real, saved.mode)
             if owner:
                 os.chown(real, *owner)
+            os.chmod(real, saved.mode)  # after the owner, which takes the set-id bits away
             os.utime(real, ns=(saved.atime_ns, saved.mtime_ns))
             return
         data = read_bytes(os.path.join(self.directory, t.cast(str, saved.stored)))

@@ -113,6 +113,23 @@ def write_atomic(
             os.unlink(temporary)
 
 
+def remove_file(path: str) -> None:
+    """Remove a file, so that it stays away after a power cut too; well where there is none.
+
+    Raises:
+        HardeningError: What was refused and why; the file is then still there.
+    """
+    try:
+        os.unlink(path)
+        fsync_directory(os.path.dirname(path))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HardeningError(
+            f"{path} could not be removed: {explain(error)}. It was left as it was; mend that and run again."
+        ) from error
+
+
 def make_directory(path: str, mode: int, owner: tuple[int, int] | None = None) -> list[str]:
     """Create a directory and the parents it lacks, each with the same mode, and return those that were made."""
     made: list[str] = []

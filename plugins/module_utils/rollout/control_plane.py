@@ -17,13 +17,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     make_directory,
-    read_text,
     require_room,
     write_atomic,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import staging_for
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     Failure,
@@ -71,6 +69,8 @@ class ControlPlane:
         self._backup = Backup(host, options.run_id)
         #: Who waits for which component, from the moment at which the first live thing was touched.
         self._watchers: dict[str, Watcher] = {}
+        #: Components of which the kubelet may have seen something: a new manifest, or a stopped container.
+        self._touched: set[str] = set()
 
     def apply(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
         """Bring the host to its plans and return seconds by component that was restarted.
@@ -172,7 +172,7 @@ class ControlPlane:
         except (Failure, HardeningError) as problem:
             restored = self._go_back(plans, saved)
             if isinstance(problem, HardeningError):
-                raise HardeningError(f"{problem} {restored}") from problem
+                raise HardeningError(f"{problem} {restored}.") from problem
             raise HardeningError(self._sentence(current, problem, "it did not come up", restored)) from problem
         self._journal.strike("apply")
         return seconds
@@ -194,6 +194,7 @@ class ControlPlane:
         if self._sight is not None:
             self._watchers = {plan.component: self._watcher(plan) for plan in plans if plan.restarts}
         for plan in plans:
+            self._touched.add(plan.component)
             if plan.manifest_changed:
                 status = os.stat(self._host.path(plan.path))
                 kept = (status.st_uid, status.st_gid) if self._host.can_own else None
@@ -207,10 +208,11 @@ class ControlPlane:
             elif plan.files and self._sight is not None:
                 self._restart_container(plan.component)
 
-    def _watcher(self, plan: ComponentPlan, manifest: Manifest | None = None) -> Watcher:
-        manifest = manifest or plan.manifest
+    def _watcher(self, plan: ComponentPlan, back: bool = False) -> Watcher:
+        manifest = Manifest.parse(plan.before, plan.path) if back else plan.manifest
         name = str(manifest.pod["metadata"]["name"])
-        return Watcher(t.cast(Sight, self._sight), plan.component, name, manifest.arguments(plan.component))
+        arguments = manifest.arguments(plan.component)
+        return Watcher(t.cast(Sight, self._sight), plan.component, name, arguments, back=back)
 
     def _restart_container(self, component: str) -> None:
         """Let the kubelet start the same pod's container again: a file that it reads at its start has changed."""
@@ -227,28 +229,27 @@ class ControlPlane:
     # The way back
 
     def _go_back(self, plans: t.Sequence[ComponentPlan], saved: t.Sequence[Saved]) -> str:
-        """Put everything back and prove the old component; returns the sentence that says so."""
-        touched = [plan for plan in plans if plan.component in self._watchers and self._is_live(plan)]
-        waiting = [(plan, self._watcher(plan, Manifest.parse(plan.before))) for plan in touched]
-        for entry in reversed(saved):
-            self._backup.restore(entry, staging_for(self._host, entry.path, os.path.dirname(plans[0].path)))
+        """Put everything back and prove the old component; returns the sentence that says so, whatever fails here."""
+        touched = [plan for plan in plans if plan.component in self._watchers and plan.component in self._touched]
+        # Before the bytes: from now on a new process is one of the old bytes.
+        waiting = [(plan, self._watcher(plan, back=True)) for plan in touched]
+        problems = self._backup.put_back(saved, os.path.dirname(plans[0].path))
+        if problems:
+            # The journal stays: the next run tries again.
+            return f"{' '.join(problems)} The old bytes are in {self._backup.directory}; the next run tries once more"
         self._journal.strike("apply")
         for plan, watcher in waiting:
-            if not plan.manifest_changed:
-                self._restart_container(plan.component)
             try:
+                if not plan.manifest_changed:
+                    self._restart_container(plan.component)
                 watcher.wait(self._options.limit)
-            except Failure as failure:
+            except (Failure, HardeningError) as failure:
                 return (
                     f"The old bytes are back (from {self._backup.directory}), but {plan.component} is not well yet: "
-                    f"{failure.reason}. Look at its log on this host before anything else"
+                    f"{str(failure).rstrip('.')}. Look at its log on this host before anything else"
                 )
         what = "the old component is proven well; no other host was touched" if waiting else "nothing was restarted"
         return f"The old bytes, modes and owners are back and {what}"
-
-    def _is_live(self, plan: ComponentPlan) -> bool:
-        """Whether the kubelet has seen something of this plan: the new manifest, or a stopped container."""
-        return not plan.manifest_changed or read_text(self._host.path(plan.path)) == plan.manifest.text
 
     def _sentence(self, plan: ComponentPlan, failure: Failure, what: str, left: str) -> str:
         flags = ", ".join(plan.changed_flags) or "no flag, but a file that it reads"

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -15,13 +13,6 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.record impor
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import INTERVAL, Sight, matches, unwell_here
-
-
-def staging_for(host: Host, path: str, watched: str | None) -> str | None:
-    """Return the directory for a temporary file: the parent of a watched one, else the file's own (None)."""
-    if watched and os.path.dirname(path) == watched:
-        return host.path(os.path.dirname(watched))
-    return None
 
 
 def foretell(journal: Journal) -> list[str]:
@@ -66,13 +57,14 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     if pending is None:
         return told
     backup = Backup(host, pending["run_id"])
-    for entry in reversed(pending["saved"]):
-        saved = Saved(**entry)
-        backup.restore(saved, staging_for(host, saved.path, pending["manifests"]))
+    problems = backup.put_back([Saved(**entry) for entry in pending["saved"]], pending["manifests"])
+    if problems:
+        raise HardeningError(f"Run {pending['run_id']} died before its change was proven. {' '.join(problems)}")
+    # Struck out before the proof: what a person mends by hand after this must not be put back once more.
+    journal.strike("apply")
     if sight is not None:
         for component, path in pending["components"].items():
             _await_well(host, sight, component, path, limit)
-    journal.strike("apply")
     paths = ", ".join(entry["path"] for entry in pending["saved"])
     return [*told, f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were."]
 

@@ -20,6 +20,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes i
 STEADY = 3.0
 #: Seconds between two looks.
 INTERVAL = 0.5
+#: On the way back the kubelet may have seen nothing, so that the old process runs on; one that is being stopped answers
+#: 500 at once, so this many seconds without trouble prove the old one too.
+STEADY_OLD = 10.0
 #: A container that was never made although the kubelet complains about its image or its mounts is given up after this.
 PATIENCE = 45.0
 #: Reasons by which the runtime says that a container can never start.
@@ -137,22 +140,37 @@ class Watcher:
         pod: Beginning of the pod's name, which is followed by the node's.
         wanted: The argument vector that the new process must have.
         once: Whether one exit is final (a trial) rather than the first of several.
+        back: Whether this is the way back, on which there is nothing else to do but to wait: exits are no end, and an
+            old process that is well all the time is one too.
     """
 
-    def __init__(self, sight: Sight, component: str, pod: str, wanted: t.Sequence[str], once: bool = False) -> None:
+    def __init__(
+        self,
+        sight: Sight,
+        component: str,
+        pod: str,
+        wanted: t.Sequence[str],
+        once: bool = False,
+        back: bool = False,
+    ) -> None:
         self._sight = sight
         self._component = component
         self._pod = pod
         self._wanted = list(wanted)
         self._exits = 1 if once else 2
+        self._back = back
+        #: Why the container runtime could not be asked, empty while it can.
+        self._blind = ""
         self._since = sight.now()
         self._begun = sight.clock()
         self._old = {(process.pid, process.start_ticks) for process in sight.find(component)}
         self._known = {container.id for container in self._containers()}
+        if self._blind and not back:
+            raise HardeningError(self._blind)  # what ended before could not be told from what ends now
         self._forgiven: dict[str, int] = {}
 
     def forgive(self) -> None:
-        """Let exits up to now be no failure: they came while the API server was away, which is no fault of this component."""
+        """Let exits up to now be no failure: they came while the API server was away."""
         for container in self._new_containers():
             if container.state == cri.EXITED:
                 self._known.add(container.id)
@@ -169,7 +187,8 @@ class Watcher:
         candidate: Process | None = None
         trouble = "no new process was seen"
         while self._sight.clock() - self._begun < limit:
-            self._raise_if_failed()
+            if not self._back:
+                self._raise_if_failed()
             process = self._new_process()
             if (
                 process is None
@@ -184,22 +203,34 @@ class Watcher:
                     well_since = None
                 elif well_since is None:
                     well_since = self._sight.clock()
-                elif self._sight.clock() - well_since >= STEADY:
+                elif self._sight.clock() - well_since >= self._steady(process):
                     return process
             self._sight.sleep(INTERVAL)
-        raise Failure(f"it was not well within {limit:.0f} s ({trouble})", self._words())
+        blind = f"; {self._blind}" if self._blind else ""
+        raise Failure(f"it was not well within {limit:.0f} s ({trouble}{blind})", self._words())
+
+    def _steady(self, process: Process) -> float:
+        return STEADY_OLD if (process.pid, process.start_ticks) in self._old else STEADY
 
     def _new_process(self) -> Process | None:
-        for process in self._sight.find(self._component):
-            if (process.pid, process.start_ticks) not in self._old and matches(process, self._wanted):
+        """Return the newest process that may be the one waited for."""
+        for process in reversed(self._sight.find(self._component)):
+            known = (process.pid, process.start_ticks) in self._old
+            if (self._back or not known) and matches(process, self._wanted):
                 return process
         return None
 
     def _containers(self) -> list[cri.Container]:
+        """Return the pod's containers; none while the runtime cannot be asked, which only shows failures sooner."""
         if self._sight.runtime is None:
             return []
         labels = {cri.LABEL_POD_NAMESPACE: "kube-system", cri.LABEL_CONTAINER_NAME: self._component}
-        containers = self._sight.runtime.containers(labels=labels)
+        try:
+            containers = self._sight.runtime.containers(labels=labels)
+        except HardeningError as error:
+            self._blind = str(error)
+            return []
+        self._blind = ""
         return [entry for entry in containers if entry.labels.get(cri.LABEL_POD_NAME, "").startswith(self._pod + "-")]
 
     def _new_containers(self) -> list[cri.Container]:
@@ -209,7 +240,7 @@ class Watcher:
         containers = self._new_containers()
         ended = [container for container in containers if container.state == cri.EXITED]
         for container in ended:
-            status = self._sight.runtime.container(container.id) if self._sight.runtime else None
+            status = self._status(container)
             if status is not None and status.reason in _HOPELESS:
                 raise Failure(
                     f"its container could not be started ({status.reason})", [status.message] if status.message else []
@@ -219,13 +250,20 @@ class Watcher:
         if ended and (len(ended) >= self._exits or max(attempts) >= self._exits):
             code = self._exit_code(ended[-1])
             raise Failure(f"it ended with exit code {code}" if code is not None else "it ended", self._words())
-        if not containers and self._sight.clock() - self._begun > PATIENCE:
+        if not containers and not self._blind and self._sight.clock() - self._begun > PATIENCE:
             complaints = self._complaints()
             if complaints and self._new_process() is None:
                 raise Failure("the kubelet could not start it", complaints)
 
+    def _status(self, container: cri.Container) -> cri.ContainerStatus | None:
+        try:
+            return self._sight.runtime.container(container.id) if self._sight.runtime else None
+        except HardeningError as error:
+            self._blind = str(error)
+            return None
+
     def _exit_code(self, container: cri.Container) -> int | None:
-        status = self._sight.runtime.container(container.id) if self._sight.runtime else None
+        status = self._status(container)
         return None if status is None else status.exit_code
 
     def _complaints(self) -> list[str]:
