@@ -89,12 +89,12 @@ class Kubectl:
         """The items of a list, by its address (``/apis/rbac.authorization.k8s.io/v1/clusterrolebindings``)."""
         code, output, error = self._kubectl(["get", "--raw", address])
         if code != 0:
-            raise HardeningError(self._sentence(f"{address} cannot be read", error or output))
+            raise HardeningError(self._sentence(f"{address} cannot be read", output + error))
         try:
-            items = json.loads(output)["items"]
+            items = json.loads(output)["items"] or []  # an empty list may be null
+            return [item for item in items if isinstance(item, dict)]
         except (ValueError, KeyError, TypeError):
             raise HardeningError(f"{address} cannot be read: {self.path} gave something that is no list.") from None
-        return [item for item in items if isinstance(item, dict)]
 
     def replace_config_map(self, config_map: ConfigMap) -> None:
         """Writes the ConfigMap, if nobody else wrote it since it was read."""

@@ -130,6 +130,31 @@ def test_conflict() -> None:
         kubectl(run).replace_config_map(read())
 
 
+ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+
+
+@pytest.mark.parametrize(
+    ("output", "items"),
+    [('{"items": [{"a": 1}, "x", {}]}', [{"a": 1}, {}]), ('{"items": []}', []), ('{"items": null}', [])],
+)
+def test_lists(output: str, items: list[dict[str, Any]]) -> None:
+    run = Runner(output=output)
+    assert kubectl(run).list_objects(ROLES) == items
+    assert run.calls[0][0][-3:] == ["get", "--raw", ROLES]
+
+
+@pytest.mark.parametrize("output", ["", "{}", "[]", '{"items": 5}', "null"])
+def test_an_answer_that_is_no_list(output: str) -> None:
+    with pytest.raises(HardeningError, match="gave something that is no list"):
+        kubectl(Runner(output=output)).list_objects(ROLES)
+
+
+def test_a_list_that_may_not_be_read() -> None:
+    run = Runner(1, error="Error from server (Forbidden): clusterrolebindings is forbidden")
+    with pytest.raises(HardeningError, match=f"{ROLES} cannot be read: the user of {KUBECONFIG} may not do this"):
+        kubectl(run).list_objects(ROLES)
+
+
 REFUSED = "The connection to the server 10.213.0.11:6443 was refused - did you specify the right host or port?"
 
 
