@@ -1,0 +1,162 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make bench`: what a run costs where there is nothing to do, on a cluster of the lab.
+
+Two things are measured:
+
+- how many modules Ansible starts on a host, counted where they say so themselves: each writes a line with
+  "Invoked with" to the host's journal;
+- how long the run takes, as a multiple of an empty play over the same connections. The empty play runs `true` on every
+  host through `raw`, so that it pays for Ansible's start and one round trip, and for nothing else. The two are run in
+  turn, and medians are compared, so that a slow minute of the machine meets both.
+
+Figures are printed as `name value unit`, and written to build/bench.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools.checkout import ROOT
+from tools.runs import RECAP
+
+LAB = ROOT / "tests" / "lab" / "lab"
+EMPTY_PLAY = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.raw: "true"
+      changed_when: false
+"""
+
+
+class BenchError(Exception):
+    """A measure cannot be taken; the message says why."""
+
+
+def run(command: Sequence[object]) -> str:
+    """Run a command in the checkout. Returns its standard output; raises BenchError when it ends with an error."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"$ {' '.join(words)}\n{done.stdout}{done.stderr}(ended with {done.returncode})")
+    return done.stdout
+
+
+@contextmanager
+def cluster(directory: Path | None, control_planes: int, workers: int) -> Iterator[Path]:
+    """The directory of a cluster: the one given, which is left as it is, or one that ends with the block."""
+    if directory:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="kubeharden-bench-") as parent:
+        made = Path(parent) / "lab"
+        run([LAB, "up", "--control-planes", control_planes, "--workers", workers, made])
+        try:
+            yield made
+        finally:
+            run([LAB, "down", made])
+
+
+def hosts(inventory: Path) -> list[str]:
+    """Names of all hosts of an inventory."""
+    listed = json.loads(run(["ansible-inventory", "-i", inventory, "--list"]))
+    return sorted(listed["_meta"]["hostvars"])
+
+
+def journal(directory: Path, host: str, *options: str) -> str:
+    """Lines of a host's journal."""
+    return run([LAB, "ssh", directory, host, "journalctl", "--quiet", "--no-pager", *options])
+
+
+def play(inventory: Path, playbook: Path) -> tuple[float, str]:
+    """Seconds that a playbook takes, and what it printed."""
+    start = time.monotonic()
+    output = run(["ansible-playbook", "-i", inventory, playbook])
+    return time.monotonic() - start, output
+
+
+def module_starts(directory: Path, inventory: Path, names: Sequence[str]) -> dict[str, int]:
+    """Number of modules that one run without changes starts on each host."""
+    cursors = {}
+    for host in names:
+        last = journal(directory, host, "--lines=0", "--show-cursor")
+        cursors[host] = last.rpartition("-- cursor: ")[2].strip()
+    changed = {match["host"]: match["changed"] for match in RECAP.finditer(play(inventory, ROOT / "harden.yml")[1])}
+    if any(count != "0" for count in changed.values()) or not set(names) <= set(changed):
+        raise BenchError(f"the run that was to change nothing changed: {changed}")
+    starts = {}
+    for host in names:
+        run([LAB, "ssh", directory, host, "journalctl", "--sync"])
+        lines = journal(directory, host, f"--after-cursor={cursors[host]}", "--output=cat").splitlines()
+        starts[host] = sum("Invoked with " in line for line in lines)
+        if starts[host] == 0:
+            raise BenchError(f"{host}: no module left a line in the journal, so nothing was counted")
+    return starts
+
+
+def walls(inventory: Path, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of a run without changes and of an empty play, in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "empty.yml"
+        empty.write_text(EMPTY_PLAY, encoding="utf-8")
+        # The first of each opens the connections and fills the caches.
+        play(inventory, empty)
+        ours, theirs = [], []
+        for _round in range(rounds):
+            ours.append(play(inventory, ROOT / "harden.yml")[0])
+            theirs.append(play(inventory, empty)[0])
+    return ours, theirs
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--lab", type=Path, metavar="DIR", help="a cluster that is up and that may be hardened")
+    parser.add_argument("--control-planes", type=int, default=1, metavar="N", help="of the cluster made; default 1")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="of the cluster made; default 1")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each of the two plays; default 5")
+    options = parser.parse_args()
+    os.environ["ANSIBLE_NOCOLOR"] = "1"
+    try:
+        with cluster(options.lab, options.control_planes, options.workers) as directory:
+            inventory = directory / "inventory.yml"
+            names = hosts(inventory)
+            play(inventory, ROOT / "harden.yml")
+            starts = module_starts(directory, inventory, names)
+            ours, theirs = walls(inventory, options.rounds)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(f"# modules started by host: {json.dumps(starts)}")
+    print(f"# a run without changes, seconds: {[round(seconds, 1) for seconds in ours]}")
+    print(f"# an empty play, seconds: {[round(seconds, 1) for seconds in theirs]}")
+    figures = [
+        {"name": "no_change_module_starts_per_host", "value": max(starts.values()), "unit": "starts"},
+        {
+            "name": "no_change_wall_vs_empty_play",
+            "value": round(statistics.median(ours) / statistics.median(theirs), 2),
+            "unit": "ratio",
+        },
+    ]
+    for figure in figures:
+        print(f"{figure['name']} {figure['value']} {figure['unit']}")
+    target = ROOT / "build" / "bench.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
