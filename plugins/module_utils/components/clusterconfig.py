@@ -274,7 +274,7 @@ class ClusterConfiguration:
         if not self._listed:
             self._reach(component)
             if self._document.has(path):
-                self._document.append_entry(path, name, value)
+                self._document.add_entry(path, name, value)
             else:
                 self._document.add_entry(path[:-1], "extraArgs", {name: value})
         else:

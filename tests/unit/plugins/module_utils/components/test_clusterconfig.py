@@ -182,12 +182,16 @@ def test_the_first_argument_of_each_component_in_the_old_version() -> None:
     for component in COMPONENTS:
         parsed.set_extra_arg(component, "v", "4")
         parsed.set_extra_arg(component, "audit-log-path", "/var/log/x")
-    assert parsed.text == OLD.replace("Node,RBAC\n", 'Node,RBAC\n    v: "4"\n    audit-log-path: /var/log/x\n').replace(
-        "controllerManager: {}\n", 'controllerManager:\n  extraArgs:\n    v: "4"\n    audit-log-path: /var/log/x\n'
-    ).replace("scheduler: {}\n", 'scheduler:\n  extraArgs:\n    v: "4"\n    audit-log-path: /var/log/x\n').replace(
-        "    dataDir: /var/lib/etcd\n",
-        '    dataDir: /var/lib/etcd\n    extraArgs:\n      v: "4"\n      audit-log-path: /var/log/x\n',
+    arguments = '  extraArgs:\n    v: "4"\n    audit-log-path: /var/log/x\n'
+    expected = OLD.replace(
+        "    authorization-mode: Node,RBAC\n",
+        # Sorted, as kubeadm writes a mapping.
+        '    audit-log-path: /var/log/x\n    authorization-mode: Node,RBAC\n    v: "4"\n',
     )
+    expected = expected.replace("controllerManager: {}\n", "controllerManager:\n" + arguments)
+    expected = expected.replace("scheduler: {}\n", "scheduler:\n" + arguments)
+    etcd = '    extraArgs:\n      v: "4"\n      audit-log-path: /var/log/x\n'
+    assert parsed.text == expected.replace("    dataDir: /var/lib/etcd\n", "    dataDir: /var/lib/etcd\n" + etcd)
     for component in COMPONENTS:
         parsed.remove_extra_arg(component, "v")
         parsed.remove_extra_arg(component, "audit_log_path")
