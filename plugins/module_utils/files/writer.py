@@ -194,9 +194,10 @@ def read_bytes(path: str, limit: int = 4 * 1024 * 1024) -> bytes | None:
         return None
     except OSError as error:
         raise HardeningError(f"{path} could not be read: {explain(error)}. Nothing was changed.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise HardeningError(f"{path} is no regular file. Nothing was changed; look what it is and remove it.")
     with os.fdopen(descriptor, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise HardeningError(f"{path} is no regular file. Nothing was changed; look what it is and remove it.")
         data = handle.read(limit + 1)
     if len(data) > limit:
         raise HardeningError(
