@@ -33,12 +33,20 @@ def new_run_id(now: float) -> str:
 
 
 def identity() -> tuple[str, str]:
-    """Return name and boot of this controller, and the process of this run with its start time.
+    """Return name and boot of this controller, and the process of this run with its start time and its pid namespace.
 
     By these a controller recognises its own dead runs; where /proc is missing it never does.
     """
     boot = _first_line("/proc/sys/kernel/random/boot_id")
-    return f"{socket.gethostname()} {boot}", process_of(os.getppid())
+    return f"{socket.gethostname()} {boot}", f"{process_of(os.getppid())} {_pid_namespace()}".strip()
+
+
+def _pid_namespace() -> str:
+    """Return which numbers of processes this process sees: two containers of one machine may have its name and boot."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""  # no Linux, so no /proc either
 
 
 def process_of(pid: int) -> str:
@@ -49,9 +57,10 @@ def process_of(pid: int) -> str:
 
 def is_dead(holder: t.Mapping[str, str], controller: str) -> bool:
     """Return whether a lock's holder was a run of this controller whose process has ended."""
-    if holder.get("controller") != controller or not holder.get("process"):
+    fields = holder.get("process", "").split()
+    if holder.get("controller") != controller or len(fields) < 2 or fields[2:] not in ([], [_pid_namespace()]):
         return False
-    return process_of(int(holder["process"].split()[0])) != holder["process"]
+    return process_of(int(fields[0])) != " ".join(fields[:2])
 
 
 def _first_line(path: str) -> str:
@@ -104,9 +113,7 @@ def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
     if flag.startswith("-"):
         return [f"kubeharden_extra_flags: write {flag.lstrip('-')} instead of {flag} for {component}."]
     if flag.replace("_", "-") == "encryption-provider-config":
-        return [
-            "kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."
-        ]
+        return ["kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."]
     if isinstance(value, (dict, list)) or value is None:
         return [f"kubeharden_extra_flags: the value of {component} {flag} must be a text, a number or true or false."]
     return []

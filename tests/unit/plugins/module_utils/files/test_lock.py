@@ -1,0 +1,116 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run at a time on a host, also when two ask at the same moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+
+FIRST = Holder("first", "controller boot", "100 5000 pid:[1]", 1.0)
+SECOND = Holder("second", "controller boot", "200 6000 pid:[1]", 2.0)
+
+# Waits at a gate until all are there, then asks.
+RACER = """
+import os, sys, time
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+root, name, gate = sys.argv[1:]
+lock = Lock(Host(root))
+print("ready", flush=True)
+while not os.path.exists(gate):
+    time.sleep(0.001)
+holder = lock.acquire(Holder(name, "c", name, 0.0))
+print("taken" if holder is None else holder.run_id, flush=True)
+"""
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Lock:
+    return Lock(Host(str(tmp_path)))
+
+
+def test_it_is_free_and_looking_makes_nothing(lock: Lock, tmp_path: Path) -> None:
+    assert lock.holder() is None
+    assert lock.blocking(FIRST) is None
+    assert lock.release("first") is False
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_second_run_is_told_who_has_it(lock: Lock, tmp_path: Path) -> None:
+    assert lock.acquire(FIRST) is None
+    assert Lock(Host(str(tmp_path))).acquire(SECOND) == FIRST
+    assert lock.blocking(SECOND) == FIRST
+    assert lock.holder() == FIRST
+    assert stat.S_IMODE((tmp_path / "run/kubeharden").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "run/kubeharden/lock").stat().st_mode) == 0o600
+
+
+def test_the_same_run_asks_as_often_as_it_likes_and_keeps_its_time(lock: Lock) -> None:
+    assert lock.acquire(FIRST) is None
+    assert lock.acquire(dataclasses.replace(FIRST, since=9.0)) is None
+    assert lock.holder() == FIRST
+
+
+@pytest.mark.parametrize("other", [{"process": "300 7000 pid:[1]"}, {"controller": "elsewhere boot"}])
+def test_another_process_with_the_same_name_of_a_run_is_another_run(lock: Lock, other: dict[str, str]) -> None:
+    assert lock.acquire(FIRST) is None
+    assert lock.acquire(dataclasses.replace(FIRST, **other)) == FIRST
+
+
+def test_the_lock_of_a_run_that_is_known_to_be_dead_is_taken_over(lock: Lock) -> None:
+    assert lock.acquire(FIRST) is None
+    assert lock.acquire(SECOND, dead="somebody else") == FIRST
+    assert lock.blocking(SECOND, dead="first") is None
+    assert lock.acquire(SECOND, dead="first") is None
+    assert lock.holder() == SECOND
+
+
+def test_a_dead_run_is_followed_by_one_of_the_same_name(lock: Lock) -> None:
+    again = dataclasses.replace(FIRST, process="300 7000 pid:[1]")
+    assert lock.acquire(FIRST) is None
+    assert lock.acquire(again, dead="first") is None
+    assert lock.holder() == again
+
+
+def test_only_the_holder_gives_it_back(lock: Lock) -> None:
+    lock.acquire(FIRST)
+    assert lock.release("second") is False
+    assert lock.holder() == FIRST
+    assert lock.release("first") is True
+    assert lock.release("first") is False
+    assert lock.acquire(SECOND) is None
+
+
+def test_of_many_that_ask_at_once_one_gets_it_and_the_others_know_who(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    root = tmp_path / "root"
+    root.mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    racers = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", RACER, str(root), name, str(gate)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for name in ("a", "b", "c", "d", "e", "f")
+    }
+    for racer in racers.values():
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    gate.touch()
+    said = {name: racer.communicate(timeout=60)[0].strip() for name, racer in racers.items()}
+    winners = [name for name, word in said.items() if word == "taken"]
+    assert len(winners) == 1
+    assert {word for name, word in said.items() if name not in winners} == {winners[0]}
