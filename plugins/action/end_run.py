@@ -26,10 +26,11 @@ class ActionModule(ActionBase):
         mode = "check" if self._task.check_mode else "run"
         changes_file.add(arguments["report_dir"], arguments["run_id"], mode, "", [])
         changes = changes_file.read(arguments["report_dir"])["changes"]
-        rows = [
-            Row.from_results(host, [variables["hostvars"][host].get(name) for name in arguments["results"]], changes)
-            for host in sorted(variables["ansible_play_hosts_all"])
-        ]
+        rows = []
+        for host in sorted(variables["ansible_play_hosts_all"]):
+            # Raw: what looks like a template in a host's file is text here too.
+            results = variables["hostvars"].raw_get(host)
+            rows.append(Row.from_results(host, [results.get(name) for name in arguments["results"]], changes))
         for line in render(rows, mode, arguments["run_id"], arguments["report_dir"]):
             self._display.display(line)
         return {"changed": False}
