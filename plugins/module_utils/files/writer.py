@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -28,6 +29,7 @@ _MEANING = {
     errno.EBUSY: "the file is a mount point",
     errno.ENOENT: "the directory does not exist",
     errno.ENOTDIR: "a part of the path is no directory",
+    errno.EEXIST: "a file of that name is in the way",
     errno.EISDIR: "the path is a directory",
 }
 
@@ -146,8 +148,11 @@ def make_directory(path: str, mode: int, owner: tuple[int, int] | None = None) -
                 os.chown(directory, *owner)
             fsync_directory(os.path.dirname(directory))
         except OSError as error:
+            if isinstance(error, FileExistsError) and os.path.isdir(directory):
+                continue  # another call made it in the meantime
             for done in reversed(made):
-                os.rmdir(done)
+                with contextlib.suppress(OSError):  # somebody may have put something into it
+                    os.rmdir(done)
             raise HardeningError(
                 f"The directory {directory} could not be made: {explain(error)}. "
                 "Nothing was written; mend that and run again."

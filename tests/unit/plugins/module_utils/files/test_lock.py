@@ -62,10 +62,13 @@ def test_the_same_run_asks_as_often_as_it_likes_and_keeps_its_time(lock: Lock) -
     assert lock.holder() == FIRST
 
 
-@pytest.mark.parametrize("other", [{"process": "300 7000 pid:[1]"}, {"controller": "elsewhere boot"}])
-def test_another_process_with_the_same_name_of_a_run_is_another_run(lock: Lock, other: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [Holder("first", FIRST.controller, "300 7000 pid:[1]", 1.0), Holder("first", "elsewhere boot", FIRST.process, 1.0)],
+)
+def test_another_process_with_the_same_name_of_a_run_is_another_run(lock: Lock, other: Holder) -> None:
     assert lock.acquire(FIRST) is None
-    assert lock.acquire(dataclasses.replace(FIRST, **other)) == FIRST
+    assert lock.acquire(other) == FIRST
 
 
 def test_the_lock_of_a_run_that_is_known_to_be_dead_is_taken_over(lock: Lock) -> None:

@@ -257,6 +257,12 @@ def test_what_was_made_goes_when_the_rest_is_refused(tmp_path: Path, monkeypatch
     assert os.listdir(tmp_path) == []
 
 
+def test_a_file_in_the_way_of_a_directory_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(HardeningError, match="a file of that name is in the way"):
+        writer.make_directory(str(tmp_path / "a"), 0o700)
+
+
 # ---- removing
 
 
