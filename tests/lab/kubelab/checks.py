@@ -9,8 +9,13 @@ import os
 import shutil
 from pathlib import Path
 
-from lab.kubelab.base import Missing
+from lab.kubelab import components
+from lab.kubelab.base import Missing, cache_dir
+from lab.kubelab.cache import GIB
 from lab.kubelab.session import CGROUPS
+
+SPACE = 6 * GIB
+"""For a root file system, a version's images, and the hosts of a lab."""
 
 PROGRAMS = {
     "docker-registry": "docker-registry",
@@ -45,6 +50,22 @@ def lacking() -> list[str]:
         found.append("cgroups: the version 1 controllers with cgroup2 at /sys/fs/cgroup/unified are needed")
     if os.uname().machine != "x86_64":
         found.append(f"machine {os.uname().machine}: only x86_64 is supported")
+    return found + _to_make_with()
+
+
+def _to_make_with() -> list[str]:
+    """What is missing to make what the cache doesn't hold yet."""
+    compiled = components.cached("tools") and any(components.cached(minor) for minor in components.minors())
+    found = []
+    if not compiled and shutil.which("go") is None:
+        found.append("go is not on PATH: the lab compiles its programs once")
+    place = cache_dir()
+    while not place.exists():
+        place = place.parent
+    needed = SPACE if compiled else components.BUILD_SPACE
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        found.append(f"disk: {free / GIB:.1f} GiB free for {cache_dir()}, {needed / GIB:.0f} GiB needed")
     return found
 
 

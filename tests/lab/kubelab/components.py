@@ -71,14 +71,22 @@ def required(kind: str, minor: str, module: str) -> str:
 def programs(minor: str) -> Path:
     """The directory with this version's programs, compiled when the cache doesn't have them."""
     version_of(minor)
-    modules = [MODULES / f"{kind}-{minor}" for kind in PACKAGES]
-    return entry("programs", minor, key_of(*modules), BUILD_SPACE, lambda target: _build(minor, target))
+    return entry("programs", minor, _key(minor), BUILD_SPACE, lambda target: _build(minor, target))
 
 
 def tools() -> Path:
     """The directory with the programs that serve every version, and kube-bench's checks in ``kube-bench-cfg``."""
-    modules = [MODULES / name for name in TOOLS]
-    return entry("programs", "tools", key_of(*modules), BUILD_SPACE, _build_tools)
+    return entry("programs", "tools", _key("tools"), BUILD_SPACE, _build_tools)
+
+
+def _key(name: str) -> str:
+    names = TOOLS if name == "tools" else [f"{kind}-{name}" for kind in PACKAGES]
+    return key_of(*(MODULES / module for module in names))
+
+
+def cached(name: str) -> bool:
+    """Are the programs of a minor version, or ``tools``, compiled already?"""
+    return (cache_dir() / "programs" / f"{name}-{_key(name)}").is_dir()
 
 
 def build(wanted: list[str]) -> None:

@@ -88,7 +88,8 @@ def _built_in_modules(tree: Path) -> None:
 def node(minor: str) -> Path:
     """What makes a host of that root file system a node of this version: ``layer``, ``store`` and ``registry``."""
     programs, tools, tree = components.programs(minor), components.tools(), rootfs()
-    key = key_of(programs.name, tools.name, tree.parent.name, HERE / "node", *(HERE / "kubelab").glob("[ip]*.py"))
+    makers = [HERE / "node", HERE / "kubelab/images.py", HERE / "kubelab/prepare.py"]
+    key = key_of(programs.name, tools.name, tree.parent.name, *makers)
     return entry("nodes", minor, key, 5 * GIB, lambda target: _make_node(minor, programs, tools, tree, target))
 
 

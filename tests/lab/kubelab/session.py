@@ -55,7 +55,7 @@ def guard(directory: Path) -> int:
     command += ["--propagation", "private", str(HERE / "lab"), "hold", str(directory)]
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    holder = subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ, "LAB_UNSHARE": "1"})
+    holder = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     (directory / "unshare.pid").write_text(f"{holder.pid}\n", encoding="utf-8")
     signal.signal(signal.SIGTERM, lambda *_: holder.kill())
     holder.wait()
