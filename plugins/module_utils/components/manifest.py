@@ -353,20 +353,13 @@ class Manifest:
     # -- volumes
 
     def _mounted(self, component: str, path: str) -> Mount:
-        mount = self.mount_for(component, path)
-        if mount is None:
-            raise HardeningError(f"{self.source}: {path} of {component} could not be mounted. {_KEEP}")
-        return mount
+        """The mount at exactly this path."""
+        return next(mount for mount in self.mounts(component) if normal(mount.mount_path) == normal(path))
 
     def _make_writable(self, component: str, mount: Mount) -> None:
         path = [*self._container_path(component), "volumeMounts"]
-        for index, entry in enumerate(self._document.get(path)):
-            if isinstance(entry, dict) and (entry.get("name"), entry.get("mountPath")) == (
-                mount.name,
-                mount.mount_path,
-            ):
-                self._document.remove_entry([*path, index], "readOnly")
-                return
+        places = [_mapping(entry).get("mountPath") for entry in self._document.get(path)]
+        self._document.remove_entry([*path, places.index(mount.mount_path)], "readOnly")
 
     def _volume_for(self, name: str, host_path: str, path_type: str) -> str:
         """The name of a volume of this host path, which is added where there is none."""

@@ -42,6 +42,9 @@ MAX_DEPTH = 60
 MAX_NODES = 100_000
 
 _KEEP = "Nothing was changed."
+_NO_PROOF = (
+    "is written in a way in which an edit could change more than is meant; write it plainly, one key or item a line"
+)
 _MISSING = object()
 
 _TRUE = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"}
@@ -259,9 +262,7 @@ class _Composer:
             line = event.start_mark.line + 1
             key = self._node(event, depth + 1)
             if not node.flow and key.start != node.start and not self._starts_line(key.start):
-                raise HardeningError(
-                    f"has a key in line {line} that is written with a question mark; write it as 'key: value'"
-                )
+                raise HardeningError(f"has a key in line {line} that does not begin its line; write it as 'key: value'")
             if key.kind != "scalar":
                 raise HardeningError(f"has a key in line {line} that is no plain word, which cannot be edited")
             if key.value in known:
@@ -635,9 +636,9 @@ class Document:
         try:
             root, value = self._parse(text)
         except HardeningError as error:
-            raise self._refusal(path, "is written in a way that cannot be edited without risk") from error
+            raise self._refusal(path, _NO_PROOF) from error
         if not same_value(value, expected):
-            raise self._refusal(path, "is written in a way that cannot be edited without risk")
+            raise self._refusal(path, _NO_PROOF)
         self._text, self._root, self._value = text, root, value
 
     def _refusal(self, path: Path, reason: str) -> HardeningError:

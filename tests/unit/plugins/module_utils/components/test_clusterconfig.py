@@ -89,11 +89,10 @@ def test_extra_arg_values() -> None:
 
 
 def test_values_that_are_no_strings() -> None:
-    text = configuration(
-        apiServer={"extraArgs": [{"name": "a", "value": 30}, {"name": "b", "value": True}, {"name": "c", "value": [1]}]}
-    )
-    parsed = ClusterConfiguration.parse(text)
-    assert parsed.extra_args(API) == [("a", "30"), ("b", "true"), ("c", "[1]")]
+    values = {"a": 30, "b": True, "c": [1], "d": None}
+    listed = [{"name": name, "value": value} for name, value in values.items()]
+    parsed = ClusterConfiguration.parse(configuration(apiServer={"extraArgs": listed}))
+    assert parsed.extra_args(API) == [("a", "30"), ("b", "true"), ("c", "[1]"), ("d", "")]
     # kubeadm would refuse the number, so it is written anew.
     parsed.set_extra_arg(API, "a", "30")
     assert parsed.content["apiServer"]["extraArgs"][0]["value"] == "30"

@@ -99,6 +99,8 @@ def test_any_words_are_parsed_and_positions_are_distinct(argv: list[str]) -> Non
         (["a,b", "c"], "array", ["a,b", "c"]),
         (["A=true,B=false", "C=1"], "map", ["A=true", "B=false", "C=1"]),
         (['"a,b",c'], "slice", ["a,b", "c"]),
+        (['"a'], "slice", ["a"]),
+        (['"' + "a" * 200_000], "slice", ['"' + "a" * 200_000]),
         ([""], "string", [""]),
     ],
 )

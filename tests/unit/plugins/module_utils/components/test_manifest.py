@@ -749,6 +749,15 @@ def test_trial_leaves_out_what_would_disturb() -> None:
     assert value["spec"]["containers"][0]["args"][3] == "90"
 
 
+def test_trial_keeps_volumes_that_are_not_of_the_host() -> None:
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("a", "b")]
+    volumes = [{"name": "a", "emptyDir": {}}, {"name": "b", "hostPath": {"path": "/b"}}, {"name": "c", "emptyDir": {}}]
+    value = trial(
+        pod([{"name": API, "args": ["--x=1"], "volumeMounts": mounts}], volumes=volumes), host_paths={"/": "/r"}
+    )
+    assert value["spec"]["volumes"] == [{"name": "a", "emptyDir": {}}, {"name": "b", "hostPath": {"path": "/r/b"}}]
+
+
 def test_trial_leaves_the_manifest_alone() -> None:
     manifest = Manifest.parse(fixture("plain", API))
     trial_manifest(manifest, API, "t", 7443)

@@ -261,7 +261,8 @@ def test_values_are_those_that_kubernetes_reads(text: str, value: Any) -> None:
         ("a: 1\n---\n", "holds several YAML documents"),
         ("a: 1\nb: 2\na: 3\n", "has the key a twice (again in line 3)"),
         ("{a: 1, 'a': 2}", "has the key a twice (again in line 1)"),
-        ("? a\n: 1\n", "has a key in line 1 that is written with a question mark"),
+        ("? a\n: 1\n", "has a key in line 1 that does not begin its line"),
+        ("a: 1\x85b: 2\n", "has a key in line 2 that does not begin its line"),
         ("[a]: 1\n", "has a key in line 1 that is no plain word"),
         ("{{a: 1}: 2}", "has a key in line 1 that is no plain word"),
         ("a: !x 1", "uses a YAML tag in line 1"),
@@ -548,6 +549,7 @@ EDITS: list[tuple[str, str, list[tuple[Any, ...]], str]] = [
         [("replace", ["a"], "z"), ("replace", ["b"], "z")],
         "a: z\nb: 'z'\n",
     ),
+    ("replace the document", "x # y\n", [("replace", [], "z")], "z # y\n"),
     (
         "replace by the same",
         'a: 0x10\nb: "\\x41"\n',
@@ -655,7 +657,13 @@ def test_edits(before: str, edits: list[tuple[Any, ...]], after: str) -> None:
         ("a: !!map {b: 1}\n", ("remove_entry", ["a"], "b"), "a carries a YAML anchor or tag"),
         ("a: {<<: {b: 1}}\n", ("replace", ["a", "b"], 2), "a.b comes from another mapping by a merge key"),
         ("a: {<<: {b: 1}}\n", ("append_entry", ["a"], "c", 2), "a takes keys from another mapping by a merge key"),
-        ("a: &x 1\nb: *x\n", ("remove_entry", [], "a"), "cannot be edited without risk"),
+        (
+            "a: &x 1\nb: *x\n",
+            ("remove_entry", [], "a"),
+            "the document is written in a way in which an edit could change more than is meant",
+        ),
+        # A line break of Unicode's, which is no end of a line to anybody else.
+        ("- a\x85- b\n", ("insert_item", [], 1, "c"), "in which an edit could change more than is meant"),
         ("a: 1\n", ("replace", ["b"], 2), "b does not exist"),
         ("a: [1]\n", ("replace", ["a", 1], 2), "a.1 does not exist"),
         ("a: [1]\n", ("replace", ["a"], 2), "a is a list or a mapping, not a single value"),
