@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tools.checkout import copy_to
 from tools.runs import CORES, Run, ansible
 
 pytestmark = pytest.mark.frame
@@ -22,6 +26,9 @@ NEWEST = "2.21"
 HOSTS = {"cp1", "cp2", "cp3", "w1", "w2"}
 
 Programs = Callable[[str], Path]
+
+# How pip reaches its index is the machine's business, and not what is tested.
+PIP = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.endswith("_proxy")}
 
 
 def ends_well(run: Run) -> Run:
@@ -55,6 +62,32 @@ def test_from_another_directory_without_ansible_cfg(programs: Programs, project:
     """Everything is found from the playbook's own place."""
     words = ["ansible-playbook", "-i", project / "inventories" / "demo", project / "harden.yml"]
     hardens(programs(NEWEST), words, Path("/"), home)
+
+
+def test_ordinary_user_with_a_fresh_clone(home: Path) -> None:
+    """`make demo` needs nobody's privileges, and brings everything that it needs.
+
+    As root another user is taken, who may use the system's Python only: an older one, perhaps, than root's.
+    """
+    user = 65534 if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="kubeharden-clone-") as parent:
+        clone = Path(parent) / "kubeharden"
+        copy_to(clone)
+        if user is not None:
+            home = Path(parent) / "home"
+            home.mkdir()
+            subprocess.run(["chown", "--recursive", "--no-dereference", f"{user}:{user}", parent], check=True)
+        # The account that stands for the ordinary user has no home in the user database, where Ansible looks.
+        environment = {**PIP, "ANSIBLE_REMOTE_TMP": str(home / ".ansible" / "tmp")}
+        demo = ansible(
+            Path("/usr/bin"), ["make", "demo"], directory=clone, home=home, user=user, environment=environment
+        )
+        ends_well(demo)
+        assert all(demo.changed[host] > 0 for host in HOSTS), str(demo)
+        programs = clone / ".venv" / "bin"
+        words = ["ansible-playbook", "harden.yml"]
+        again = ansible(programs, words, directory=clone, home=home, user=user, environment=environment)
+        assert all(again.changed[host] == 0 for host in HOSTS), str(again)
 
 
 def test_as_awx_runs_it(programs: Programs, project: Path, home: Path, tmp_path: Path) -> None:
