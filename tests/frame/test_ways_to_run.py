@@ -79,14 +79,14 @@ def test_ordinary_user_with_a_fresh_clone(home: Path) -> None:
             subprocess.run(["chown", "--recursive", "--no-dereference", f"{user}:{user}", parent], check=True)
         # The account that stands for the ordinary user has no home in the user database, where Ansible looks.
         environment = {**PIP, "ANSIBLE_REMOTE_TMP": str(home / ".ansible" / "tmp")}
-        demo = ansible(
-            Path("/usr/bin"), ["make", "demo"], directory=clone, home=home, user=user, environment=environment
-        )
-        ends_well(demo)
+
+        def run(*words: str) -> Run:
+            programs = clone / ".venv" / "bin"
+            return ends_well(ansible(programs, words, directory=clone, home=home, user=user, environment=environment))
+
+        demo = run("make", "demo")
         assert all(demo.changed[host] > 0 for host in HOSTS), str(demo)
-        programs = clone / ".venv" / "bin"
-        words = ["ansible-playbook", "harden.yml"]
-        again = ansible(programs, words, directory=clone, home=home, user=user, environment=environment)
+        again = run("ansible-playbook", "harden.yml")
         assert all(again.changed[host] == 0 for host in HOSTS), str(again)
 
 
