@@ -60,11 +60,14 @@ class ActionModule(HostAction):
         self._notes = [note for concerns in arguments["flags"].values() for note in concerns.get(NOTES, [])]
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
         selected = select(arguments["flags"], *tags)
-        add_extra(selected, arguments.get("extra_flags") or {}, *tags)
+        base = select(arguments.get("base_flags") or {}, *tags)
+        # The user's own come last, but once: where something was written before, they were written with it.
+        add_extra(base or selected, arguments.get("extra_flags") or {}, *tags)
         components = arguments["discovery"]["components"]
-        arguments["flags"] = {
-            component: flags for component, flags in selected.items() if component in components and flags
-        }
+        for name, chosen in (("flags", selected), ("base_flags", base)):
+            arguments[name] = {
+                component: flags for component, flags in chosen.items() if component in components and flags
+            }
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

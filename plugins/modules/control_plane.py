@@ -27,6 +27,12 @@ options:
       - By component, by concern, by flag, the wanted setting, as C(templates/<component>/flags.yaml.j2) renders it.
     type: dict
     required: true
+  base_flags:
+    description:
+      - In the form of O(flags), what an earlier task of the run has written, or would have in check mode, where it is taken for
+        granted.
+    type: dict
+    default: {}
   files:
     description: By component, by the flag that names it, the text of a configuration file of ours.
     type: dict
@@ -126,6 +132,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             found["components"][component]["manifest"],
             flags,
             parameters["files"].get(component, {}),
+            parameters["base_flags"].get(component, {}) if module.check_mode else {},
         )
         for component, flags in parameters["flags"].items()
     ]
@@ -155,6 +162,7 @@ def main() -> None:
             **HOST_OPTIONS,
             "discovery": {"type": "dict", "required": True},
             "flags": {"type": "dict", "required": True},
+            "base_flags": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
             "extra_flags": {"type": "dict", "default": {}},
             "trial": {"type": "bool", "default": True},

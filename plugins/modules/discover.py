@@ -105,6 +105,7 @@ locked_by:
   type: dict
 """
 
+import os
 import time
 import typing as t
 
@@ -128,22 +129,40 @@ def packages_for(missing: t.Sequence[str]) -> list[str]:
     return [names[library] for library in missing]
 
 
+def refuse_used_name(host: t.Any, run_id: str) -> None:
+    """Refuse the name of an earlier run: its backup, not the bytes of today, is what a failure would go back to."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY
+
+    if os.path.isdir(host.path(f"{STATE_DIRECTORY}/backups/{run_id}")):
+        raise HardeningError(
+            f"There has been a run {run_id} on this host. Nothing was changed; leave kubeharden_run_id away, or give "
+            "each run a name of its own."
+        )
+
+
+def require_root(host: t.Any) -> None:
+    """Refuse a user who could neither read nor change what belongs to the host."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+    if host.live and not host.can_own:
+        raise HardeningError(
+            "The user of this connection is not root. Nothing was changed; run with --become, or set "
+            "ansible_become: true in the inventory."
+        )
+
+
 def take_lock(module: AnsibleModule, host: t.Any) -> None:
     """Take the lock of this host for the run, or end with who holds it."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
 
     parameters = module.params
     lock = Lock(host)
-    if module.check_mode:
-        current = lock.holder()
-        holder = (
-            current
-            if current is not None and current.run_id not in (parameters["run_id"], parameters["dead_run"])
-            else None
-        )
-    else:
-        wanted = Holder(parameters["run_id"], parameters["controller"], parameters["process"], time.time())
-        holder = lock.acquire(wanted, parameters["dead_run"])
+    wanted = Holder(parameters["run_id"], parameters["controller"], parameters["process"], time.time())
+    before = lock.holder()
+    holder = (lock.blocking if module.check_mode else lock.acquire)(wanted, parameters["dead_run"])
+    if holder is None and (before is None or not before.is_same(wanted)):
+        refuse_used_name(host, parameters["run_id"])
     if holder is not None:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.since))
         module.fail_json(
@@ -177,12 +196,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import foretell, recover
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
+    require_root(host)
     take_lock(module, host)
     discovery = Discovery(host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command)
     view = None
@@ -190,8 +210,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
         view = sight.build(host, discovery.admin_kubeconfig, discovery.runtime_socket(), module.run_command)
     limit = float(parameters["gate_timeout"])
-    notes = foretell(Journal(host)) if module.check_mode else recover(host, view, limit)
     found = {**discovery.run(), "live": host.live}
+    if module.check_mode:
+        notes = foretell(Journal(host))
+    else:
+        service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
+        notes = [*recover(host, view, limit), *kubelet.recover(host, service, limit)]
+        found = {**discovery.run(), "live": host.live} if notes else found
     if host.live and parameters["read_api"]:
         found.update(read_api(module, discovery.admin_kubeconfig))
     return {"changed": False, "discovery": found, "notes": notes, "libraries_missing": [], "packages": []}

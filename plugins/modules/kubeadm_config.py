@@ -28,6 +28,11 @@ options:
     type: list
     elements: dict
     default: []
+  base_states:
+    description: In the form of O(states), what an earlier task of the run has written, or would have in check mode.
+    type: list
+    elements: dict
+    default: []
   kubelet_settings:
     description: What M(kubeharden.core.kubelet) takes as settings, by field, of the concerns that are wanted.
     type: dict
@@ -131,6 +136,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
                 "kubeadm upgrade would undo it."
             )
         before = config_map.data[key]
+        if module.check_mode and name == KUBEADM[0]:
+            before = plan_cluster_configuration(before, parameters["base_states"])[0]
         after, controls = planned(before)
         if after != before:
             changes.append(file_change("api_object", address(name), before, after, controls))
@@ -152,6 +159,7 @@ def main() -> None:
             **HOST_OPTIONS,
             "discovery": {"type": "dict", "required": True},
             "states": {"type": "list", "elements": "dict", "default": []},
+            "base_states": {"type": "list", "elements": "dict", "default": []},
             "kubelet_settings": {"type": "dict", "default": {}},
             "missing": {"type": "list", "elements": "str", "default": []},
             "kubectl": {"type": "path"},

@@ -52,6 +52,11 @@ changes:
   returned: success
   type: list
   elements: dict
+asks:
+  description: The node's name, where this made the kubelet ask for a serving certificate.
+  returned: success
+  type: list
+  elements: str
 restarted:
   description: Seconds until it was proven well, where the kubelet was restarted.
   returned: success
@@ -83,6 +88,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     run,
 )
 
+#: The control whose setting makes a kubelet ask for a serving certificate.
+SERVING = "kubelet-serving-certificate"
+
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
@@ -113,6 +121,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     return result_of(
         module,
         changes,
+        asks=[found["node_name"]] if changes and SERVING in changes[0].controls and host.live else [],
         restarted=restarted,
         notes=planned.notes,
         not_done=["The kubelet: no restart and proof, which take a running host."] if changes and not host.live else [],

@@ -40,7 +40,11 @@ class HostAction(ActionBase):
         if report_dir and not result.get("failed"):
             mode = "check" if self._task.check_mode else "run"
             changes_file.add(
-                report_dir, arguments["run_id"], mode, variables["inventory_hostname"], result.get("changes", [])
+                report_dir,
+                arguments["run_id"],
+                mode,
+                str(self._task.delegate_to or variables["inventory_hostname"]),
+                result.get("changes", []),
             )
         return result
 

@@ -72,7 +72,13 @@ def settings() -> str:
     for path in sorted((ROOT / "templates").rglob("*.yaml.j2")):
         entries = _settings_of(path)
         if entries:
-            lines += ["", f"## {path.relative_to(ROOT)}", "", "| setting | control | asked for by, and why |", "| --- | --- | --- |"]
+            lines += [
+                "",
+                f"## {path.relative_to(ROOT)}",
+                "",
+                "| setting | control | asked for by, and why |",
+                "| --- | --- | --- |",
+            ]
             lines += [f"| `{key}` | `{control}` | {why} |" for key, control, why in entries]
     return "\n".join(lines) + "\n"
 

@@ -96,6 +96,19 @@ class Kubectl:
         except (ValueError, KeyError, TypeError):
             raise HardeningError(f"{address} cannot be read: {self.path} gave something that is no list.") from None
 
+    def approve(self, request: dict[str, Any], reason: str, message: str) -> None:
+        """Approves a CertificateSigningRequest, as it was read and judged: one that has changed since is refused."""
+        name = request["metadata"]["name"]
+        condition = {"type": "Approved", "status": "True", "reason": reason, "message": message}
+        status = {**(request.get("status") or {}), "conditions": [condition]}
+        address = f"/apis/certificates.k8s.io/v1/certificatesigningrequests/{quote(name, safe='')}/approval"
+        document = json.dumps(
+            {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", **request, "status": status}
+        )
+        code, output, error = self._kubectl(["replace", "--raw", address, "-f", "-"], document)
+        if code != 0:
+            raise HardeningError(self._sentence(f"CertificateSigningRequest {name} was not approved", output + error))
+
     def replace_config_map(self, config_map: ConfigMap) -> None:
         """Writes the ConfigMap, if nobody else wrote it since it was read."""
         what = f"ConfigMap {config_map.namespace}/{config_map.name}"

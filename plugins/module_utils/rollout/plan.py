@@ -121,6 +121,7 @@ def plan_component(
     path: str,
     flags: t.Mapping[str, t.Mapping[str, t.Any]],
     contents: t.Mapping[str, str],
+    base: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
 ) -> ComponentPlan:
     """Return what one component must become.
 
@@ -130,6 +131,7 @@ def plan_component(
         path: Its manifest on the host.
         flags: The wanted settings by flag, as the templates render them.
         contents: The text of a configuration file by the flag that names it, for files of ours.
+        base: Settings that count as written already, though in check mode they are not.
     """
     text = read_text(host.path(path))
     if text is None:
@@ -137,6 +139,9 @@ def plan_component(
             f"The manifest {path} is missing. Nothing was changed; put it back or correct the inventory."
         )
     plan = ComponentPlan(component, path, text, Manifest.parse(text, path))
+    if base:
+        written = plan_component(host, component, path, base, {}).manifest
+        plan = ComponentPlan(component, path, written.text, written)
     for flag, data in flags.items():
         plan.settings.append(_apply(plan.manifest, component, flag, data))
     for setting in plan.settings:

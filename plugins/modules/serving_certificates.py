@@ -1,0 +1,166 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kubelets' requests for serving certificates."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: serving_certificates
+short_description: Approve kubelets' requests for serving certificates that are what they claim, and prove what is served
+version_added: 0.1.0
+description:
+  - Runs on a control plane. Nobody else approves these requests, so renewals and new nodes need it too.
+  - A request is approved when its requester is a node, its subject is that node's, every name in it is an address of the node,
+    and its usages are those of a server. Every other one is left and told.
+extends_documentation_fragment:
+  - kubeharden.core.host
+options:
+  discovery:
+    description: What M(kubeharden.core.discover) returned for this control plane.
+    type: dict
+    required: true
+  expected:
+    description: Node names of the kubelets that this run made ask for a certificate; they are waited for.
+    type: list
+    elements: str
+    default: []
+  granted:
+    description: Node names of the kubelets that earlier tasks of the run made ask; in check mode they count as proven.
+    type: list
+    elements: str
+    default: []
+  kubectl:
+    description: The kubectl on the host, where it is in none of the usual places.
+    type: path
+  limit:
+    description: Seconds to wait for the expected nodes.
+    type: int
+    default: 120
+  report_dir:
+    description: Where the action plugin keeps C(changes.json) on the controller.
+    type: path
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Approve what waits
+  kubeharden.core.serving_certificates:
+    run_id: 20261124T101500Z-3f2a
+    discovery: "{{ found.discovery }}"
+    expected: [w1, w2]
+"""
+
+RETURN = r"""
+changes:
+  description: What was approved, or would be, as changes.json has it.
+  returned: success
+  type: list
+  elements: dict
+proven:
+  description: Whether every node of the cluster serves such a certificate, or would after this run.
+  returned: success
+  type: bool
+unproven:
+  description: By node, what it serves instead.
+  returned: success
+  type: dict
+notes:
+  description: Requests that were refused, as sentences.
+  returned: success
+  type: list
+  elements: str
+not_done:
+  description: What was left undone because it takes a running cluster.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
+    HOST_OPTIONS,
+    require_libraries,
+    result_of,
+    run,
+)
+
+
+def cluster_of(module: AnsibleModule) -> t.Any:
+    """Return the real ways to see the cluster."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.http import tls_peer
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import Cluster
+
+    found = module.params["discovery"]
+    candidates = [module.params["kubectl"]] if module.params["kubectl"] else list(KUBECTL)
+    kubectl = Kubectl(find_kubectl(candidates), found["admin_kubeconfig"], module.run_command)
+    path = found["components"]["kube-apiserver"]["flags"].get("client-ca-file", "/etc/kubernetes/pki/ca.crt")
+    authority = read_bytes(path)
+    if authority is None:
+        raise HardeningError(f"The cluster's authority {path} is missing on this host. Nothing was approved.")
+    return Cluster(
+        requests=lambda: kubectl.list_objects("/apis/certificates.k8s.io/v1/certificatesigningrequests"),
+        nodes=lambda: kubectl.list_objects("/api/v1/nodes"),
+        approve=lambda request: kubectl.approve(
+            request, "KubehardenApproved", "requester, subject, names and usages checked"
+        ),
+        peer=tls_peer,
+        authority=authority,
+        clock=time.monotonic,
+        sleep=time.sleep,
+    )
+
+
+def work(module: AnsibleModule) -> dict[str, t.Any]:
+    """Judge, and outside check mode approve and prove."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import serving
+
+    expected = module.params["expected"]
+    if not Host(module.params["root"]).live:
+        note = "No request of a kubelet for a serving certificate was looked at, which takes a running cluster."
+        return result_of(module, [], proven=False, unproven={}, notes=[], not_done=[note])
+    cluster = cluster_of(module)
+    if module.check_mode:
+        good, refused = serving.pending(cluster)
+        nodes = {serving_request.node_of(request) for request in good}
+        changes = [serving.change_for(node, node in expected) for node in sorted(nodes.union(expected))]
+        granted = nodes.union(expected, module.params["granted"])
+        left = {node: trouble for node, trouble in serving.unproven(cluster).items() if node not in granted}
+    else:
+        changes, refused = serving.approve(cluster, expected, float(module.params["limit"]))
+        left = serving.unproven(cluster)
+    return result_of(module, changes, proven=not left, unproven=left, notes=refused, not_done=[])
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **HOST_OPTIONS,
+            "discovery": {"type": "dict", "required": True},
+            "expected": {"type": "list", "elements": "str", "default": []},
+            "granted": {"type": "list", "elements": "str", "default": []},
+            "kubectl": {"type": "path"},
+            "limit": {"type": "int", "default": 120},
+            "report_dir": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    require_libraries(module)
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()
