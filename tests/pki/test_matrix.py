@@ -68,17 +68,11 @@ def made(algorithm: str, is_intermediate: bool) -> Pki:
         prepared = plan.prepare(item_plan)
         facts = plan.sign(prepared.request, item_plan.profile, authority, now, item_plan.lifetime, "here")
         leaves[item_plan.leaf.name] = plan.complete(prepared, facts, authority.chain)
-        below[item_plan.leaf.name] = signed_below(
-            issue.Authority(facts, prepared.key, (authority.facts, *authority.above)), now
-        )
+        forger = issue.Authority(facts, prepared.key, (authority.facts, *authority.above))
+        below[item_plan.leaf.name] = signed_below(forger, now)
     tops = {name: one.above[-1] if one.above else one.facts for name, one in signing.items()}
-    other = authorities.create(wanted_authority("throwaway"), now)
-    return Pki(
-        leaves,
-        below,
-        {name: pem.encode("CERTIFICATE", one.der) for name, one in tops.items()},
-        authorities.files(other),
-    )
+    roots = {name: pem.encode("CERTIFICATE", one.der) for name, one in tops.items()}
+    return Pki(leaves, below, roots, authorities.files(authorities.create(wanted_authority("throwaway"), now)))
 
 
 def signed_below(leaf: issue.Authority, now: float) -> tuple[bytes, bytes]:
@@ -127,7 +121,7 @@ def planned_rows() -> tuple[layout.Leaf, ...]:
 
 def presented_name(certificate: bytes) -> str:
     names = from_pem(certificate, "the leaf").profile.names
-    return sorted(names.dns)[0] if names.dns else "localhost"
+    return min(names.dns) if names.dns else "localhost"
 
 
 def test_the_table_has_every_leaf_and_every_purpose() -> None:
