@@ -731,13 +731,19 @@ def test_trial_leaves_out_what_would_disturb() -> None:
         "  namespace: kube-system\n  uid: abc\n  annotations: {kubeadm.kubernetes.io/x: y, mine: z}\n",
     ).replace(
         "  hostNetwork: true\n",
-        "  hostNetwork: true\n  restartPolicy: Always\n"
+        "  hostNetwork: true\n  restartPolicy: Always\n  resources: {requests: {cpu: 1}}\n"
         "  initContainers: [{name: i, volumeMounts: [{name: pki, mountPath: /p}]}]\n",
+    )
+    text = text.replace(
+        "      readinessProbe:",
+        "      lifecycle: {preStop: {exec: {command: [rm]}}}\n      resources: {requests: {cpu: 1}}\n"
+        "      ports: [{containerPort: 6443, hostPort: 6443}]\n      readinessProbe:",
     )
     value = trial(text, host_paths={"/var/log/kube/": "/var/log/trial"}, flag_values={"profiling": None, "--x": "1"})
     assert value["metadata"]["annotations"] == {"mine": "z"}
     assert "uid" not in value["metadata"]
-    assert "initContainers" not in value["spec"]
+    assert sorted(value["spec"]) == ["containers", "hostNetwork", "restartPolicy", "volumes"]
+    assert sorted(value["spec"]["containers"][0]) == ["args", "command", "image", "name", "volumeMounts"]
     assert [container["name"] for container in value["spec"]["containers"]] == [API]
     assert value["spec"]["volumes"] == [
         {"name": "pki", "hostPath": {"path": "/etc/kubernetes/pki", "type": "Directory"}},
