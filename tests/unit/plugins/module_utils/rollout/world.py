@@ -1,0 +1,204 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host in which only time passes: processes, containers and answers come and go as a test says, none of them real.
+
+Times are seconds since the world began. The measured times of real clusters are in docs/measured.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.http import Answer
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import watch
+
+OLD = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=1"]
+NEW = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=2"]
+FOREVER = 1e9
+
+
+@dataclasses.dataclass
+class Life:
+    """One process: there from ``start`` to ``end``, well from ``well`` to ``unwell``."""
+
+    pid: int
+    arguments: Sequence[str]
+    start: float = 0.0
+    end: float = FOREVER
+    well: float = 0.0
+    unwell: float = FOREVER
+
+
+@dataclasses.dataclass
+class Box:
+    """One container: listed from ``start``, ended at ``exited``, no longer listed from ``gone`` on."""
+
+    id: str
+    start: float = 0.0
+    exited: float = FOREVER
+    gone: float = FOREVER
+    code: int = 1
+    reason: str = "Error"
+    message: str = ""
+    attempt: int = 0
+    uid: str = "new"
+    pod: str = "kube-apiserver-cp1"
+    component: str = "kube-apiserver"
+
+
+class Runtime:
+    """The container runtime of the world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.stopped: list[tuple[str, int]] = []
+        self.store: list[cri.Image] = []
+
+    def containers(
+        self, state: str | None = None, labels: Mapping[str, str] | None = None, sandbox_id: str | None = None
+    ) -> list[cri.Container]:
+        self._world.refuse_blindness()
+        found = [self._container(box) for box in self._world.boxes if self._world.listed(box)]
+        wanted = dict(labels or {})
+        return [
+            one
+            for one in found
+            if state in (None, one.state) and all(one.labels.get(key) == value for key, value in wanted.items())
+        ]
+
+    def container(self, container_id: str) -> t.Any:
+        self._world.refuse_blindness()
+        box = next((box for box in self._world.boxes if box.id == container_id and self._world.listed(box)), None)
+        if box is None:
+            return None
+        listed = self._container(box)
+        return cri.ContainerStatus(
+            id=box.id,
+            name=box.component,
+            attempt=box.attempt,
+            state=listed.state,
+            created=box.start,
+            started=box.start,
+            finished=None,
+            exit_code=box.code,
+            image="",
+            image_ref="",
+            reason=box.reason if listed.state == cri.EXITED else "",
+            message=box.message,
+            log_path="",
+            labels=listed.labels,
+        )
+
+    def stop_container(self, container_id: str, grace: int) -> None:
+        self._world.refuse_blindness()
+        self.stopped.append((container_id, grace))
+
+    def image(self, reference: str) -> cri.Image | None:
+        return next((one for one in self.store if reference in one.tags), None)
+
+    def images(self) -> list[cri.Image]:
+        return self.store
+
+    def _container(self, box: Box) -> cri.Container:
+        return cri.Container(
+            id=box.id,
+            sandbox_id="",
+            name=box.component,
+            attempt=box.attempt,
+            image="",
+            state=cri.EXITED if self._world.time >= box.exited else cri.RUNNING,
+            created=box.start,
+            labels={
+                cri.LABEL_POD_NAMESPACE: "kube-system",
+                cri.LABEL_CONTAINER_NAME: box.component,
+                cri.LABEL_POD_NAME: box.pod,
+                cri.LABEL_POD_UID: box.uid,
+            },
+            annotations={},
+        )
+
+
+class World:
+    """Time, and what is there at each time."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.lives: list[Life] = []
+        self.boxes: list[Box] = []
+        #: From when to when the runtime's socket does not answer.
+        self.blind: list[tuple[float, float]] = []
+        self.logs: dict[str, list[str]] = {}
+        self.journal: list[tuple[float, str]] = []
+        self.runtime: Runtime | None = Runtime(self)
+        #: What every path answers while a process is well; others answer 200.
+        self.answers: dict[str, int] = {}
+        #: Called at each step, so that a test can let something happen.
+        self.events: list[tuple[float, Callable[[], None]]] = []
+
+    def refuse_blindness(self) -> None:
+        """Raise what a runtime's socket raises that does not answer."""
+        if any(start <= self.time < end for start, end in self.blind):
+            raise HardeningError("/run/containerd/containerd.sock did not answer within 10 s.")
+
+    def listed(self, box: Box) -> bool:
+        return box.start <= self.time < box.gone
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        due = [event for event in self.events if event[0] <= self.time]
+        self.events = [event for event in self.events if event[0] > self.time]
+        for _time, act in due:
+            act()
+
+    def find(self, component: str) -> list[Process]:
+        there = [life for life in self.lives if life.start <= self.time < life.end]
+        found = [Process(life.pid, list(life.arguments), life.start, int(life.start * 100), 1) for life in there]
+        return sorted((one for one in found if one.name == component), key=lambda one: (one.start_ticks, one.pid))
+
+    def same(self, process: Process) -> bool:
+        return any(one.pid == process.pid for one in self.find(process.name))
+
+    def answer(self, path: str) -> Answer:
+        """What the port answers: the newest process that is well has it, else nobody."""
+        serving = [
+            life for life in self.lives if life.start <= self.time < life.end and life.well <= self.time < life.unwell
+        ]
+        if not serving:
+            return Answer(0, b"", "refused")
+        return Answer(self.answers.get(path, 200))
+
+    def sight(self) -> watch.Sight:
+        """How the product sees this world."""
+        return watch.Sight(
+            find=self.find,
+            same=self.same,
+            runtime=t.cast(t.Any, self.runtime),
+            kubeconfig=Kubeconfig("/etc/kubernetes/admin.conf", "kubernetes", "admin", "https://192.0.2.1:6443"),
+            last_lines=lambda uid, component: self.logs.get(uid, []),
+            complaints=lambda since: [line for time, line in self.journal if since <= time <= self.time],
+            clock=lambda: self.time,
+            now=lambda: self.time,
+            sleep=self.sleep,
+        )
+
+    def stand_in(self, patch: pytest.MonkeyPatch) -> None:
+        """Let the product's client ask this world instead of a port."""
+        world = self
+
+        class Client:
+            def __init__(self, *_arguments: object, **_options: object) -> None:
+                pass
+
+            def get(self, path: str) -> Answer:
+                return world.answer(path)
+
+        patch.setattr(watch, "ApiClient", Client)
