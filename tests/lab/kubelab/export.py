@@ -107,7 +107,7 @@ def publish(text: str) -> str:
 def command() -> int:
     parser = argparse.ArgumentParser(prog="export-demo", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path, metavar="DIR", help="of a lab of three control planes and two workers")
-    parser.add_argument("target", type=Path, metavar="TARGET", help="such as inventories/demo/hosts; is replaced")
+    parser.add_argument("target", type=Path, metavar="TARGET", help="such as inventories/demo/hosts.orig; is replaced")
     options = parser.parse_args()
     directory = options.directory.resolve()
     if not state.inside(directory):
