@@ -28,7 +28,16 @@ ARTEFACTS = CHECKOUT / "build" / "artefacts"
 #: A value that is legal for every check but the component's own start.
 BAD_CIPHERS = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
 
-COMPONENTS = ("containerd", "etcd", "kube-apiserver", "kube-controller", "kube-proxy", "kube-scheduler", "kubelet")
+COMPONENTS = {
+    "containerd": "containerd",
+    "etcd": "etcd",
+    "kube-apiserver": "kube-apiserver",
+    "kube-controller": "kube-controller-manager",
+    "kube-proxy": "kube-proxy",
+    "kube-scheduler": "kube-scheduler",
+    "kubelet": "kubelet",
+}
+"""by the first 15 letters of its name, which is all that the kernel keeps"""
 
 _FIND = r"""
 find /etc /usr/lib/systemd /var/lib/etcd /var/lib/kubeharden -maxdepth 0 -printf '%p %m %u %g\n' 2>/dev/null
@@ -176,7 +185,8 @@ class Product:
         for line in listed.splitlines():
             name, _, rest = line.partition(" ")
             if name in COMPONENTS:
-                found[name] = found.get(name, "") + " ".join(rest.split())
+                component = COMPONENTS[name]
+                found[component] = found.get(component, "") + " ".join(rest.split())
         return found
 
     def containers(self, host: str) -> list[str]:
@@ -232,6 +242,16 @@ def of_this_slice(checks: set[str]) -> set[str]:
     """Those checks that concern files and audit."""
     audit = {"1.2.16", "1.2.17", "1.2.18", "1.2.19", "3.2.1"}
     return {number for number in checks if number.startswith(("1.1.", "4.1.")) or number in audit}
+
+
+def restarted(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
+    """The components of a host that were restarted between two looks at its processes."""
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+def announced(changes: list[dict[str, Any]], host: str) -> set[str]:
+    """The components of a host that its changes say they restart."""
+    return {component for change in changes if change["host"] == host for component in change["restart"]}
 
 
 def kill_run(process: subprocess.Popen[bytes]) -> None:

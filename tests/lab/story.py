@@ -1,0 +1,211 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One cluster's way from what kubeadm made to a hardened one: each step is taken once, whichever test asks first."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from typing import Any
+
+from lab.kubelab.harness import Cluster, Served
+from lab.kubelab.prepare import TEST_IMAGE
+from lab.product import ARTEFACTS, BAD_CIPHERS, HardenRun, Product
+
+OPERATOR = ("-e", "ansible_user=engineer", "--become")
+"""An ordinary user with sudo."""
+
+EVALUATED = "/tmp/evaluated-by-kubeharden"
+MARKER = "{{ lookup('ansible.builtin.pipe', 'touch " + EVALUATED + "') }} {{ marker }} {% raw %}"
+"""What must stay text in a host's file."""
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: steady
+spec:
+  nodeName: {node}
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: probe
+    image: {image}
+    args: [serve]
+"""
+
+# The manifest is replaced as a whole: what an editor leaves beside it would be a manifest of its own.
+_PREPARE = """
+id engineer >/dev/null 2>&1 || useradd --create-home --shell /bin/bash engineer
+install -d -m 700 -o engineer -g engineer /home/engineer/.ssh
+install -m 600 -o engineer -g engineer /root/.ssh/authorized_keys /home/engineer/.ssh/authorized_keys
+echo 'engineer ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/engineer
+manifest=/etc/kubernetes/manifests/kube-apiserver.yaml
+if test -e $manifest && ! grep -q kubeharden $manifest; then
+  { echo "# $1"; cat $manifest; } >/etc/kubernetes/new.yaml
+  chmod 600 /etc/kubernetes/new.yaml
+  mv /etc/kubernetes/new.yaml $manifest
+fi
+"""
+
+# A package as distributions ship the kubelet's units, and one more file that nobody hardens.
+_PACKAGE = """
+mkdir -p /root/deb/DEBIAN /root/deb/usr/lib/systemd/system/kubelet.service.d /root/deb/usr/lib/lab-kubelet
+cd /root/deb
+cp /usr/lib/systemd/system/kubelet.service usr/lib/systemd/system/
+cp /usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf usr/lib/systemd/system/kubelet.service.d/
+echo plain >usr/lib/lab-kubelet/plain
+find usr -type f -exec chmod 644 {} +
+printf '%s\\n' 'Package: lab-kubelet' 'Version: 1.0' 'Architecture: all' 'Maintainer: lab <lab@lab.invalid>' \
+  'Description: the units of the kubelet' >DEBIAN/control
+dpkg-deb --root-owner-group --build /root/deb /root/lab-kubelet.deb
+dpkg --install /root/lab-kubelet.deb
+"""
+
+
+@dataclasses.dataclass
+class State:
+    """Everything about a cluster that a run might change, by host where it is a host's."""
+
+    attributes: dict[str, list[str]]
+    content: dict[str, list[str]]
+    processes: dict[str, dict[str, str]]
+    containers: dict[str, list[str]]
+    versions: dict[str, str]
+    config_maps: dict[str, dict[str, str]]
+
+
+class Story:
+    """The steps, in their order."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.product = Product(cluster)
+        #: Small clusters are hardened with the default and then with the other profile, large ones with that at once.
+        self.profile = "baseline" if len(cluster.control_planes) == 1 else "cis"
+        self.served: dict[str, Served] = {}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        pod = POD.format(node=self.cluster.workers[0], image=TEST_IMAGE)
+        self.cluster.kubectl("apply", "-f", "-", stdin=pod)
+        for host in self.cluster.hosts:
+            self.cluster.ssh(host, f"set -- {_quoted(MARKER)}; set -eu; {_PREPARE}")
+            self.cluster.ssh(host, f"set -eu; {_PACKAGE}")
+        self.cluster.kubectl("wait", "--for=condition=Ready", "pod/steady", "--timeout=120s")
+
+    def look(self) -> State:
+        """The cluster as it is now."""
+        product = self.product
+        return State(
+            product.on_each(product.attributes),
+            product.on_each(product.content),
+            product.on_each(product.processes),
+            product.on_each(product.containers),
+            product.versions(),
+            product.config_maps(),
+        )
+
+    def keep(self, name: str, served: Served) -> None:
+        """Print the poller's figures and keep them below build/artefacts."""
+        self.served[name] = served
+        lab = self.cluster.lab
+        shape = f"{len(lab.control_planes)}+{len(lab.workers)}-{lab.minor}"
+        figures = {key: getattr(served, key) for key in ("requests", "failed", "kept", "longest", "failures")}
+        folder = ARTEFACTS / "poller" / shape
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        print(f"poller {shape} {name}: requests {served.requests} F {served.failed} K {served.kept}")
+
+    @functools.cached_property
+    def bench_before(self) -> dict[str, set[str]]:
+        """The checks that kube-bench fails on what kubeadm made."""
+        return self.product.bench("before")
+
+    @functools.cached_property
+    def untouched(self) -> State:
+        """What kubeadm made."""
+        return self.look()
+
+    @functools.cached_property
+    def refused(self) -> tuple[HardenRun, State]:
+        """A run with a value that only the component can refuse, and the cluster after it."""
+        self.untouched  # noqa: B018
+        flags = {"kube-apiserver": {"tls-cipher-suites": BAD_CIPHERS}}
+        trial = len(self.cluster.control_planes) == 1
+        with self.cluster.poller() as served:
+            run = self.product.harden(extra_flags=flags, trial=trial)
+        self.keep("refused-by-trial" if trial else "put-back-by-gate", served)
+        return run, self.look()
+
+    @functools.cached_property
+    def foretold(self) -> tuple[HardenRun, State, State]:
+        """A check run with one fork, and the cluster before and after it."""
+        before = self.look()
+        run = self.product.harden("--check", "--diff", "--forks", "1", *OPERATOR, profile=self.profile)
+        return run, before, self.look()
+
+    @functools.cached_property
+    def hardened(self) -> tuple[HardenRun, State]:
+        """The run that hardens the cluster, by an ordinary user with sudo, and the cluster after it."""
+        self.bench_before  # noqa: B018
+        self.foretold  # noqa: B018
+        with self.cluster.poller() as served:
+            run = self.product.harden("--diff", *OPERATOR, profile=self.profile)
+        self.keep("hardened", served)
+        self.cluster.wait_quiet()
+        return run, self.look()
+
+    @functools.cached_property
+    def bench_after(self) -> dict[str, set[str]]:
+        """The checks that kube-bench fails after that."""
+        self.hardened[0].well()
+        return self.product.bench(self.profile)
+
+    @functools.cached_property
+    def again(self) -> tuple[HardenRun, State, State]:
+        """A second run, and the cluster before and after it."""
+        self.hardened[0].well()
+        before = self.look()
+        return self.product.harden(profile=self.profile), before, self.look()
+
+    @functools.cached_property
+    def cis(self) -> HardenRun:
+        """A run with the profile cis on a cluster that was hardened with the other one."""
+        self.bench_after  # noqa: B018
+        return self.product.harden(profile="cis")
+
+    @functools.cached_property
+    def bench_cis(self) -> dict[str, set[str]]:
+        """The checks that kube-bench fails after that."""
+        self.cis.well()
+        return self.product.bench("cis")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+_stories: dict[str, Story] = {}
+
+
+def story_of(cluster: Cluster) -> Story:
+    """The cluster's story; it begins when it is asked for first."""
+    key = str(cluster.directory)
+    if key not in _stories:
+        _stories[key] = Story(cluster)
+    return _stories[key]
+
+
+def differences(before: Any, after: Any) -> list[str]:
+    """What differs between two looks, one line each, so that a failed test names it."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        found = []
+        for key in sorted(set(before) | set(after)):
+            found += [f"{key}: {line}" for line in differences(before.get(key), after.get(key))]
+        return found
+    if isinstance(before, list) and isinstance(after, list):
+        gone = [f"- {line}" for line in before if line not in after]
+        return gone + [f"+ {line}" for line in after if line not in before]
+    return [] if before == after else [f"- {before}", f"+ {after}"]

@@ -1,0 +1,290 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster of one control plane and one worker, from what kubeadm made to a hardened one.
+
+The tests follow the cluster's story (``lab.story``) in its order; each can also be run alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lab.kubelab.harness import Cluster
+from lab.product import HardenRun, announced, of_this_slice, restarted, without_random
+from lab.story import EVALUATED, MARKER, Story, differences, story_of
+
+APISERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+
+NEWEST = pytest.param(marks=pytest.mark.on("1+1"), id="newest")
+OLDER = pytest.param(marks=pytest.mark.on("1+1", version="1.36"), id="1.36")
+OLDEST = pytest.param(marks=[pytest.mark.on("1+1", version="1.34"), pytest.mark.slow], id="1.34")
+each_version = pytest.mark.parametrize((), [NEWEST, OLDER, OLDEST])
+newest_and_oldest = pytest.mark.parametrize((), [NEWEST, OLDEST])
+
+
+@pytest.fixture
+def story(cluster: Cluster) -> Story:
+    return story_of(cluster)
+
+
+# Bad input: one sentence each, nothing written.
+
+
+def refused(story: Story, run: HardenRun, host: str, *words: str) -> None:
+    """The run ended with code 2 and one message on that host, and the cluster is what it was."""
+    assert run.code == 2, str(run)
+    assert set(run.messages) == {host}, str(run)
+    for word in words:
+        assert word in run.messages[host], run.messages[host]
+    assert "Traceback" not in run.output
+    product = story.product
+    assert differences(story.untouched.attributes, product.on_each(product.attributes)) == []
+    assert differences(story.untouched.versions, product.versions()) == []
+    assert differences(story.untouched.processes, product.on_each(product.processes)) == []
+
+
+def test_what_kubeadm_made_fails_checks_of_files_and_audit(story: Story) -> None:
+    """Else the checks after the run would prove nothing."""
+    before = story.bench_before
+    assert {"1.1.12", "1.2.16", "1.2.17", "1.2.18", "1.2.19", "4.1.1", "4.1.9"} <= before["cp1"]
+    assert {"4.1.1", "4.1.9"} <= before["w1"]
+
+
+def test_a_host_that_cannot_be_reached_stops_the_run(story: Story, tmp_path: Path) -> None:
+    story.untouched  # noqa: B018
+    inventory = tmp_path / "more.yml"
+    inventory.write_text("kube_node: {hosts: {w9: {ansible_host: 10.213.0.99}}}\n", encoding="utf-8")
+    run = story.product.harden(inventory=inventory)
+    refused(story, run, "w9", "w9 could not be reached", "Nothing was changed on any host")
+    assert run.messages["w9"].count("10.213.0.99") == 1, run.messages["w9"]
+
+
+def test_an_expired_kubeconfig_stops_the_run(story: Story) -> None:
+    story.untouched  # noqa: B018
+    script = """
+import base64, datetime, re
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+key = ec.generate_private_key(ec.SECP256R1())
+name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "admin")])
+begin = datetime.datetime(2020, 1, 1)
+builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+builder = builder.not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=1))
+pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+text = open("/etc/kubernetes/admin.conf").read()
+text = re.sub("client-certificate-data: .*", "client-certificate-data: " + base64.b64encode(pem).decode(), text)
+open("/root/expired.conf", "w").write(text)
+"""
+    story.cluster.ssh("cp1", "python3 -", stdin=script)
+    run = story.product.harden(kubeconfig="/root/expired.conf")
+    refused(story, run, "cp1", "/root/expired.conf", "2020-01-02", "Nothing was changed")
+
+
+def test_a_control_plane_without_kubectl_stops_the_run(story: Story) -> None:
+    story.untouched  # noqa: B018
+    story.cluster.ssh("cp1", "mv /usr/bin/kubectl /root/kubectl")
+    try:
+        run = story.product.harden()
+    finally:
+        story.cluster.ssh("cp1", "mv /root/kubectl /usr/bin/kubectl")
+    refused(story, run, "cp1", "kubectl", "kubeharden_kubectl")
+
+
+def test_an_ordinary_user_without_sudo_is_told_to_use_it(story: Story) -> None:
+    story.untouched  # noqa: B018
+    run = story.product.harden("-e", "ansible_user=engineer")
+    assert run.code == 2, str(run)
+    assert "become" in run.messages["cp1"], str(run)
+    assert "Nothing was changed" in run.messages["cp1"] or "Nothing was written" in run.messages["cp1"], str(run)
+
+
+# A value that only the component can refuse.
+
+
+def test_the_trial_stops_a_value_that_the_component_refuses(story: Story) -> None:
+    run, after = story.refused
+    assert run.code == 2, str(run)
+    assert set(run.messages) == {"cp1"}
+    message = run.messages["cp1"]
+    assert message.startswith(
+        "kube-apiserver on cp1: its trial beside the running one failed: it ended with exit code 1"
+    )
+    assert "--tls-cipher-suites" in message
+    assert "most likely --tls-cipher-suites is to blame" in message
+    assert "missing an HTTP/2-required AES_128_GCM_SHA256 cipher" in message
+    assert message.endswith("Nothing was changed and nothing was restarted.")
+    before = story.untouched
+    assert differences(before.processes, after.processes) == []
+    assert differences(before.content, after.content) == []
+    assert differences(before.attributes["w1"], after.attributes["w1"]) == []
+    assert differences(before.config_maps, after.config_maps) == []
+    assert story.served["refused-by-trial"].failed == 0, story.served["refused-by-trial"].output
+    assert story.cluster.ssh("cp1", "ls -A /etc/kubernetes/manifests").stdout.split() == [
+        f"{name}.yaml" for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    ]
+
+
+# Check mode, the run, the second run.
+
+
+@each_version
+def test_check_mode_touches_nothing(story: Story) -> None:
+    run, before, after = story.foretold
+    run.well()
+    assert differences(before.attributes, after.attributes) == []
+    assert differences(before.versions, after.versions) == []
+    assert differences(before.processes, after.processes) == []
+    assert differences(before.containers, after.containers) == []
+
+
+@each_version
+def test_check_mode_foretells_the_run(story: Story) -> None:
+    foretold, done = story.foretold[0].changes, story.hardened[0].well().changes
+    assert without_random(foretold) == without_random(done)
+    assert {change["host"] for change in done} == {"cp1", "w1"}
+    restarts = {change["target"]: change["restart"] for change in done if change["kind"] == "manifest"}
+    assert restarts[APISERVER] == ["kube-apiserver"]
+    assert re.search(r"^cp1 +\d+ +kube-apiserver\b.* +-$", story.foretold[0].output, re.MULTILINE)
+    assert re.search(r"^cp1 +\d+ +kube-apiserver\b.* +\d+$", story.hardened[0].output, re.MULTILINE)
+
+
+@each_version
+def test_the_run_restarts_what_it_announced_and_nothing_else(story: Story) -> None:
+    before, (run, after) = story.foretold[2].processes, story.hardened
+    for host in story.cluster.hosts:
+        seen, said = restarted(before[host], after.processes[host]), announced(run.well().changes, host)
+        assert said <= seen, host
+        # These two end by themselves when the only API server is away for longer than their lease.
+        assert seen - said <= {"kube-controller-manager", "kube-scheduler"}, host
+    assert "kube-apiserver" in announced(run.changes, "cp1")
+
+
+def test_the_figure_of_a_single_control_plane_is_known(story: Story) -> None:
+    """One control plane cannot serve while it restarts; the figure is printed and kept, not limited."""
+    story.hardened[0].well()
+    served = story.served["hardened"]
+    assert served.requests > 100
+    # So this poller can fail: an API server of which there is only one was away.
+    assert served.failed > 0
+
+
+def test_untouched_lines_of_the_manifest_stay_and_nothing_in_it_is_evaluated(story: Story) -> None:
+    (change,) = [change for change in story.hardened[0].well().changes if change["target"] == APISERVER]
+    removed = [line for line in change["diff"].splitlines()[2:] if line.startswith("-")]
+    assert removed == []
+    text = story.cluster.ssh("cp1", f"cat {APISERVER}").stdout
+    assert text.startswith(f"# {MARKER}\n")
+    assert not story.product.exists("cp1", EVALUATED)
+    assert not Path(EVALUATED).exists()
+
+
+@each_version
+def test_a_second_run_changes_nothing(story: Story) -> None:
+    run, before, after = story.again
+    run.well()
+    assert run.changed == {"cp1": 0, "w1": 0}, str(run)
+    assert run.changes == []
+    assert differences(before.attributes, after.attributes) == []
+    assert differences(before.processes, after.processes) == []
+    assert differences(before.containers, after.containers) == []
+    assert differences(before.versions, after.versions) == []
+
+
+# What is in force.
+
+
+@each_version
+def test_kube_bench_finds_only_the_owner_of_etcds_directory_in_profile_baseline(story: Story) -> None:
+    after = story.bench_after
+    assert {host: of_this_slice(failed) for host, failed in after.items()} == {"cp1": {"1.1.12"}, "w1": set()}
+    assert all(after[host] <= story.bench_before[host] for host in after)
+
+
+@newest_and_oldest
+def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
+    after = story.bench_cis
+    assert {host: of_this_slice(failed) for host, failed in after.items()} == {"cp1": set(), "w1": set()}
+
+
+def test_profile_cis_gives_etcds_directory_away_and_restarts_nothing(story: Story) -> None:
+    changes = story.cis.well().changes
+    assert {(change["host"], change["kind"], change["target"]) for change in changes} == {
+        ("cp1", "user", "etcd"),
+        ("cp1", "attributes", "/var/lib/etcd"),
+    }
+    assert all(change["restart"] == [] for change in changes)
+    assert story.cluster.ssh("cp1", "stat -c '%U:%G %a' /var/lib/etcd").stdout == "etcd:etcd 700\n"
+    # etcd goes on writing there.
+    story.cluster.kubectl("create", "configmap", "written-after-cis")
+    story.cluster.kubectl("delete", "configmap", "written-after-cis")
+
+
+def test_pods_run_on_and_logs_and_exec_work(story: Story) -> None:
+    story.hardened[0].well()
+    (status,) = story.cluster.objects("pod", "steady")["status"]["containerStatuses"]
+    assert (status["restartCount"], status["ready"]) == (0, True)
+    story.cluster.kubectl("exec", "steady", "--", "/bin/sh", "-c", "echo said-after-the-run >/proc/1/fd/1")
+    assert "said-after-the-run" in story.cluster.kubectl("logs", "steady").stdout
+
+
+def test_kubeadm_would_write_the_manifest_that_is_running(story: Story) -> None:
+    """`kubeadm upgrade` and `kubeadm join` render from the ConfigMap: the same flags and mounts."""
+    story.hardened[0].well()
+    configuration = story.product.config_maps()["kubeadm-config"]["ClusterConfiguration"]
+    init = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n"
+    init += "localAPIEndpoint: {advertiseAddress: 10.213.0.11}\n"
+    story.cluster.ssh("cp1", "cat >/root/rendered.yaml", stdin=f"{init}---\n{configuration}")
+    command = "kubeadm init phase control-plane apiserver --config /root/rendered.yaml --dry-run"
+    rendered = story.cluster.ssh("cp1", command).stdout
+    live = story.cluster.ssh("cp1", f"cat {APISERVER}").stdout
+    flag = re.compile(r"^\s+- (--\S+)$", re.MULTILINE)
+    assert set(flag.findall(live)) == set(flag.findall(rendered))
+    mount = re.compile(r"^\s+- mountPath: (\S+)$", re.MULTILINE)
+    assert set(mount.findall(live)) == set(mount.findall(rendered))
+    assert {"/etc/kubernetes/kubeharden", "/var/log/kubernetes/audit"} <= set(mount.findall(live))
+
+
+def test_the_mode_of_a_packaged_unit_stays_when_the_package_is_installed_again(story: Story) -> None:
+    story.hardened[0].well()
+    units = ("/usr/lib/systemd/system/kubelet.service", "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf")
+    plain = "/usr/lib/lab-kubelet/plain"
+    modes = f"chmod 600 {plain}; dpkg --install /root/lab-kubelet.deb >/dev/null; stat -c %a {' '.join(units)} {plain}"
+    for host in story.cluster.hosts:
+        # The package does put its modes back, but not those of the units.
+        assert story.cluster.ssh(host, modes).stdout.split() == ["600", "600", "644"], host
+
+
+def test_a_worker_joins_the_hardened_cluster_and_limit_hardens_it_alone(story: Story) -> None:
+    """Here the only worker leaves and joins anew, with kubeadm's own commands."""
+    story.cis.well()
+    cluster, product = story.cluster, story.product
+    cluster.kubectl("delete", "pod", "steady", "--now")
+    cluster.kubectl("delete", "node", "w1")
+    cluster.ssh("w1", "kubeadm reset --force")
+    join = cluster.ssh("cp1", "kubeadm token create --print-join-command").stdout.strip()
+    cluster.ssh("w1", f"{join} --ignore-preflight-errors=all")
+    cluster.wait_quiet()
+    control_plane = product.attributes("cp1")
+    versions = product.versions()
+    run = product.harden("--limit", "w1").well()
+    assert set(run.changed) == {"w1"}
+    assert {(change["host"], change["target"]) for change in run.changes} == {("w1", "/var/lib/kubelet/config.yaml")}
+    assert differences(control_plane, product.attributes("cp1")) == []
+    assert differences(versions, product.versions()) == []
+    assert of_this_slice({line.split()[1] for line in cluster.kube_bench("w1") if line.startswith("FAIL")}) == set()
+
+
+def test_changes_json_names_the_run_and_its_mode(story: Story) -> None:
+    for run, mode in ((story.foretold[0], "check"), (story.hardened[0], "run")):
+        document = json.loads((run.report / "changes.json").read_text(encoding="utf-8"))
+        assert document["mode"] == mode
+        assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", document["run_id"])
+    backup = f"/var/lib/kubeharden/backups/{document['run_id']}"
+    assert story.cluster.ssh("cp1", f"stat -c %a /var/lib/kubeharden {backup}").stdout.split() == ["700", "700"]
+    assert backup in story.hardened[0].output

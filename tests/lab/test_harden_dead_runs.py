@@ -1,0 +1,94 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs that die in the middle: the next one cleans up after them and ends well."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.kubelab.harness import Cluster
+from lab.product import HardenRun, Product, kill_run, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="dead runs")]
+
+MANIFESTS = "/etc/kubernetes/manifests"
+TRIAL = f"{MANIFESTS}/kube-apiserver-kubeharden-trial.yaml"
+JOURNAL = "/var/lib/kubeharden/journal.json"
+
+# The module on the host outlives its controller; nothing else on a host of the lab is run by Python.
+KILL_MODULE = "for pid in $(ps -C python3 -o pid=); do kill -9 $pid; done"
+
+
+@pytest.fixture
+def product(cluster: Cluster) -> Product:
+    return Product(cluster)
+
+
+def flags(timeout: str) -> dict[str, dict[str, str]]:
+    return {"kube-apiserver": {"request-timeout": timeout}}
+
+
+def converged(product: Product, run: HardenRun, timeout: str) -> None:
+    """The run ended well, what it should set is in force, and nothing is left under way."""
+    run.well()
+    arguments = product.cluster.ssh("cp1", "ps -C kube-apiserver -o args=").stdout
+    assert arguments.count("--secure-port") == 1, arguments
+    assert f"--request-timeout={timeout}" in arguments
+    assert "--audit-policy-file=" in arguments
+    assert not product.exists("cp1", TRIAL)
+    assert not product.exists("cp1", JOURNAL)
+    assert not product.exists("cp1", "/run/kubeharden/lock")
+    assert product.harden(extra_flags=flags(timeout)).well().changed == {"cp1": 0, "w1": 0}
+
+
+def started(product: Product, tmp_path: Path, timeout: str) -> subprocess.Popen[bytes]:
+    return product.start(tmp_path / "log", extra_flags=flags(timeout))
+
+
+def test_a_run_that_dies_during_its_trial(product: Product, tmp_path: Path) -> None:
+    process = started(product, tmp_path, "61s")
+    try:
+        wait_until("the trial", 180, lambda: product.exists("cp1", TRIAL), 0.1)
+    finally:
+        kill_run(process)
+    product.cluster.ssh("cp1", KILL_MODULE)
+    assert product.exists("cp1", TRIAL)
+    assert "trial" in json.loads(product.cluster.ssh("cp1", f"cat {JOURNAL}").stdout)
+    foretold = product.harden("--check", extra_flags=flags("61s")).well()
+    assert "A run that died left its trial" in foretold.output
+    assert product.exists("cp1", TRIAL)
+    run = product.harden(extra_flags=flags("61s"))
+    assert f"The trial {TRIAL} of a run that died was taken away." in run.output
+    converged(product, run, "61s")
+
+
+def test_a_run_that_dies_after_the_manifest_was_renamed_in(product: Product, tmp_path: Path) -> None:
+    """What was never proven goes back first, and is then made again with its proof."""
+    process = started(product, tmp_path, "62s")
+    changed = f"grep -q request-timeout=62s {MANIFESTS}/kube-apiserver.yaml"
+    try:
+        wait_until("the write", 300, lambda: product.cluster.ssh("cp1", changed, check=False).returncode == 0, 0.1)
+    finally:
+        kill_run(process)
+    product.cluster.ssh("cp1", KILL_MODULE)
+    assert "apply" in json.loads(product.cluster.ssh("cp1", f"cat {JOURNAL}").stdout)
+    run = product.harden(extra_flags=flags("62s"))
+    assert (
+        f"died before its change was proven: {MANIFESTS}/kube-apiserver.yaml went back to what they were" in run.output
+    )
+    converged(product, run, "62s")
+
+
+def test_a_controller_that_dies_while_the_module_on_the_host_works_on(product: Product, tmp_path: Path) -> None:
+    """The next run does not work beside it."""
+    process = started(product, tmp_path, "63s")
+    try:
+        wait_until("the trial", 180, lambda: product.exists("cp1", TRIAL), 0.1)
+    finally:
+        kill_run(process)
+    converged(product, product.harden(extra_flags=flags("63s")), "63s")

@@ -1,0 +1,124 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster of three control planes and two workers is hardened while its clients lose no request."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lab.kubelab.harness import Cluster
+from lab.product import announced, of_this_slice, restarted, without_random
+from lab.story import Story, differences, story_of
+
+pytestmark = pytest.mark.on("3+2")
+
+OTHERS = ("cp2", "cp3", "w1", "w2")
+
+
+@pytest.fixture
+def story(cluster: Cluster) -> Story:
+    return story_of(cluster)
+
+
+def test_the_gate_puts_back_what_does_not_come_up(story: Story) -> None:
+    """The trial is switched off; the value is one that only the component can refuse."""
+    before = story.untouched
+    run, after = story.refused
+    assert run.code == 2, str(run)
+    assert set(run.messages) == {"cp1"}, str(run)
+    message = run.messages["cp1"]
+    assert message.startswith("kube-apiserver on cp1: it did not come up"), message
+    assert "most likely --tls-cipher-suites is to blame" in message
+    assert "missing an HTTP/2-required AES_128_GCM_SHA256 cipher" in message
+    assert "The old bytes, modes and owners are back and the old component is proven well" in message
+    # It is the gate that acted: the server was started with other flags, and again with the old ones.
+    assert before.processes["cp1"]["kube-apiserver"] != after.processes["cp1"]["kube-apiserver"]
+
+
+def test_nothing_is_left_of_what_did_not_come_up(story: Story) -> None:
+    before, (_, after) = story.untouched, story.refused
+    assert differences(before.content, after.content) == []
+    assert differences(before.config_maps, after.config_maps) == []
+
+
+def test_no_other_host_was_touched_before_the_first_control_plane_was_proven(story: Story) -> None:
+    before, (_, after) = story.untouched, story.refused
+    for host in OTHERS:
+        assert differences(before.attributes[host], after.attributes[host]) == []
+        assert before.processes[host].get("kube-apiserver") == after.processes[host].get("kube-apiserver"), host
+        assert before.processes[host]["kubelet"] == after.processes[host]["kubelet"], host
+
+
+def test_clients_lose_no_request_when_the_gate_puts_back(story: Story) -> None:
+    story.refused  # noqa: B018
+    served = story.served["put-back-by-gate"]
+    assert served.failed == 0, served.output
+    assert served.requests > 500
+
+
+def test_limit_to_one_control_plane_leaves_the_config_map_and_names_it(story: Story) -> None:
+    story.refused  # noqa: B018
+    run = story.product.harden("--check", "--limit", "cp1", profile=story.profile).well()
+    assert {change["host"] for change in run.changes} == {"cp1"}
+    assert "api_object" not in {change["kind"] for change in run.changes}
+    said = "ConfigMap kube-system/kubeadm-config was left as it is, since cp2, cp3 took no part in this run."
+    assert f"Not done on cp1: {said}" in run.output
+
+
+def test_check_mode_touches_nothing_and_foretells_the_run(story: Story) -> None:
+    foretold, before, after = story.foretold
+    assert differences(before.attributes, after.attributes) == []
+    assert differences(before.processes, after.processes) == []
+    assert differences(before.versions, after.versions) == []
+    done = story.hardened[0].well().changes
+    assert without_random(foretold.well().changes) == without_random(done)
+    assert {change["host"] for change in done} == set(story.cluster.hosts)
+
+
+def test_clients_lose_no_request_while_the_cluster_is_hardened(story: Story) -> None:
+    """F is 0, so no event was lost either; K, what a server under kubeadm's own flags cuts, is printed and kept."""
+    story.hardened[0].well()
+    served = story.served["hardened"]
+    assert served.failed == 0, served.output
+    assert served.requests > 1000
+
+
+def test_control_planes_were_changed_one_after_the_other(story: Story) -> None:
+    output = story.hardened[0].well().output
+    places = []
+    for host in story.cluster.control_planes:
+        begin = re.search(rf"TASK \[.*Control plane \| .* on {host}[, ]", output)
+        assert begin, host
+        places.append(begin.start())
+    assert places == sorted(places)
+
+
+def test_the_run_restarts_what_it_announced_and_nothing_else(story: Story) -> None:
+    before, (run, after) = story.foretold[2].processes, story.hardened
+    for host in story.cluster.hosts:
+        seen, said = restarted(before[host], after.processes[host]), announced(run.changes, host)
+        assert said <= seen, host
+        # These two end by themselves when the API server that they hold on to is away for longer than their lease.
+        assert seen - said <= {"kube-controller-manager", "kube-scheduler"}, host
+    for host in story.cluster.control_planes:
+        assert "kube-apiserver" in announced(run.changes, host)
+
+
+def test_a_second_run_changes_nothing(story: Story) -> None:
+    run, before, after = story.again
+    run.well()
+    assert run.changed == dict.fromkeys(story.cluster.hosts, 0), str(run)
+    assert run.changes == []
+    for look in ("attributes", "processes", "containers", "versions"):
+        assert differences(getattr(before, look), getattr(after, look)) == [], look
+
+
+def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
+    before, after = story.bench_before, story.bench_after
+    for host in story.cluster.hosts:
+        assert of_this_slice(before[host]) >= {"4.1.1", "4.1.9"}, host
+        assert of_this_slice(after[host]) == set(), host
+        assert after[host] <= before[host], host
