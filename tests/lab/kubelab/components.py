@@ -11,6 +11,7 @@ the images are made. kube-bench, the pause program and the test pod's program se
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -176,41 +177,22 @@ def pin(version: str) -> None:
         downloaded = run(
             ["go", "mod", "download", "-json", f"k8s.io/kubernetes@v{version}"], env=environment, cwd=Path("/")
         )
-        match = re.search(r'"GoMod": "(.*)"', downloaded.stdout)
-        if match is None:
-            raise LabError(f"Kubernetes {version}: no such module")
-        original = Path(match.group(1)).read_text(encoding="utf-8")
+        found = json.loads(downloaded.stdout)
+        original = Path(found["GoMod"]).read_text(encoding="utf-8")
         staging = sorted(set(re.findall(r"^\s+(k8s\.io/[a-z0-9-]+) v0\.0\.0(?:\s|$)", original, re.MULTILINE)))
         replaced = [f"{module} => {module} v0.{version.split('.', 1)[1]}" for module in staging]
-        requirements = {"k8s.io/kubernetes": f"v{version}"}
-        _write_module(f"kubernetes-{minor}", requirements, list(PACKAGES["kubernetes"].values()), replaced, environment)
-        etcd, coredns = _asked_by_kubeadm(minor, version, environment)
-        packages = list(PACKAGES["etcd"].values())
-        _write_module(f"etcd-{minor}", dict.fromkeys(packages, f"v{etcd}"), packages, [], environment)
-        packages = list(PACKAGES["coredns"].values())
-        _write_module(f"coredns-{minor}", dict.fromkeys(packages, f"v{coredns}"), packages, [], environment)
-
-
-def _asked_by_kubeadm(minor: str, version: str, environment: dict[str, str]) -> tuple[str, str]:
-    listed = run(
-        [
-            "go",
-            "run",
-            "k8s.io/kubernetes/cmd/kubeadm",
-            "config",
-            "images",
-            "list",
-            "--kubernetes-version",
-            f"v{version}",
-        ],
-        cwd=MODULES / f"kubernetes-{minor}",
-        env=environment,
-    ).stdout
-    etcd = re.search(r"/etcd:([0-9.]+)-", listed)
-    coredns = re.search(r"/coredns:v([0-9.]+)", listed)
-    if etcd is None or coredns is None:
-        raise LabError(f"kubeadm {version} names no etcd or CoreDNS:\n{listed}")
-    return etcd.group(1), coredns.group(1)
+        packages = list(PACKAGES["kubernetes"].values())
+        _write_module(f"kubernetes-{minor}", {"k8s.io/kubernetes": f"v{version}"}, packages, replaced, environment)
+        constants = (Path(found["Dir"]) / "cmd/kubeadm/app/constants/constants.go").read_text(encoding="utf-8")
+        for kind, pattern in (
+            ("etcd", r'DefaultEtcdVersion = "([0-9.]+)'),
+            ("coredns", r'CoreDNSVersion = "v([0-9.]+)'),
+        ):
+            match = re.search(pattern, constants)
+            if match is None:
+                raise LabError(f"kubeadm {version} names no version of {kind}")
+            packages = list(PACKAGES[kind].values())
+            _write_module(f"{kind}-{minor}", dict.fromkeys(packages, f"v{match.group(1)}"), packages, [], environment)
 
 
 def _write_module(
