@@ -29,8 +29,8 @@ options:
     required: true
   base_flags:
     description:
-      - In the form of O(flags), what an earlier task of the run has written, or would have in check mode, where it is taken for
-        granted.
+      - In the form of O(flags), what an earlier task of the run has written, or would have in check mode,
+        where it is taken for granted.
     type: dict
     default: {}
   files:

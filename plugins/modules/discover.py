@@ -173,7 +173,7 @@ def take_lock(module: AnsibleModule, host: t.Any) -> None:
 
 
 def read_api(module: AnsibleModule, admin_kubeconfig: str) -> dict[str, t.Any]:
-    """Return what only the API knows: kubeadm's ConfigMaps, and bindings that give anonymous requests more than usual."""
+    """Return what only the API knows: kubeadm's ConfigMaps, and bindings of the owner's for anonymous requests."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl

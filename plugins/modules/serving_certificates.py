@@ -8,12 +8,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: serving_certificates
-short_description: Approve kubelets' requests for serving certificates that are what they claim, and prove what is served
+short_description: Approve kubelets' requests for serving certificates, once judged, and prove what is served
 version_added: 0.1.0
 description:
   - Runs on a control plane. Nobody else approves these requests, so renewals and new nodes need it too.
-  - A request is approved when its requester is a node, its subject is that node's, every name in it is an address of the node,
-    and its usages are those of a server. Every other one is left and told.
+  - A request is approved when its requester is a node, its subject is that node's, every name in it is an
+    address of the node, and its usages are those of a server. Every other one is left and told.
 extends_documentation_fragment:
   - kubeharden.core.host
 options:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-#: Bindings of Kubernetes and of kubeadm that name anonymous requests: the health paths and the version, and the authority
-#: that a joining node reads.
+#: Bindings of Kubernetes and of kubeadm that name anonymous requests: the health paths and the version, and the
+#: authority that a joining node reads.
 _KNOWN = ("system:public-info-viewer", "kubeadm:bootstrap-signer-clusterinfo")
 _ANONYMOUS = (("User", "system:anonymous"), ("Group", "system:unauthenticated"))
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a kubelet's request for a serving certificate is what it claims to be. Nobody else approves these requests."""
+"""Whether a kubelet's request for a serving certificate is what it claims to be. Nobody else approves them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _normal(name: str) -> str:
 
 
 def served_by(certificate: bytes, authority: bytes, node: str) -> str:
-    """Return what is wrong with the certificate that a kubelet shows, empty where the authority signed it for this node.
+    """Return what is wrong with a kubelet's certificate, empty where the authority signed it for this node.
 
     Args:
         certificate: The leaf, DER.

@@ -251,8 +251,8 @@ class Discovery:
             if said:
                 return said.group(1)
         raise HardeningError(
-            f"The version of {name} could not be told from its image {image}. Nothing was changed; start it, or give the image a tag "
-            "with its version."
+            f"The version of {name} could not be told from its image {image}. Nothing was changed; start it, or "
+            "give the image a tag with its version."
         )
 
     # Files

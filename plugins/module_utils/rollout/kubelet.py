@@ -112,7 +112,7 @@ class Kubelet:
             value, in_file = kubeletconfig.at(effective, field), kubeletconfig.at(file, field)
             if flag in flags and not kubeletconfig.good_enough(data, kubeletconfig.from_flag(data, flags[flag])):
                 notes.append(
-                    f"The kubelet's flag --{flag}={flags[flag]} beats {field} in {self._path}; take it out where it is set."
+                    f"The kubelet's flag --{flag}={flags[flag]} beats {field} in {self._path}; take it out there."
                 )
             elif value != in_file and not kubeletconfig.good_enough(data, value):
                 notes.append(f"A drop-in of the kubelet's beats {field} in {self._path}; take it out there.")
@@ -144,8 +144,8 @@ class Kubelet:
                 again = restart(service, limit)
                 state = f"is not well either: {again}" if isinstance(again, str) else "is proven well"
                 raise HardeningError(
-                    f"The kubelet of {self._node} did not come up with the changed {self._path}: {trouble} The old bytes are back "
-                    f"and the old kubelet {state}; its pods ran on."
+                    f"The kubelet of {self._node} did not come up with the changed {self._path}: {trouble} The old "
+                    f"bytes are back and the old kubelet {state}; its pods ran on."
                 )
             seconds = trouble
         journal.strike("kubelet")

@@ -185,22 +185,24 @@ def _mount(host: Host, plan: ComponentPlan, setting: Setting) -> None:
             )
         if existing.host_path == directory == existing.mount_path:
             plan.mounts.append(Mount(volume_name(directory), directory, existing.read_only, existing.host_path_type))
+        if directory == CONFIGURATION_DIRECTORY:
+            _directory(host, plan, plan.manifest.host_path_of(plan.component, directory) or directory, setting)
         return
     read_only = access == "read_only"
     mount = Mount(volume_name(directory), directory, read_only, "Directory" if read_only else "DirectoryOrCreate")
     plan.manifest.ensure_mount(plan.component, mount.name, directory, directory, read_only, mount.path_type)
     plan.mounts.append(mount)
-    if not os.path.isdir(host.path(directory)):
-        control = str(setting.data.get("control", ""))
-        plan.directories.append(
-            Change(
-                "directory",
-                directory,
-                "create",
-                after=f"{directory} 0700 root root\n",
-                controls=(control,) if control else (),
-            )
-        )
+    _directory(host, plan, directory, setting)
+
+
+def _directory(host: Host, plan: ComponentPlan, directory: str, setting: Setting) -> None:
+    """Make a directory that does not exist yet, once however many files lie in it."""
+    if os.path.isdir(host.path(directory)) or directory in [change.target for change in plan.directories]:
+        return
+    control = str(setting.data.get("control", ""))
+    controls = (control,) if control else ()
+    words = f"{directory} 0700 root root\n"
+    plan.directories.append(Change("directory", directory, "create", after=words, controls=controls))
 
 
 def _file(

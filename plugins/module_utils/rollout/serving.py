@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kubelets that serve a certificate of the cluster's authority: their requests judged and approved, the result proven."""
+"""Kubelets that serve a certificate of the cluster's authority: requests judged and approved, the result proven."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def pending(cluster: Cluster) -> tuple[list[dict[str, t.Any]], list[str]]:
 
 
 def change_for(node: str, waits: bool) -> Change:
-    """Return the change of a node whose request is approved; its name differs from run to run, so the node's stands there.
+    """Return the change of a node whose request is approved: by the node's name, since the request's is random.
 
     Args:
         node: The node.
@@ -102,7 +102,7 @@ def approve(cluster: Cluster, expected: t.Collection[str], limit: float) -> tupl
     """Approve what waits, until every expected node serves its certificate; returns the changes and refusals.
 
     Raises:
-        HardeningError: A node that does not within the limit (seconds): logs and exec of its pods are refused until then.
+        HardeningError: A node that does not within the limit (seconds): logs and exec of its pods are refused.
     """
     begun = cluster.clock()
     changes: dict[str, Change] = {}
@@ -119,7 +119,7 @@ def approve(cluster: Cluster, expected: t.Collection[str], limit: float) -> tupl
         if cluster.clock() - begun > limit:
             told = "; ".join(f"{name}: {trouble}" for name, trouble in sorted(missing.items()))
             raise HardeningError(
-                f"Kubelets do not serve a certificate of the cluster's authority after {limit:.0f} s ({told}). {' '.join(refused)} "
-                "Until they do, logs and exec of their pods are refused; look at kubectl get csr, and run again."
+                f"Kubelets do not serve a certificate of the cluster's authority after {limit:.0f} s ({told}). "
+                f"{' '.join(refused)} Until they do, logs and exec of their pods are refused; look at kubectl get csr, and run again."
             )
         cluster.sleep(INTERVAL)
