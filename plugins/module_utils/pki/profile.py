@@ -232,6 +232,10 @@ def from_pem(data: bytes, where: str) -> CertificateFacts:
     )
 
 
+# cryptography 36 and others raise KeyError for a string type that they do not know.
+_UNREADABLE = (ValueError, KeyError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
+
+
 def from_der(data: bytes, where: str) -> CertificateFacts:
     """HardeningError when `data` is no certificate. Whether Go could read it stands in `defects`."""
     try:
@@ -241,7 +245,7 @@ def from_der(data: bytes, where: str) -> CertificateFacts:
             warnings.simplefilter("ignore")
             certificate = x509.load_der_x509_certificate(data)
             return _facts(certificate, raw, data)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
+    except _UNREADABLE as error:
         raise HardeningError(
             f"A certificate in {where} cannot be read ({error}). The file was left as it was; replace that certificate."
         ) from None

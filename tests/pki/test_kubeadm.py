@@ -1,0 +1,173 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adoption of what kubeadm made: by its rules, written in Go (verifier mint), and by kubeadm itself where it is
+installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, decide, keys, layout, plan
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
+    ClusterFacts,
+    HostFacts,
+    Layout,
+    host_pki,
+)
+
+pytestmark = pytest.mark.pki
+
+CLUSTER = ClusterFacts(control_planes=(HostFacts("cp1", ("192.0.2.10",)),))
+
+CONFIGURATION = """
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+localAPIEndpoint: {{advertiseAddress: 192.0.2.10}}
+nodeRegistration: {{name: cp1, criSocket: "unix:///run/containerd/containerd.sock"}}
+---
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+kubernetesVersion: {version}
+certificatesDir: {directory}
+encryptionAlgorithm: {algorithm}
+"""
+
+
+class Adopted:
+    """A host's files as somebody else made them, without the kubeconfigs where there are none."""
+
+    def __init__(self, directory: Path, has_kubeconfigs: bool) -> None:
+        self.files = {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+        self.has_kubeconfigs = has_kubeconfigs
+        own_layout = Layout(pki=str(directory / "pki"), configuration=str(directory), super_admin=True)
+        host = host_pki(own_layout, CLUSTER, "cp1")
+        if not has_kubeconfigs:
+            leaves = tuple(leaf for leaf in host.leaves if leaf.path is not None)
+            host = layout.HostPki(host.node_name, host.authorities, leaves, (), host.service_account)
+        self.host = host
+        self.signing: dict[str, Authority] = {
+            item.name: authority.load(item.path, self.files, time.time()) for item in host.authorities
+        }
+
+    def plan(self, policy: Policy, own: frozenset[str] = frozenset()) -> plan.HostPlan:
+        return plan.plan(self.host, self.files, self.signing, time.time(), policy, own)
+
+    def run(self, policy: Policy) -> None:
+        bundles = {item.name: self.files[item.path.certificate] for item in self.host.authorities}
+        self.files.update(plan.new_files(self.plan(policy), self.files, self.signing, bundles, time.time()))
+
+
+def assert_adopted_unchanged(adopted: Adopted) -> None:
+    """Nothing to do for an adopted host, nor if every leaf were ours: the table says exactly what kubeadm makes."""
+    everything = frozenset(leaf.name for leaf in adopted.host.leaves)
+    for own in (frozenset[str](), everything):
+        found = adopted.plan(Policy(), own)
+        assert {item.leaf.name: [str(reason) for reason in item.reasons] for item in found.leaves if item.reasons} == {}
+        assert not found.changes
+        assert found.warnings == ()
+
+
+@pytest.fixture(params=["ECDSA-P256", "RSA-2048"])
+def minted(request: pytest.FixtureRequest, verifier: Path, tmp_path: Path) -> Adopted:
+    subprocess.run([str(verifier), "mint", str(tmp_path / "pki"), request.param], check=True)
+    return Adopted(tmp_path, has_kubeconfigs=False)
+
+
+def test_what_kubeadms_rules_make_stays(minted: Adopted) -> None:
+    assert_adopted_unchanged(minted)
+
+
+def test_what_is_renewed_below_an_adopted_authority_is_accepted(
+    minted: Adopted, go_verdicts: Callable[..., dict[str, str]], openssl_verdict: Callable[..., str], tmp_path: Path
+) -> None:
+    before = {leaf.name: plan.stored_pair(leaf, minted.files)[0] for leaf in minted.host.leaves}
+    minted.run(Policy(renew_all=True))
+    assert not minted.plan(Policy()).changes
+    cases = []
+    for leaf in minted.host.leaves:
+        assert leaf.path is not None
+        actual, own_key = plan.stored_pair(leaf, minted.files)
+        earlier = before[leaf.name]
+        assert actual is not None
+        assert own_key is not None
+        assert earlier is not None
+        # The same content, a new certificate: subject byte for byte, names, usages, algorithm; a life as long.
+        assert actual.profile == earlier.profile
+        assert actual.profile.subject.raw == earlier.profile.subject.raw
+        assert actual.serial_number != earlier.serial_number
+        assert abs((actual.not_after - actual.not_before) - (earlier.not_after - earlier.not_before)) <= 300
+        kind = "server" if "serverAuth" in actual.profile.extended_usages else "client"
+        certificate = minted.files[leaf.path.certificate]
+        roots = bundle.join([minted.signing[leaf.authority].facts])
+        cases.append(
+            {
+                "id": leaf.name,
+                "kind": kind,
+                "certificate": certificate.decode(),
+                "key": keys.private_pem(own_key).decode(),
+                "roots": roots.decode(),
+                "name": min(actual.profile.names.dns, default=""),
+            }
+        )
+        assert openssl_verdict(tmp_path, certificate, roots, kind) == ""
+    answers = go_verdicts(cases)
+    assert {case["id"]: answers[case["id"]] for case in cases} == {case["id"]: "" for case in cases}
+
+
+def test_a_cut_lifetime_reissues_exactly_that_leaf(minted: Adopted) -> None:
+    leaf = minted.host.leaf("etcd-peer")
+    actual, _ = plan.stored_pair(leaf, minted.files)
+    assert actual is not None
+    late = decide.renewal_time(actual, minted.signing["etcd"].facts, Policy())
+    due = plan.plan(minted.host, minted.files, minted.signing, late - 60, Policy())
+    assert not due.changes
+    # What begins with the authority is due a third of a year before its end.
+    assert actual.not_after - late == pytest.approx((365 * 86400 - 300) / 3, abs=86400)
+
+
+@pytest.fixture
+def kubeadm() -> str:
+    """kubeadm from KUBEHARDEN_KUBEADM or the PATH."""
+    program = os.environ.get("KUBEHARDEN_KUBEADM") or shutil.which("kubeadm")
+    if program is None:
+        pytest.skip("kubeadm is not installed (KUBEHARDEN_KUBEADM)")
+    return program
+
+
+@pytest.mark.parametrize("algorithm", ["ECDSA-P256", "RSA-2048"])
+def test_what_kubeadm_makes_and_renews_stays(algorithm: str, kubeadm: str, tmp_path: Path) -> None:
+    configuration = tmp_path / "kubeadm.yaml"
+    version = (
+        subprocess.run([kubeadm, "version", "-o", "short"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+    )
+    text = CONFIGURATION.format(version=version, directory=tmp_path / "etc" / "pki", algorithm=algorithm)
+    configuration.write_text(text)
+    options = ["--config", str(configuration)]
+    where = ["--kubeconfig-dir", str(tmp_path / "etc")]
+    subprocess.run([kubeadm, "init", "phase", "certs", "all", *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [kubeadm, "init", "phase", "kubeconfig", "all", *options, *where], check=True, stdout=subprocess.DEVNULL
+    )
+    adopted = Adopted(tmp_path / "etc", has_kubeconfigs=True)
+    assert_adopted_unchanged(adopted)
+    # kubeadm reads and renews what we issued, and after that we find nothing to do.
+    adopted.run(Policy(renew_all=True, key_algorithm="ECDSA-P384"))
+    for path, data in adopted.files.items():
+        Path(path).write_bytes(data)
+    renewed = adopted.files["/".join([str(tmp_path), "etc", "pki", "apiserver.crt"])]
+    command = [kubeadm, "certs", "renew", "apiserver", *options, "--cert-dir", str(tmp_path / "etc" / "pki")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    again = Adopted(tmp_path / "etc", has_kubeconfigs=True)
+    assert again.files[str(tmp_path / "etc" / "pki" / "apiserver.crt")] != renewed
+    assert not again.plan(Policy()).changes
+    assert not again.plan(Policy(), frozenset(leaf.name for leaf in again.host.leaves)).changes
