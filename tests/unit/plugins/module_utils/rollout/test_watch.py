@@ -218,7 +218,7 @@ def test_slow_is_no_failure_until_the_limit(world: World) -> None:
     assert 120 <= world.time < 122
 
 
-def test_the_last_words_are_those_of_an_error(world: World) -> None:
+def test_the_last_words_are_those_of_an_error() -> None:
     lines = ["I0101 starting", 'E0101 run.go:72] "command failed" err="tls: x"', "I0101 bye"]
     assert Failure("r", lines).last_word == lines[1]
     assert Failure("r", lines[2:]).last_word == "I0101 bye"

@@ -63,9 +63,7 @@ class Runtime:
         self.stopped: list[tuple[str, int]] = []
         self.store: list[cri.Image] = []
 
-    def containers(
-        self, state: str | None = None, labels: Mapping[str, str] | None = None, sandbox_id: str | None = None
-    ) -> list[cri.Container]:
+    def containers(self, state: str | None = None, labels: Mapping[str, str] | None = None) -> list[cri.Container]:
         self._world.refuse_blindness()
         found = [self._container(box) for box in self._world.boxes if self._world.listed(box)]
         wanted = dict(labels or {})
@@ -183,7 +181,7 @@ class World:
             same=self.same,
             runtime=t.cast(t.Any, self.runtime),
             kubeconfig=Kubeconfig("/etc/kubernetes/admin.conf", "kubernetes", "admin", "https://192.0.2.1:6443"),
-            last_lines=lambda uid, component: self.logs.get(uid, []),
+            last_lines=lambda uid, _component: self.logs.get(uid, []),
             complaints=lambda since: [line for time, line in self.journal if since <= time <= self.time],
             clock=lambda: self.time,
             now=lambda: self.time,
