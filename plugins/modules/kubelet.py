@@ -11,8 +11,8 @@ module: kubelet
 short_description: Bring a kubelet's configuration to its hardened settings, or leave it as it was
 version_added: 0.1.0
 description:
-  - Edits the configuration file line by line, restarts the kubelet once and proves it; its pods run on. If it does not come
-    up, the old bytes are back and proven when the module returns.
+  - Edits the configuration file line by line, restarts the kubelet once and proves it; its pods run on. If it does not
+    come up, the old bytes are back and proven when the module returns.
   - A drop-in or a flag of the owner's that beats a setting is named.
 extends_documentation_fragment:
   - kubeharden.core.host
@@ -23,7 +23,7 @@ options:
     required: true
   settings:
     description:
-      - By concern, by the path of a field, the wanted setting, as C(templates/kubelet/configuration.yaml.j2) renders it.
+      - By concern, by the path of a field, the wanted setting; C(templates/kubelet/configuration.yaml.j2) renders it.
     type: dict
     required: true
   gate_timeout:

@@ -120,6 +120,7 @@ def approve(cluster: Cluster, expected: t.Collection[str], limit: float) -> tupl
             told = "; ".join(f"{name}: {trouble}" for name, trouble in sorted(missing.items()))
             raise HardeningError(
                 f"Kubelets do not serve a certificate of the cluster's authority after {limit:.0f} s ({told}). "
-                f"{' '.join(refused)} Until they do, logs and exec of their pods are refused; look at kubectl get csr, and run again."
+                f"{' '.join(refused)} Until they do, logs and exec of their pods are refused; look at kubectl get csr, "
+                "and run again."
             )
         cluster.sleep(INTERVAL)
