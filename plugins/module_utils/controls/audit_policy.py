@@ -11,6 +11,8 @@ import typing as t
 import yaml
 
 _LEVELS = ("None", "Metadata", "Request", "RequestResponse")
+#: A rule's conditions on who asks and where, as they are when there are none.
+_ANYBODY: dict[str, list[str]] = {"users": [], "userGroups": [], "namespaces": []}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,24 +90,41 @@ def judge(text: str) -> list[str]:
         return ["it is no audit Policy with rules"]
     findings = []
     for question in QUESTIONS:
-        level = level_for(policy["rules"], question)
+        level, loudest = level_for(policy["rules"], question), loudest_for(policy["rules"], question)
         if _LEVELS.index(level) < _LEVELS.index(question.at_least):
             findings.append(f"{question.words} is recorded at {level} and should be at {question.at_least}")
-        elif _LEVELS.index(level) > _LEVELS.index(question.at_most):
-            findings.append(f"{question.words} is recorded at {level}, which writes its body to the log")
+        if _LEVELS.index(loudest) > _LEVELS.index(question.at_most):
+            who = "" if level == loudest else " for some users, namespaces or names"
+            findings.append(f"{question.words} is recorded at {loudest}{who}, which writes its body to the log")
     return findings
+
+
+def loudest_for(rules: t.Sequence[t.Any], question: Question) -> str:
+    """Return the highest level at which anybody's request of this kind may be recorded, in any namespace."""
+    loudest = "None"
+    for rule in rules:
+        if not isinstance(rule, dict) or not _rule_matches({**rule, **_ANYBODY}, question, any_name=True):
+            continue
+        loudest = max(loudest, _level_of(rule), key=_LEVELS.index)
+        if not any(rule.get(key) for key in _ANYBODY) and _rule_matches(rule, question):
+            break  # it decides for everybody; no later rule is reached
+    return loudest
 
 
 def level_for(rules: t.Sequence[t.Any], question: Question) -> str:
     """Return the level of the first rule that matches, as the API server decides it; None where no rule does."""
     for rule in rules:
         if isinstance(rule, dict) and _rule_matches(rule, question):
-            level = str(rule.get("level"))
-            return level if level in _LEVELS else "None"
+            return _level_of(rule)
     return "None"
 
 
-def _rule_matches(rule: t.Mapping[str, t.Any], question: Question) -> bool:
+def _level_of(rule: t.Mapping[str, t.Any]) -> str:
+    level = str(rule.get("level"))
+    return level if level in _LEVELS else "None"
+
+
+def _rule_matches(rule: t.Mapping[str, t.Any], question: Question, any_name: bool = False) -> bool:
     if rule.get("users") and question.user not in rule["users"]:
         return False
     if rule.get("userGroups") and not set(rule["userGroups"]).intersection(question.groups):
@@ -117,11 +136,13 @@ def _rule_matches(rule: t.Mapping[str, t.Any], question: Question) -> bool:
     if rule.get("nonResourceURLs"):
         return False
     resources = rule.get("resources")
-    return not resources or any(_resource_matches(entry, question) for entry in resources if isinstance(entry, dict))
+    return not resources or any(
+        _resource_matches(entry, question, any_name) for entry in resources if isinstance(entry, dict)
+    )
 
 
-def _resource_matches(entry: t.Mapping[str, t.Any], question: Question) -> bool:
-    if entry.get("group", "") not in (question.group, "*") or entry.get("resourceNames"):
+def _resource_matches(entry: t.Mapping[str, t.Any], question: Question, any_name: bool) -> bool:
+    if entry.get("group", "") not in (question.group, "*") or (entry.get("resourceNames") and not any_name):
         return False
     names = entry.get("resources")
     if not names:

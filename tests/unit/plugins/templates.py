@@ -1,0 +1,51 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The templates as Ansible renders them: what is written on hosts, for tests."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+TEMPLATES = Path(__file__).parents[3] / "templates"
+
+#: What a kubeadm cluster of one control plane with nothing of the owner's looks like to a template.
+FRESH: dict[str, t.Any] = {
+    "kubeharden_profile": "baseline",
+    "kubeharden_replace": [],
+    "kubeharden_token_join": True,
+    "control_planes": 1,
+    "anonymous_grants": [],
+    "minor": 37,
+    "found_flags": {},
+}
+
+
+def render(name: str, templates: Path = TEMPLATES, **variables: t.Any) -> str:
+    """The text of one template, for example ``audit/policy.yaml.j2``. Skips where there is no Jinja2, as on a host."""
+    jinja2 = pytest.importorskip("jinja2", reason="templates are rendered on the controller")
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment.tests["match"] = lambda value, pattern: re.match(pattern, value) is not None
+    text = (templates / name).read_text(encoding="utf-8")
+    return str(environment.from_string(text).render({**FRESH, **variables}))
+
+
+def flags(component: str, templates: Path = TEMPLATES, **variables: t.Any) -> dict[str, dict[str, t.Any]]:
+    """The wanted settings of a component, of every concern, as the action plugin hands them to the module."""
+    concerns = yaml.safe_load(render(f"{component}/flags.yaml.j2", templates, **variables))
+    return {flag: data for concern, found in concerns.items() if concern != "notes" for flag, data in found.items()}
+
+
+def contents(templates: Path = TEMPLATES, **variables: t.Any) -> dict[str, str]:
+    """The configuration files of the API server by the flag that names them."""
+    names = {
+        "audit-policy-file": "audit/policy.yaml.j2",
+        "admission-control-config-file": "admission/admission.yaml.j2",
+        "authentication-config": "authentication/authentication.yaml.j2",
+    }
+    return {flag: render(name, templates, **variables) for flag, name in names.items()}
