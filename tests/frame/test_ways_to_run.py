@@ -151,7 +151,17 @@ def test_installed_from_a_tarball(programs: Programs, project: Path, home: Path,
         names = archive.getnames()
     top = {name.split("/")[0] for name in names}
     assert top >= {"plugins", "roles", "playbooks", "templates", "meta", "MANIFEST.json", "LICENSE", "README.md"}
-    assert not top & {"tests", "build", "collections", "molecule", ".venv", ".git", "ansible.cfg", "Makefile"}, top
+    assert not top & {
+        "tests",
+        "tools",
+        "build",
+        "collections",
+        "molecule",
+        ".venv",
+        ".git",
+        "ansible.cfg",
+        "Makefile",
+    }, top
 
     collections = tmp_path / "collections"
     installed = ansible(
