@@ -30,11 +30,15 @@ class Row:
     backup: str
 
     @classmethod
-    def from_results(cls, host: str, results: t.Sequence[t.Any], changes: t.Sequence[t.Mapping[str, t.Any]]) -> Row:
-        """Return the row of a host from what its tasks returned and what the run changed."""
+    def from_results(
+        cls, host: str, results: t.Sequence[t.Any], changes: t.Sequence[t.Mapping[str, t.Any]], mode: str
+    ) -> Row:
+        """Return the row of a host from what its tasks returned and what the run changed, or would in mode check."""
         found = [result for result in results if isinstance(result, dict)]
         own = [change for change in changes if change["host"] == host]
-        restarted: dict[str, float | None] = {component: None for change in own for component in change["restart"]}
+        restarted: dict[str, float | None] = {}
+        if mode == "check":
+            restarted = {component: None for change in own for component in change["restart"]}
         for result in found:
             restarted.update(result.get("restarted") or {})
         return cls(
