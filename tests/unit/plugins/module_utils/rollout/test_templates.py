@@ -1,0 +1,216 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The templates are the only source: a value changed in one of them is changed in the plan, and nothing else is."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.attributes import wanted_from_data
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, plan_component
+from ansible_collections.kubeharden.core.tests.unit.plugins import templates
+
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
+COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+DIRECTORY = "/etc/kubernetes/manifests"
+CIS = {"kubeharden_profile": "cis", "control_planes": 3}
+
+# A line that gives a rule its value: the flag is the line above it.
+_VALUE = re.compile(r"^    (?:\{\{.*\}\}|keep|exact|at_least|at_most|ordered_minimum): (?P<value>\S+)(?P<rest>.*)$")
+_FLAG = re.compile(r"^  (?P<flag>[a-z][a-z-]+):$")
+
+
+def other_than(value: str) -> str:
+    """Another value of the same form."""
+    table = {"true": "false", "VersionTLS12": "VersionTLS13", "127.0.0.1": "192.0.2.7", "5m": "4m"}
+    plain = value.strip('"')
+    if plain in table:
+        other = table[plain]
+    elif plain == "false":
+        other = "true"
+    elif plain.isdigit():
+        other = str(int(plain) + 7)
+    elif plain.startswith("/"):
+        other = plain.replace("/audit", "/elsewhere", 1) if plain.startswith("/var/log") else plain + ".other"
+    elif plain[0].isdigit() and plain.endswith("s"):
+        other = "11s"
+    else:
+        other = plain.replace("31536000", "63072000").replace("4588,", "")
+    return f'"{other}"' if value.startswith('"') else other
+
+
+def values() -> list[tuple[str, int, str, str]]:
+    """Component, number of the line, flag and value of each value that a template sets."""
+    found = []
+    for component in COMPONENTS:
+        lines = (templates.TEMPLATES / component / "flags.yaml.j2").read_text(encoding="utf-8").splitlines()
+        flag = ""
+        for number, line in enumerate(lines):
+            name, value = _FLAG.match(line), _VALUE.match(line)
+            flag = name.group("flag") if name else flag
+            if value and not value.group("value").startswith("{{"):
+                found.append((component, number, flag, value.group("value")))
+    return found
+
+
+VALUES = values()
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """Manifests as kubeadm writes them; no test changes them."""
+    return make_host(tmp_path_factory.mktemp("fresh"))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """The same, to be changed."""
+    return make_host(tmp_path / "host")
+
+
+@pytest.fixture(scope="module")
+def plans(fresh: Host) -> dict[str, ComponentPlan]:
+    """What the templates as they are make of them."""
+    return {component: plan(fresh, component, **CIS) for component in COMPONENTS}
+
+
+def make_host(root: Path) -> Host:
+    (root / DIRECTORY.lstrip("/")).mkdir(parents=True)
+    for component in COMPONENTS:
+        shutil.copy(FIXTURES / f"{component}.yaml", root / DIRECTORY.lstrip("/"))
+    return Host(str(root))
+
+
+def plan(host: Host, component: str, folder: Path = templates.TEMPLATES, **variables: t.Any) -> ComponentPlan:
+    contents = templates.contents(folder, **variables) if component == "kube-apiserver" else {}
+    wanted = templates.flags(component, folder, **variables)
+    return plan_component(host, component, f"{DIRECTORY}/{component}.yaml", wanted, contents)
+
+
+def copy(tmp_path: Path) -> Path:
+    target = tmp_path / "templates"
+    shutil.copytree(templates.TEMPLATES, target)
+    return target
+
+
+def edit(path: Path, number: int, old: str, new: str) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert old in lines[number]
+    lines[number] = lines[number].replace(old, new, 1)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def difference(before: str, after: str) -> list[str]:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
+    return [f"{line[0]}{line[1:].strip()}" for line in list(lines)[2:] if line[0] in "+-"]
+
+
+def test_every_rule_of_every_template_is_among_the_values() -> None:
+    flags = {(component, flag) for component, _number, flag, _value in VALUES}
+    assert ("kube-apiserver", "audit-log-maxage") in flags
+    assert ("kube-scheduler", "profiling") in flags
+    assert len(VALUES) > 20
+
+
+@pytest.mark.parametrize(
+    ("component", "number", "flag", "value"), VALUES, ids=[f"{row[0]}-{row[2]}-{row[1]}" for row in VALUES]
+)
+def test_a_value_changed_in_a_template_is_the_only_change_in_the_plan(
+    fresh: Host,
+    plans: dict[str, ComponentPlan],
+    tmp_path: Path,
+    component: str,
+    number: int,
+    flag: str,
+    value: str,
+) -> None:
+    changed, other = copy(tmp_path), other_than(value)
+    edit(changed / component / "flags.yaml.j2", number, f": {value}", f": {other}")
+    before, after = plans[component], plan(fresh, component, changed, **CIS)
+    lines = difference(before.manifest.text, after.manifest.text)
+    plain, new = value.strip('"'), other.strip('"')
+    expected = {f"-- --{flag}={plain}", f"+- --{flag}={new}"}
+    if "default" in templates.flags(component, **CIS)[flag]:
+        # What the component takes anyway is not written.
+        assert set(lines) < expected
+    elif plain.startswith("/"):
+        assert expected <= set(lines)
+        words = (Path(plain).parent.as_posix(), Path(new).parent.as_posix())
+        names = [word.strip("/").replace("/", "-") for word in words]
+        assert all(any(word in line for word in (*words, *names)) for line in lines), lines
+    else:
+        assert set(lines) == expected
+    if flag not in ("audit-policy-file", "admission-control-config-file", "authentication-config"):
+        assert before.files == after.files
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("audit/policy.yaml.j2", "      - /swagger*", "      - /swagger2*"),
+        ("audit/policy.yaml.j2", "omitManagedFields: true", "omitManagedFields: false"),
+    ],
+)
+def test_a_line_changed_in_the_policy_is_the_only_change_of_the_file(
+    fresh: Host, tmp_path: Path, name: str, old: str, new: str
+) -> None:
+    changed = copy(tmp_path)
+    text = (changed / name).read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    (changed / name).write_text(text.replace(old, new), encoding="utf-8")
+    before, after = plan(fresh, "kube-apiserver"), plan(fresh, "kube-apiserver", changed)
+    assert before.manifest.text == after.manifest.text
+    pairs = [(one, two) for one, two in zip(before.files, after.files) if one != two]
+    assert len(pairs) == 1
+    assert difference(str(pairs[0][0].after), str(pairs[0][1].after)) == [f"-{old.strip()}", f"+{new.strip()}"]
+
+
+def test_a_mode_changed_in_the_attributes_is_the_only_change_of_what_files_may_be(tmp_path: Path) -> None:
+    paths = {name: [f"/somewhere/{name}"] for name in yaml.safe_load(templates.render("files/attributes.yaml.j2"))}
+    changed = copy(tmp_path)
+    lines = (changed / "files/attributes.yaml.j2").read_text(encoding="utf-8").splitlines()
+    number = lines.index("cni_configuration:") + 1
+    edit(changed / "files/attributes.yaml.j2", number, '"0600"', '"0400"')
+    wanted = [
+        wanted_from_data(paths, yaml.safe_load(templates.render("files/attributes.yaml.j2", folder)))
+        for folder in (templates.TEMPLATES, changed)
+    ]
+    different = [(one.path, oct(one.mode), oct(two.mode)) for one, two in zip(*wanted) if one != two]
+    assert different == [("/somewhere/cni_configuration", "0o600", "0o400")]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+@pytest.mark.parametrize("minor", [34, 35, 36, 37])
+def test_every_setting_has_one_rule_and_a_control(component: str, profile: str, minor: int) -> None:
+    for flag, data in templates.flags(component, kubeharden_profile=profile, minor=minor, control_planes=3).items():
+        assert flag == flag.lower().replace("_", "-")
+        assert data["control"], flag
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+def test_a_plan_that_was_written_is_not_changed_again(host: Host, component: str, profile: str) -> None:
+    first = plan(host, component, kubeharden_profile=profile)
+    Path(host.path(first.path)).write_text(first.manifest.text, encoding="utf-8")
+    for change in first.directories:
+        Path(host.path(change.target)).mkdir(parents=True)
+    for change in first.files:
+        Path(host.path(change.target)).write_text(str(change.after), encoding="utf-8")
+    found = {flag: first.manifest.flag_values(component, flag)[-1] for flag in flags_of(first)}
+    second = plan(host, component, kubeharden_profile=profile, found_flags=found)
+    assert difference(first.manifest.text, second.manifest.text) == []
+    assert second.changes() == []
+
+
+def flags_of(made: ComponentPlan) -> list[str]:
+    return [setting.flag for setting in made.settings if setting.values]
