@@ -127,7 +127,8 @@ class Manifest:
 
     def arguments(self, component: str) -> list[str]:
         """The argument vector as the process will have it: command and args, with ``$(NAME)`` of the container's
-        literal environment variables put in. What only the kubelet can know (``valueFrom``) stays as it is written."""
+        literal environment variables put in. What only the kubelet can know (``valueFrom``) stays as it is written, and
+        where there is no ``command:`` the image's own entry point, which stands before it, is not part of it."""
         environment = self._environment(component)
         return [_expand(word.text, environment) for word in self._words(component)]
 

@@ -257,12 +257,9 @@ def test_set_flag_touches_its_own_lines_only(
 
 
 def test_a_new_occurrence_comes_behind_the_last_one() -> None:
-    manifest = Manifest.parse(PAST)
-    manifest.set_flag(API, "service-account-issuer", ["https://a.example.net", "https://b.example.net", "https://c"])
-    lines = manifest.text.splitlines()
-    assert lines.index("        - --service-account-issuer=https://c") == 1 + lines.index(
-        "        - --service-account-issuer=https://b.example.net"
-    )
+    manifest = Manifest.parse(pod([{"name": API, "command": [API, "--x=1", "--y=1", "--x=2", "--z=1"]}]))
+    manifest.set_flag(API, "x", ["1", "2", "3"])
+    assert manifest.arguments(API) == [API, "--x=1", "--y=1", "--x=2", "--x=3", "--z=1"]
 
 
 @pytest.mark.parametrize(

@@ -549,6 +549,24 @@ EDITS: list[tuple[str, str, list[tuple[Any, ...]], str]] = [
         [("replace", ["a"], "z"), ("replace", ["b"], "z")],
         "a: z\nb: 'z'\n",
     ),
+    (
+        "mappings indented by four",
+        "a:\n    b: 1\n",
+        [("append_entry", [], "c", {"d": {"e": 1}})],
+        "a:\n    b: 1\nc:\n    d:\n        e: 1\n",
+    ),
+    (
+        "a plus sign in a block scalar is not its header's",
+        "a: |\n  x + z\n\nb: 1\n",
+        [("insert_entry", [], 1, "c", 2)],
+        "a: |\n  x + z\nc: 2\n\nb: 1\n",
+    ),
+    (
+        "a plus sign in the comment of a block scalar",
+        "a: | # +\n  x\n\nb: 1\n",
+        [("insert_entry", [], 1, "c", 2)],
+        "a: | # +\n  x\nc: 2\n\nb: 1\n",
+    ),
     ("replace the document", "x # y\n", [("replace", [], "z")], "z # y\n"),
     (
         "replace by the same",
