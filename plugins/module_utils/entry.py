@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import typing as t
 
@@ -62,10 +63,35 @@ def require_libraries(module: AnsibleModule) -> None:
         )
 
 
-def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]]) -> None:
-    """Do the work and return its result; what a person must act on becomes the module's message."""
+@contextlib.contextmanager
+def _at_work(module: AnsibleModule) -> t.Iterator[None]:
+    """Mark the host's lock as in use: a module call goes on to its end when its controller dies."""
+    # Here, since they need the libraries that a host may lack when a module begins.
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host  # noqa: PLC0415
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock  # noqa: PLC0415
+
+    root = module.params.get("root")
+    if module.check_mode or root is None:
+        yield
+        return
+    with Lock(Host(root)).in_use():
+        yield
+
+
+def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]], takes_lock: bool = False) -> None:
+    """Do the work and return its result; what a person must act on becomes the module's message.
+
+    Args:
+        module: The module.
+        work: What it does.
+        takes_lock: Whether the work itself takes the host's lock, rather than being done under it.
+    """
     try:
-        result = work(module)
+        if takes_lock:
+            result = work(module)
+        else:
+            with _at_work(module):
+                result = work(module)
     except HardeningError as error:
         module.fail_json(msg=str(error))
     else:

@@ -152,6 +152,20 @@ def require_root(host: t.Any) -> None:
         )
 
 
+def await_end(lock: t.Any, limit: float) -> None:
+    """Wait for the module call of a run whose controller died: it goes on to its end, the proof or the way back."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+    end = time.monotonic() + limit
+    while lock.is_in_use():
+        if time.monotonic() > end:
+            raise HardeningError(
+                "The controller of the run that holds this host's lock died, but its module still works here after "
+                f"{limit:.0f} s. Nothing was changed by this run; look what that process waits for, and run again."
+            )
+        time.sleep(1)
+
+
 def take_lock(module: AnsibleModule, host: t.Any) -> None:
     """Take the lock of this host for the run, or end with who holds it."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
@@ -160,6 +174,8 @@ def take_lock(module: AnsibleModule, host: t.Any) -> None:
     lock = Lock(host)
     wanted = Holder(parameters["run_id"], parameters["controller"], parameters["process"], time.time())
     before = lock.holder()
+    if before is not None and before.run_id == parameters["dead_run"]:
+        await_end(lock, 2.0 * parameters["gate_timeout"])
     holder = (lock.blocking if module.check_mode else lock.acquire)(wanted, parameters["dead_run"])
     if holder is None and (before is None or not before.is_same(wanted)):
         refuse_used_name(host, parameters["run_id"])
@@ -241,7 +257,7 @@ def main() -> None:
     missing = find_libraries()
     if missing:
         module.exit_json(changed=False, libraries_missing=missing, packages=packages_for(missing))
-    run(module, work)
+    run(module, work, takes_lock=True)
 
 
 if __name__ == "__main__":

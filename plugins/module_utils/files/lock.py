@@ -98,3 +98,31 @@ class Lock:
                 return False
             os.unlink(self._path)
         return True
+
+    @contextlib.contextmanager
+    def in_use(self) -> t.Iterator[None]:
+        """Let the kernel know that this process works on the host under the lock, even if its controller dies."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            yield  # check mode takes no lock
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def is_in_use(self) -> bool:
+        """Return whether a process of the holder works on this host at this moment."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False

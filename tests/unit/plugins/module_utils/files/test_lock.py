@@ -117,3 +117,22 @@ def test_of_many_that_ask_at_once_one_gets_it_and_the_others_know_who(tmp_path: 
     winners = [name for name, word in said.items() if word == "taken"]
     assert len(winners) == 1
     assert {word for name, word in said.items() if name not in winners} == {winners[0]}
+
+
+def test_the_lock_is_in_use_while_a_module_works_and_not_longer(lock: Lock, tmp_path: Path) -> None:
+    """A module call goes on when its controller dies, so a dead run's lock is taken over only when it has ended."""
+    other = Lock(Host(str(tmp_path)))
+    assert lock.acquire(FIRST) is None
+    assert not other.is_in_use()
+    with lock.in_use():
+        assert other.is_in_use()
+        with other.in_use():
+            assert other.is_in_use()
+        assert other.is_in_use()
+    assert not other.is_in_use()
+
+
+def test_without_a_lock_nothing_is_in_use(lock: Lock, tmp_path: Path) -> None:
+    with lock.in_use():
+        assert not lock.is_in_use()
+    assert os.listdir(tmp_path) == []
