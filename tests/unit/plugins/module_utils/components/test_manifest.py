@@ -761,6 +761,15 @@ def test_trial_keeps_volumes_that_are_not_of_the_host() -> None:
     assert value["spec"]["volumes"] == [{"name": "a", "emptyDir": {}}, {"name": "b", "hostPath": {"path": "/r/b"}}]
 
 
+@pytest.mark.parametrize(
+    "host_paths",
+    [{"/var": "/v", "/var/log/kube": "/t"}, {"/var/log/kube": "/t", "/var": "/v"}, {"/var/log/": "/t", "/x": "/y"}],
+)
+def test_the_nearest_substitute_counts(host_paths: dict[str, str]) -> None:
+    paths = [volume["hostPath"]["path"] for volume in trial(PAST, host_paths=host_paths)["spec"]["volumes"]]
+    assert paths == ["/etc/kubernetes/pki", "/t" if "/var/log/kube" in host_paths else "/t/kube"]
+
+
 def test_trial_leaves_the_manifest_alone() -> None:
     manifest = Manifest.parse(fixture("plain", API))
     trial_manifest(manifest, API, "t", 7443)
