@@ -20,8 +20,7 @@ version_added: 0.1.0
 description:
   - Says of each certificate whose it is, who issued it, for which names and uses, and how long it lasts.
   - The text is read as Kubernetes reads it. What Kubernetes would pass over in silence, such as two files joined
-  without
-    a newline between them, is an error here.
+    without a newline between them, is an error here.
   - A private key in the same text is compared with the first certificate and not returned.
 options:
   _input:
@@ -29,7 +28,7 @@ options:
     type: str
     required: true
   now:
-    description: Seconds since 1970 from which RV(_value[].days_left) counts. The controller's clock when not given.
+    description: Seconds since 1970 from which the days left are counted; the controller's clock when not given.
     type: float
 author:
   - The Kubeharden Authors (@kubeharden)

@@ -177,6 +177,14 @@ def test_a_key_identifier_that_openssl_refuses() -> None:
     assert named(actual, OWN_SERVER, authority=renewed) == ["authority"]
 
 
+def test_a_signature_of_another_key() -> None:
+    # Same name, and no key identifier that would give it away.
+    actual = leaf(OWN_SERVER, Authority(Odd(subject="ca", extensions=AUTHORITY_EXTENSIONS).facts(), key()))
+    impostor = Odd(subject="ca", extensions=AUTHORITY_EXTENSIONS, algorithm="RSA-2048").facts()
+    (reason,) = decide.reasons(actual, decide.settled(OWN_SERVER, actual, PLAIN), impostor, NOW, PLAIN)
+    assert str(reason) == "authority: signed by another key of the name 'CN=ca' -> 'CN=ca'"
+
+
 def test_a_certificate_that_go_cannot_read() -> None:
     signer = root()
     extensions = [alternative("::ffff:192.0.2.1"), usage("digitalSignature")]
