@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE, TRIABLE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     make_directory,
+    read_text,
     require_room,
     write_atomic,
 )
@@ -33,6 +37,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 
 #: Seconds of grace for a container that is stopped so that it reads a changed file: the pod's own.
 _GRACE = 30
+_CONTAINERD = "/etc/containerd/config.toml"
+# "sandbox_image" up to version 2 of its configuration, "sandbox" among the pinned images from version 3 on.
+_SANDBOX_IMAGE = re.compile(r"^\s*sandbox(?:_image)?\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +120,12 @@ class ControlPlane:
         runtime = t.cast(Sight, self._sight).runtime
         if runtime is None:
             return
-        images = [str(container.get("image", "")) for container in plan.manifest.pod["spec"]["containers"]]
-        missing = [image for image in images if runtime.image(image) is None]
-        if not any("pause" in tag for image in runtime.images() for tag in image.tags):
+        spec = plan.manifest.pod["spec"]
+        containers = [*spec["containers"], *(spec.get("initContainers") or [])]
+        images = [str(container.get("image", "")) for container in containers]
+        named = sandbox_image(read_text(self._host.path(_CONTAINERD)) or "")
+        missing = [image for image in dict.fromkeys([*images, *named]) if runtime.image(image) is None]
+        if not named and not any(image.pinned or "pause" in " ".join(image.tags) for image in runtime.images()):
             missing.append("the pause image")
         if missing:
             raise HardeningError(
@@ -130,10 +140,10 @@ class ControlPlane:
         for plan in plans:
             if plan.component not in TRIABLE or not plan.restarts:
                 continue
-            if plan.component != "kube-apiserver" and plan.manifest.flag_values(plan.component, "leader-elect")[
-                -1:
-            ] == ["false"]:
-                continue  # without an election a second one would work beside the first
+            untried = _untried(plan)
+            if untried:
+                plan.notes.append(f"{plan.component} was not tried beside the running one: {untried}.")
+                continue
             files = {change.target: change.after or "" for change in plan.files}
             created = [change.target for change in plan.directories]
             try:
@@ -260,6 +270,28 @@ class ControlPlane:
             + (f'Its last words: "{last}". ' if last else "It left no words. ")
             + f"{left}."
         )
+
+
+def sandbox_image(configuration: str) -> list[str]:
+    """Return the image that containerd's configuration names for every pod's sandbox, nothing where it names none."""
+    return [match.group(1) for match in _SANDBOX_IMAGE.finditer(configuration)][-1:]
+
+
+def _untried(plan: ComponentPlan) -> str:
+    """Return why a component cannot run beside itself, empty where it can."""
+    if plan.component != "kube-apiserver":
+        # Without an election a second one would work beside the first.
+        elects = plan.manifest.flag_values(plan.component, "leader-elect")
+        if elects and parse_bool(elects[-1]) is not True:
+            return "it takes part in no leader election"
+        if not elects and plan.manifest.flag_values(plan.component, "config"):
+            return "whether it takes part in the leader election stands in its configuration file"
+    for change in plan.files:
+        directory = os.path.dirname(change.target)
+        mounts = [mount for mount in plan.manifest.mounts(plan.component) if mount.host_path]
+        if not any(holds(directory, str(mount.host_path)) for mount in mounts):
+            return f"{directory} is mounted with all that lies around it, so no other can stand in for it"
+    return ""
 
 
 def _suspect(plan: ComponentPlan, last: str) -> str:

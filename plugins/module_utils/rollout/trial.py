@@ -12,9 +12,15 @@ import socket
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest, trial_manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import make_directory, write_atomic
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    explain,
+    make_directory,
+    remove_file,
+    write_atomic,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     INTERVAL,
     Failure,
@@ -65,9 +71,16 @@ class Trial:
         return str(left["manifest"])
 
     def _remove(self, trial: t.Mapping[str, str]) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._host.path(trial["manifest"]))
-        shutil.rmtree(self._host.path(trial["directory"]), ignore_errors=True)
+        remove_file(self._host.path(trial["manifest"]))
+        try:
+            shutil.rmtree(self._host.path(trial["directory"]))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise HardeningError(
+                f"{trial['directory']}, which holds what a trial read, could not be removed: {explain(error)}. "
+                "No component was changed; remove it and run again."
+            ) from error
 
     def run(
         self,
