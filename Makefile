@@ -75,7 +75,7 @@ lab-parts: ## compile what the lab is made of, once
 	elif [[ $${CI:-} == true ]]; then exit 1; \
 	else echo "no lab on this machine: its tests will be skipped"; fi
 lab-test: setup ## the lab's tests, but for the slow ones
-	@$(PYTEST) tests/lab -m "lab and not slow"
+	@$(PYTEST) tests/lab -m "not slow"
 molecule: setup ## molecule's whole sequence on the lab, 1 + 1
 	@$(BIN)/molecule test -s default
 
