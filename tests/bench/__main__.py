@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -99,7 +100,9 @@ def module_starts(directory: Path, inventory: Path, names: Sequence[str]) -> dic
     starts = {}
     for host in names:
         run([LAB, "ssh", directory, host, "journalctl", "--sync"])
-        lines = journal(directory, host, f"--after-cursor={cursors[host]}", "--output=cat").splitlines()
+        # A cursor has semicolons, and ssh hands its words to a shell.
+        after = f"--after-cursor={shlex.quote(cursors[host])}"
+        lines = journal(directory, host, after, "--output=cat").splitlines()
         starts[host] = sum("Invoked with " in line for line in lines)
         if starts[host] == 0:
             raise BenchError(f"{host}: no module left a line in the journal, so nothing was counted")
