@@ -183,6 +183,16 @@ class Backup:
         self._append({"kind": saved.kind, "target": path, **dataclasses.asdict(saved)})
         return saved
 
+    def save_step(self, path: str, content: bool = True) -> Saved:
+        """Keep what is there now, for a step that fails after earlier ones of the same run were proven.
+
+        The first entry of a path stays what the run as a whole goes back to; arguments as for save.
+        """
+        self.prepare()
+        saved = self._capture(path, len(self._load()), content)
+        self._append({"kind": saved.kind, "target": path, **dataclasses.asdict(saved)})
+        return saved
+
     def _capture(self, path: str, number: int, content: bool) -> Saved:
         real = self.host.path(path)
         try:

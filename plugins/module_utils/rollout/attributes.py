@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain, read_text, write_atomic
 
 #: Users that may be made for a file's sake, with the words of their account.
@@ -200,36 +200,56 @@ class Attributes:
     # Apply
 
     def apply(self, backup: Backup) -> None:
-        """Make the planned changes; if one fails, those before it go back."""
-        saved = []
+        """Make the planned changes; if one fails, those before it go back.
+
+        Raises:
+            HardeningError: What was refused, and what could not go back.
+        """
+        saved: list[Saved] = []
+        overridden: list[Change] = []
         try:
             for change in self._users:
                 backup.note("user", change.target)
                 self._make_user(change.target)
             for step in self._steps:
-                saved.append(backup.save(step.path, content=False))
+                saved.append(backup.save_step(step.path, content=False))
                 self._set(step)
             for change, target in self._overrides:
                 backup.note("override", target, before=change.before)
-                self._set_override(change, target)
+                self._set_override(target, str(change.after))
+                overridden.append(change)
             if self._tmpfiles is not None:
-                backup.save(_TMPFILES)
+                saved.append(backup.save_step(_TMPFILES))
                 write_atomic(_TMPFILES, (self._tmpfiles.after or "").encode(), 0o644, (0, 0))
-        except HardeningError:
-            for entry in reversed(saved):
-                backup.restore(entry)
-            raise
+        except HardeningError as error:
+            problems = [*self._take_back(overridden), *backup.put_back(saved)]
+            raise HardeningError(" ".join([str(error), *problems])) from error
+
+    def _take_back(self, overridden: t.Sequence[Change]) -> list[str]:
+        """Take exceptions of the package manager back, and return a sentence for each that stayed."""
+        problems = []
+        for change in reversed(overridden):
+            try:
+                self._set_override(change.target, change.before)
+            except HardeningError as error:
+                problems.append(str(error))
+        return problems
 
     def _set(self, step: Step) -> None:
         wanted = next(entry for entry in self._wanted if entry.path == step.path)
         real = self._host.path(step.path)
         uid = _uid_of(str(wanted.owner)) if step.uid == -2 else step.uid
         gid = _gid_of(str(wanted.group)) if step.gid == -2 else step.gid
+        if uid is None or gid is None:
+            raise HardeningError(
+                f"There is no {wanted.owner}:{wanted.group} for {step.path}, though it was just made. "
+                "What this task had changed on this host went back; look why and run again."
+            )
         try:
             descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
                 if (uid, gid) != (-1, -1):
-                    os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
+                    os.fchown(descriptor, uid, gid)
                 if step.mode is not None:
                     os.fchmod(descriptor, step.mode)
             finally:
@@ -246,14 +266,17 @@ class Attributes:
         if code != 0:
             raise HardeningError(f"The system user {name} could not be made: {error.strip()}. No file was changed.")
 
-    def _set_override(self, change: Change, target: str) -> None:
-        mode = (change.after or "").split()[1]
-        command = ["dpkg-statoverride", "--force-statoverride-add", "--add", "root", "root", mode.lstrip("0"), target]
-        code, _out, error = self._run(command)
+    def _set_override(self, target: str, line: str | None) -> None:
+        """Give the package manager an exception, or take it away (None)."""
+        options = ["--remove", target]
+        if line is not None:
+            _path, mode, owner, group = line.rsplit(None, 3)
+            options = ["--force-statoverride-add", "--add", owner, group, f"{int(mode, 8):o}", target]
+        code, _out, error = self._run(["dpkg-statoverride", *options])
         if code != 0:
             raise HardeningError(
-                f"dpkg-statoverride refused {target}: {error.strip()}. "
-                "The mode itself is set, but a package upgrade would undo it."
+                f"dpkg-statoverride refused {target}: {error.strip()}. What this task had changed on this host went "
+                "back; mend that and run again."
             )
 
 

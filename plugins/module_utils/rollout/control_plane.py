@@ -161,7 +161,8 @@ class ControlPlane:
     # The write and its proof
 
     def _write_and_prove(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
-        saved = [self._backup.save(change.target) for plan in plans for change in plan.changes()]
+        # As they are now: an earlier step of this run may have been proven.
+        saved = [self._backup.save_step(change.target) for plan in plans for change in plan.changes()]
         self._journal.note(
             apply={
                 "run_id": self._options.run_id,

@@ -130,7 +130,7 @@ class Kubelet:
         real = self._host.path(self._path)
         require_room(os.path.dirname(real), len((change.after or "").encode()))
         journal = Journal(self._host)
-        saved = backup.save(self._path)
+        saved = backup.save_step(self._path)
         journal.note(kubelet={"run_id": os.path.basename(backup.directory), "saved": dataclasses.asdict(saved)})
         status = os.stat(real)
         owner = (status.st_uid, status.st_gid) if self._host.can_own else None

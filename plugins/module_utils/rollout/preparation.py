@@ -42,12 +42,10 @@ def apply(host: Host, changes: t.Sequence[Change], backup: Backup) -> None:
     saved = []
     try:
         for change in changes:
-            saved.append(backup.save(change.target))
+            saved.append(backup.save_step(change.target))
             if change.kind == "directory":
                 make_directory(host.path(change.target), 0o700, owner)
             else:
                 write_atomic(host.path(change.target), (change.after or "").encode(), 0o600, owner)
-    except HardeningError:
-        for entry in reversed(saved):
-            backup.restore(entry)
-        raise
+    except HardeningError as error:
+        raise HardeningError(" ".join([str(error), *backup.put_back(saved)])) from error

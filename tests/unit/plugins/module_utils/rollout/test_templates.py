@@ -22,7 +22,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 DIRECTORY = "/etc/kubernetes/manifests"
-CIS = {"kubeharden_profile": "cis", "control_planes": 3}
+CIS: dict[str, t.Any] = {"kubeharden_profile": "cis", "control_planes": 3}
 
 # A line that gives a rule its value: the flag is the line above it.
 _VALUE = re.compile(r"^    (?:\{\{.*\}\}|keep|exact|at_least|at_most|ordered_minimum): (?P<value>\S+)(?P<rest>.*)$")

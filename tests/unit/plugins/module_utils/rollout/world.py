@@ -9,12 +9,17 @@ Times are seconds since the world began. The measured times of real clusters are
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.http import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
@@ -24,6 +29,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout import wat
 OLD = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=1"]
 NEW = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=2"]
 FOREVER = 1e9
+PORTS = {"kube-apiserver": "6443", "kube-controller-manager": "10257", "kube-scheduler": "10259"}
 
 
 @dataclasses.dataclass
@@ -36,6 +42,12 @@ class Life:
     end: float = FOREVER
     well: float = 0.0
     unwell: float = FOREVER
+
+    @property
+    def port(self) -> str:
+        """Where it listens."""
+        flags = occurrences(parse_arguments(self.arguments[1:]), "secure-port")
+        return flags[-1] if flags else PORTS[self.arguments[0]]
 
 
 @dataclasses.dataclass
@@ -62,6 +74,7 @@ class Runtime:
         self._world = world
         self.stopped: list[tuple[str, int]] = []
         self.store: list[cri.Image] = []
+        self.when_stopped: Callable[[str], None] = lambda _container: None
 
     def containers(self, state: str | None = None, labels: Mapping[str, str] | None = None) -> list[cri.Container]:
         self._world.refuse_blindness()
@@ -99,6 +112,7 @@ class Runtime:
     def stop_container(self, container_id: str, grace: int) -> None:
         self._world.refuse_blindness()
         self.stopped.append((container_id, grace))
+        self.when_stopped(container_id)
 
     def image(self, reference: str) -> cri.Image | None:
         return next((one for one in self.store if reference in one.tags), None)
@@ -139,8 +153,10 @@ class World:
         self.runtime: Runtime | None = Runtime(self)
         #: What every path answers while a process is well; others answer 200.
         self.answers: dict[str, int] = {}
-        #: Called at each step, so that a test can let something happen.
+        #: Called when their time has come, so that a test can let something happen.
         self.events: list[tuple[float, Callable[[], None]]] = []
+        #: Called whenever time has passed.
+        self.always: list[Callable[[], None]] = []
 
     def refuse_blindness(self) -> None:
         """Raise what a runtime's socket raises that does not answer."""
@@ -156,6 +172,8 @@ class World:
         self.events = [event for event in self.events if event[0] > self.time]
         for _time, act in due:
             act()
+        for act in self.always:
+            act()
 
     def find(self, component: str) -> list[Process]:
         there = [life for life in self.lives if life.start <= self.time < life.end]
@@ -165,10 +183,13 @@ class World:
     def same(self, process: Process) -> bool:
         return any(one.pid == process.pid for one in self.find(process.name))
 
-    def answer(self, path: str) -> Answer:
-        """What the port answers: the newest process that is well has it, else nobody."""
+    def answer(self, path: str, server: str | None = None) -> Answer:
+        """What a server's port answers, by default the front door's: whoever is well has it, else nobody."""
+        port = server.rpartition(":")[2] if server else PORTS["kube-apiserver"]
         serving = [
-            life for life in self.lives if life.start <= self.time < life.end and life.well <= self.time < life.unwell
+            life
+            for life in self.lives
+            if life.start <= self.time < life.end and life.well <= self.time < life.unwell and life.port == port
         ]
         if not serving:
             return Answer(0, b"", "refused")
@@ -193,10 +214,99 @@ class World:
         world = self
 
         class Client:
-            def __init__(self, *_arguments: object, **_options: object) -> None:
-                pass
+            def __init__(self, _kubeconfig: object, server: str | None = None, **_options: object) -> None:
+                self._server = server
 
             def get(self, path: str) -> Answer:
-                return world.answer(path)
+                return world.answer(path, self._server)
 
         patch.setattr(watch, "ApiClient", Client)
+
+
+class Kubelet:
+    """A kubelet that runs what lies in the manifests directory, with the times of a real one.
+
+    Args:
+        world: Where it runs.
+        host: The files.
+        good: Whether a component with these arguments comes up.
+    """
+
+    DIRECTORY = "/etc/kubernetes/manifests"
+    #: Seconds from a change to: the old port is closed, the old process is gone, the new one starts, it is well.
+    CLOSED, GONE, STARTED, WELL = 0.5, 30.0, 39.0, 42.0
+
+    def __init__(self, world: World, host: Host, good: Callable[[Sequence[str]], bool]) -> None:
+        self._world, self._host, self._good = world, host, good
+        self._seen: dict[str, str] = {}
+        self._pids = 100
+        #: Names of files that it has seen at any time.
+        self.files: set[str] = set()
+        #: Component and arguments of each start that was meant to stay.
+        self.starts: list[tuple[str, list[str]]] = []
+        self._owner: dict[str, tuple[Life, Box]] = {}
+        for name, text in self._listing().items():
+            self._seen[name] = text
+            self._start(name, text, 0.0, 0.0)
+        self.starts.clear()
+        world.always.append(self.look)
+        if world.runtime is not None:
+            world.runtime.when_stopped = self._stopped
+
+    def _listing(self) -> dict[str, str]:
+        folder = self._host.path(self.DIRECTORY)
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        self.files.update(names)
+        return {name: Path(folder, name).read_text(encoding="utf-8") for name in names}
+
+    def look(self) -> None:
+        """See what has changed."""
+        found = self._listing()
+        for name in sorted({*found, *self._seen}):
+            if found.get(name) == self._seen.get(name):
+                continue
+            trial = "trial" in name
+            self._end(name, self.CLOSED, 1.0 if trial else self.GONE)
+            if name in found:
+                start, well = (0.7, 4.0) if trial else (self.STARTED, self.WELL)
+                self._start(name, found[name], self._world.time + start, self._world.time + well)
+        self._seen = found
+
+    def _start(self, name: str, text: str, start: float, well: float) -> None:
+        manifest = Manifest.parse(text)
+        component = name.partition(".")[0].replace("-kubeharden-trial", "")
+        arguments = manifest.arguments(component)
+        pod = f"{manifest.pod['metadata']['name']}-cp1"
+        uid = f"{name}-{hash(text)}"
+        if not self._good(arguments):
+            for attempt in (0, 1):
+                self._pids += 1
+                begun = start + attempt
+                exited = begun + 0.3
+                self._world.boxes.append(
+                    Box(f"box{self._pids}", begun, exited, attempt=attempt, uid=uid, pod=pod, component=component)
+                )
+                self._world.lives.append(Life(self._pids, arguments, begun, exited, well=FOREVER))
+            self._world.logs[uid] = ["Error: unknown flag: --no-such-flag"]
+            return
+        self._pids += 1
+        self.starts.append((component, arguments))
+        life = Life(self._pids, arguments, start, well=well)
+        self._world.lives.append(life)
+        box = Box(f"box{self._pids}", start, uid=uid, pod=pod, component=component)
+        self._world.boxes.append(box)
+        self._owner[name] = (life, box)
+
+    def _end(self, name: str, closed: float, gone: float) -> None:
+        if name not in self._owner:
+            return
+        life, box = self._owner.pop(name)
+        life.unwell = min(life.unwell, self._world.time + closed)
+        life.end = box.exited = min(life.end, self._world.time + gone)
+        box.code, box.gone = 137, box.exited + 1.0
+
+    def _stopped(self, container: str) -> None:
+        """The same pod's container starts again at once."""
+        name = next(name for name, (_life, box) in self._owner.items() if box.id == container)
+        self._end(name, 0.0, 0.0)
+        self._start(name, self._seen[name], self._world.time + 1.3, self._world.time + 3.0)

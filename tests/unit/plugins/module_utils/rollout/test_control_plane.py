@@ -1,0 +1,426 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One control plane: tried, written once, proven, or all as it was. The kubelet is a stand-in with real times."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import typing as t
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files import record
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import control_plane
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import (
+    ControlPlane,
+    Options,
+    sandbox_image,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, plan_component
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import Kubelet, World
+
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
+DIRECTORY = "/etc/kubernetes/manifests"
+POLICY = "/etc/kubernetes/kubeharden/audit-policy.yaml"
+RUN = "20260101T000000Z-abcd"
+API = "kube-apiserver"
+AUDIT: dict[str, dict[str, t.Any]] = {
+    "audit-policy-file": {"keep": POLICY, "mount": "read_only", "control": "policy"},
+    "audit-log-path": {"keep": "/var/log/kubernetes/audit/audit.log", "mount": "read_write", "control": "path"},
+}
+PROFILING: dict[str, dict[str, t.Any]] = {"profiling": {"exact": "false", "control": "profiling"}}
+
+
+def image(name: str, pinned: bool = False) -> cri.Image:
+    return cri.Image(id=name, tags=[name], digests=[], size=1, pinned=pinned)
+
+
+def always(_arguments: Sequence[str]) -> bool:
+    return True
+
+
+def without(flag: str, trial_too: bool = True) -> Callable[[Sequence[str]], bool]:
+    """A component that ends when it is started with a flag."""
+
+    def good(arguments: Sequence[str]) -> bool:
+        is_trial = "--endpoint-reconciler-type=none" in arguments
+        return not any(word.startswith(f"--{flag}") for word in arguments) or (is_trial and not trial_too)
+
+    return good
+
+
+class Place:
+    """One host with its kubelet."""
+
+    def __init__(self, root: Path, world: World, good: Callable[[Sequence[str]], bool]) -> None:
+        self.root = root
+        self.world = world
+        self.run = RUN
+        folder = root / DIRECTORY.lstrip("/")
+        folder.mkdir(parents=True)
+        for component in (API, "kube-controller-manager", "kube-scheduler"):
+            shutil.copy(FIXTURES / f"{component}.yaml", folder)
+            os.chmod(folder / f"{component}.yaml", 0o600)
+            os.utime(folder / f"{component}.yaml", ns=(1_600_000_000_000_000_001, 1_500_000_000_000_000_002))
+        self.host = Host(str(root))
+        self.kubelet = Kubelet(world, self.host, good)
+        assert world.runtime is not None
+        world.runtime.store = [image(str(one)) for one in self.images()] + [image("registry.k8s.io/pause:3.10.1")]
+        self.before = self.state()
+        world.sleep(1.0)
+
+    def images(self) -> list[str]:
+        found = []
+        for path in (self.root / DIRECTORY.lstrip("/")).iterdir():
+            found += [line.split()[1] for line in path.read_text(encoding="utf-8").splitlines() if " image:" in line]
+        return found
+
+    def state(self) -> dict[str, t.Any]:
+        """Bytes, modes and times of everything but our own state directory."""
+        found: dict[str, t.Any] = {}
+        for path in sorted((self.root / "etc").rglob("*")):
+            status = path.stat()
+            data = path.read_bytes() if path.is_file() else None
+            found[str(path)] = (data, status.st_mode, status.st_mtime_ns if path.is_file() else None)
+        return found
+
+    def plan(
+        self, component: str = API, flags: dict[str, dict[str, t.Any]] | None = None, text: str = "kind: Policy\n"
+    ) -> ComponentPlan:
+        contents = {"audit-policy-file": text} if component == API else {}
+        return plan_component(self.host, component, f"{DIRECTORY}/{component}.yaml", flags or AUDIT, contents)
+
+    def apply(self, *plans: ComponentPlan, trial: bool = True, limit: float = 300.0) -> dict[str, float]:
+        return ControlPlane(self.host, Options(self.run, trial, limit), self.world.sight(), "cp1").apply(
+            plans or [self.plan()]
+        )
+
+    def refused(self, *plans: ComponentPlan, **options: t.Any) -> str:
+        with pytest.raises(HardeningError) as caught:
+            self.apply(*plans, **options)
+        return str(caught.value)
+
+    def started(self, component: str = API) -> int:
+        """How often the live component was started since the begin."""
+        live = [arguments for name, arguments in self.kubelet.starts if name == component]
+        return len([one for one in live if "--endpoint-reconciler-type=none" not in one])
+
+
+@pytest.fixture
+def make(tmp_path: Path, world: World) -> Callable[..., Place]:
+    return lambda good=always: Place(tmp_path / "host", world, good)
+
+
+# ---- well
+
+
+def test_a_plan_is_tried_written_and_proven(make: Callable[..., Place]) -> None:
+    place = make()
+    plan = place.plan()
+    seconds = place.apply(plan)
+    assert list(seconds) == [API]
+    assert 42 < seconds[API] < 48
+    assert Path(place.host.path(plan.path)).read_text(encoding="utf-8") == plan.manifest.text
+    assert Path(place.host.path(POLICY)).read_text(encoding="utf-8") == "kind: Policy\n"
+    assert place.started() == 1
+    assert Journal(place.host).read() == {}
+    assert "kube-apiserver-kubeharden-trial.yaml" in place.kubelet.files
+    assert sorted(os.listdir(place.root / DIRECTORY.lstrip("/"))) == [
+        f"{name}.yaml" for name in (API, "kube-controller-manager", "kube-scheduler")
+    ]
+
+
+def test_no_file_but_manifests_and_the_trial_is_ever_seen_in_the_watched_directory(make: Callable[..., Place]) -> None:
+    place = make()
+    place.apply()
+    assert {name for name in place.kubelet.files if not name.startswith("kube-")} == set()
+
+
+def test_mode_and_owner_of_a_manifest_stay(make: Callable[..., Place]) -> None:
+    place = make()
+    path = Path(place.host.path(f"{DIRECTORY}/{API}.yaml"))
+    path.chmod(0o640)
+    place.apply()
+    assert path.stat().st_mode & 0o7777 == 0o640
+
+
+def test_our_directory_and_file_are_private(make: Callable[..., Place]) -> None:
+    place = make()
+    place.apply()
+    assert Path(place.host.path(POLICY)).stat().st_mode & 0o7777 == 0o600
+    assert Path(place.host.path(POLICY)).parent.stat().st_mode & 0o7777 == 0o700
+
+
+def test_nothing_to_do_touches_nothing(make: Callable[..., Place]) -> None:
+    place = make()
+    plan = place.plan(flags={"allow-privileged": {"exact": "true"}}, text="")
+    assert place.apply(plan) == {}
+    assert place.state() == place.before
+    assert not (place.root / "var").exists()
+
+
+def test_several_components_are_written_together_and_each_is_proven(make: Callable[..., Place]) -> None:
+    place = make()
+    plans = [place.plan("kube-scheduler", PROFILING), place.plan(), place.plan("kube-controller-manager", PROFILING)]
+    assert list(place.apply(*plans)) == [API, "kube-controller-manager", "kube-scheduler"]
+    assert Journal(place.host).read() == {}
+
+
+def test_a_changed_file_alone_restarts_that_container_alone(make: Callable[..., Place]) -> None:
+    place = make()
+    place.apply()
+    assert place.world.runtime is not None
+    place.kubelet.starts.clear()
+    seconds = place.apply(place.plan(text="kind: Policy\nrules: []\n"), trial=False)
+    assert seconds[API] < 10
+    assert len(place.world.runtime.stopped) == 1
+    assert place.started() == 1
+
+
+def test_without_a_process_the_files_are_written_all_the_same(make: Callable[..., Place]) -> None:
+    """kubeharden_root: a directory that stands for a host."""
+    place = make()
+    plan = place.plan()
+    assert ControlPlane(place.host, Options(RUN, True, 1.0), None, "cp1").apply([plan]) == {}
+    assert Path(place.host.path(plan.path)).read_text(encoding="utf-8") == plan.manifest.text
+    assert Journal(place.host).read() == {}
+
+
+# ---- before
+
+
+@pytest.mark.parametrize("gone", ["registry.k8s.io/pause:3.10.1", "kube-apiserver"])
+def test_an_image_that_was_collected_is_named_before_anything_is_touched(make: Callable[..., Place], gone: str) -> None:
+    place = make()
+    assert place.world.runtime is not None
+    place.world.runtime.store = [one for one in place.world.runtime.store if gone not in one.tags[0]]
+    said = place.refused()
+    assert "is not on cp1. Nothing was changed" in said
+    assert "kube-apiserver" in said
+    assert place.state() == place.before
+
+
+@pytest.mark.parametrize(
+    ("configuration", "store", "missing"),
+    [
+        ("", image("registry.k8s.io/pause:3.10.1"), ""),
+        ("", image("example.net/sandbox:1", pinned=True), ""),
+        ("", image("example.net/sandbox:1"), "the pause image"),
+        ("  sandbox_image = 'example.net/sandbox:1'\n", image("example.net/sandbox:1"), ""),
+        ("  sandbox_image = 'example.net/sandbox:2'\n", image("example.net/pause:1"), "example.net/sandbox:2"),
+    ],
+)
+def test_the_sandbox_image_is_known_by_the_name_that_the_runtime_gives_it(
+    make: Callable[..., Place], configuration: str, store: cri.Image, missing: str
+) -> None:
+    place = make()
+    assert place.world.runtime is not None
+    place.world.runtime.store[-1] = store
+    (place.root / "etc/containerd").mkdir()
+    (place.root / "etc/containerd/config.toml").write_text(configuration, encoding="utf-8")
+    if missing:
+        assert place.refused().startswith(missing + ",")
+    else:
+        assert place.apply(trial=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ('version = 2\n[plugins."io.containerd.grpc.v1.cri"]\n  sandbox_image = "a/b:1"\n', ["a/b:1"]),
+        ("[plugins.'io.containerd.cri.v1.images'.pinned_images]\n  sandbox = 'a/b:2'\n", ["a/b:2"]),
+        ("# sandbox_image = 'no'\nsandboxer = 'podsandbox'\n", []),
+    ],
+)
+def test_containerds_configuration_names_the_sandbox_image(text: str, found: list[str]) -> None:
+    assert sandbox_image(text) == found
+
+
+def test_a_component_that_is_not_well_is_left_alone(make: Callable[..., Place]) -> None:
+    place = make()
+    place.world.answers = {"/readyz": 500}
+    assert "is not well before any change: /readyz answered 500. Nothing was changed" in place.refused()
+    assert place.state() == place.before
+    assert not (place.root / "var").exists()
+
+
+def test_without_a_runtime_it_works_by_processes_alone(make: Callable[..., Place]) -> None:
+    place = make()
+    place.world.runtime = None
+    assert API in place.apply()
+
+
+def test_without_a_runtime_a_file_alone_cannot_be_changed(make: Callable[..., Place]) -> None:
+    place = make()
+    place.apply()
+    before = place.state()
+    place.world.runtime = None
+    said = place.refused(place.plan(text="other"), trial=False)
+    assert "was not found in the container runtime" in said
+    assert "The old bytes" in said
+    assert place.state() == before
+
+
+# ---- a trial that fails
+
+
+def test_a_failed_trial_changes_nothing_and_speaks_the_components_words(make: Callable[..., Place]) -> None:
+    place = make(without("audit-policy-file"))
+    said = place.refused()
+    assert said.startswith("kube-apiserver on cp1: its trial beside the running one failed: it ended with exit code 1.")
+    assert "This run changed --audit-policy-file, --audit-log-path." in said
+    assert (
+        'Its last words: "Error: unknown flag: --no-such-flag". Nothing was changed and nothing was restarted.' in said
+    )
+    assert place.state() == place.before
+    assert place.started() == 0
+    assert Journal(place.host).read() == {}
+    assert os.listdir(place.root / "var/lib/kubeharden") == []
+
+
+def test_the_suspect_is_the_flag_of_which_the_words_speak(make: Callable[..., Place]) -> None:
+    place = make(without("audit-policy-file"))
+    place.world.always.append(
+        lambda: place.world.logs.update({uid: ["Error: loading audit-log-path: no"] for uid in place.world.logs})
+    )
+    assert "; most likely --audit-log-path is to blame." in place.refused()
+
+
+def test_where_there_is_no_election_there_is_no_trial_and_it_is_said(make: Callable[..., Place]) -> None:
+    place = make()
+    path = Path(place.host.path(f"{DIRECTORY}/kube-scheduler.yaml"))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("--leader-elect=true", "--leader-elect=F"), encoding="utf-8")
+    place.world.sleep(60.0)
+    plan = place.plan("kube-scheduler", PROFILING)
+    place.apply(plan)
+    assert plan.notes == ["kube-scheduler was not tried beside the running one: it takes part in no leader election."]
+    assert not [name for name in place.kubelet.files if "trial" in name]
+
+
+# ---- the way back
+
+
+def test_a_component_that_does_not_come_up_goes_back_to_the_last_bit(make: Callable[..., Place]) -> None:
+    place = make(without("audit-policy-file", trial_too=False))
+    said = place.refused()
+    assert said.startswith("kube-apiserver on cp1: it did not come up: it ended with exit code 1.")
+    assert said.endswith(
+        "The old bytes, modes and owners are back and the old component is proven well; no other host was touched."
+    )
+    assert place.state() == place.before
+    assert place.started() == 1
+    assert Journal(place.host).read() == {}
+
+
+def test_one_of_several_that_does_not_come_up_takes_all_back(make: Callable[..., Place]) -> None:
+    place = make(without("audit-policy-file"))
+    said = place.refused(place.plan(), place.plan("kube-scheduler", PROFILING), trial=False)
+    assert "kube-apiserver on cp1: it did not come up" in said
+    assert place.state() == place.before
+
+
+def test_a_runtime_that_falls_silent_on_the_way_back_keeps_nothing_from_going_back(make: Callable[..., Place]) -> None:
+    place = make(without("audit-policy-file"))
+    place.world.always.append(lambda: place.world.blind.append((60.0, 1e9)) if place.world.time > 44 else None)
+    said = place.refused(trial=False)
+    assert "are back" in said
+    assert place.state() == place.before
+    assert Journal(place.host).read() == {}
+
+
+def test_a_write_that_fails_in_the_middle_takes_back_what_was_written(
+    make: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kubelet may never have seen the first manifest: the old process that runs on is the proof."""
+    place = make()
+    real = control_plane.write_atomic
+
+    def write(path: str, *arguments: t.Any, **options: t.Any) -> None:
+        if path.endswith("kube-scheduler.yaml"):
+            raise HardeningError(f"{path} could not be written: no space is left on the file system.")
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(control_plane, "write_atomic", write)
+    said = place.refused(place.plan(), place.plan("kube-scheduler", PROFILING), trial=False)
+    assert "no space is left" in said
+    assert said.endswith("the old component is proven well; no other host was touched.")
+    assert place.state() == place.before
+    assert place.started() == 0
+    assert place.world.time < 30
+
+
+def test_a_file_that_cannot_go_back_is_named_and_stays_in_the_journal(
+    make: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make(without("audit-policy-file"))
+    real = record.write_atomic
+
+    def write(path: str, *arguments: t.Any, **options: t.Any) -> None:
+        if path.endswith(f"manifests/{API}.yaml"):
+            raise HardeningError(f"{path} could not be written: the file system is read-only.")
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(record, "write_atomic", write)
+    said = place.refused(trial=False)
+    assert f"{DIRECTORY}/{API}.yaml did not go back:" in said
+    assert f"The old bytes are in {place.host.path('/var/lib/kubeharden/backups')}/{RUN}" in said
+    assert not Path(place.host.path(POLICY)).exists()  # the others went back all the same
+    left = Journal(place.host).read()["apply"]
+    assert left["components"] == {API: f"{DIRECTORY}/{API}.yaml"}
+
+
+def test_an_old_component_that_does_not_come_up_either_is_said(make: Callable[..., Place]) -> None:
+    comes_up: list[bool] = [True]
+    place = make(lambda _arguments: comes_up[0])
+    comes_up.clear()
+    comes_up.append(False)
+    said = place.refused(trial=False, limit=120.0)
+    assert "but kube-apiserver is not well yet: it was not well within 120 s" in said
+    assert said.endswith("Look at its log on this host before anything else.")
+    assert place.state() == place.before
+    assert Journal(place.host).read() == {}  # what a person mends now is not put back by the next run
+
+
+def test_a_second_step_of_one_run_goes_back_to_the_first_and_not_to_the_begin(make: Callable[..., Place]) -> None:
+    place = make(without("profiling"))
+    place.apply(trial=False)
+    proven = place.state()
+    said = place.refused(place.plan(flags={**AUDIT, **PROFILING}), trial=False)
+    assert "the old component is proven well" in said
+    assert place.state() == proven
+    entries = record.Backup(place.host, RUN)._load()
+    manifests = [entry for entry in entries if entry["path"].endswith(f"{API}.yaml")]
+    assert len({entry["sha256"] for entry in manifests}) == 2
+
+
+def test_what_is_under_way_stands_in_the_journal_before_the_first_live_byte(
+    make: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make()
+    seen: list[dict[str, t.Any]] = []
+    real = control_plane.write_atomic
+
+    def write(path: str, *arguments: t.Any, **options: t.Any) -> None:
+        seen.append(Journal(place.host).read())
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(control_plane, "write_atomic", write)
+    plan = place.plan()
+    place.apply(plan, trial=False)
+    assert len(seen) == 2
+    for left in seen:
+        assert left["apply"]["run_id"] == RUN
+        assert [entry["path"] for entry in left["apply"]["saved"]] == [change.target for change in plan.changes()]
+    names = {field.name for field in dataclasses.fields(record.Saved)}
+    assert set(seen[0]["apply"]["saved"][0]) == names
