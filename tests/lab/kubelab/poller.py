@@ -182,12 +182,12 @@ class Api:
             pair.write_bytes(data("client-certificate-data") + b"\n" + data("client-key-data"))
             self._context.load_cert_chain(pair)
 
-    def connect(self) -> http.client.HTTPSConnection:
+    def connect(self) -> http.client.HTTPConnection:
         """A connection that opens with its first request; no step of it may take longer than LIMIT."""
         return http.client.HTTPSConnection(self._host, self._port, timeout=LIMIT, context=self._context)
 
 
-def ask(connection: http.client.HTTPSConnection, path: str, patch: str | None = None) -> bytes:
+def ask(connection: http.client.HTTPConnection, path: str, patch: str | None = None) -> bytes:
     """Send one request and return the body.
 
     :raises RefusedError: the status was not 200.
@@ -225,6 +225,7 @@ class Poller:
         self._end = threading.Event()
         self._written: dict[int, float] = {}
         self._seen: set[int] = set()
+        self._version = ""
         self._threads = [
             threading.Thread(target=self._get_all, name="get"),
             threading.Thread(target=self._write_all, name="write"),
@@ -234,6 +235,12 @@ class Poller:
         self._watch_ends = threading.Event()
 
     def start(self) -> None:
+        """Begin. The watch's first version is read before the first write, so that it must show every one."""
+        connection = self._api.connect()
+        try:
+            self._version = str(json.loads(ask(connection, f"{self._path}/beat"))["metadata"]["resourceVersion"])
+        finally:
+            connection.close()
         for thread in self._threads:
             thread.start()
 
@@ -308,13 +315,11 @@ class Poller:
         connection.close()
 
     def _watch(self) -> None:
-        version = ""
+        version = self._version
         while not self._watch_ends.is_set():
             connection = self._api.connect()
             began = time.time()
             try:
-                if not version:
-                    version = json.loads(ask(connection, f"{self._path}/beat"))["metadata"]["resourceVersion"]
                 version = self._follow(connection, version)
                 pause = INTERVAL
             except TROUBLE as error:
@@ -324,26 +329,26 @@ class Poller:
                 connection.close()
             self._watch_ends.wait(pause)
 
-    def _follow(self, connection: http.client.HTTPSConnection, version: str) -> str:
+    def _follow(self, connection: http.client.HTTPConnection, version: str) -> str:
         """Read events until the connection ends; return the version to go on from."""
         query = f"?watch=1&fieldSelector=metadata.name%3Dbeat&resourceVersion={version}"
         connection.request("GET", self._path + query)
-        response = connection.getresponse()
-        if response.status != 200:
-            raise RefusedError(f"status {response.status}, resuming at {version}")
-        while not self._watch_ends.is_set():
-            try:
-                line = response.readline()
-            except (OSError, http.client.HTTPException):
-                # The server went away, or was silent for long: to be taken up again. Events that this cost show later.
-                return version
-            if not line:
-                return version
-            event = json.loads(line)
-            if event["type"] == "ERROR":
-                raise RefusedError(f"watch ended with {json.dumps(event['object'])[:200]}")
-            version = event["object"]["metadata"]["resourceVersion"]
-            self._seen.add(int(event["object"]["data"]["beat"]))
+        with connection.getresponse() as response:
+            if response.status != 200:
+                raise RefusedError(f"status {response.status}, resuming at {version}")
+            while not self._watch_ends.is_set():
+                try:
+                    line = response.readline()
+                except (OSError, http.client.HTTPException):
+                    # The server went away or was long silent: to be taken up again. Lost events show at the end.
+                    break
+                if not line:
+                    break
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise RefusedError(f"watch ended with {json.dumps(event['object'])[:200]}")
+                version = event["object"]["metadata"]["resourceVersion"]
+                self._seen.add(int(event["object"]["data"]["beat"]))
         return version
 
 
@@ -395,7 +400,10 @@ def poll(lab: state.Lab, seconds: float | None, report: Path | None) -> int:
         poller = Poller(Api(lab.directory / "admin.conf"), namespace, tally)
         print("poller: started", flush=True)
         first = time.time()
-        poller.start()
+        try:
+            poller.start()
+        except TROUBLE as error:
+            raise LabError(f"{lab.directory}: the API does not answer: {reason_of(error)}") from error
         ended.wait(seconds)
         last = time.time()
         poller.stop()
