@@ -11,7 +11,13 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
+
+# ansible-doc, and the sanity test that imports this file, have no libraries.
+MISSING = ""
+try:
+    from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
+except ImportError as error:
+    MISSING = error.name or "cryptography"
 
 DOCUMENTATION = r"""
 name: pki_info
@@ -54,6 +60,8 @@ def pki_info(value: t.Any, now: float | None = None) -> list[dict[str, t.Any]]:
     """Return an entry for each certificate in a PEM text."""
     if not isinstance(value, str):
         raise AnsibleFilterError(f"pki_info needs the text of a PEM file, not a {type(value).__name__}.")
+    if MISSING:
+        raise AnsibleFilterError(f"pki_info needs the Python library {MISSING} on the controller; install it.")
     data = value.encode("utf-8")
     key = (WHERE, data) if "PRIVATE KEY-----" in value else None
     try:

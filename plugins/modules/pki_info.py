@@ -85,10 +85,10 @@ certificates:
     fingerprint_sha256: {description: Over the whole certificate., type: str}
     key_path: {description: The file with its private key; empty when none was found., type: str}
     key_fits: {description: Whether that key belongs to it; null without a key., type: bool}
-    server: {description: Of a kubeconfig, the API server., type: str}
-    user: {description: Of a kubeconfig, the name of its user entry., type: str}
+    server: {description: "Of a kubeconfig, the API server.", type: str}
+    user: {description: "Of a kubeconfig, the name of its user entry.", type: str}
     certificate_path: {description: "Of a kubeconfig without data, the file that it names.", type: str}
-    note: {description: Of a kubeconfig without data, where its credentials are., type: str}
+    note: {description: "Of a kubeconfig without data, where its credentials are.", type: str}
     problem: {description: "What a person must act on, as a sentence; empty when all is well.", type: str}
   sample:
     - name: front-proxy-client

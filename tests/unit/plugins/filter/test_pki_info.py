@@ -6,13 +6,13 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.kubeharden.core.plugins.filter.pki_info import FilterModule
+from ansible_collections.kubeharden.core.plugins.filter import pki_info as filter_file
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import wanted_authority
 
 NOW = 1_800_000_000.0
 CERTIFICATE, KEY = (data.decode() for data in authority.files(authority.create(wanted_authority("kubernetes"), NOW)))
-pki_info = FilterModule().filters()["pki_info"]
+pki_info = filter_file.FilterModule().filters()["pki_info"]
 
 
 def test_a_certificate() -> None:
@@ -36,3 +36,9 @@ def test_the_controllers_clock_is_the_default() -> None:
 def test_mistakes_are_sentences(value: object, sentence: str) -> None:
     with pytest.raises(AnsibleFilterError, match=sentence):
         pki_info(value, NOW)
+
+
+def test_a_controller_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter_file, "MISSING", "cryptography")
+    with pytest.raises(AnsibleFilterError, match="needs the Python library cryptography on the controller"):
+        pki_info(CERTIFICATE)

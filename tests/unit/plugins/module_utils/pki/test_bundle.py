@@ -57,6 +57,7 @@ def test_what_go_reads_is_read(data: bytes, count: int) -> None:
         pytest.param(ONE.splitlines(keepends=True)[-1] + ONE, "belongs to no block", id="an end without a beginning"),
         pytest.param(ONE[:300] + b"?" + ONE[300:], "not valid base64", id="damaged"),
         pytest.param(pem.encode("CERTIFICATE", b"0\x03\x02\x01\x01"), "cannot be read", id="no certificate inside"),
+        pytest.param(ONE.replace(b"END CERTIFICATE", b"END PUBLIC KEY"), "belongs to no block", id="another end"),
         pytest.param(b"", "holds no certificate", id="empty"),
         pytest.param(b"nothing\n", "holds no certificate", id="text only"),
         pytest.param(ONE + keys.public_pem(key()), "holds a 'PUBLIC KEY'", id="something else as well"),

@@ -113,6 +113,7 @@ def network(text: str) -> x509.IPAddress:
         (constraints([DNS("")]), APISERVER, ""),
         (constraints(None, [DNS("local")]), APISERVER, "do not permit the name 'x.cluster.local'"),
         (constraints(None, [DNS("cluster")]), APISERVER, ""),
+        (constraints(None, [DNS("cal")]), APISERVER, ""),
         (constraints([network("10.0.0.0/8")]), APISERVER, ""),
         (constraints([network("192.0.2.0/24")]), APISERVER, "do not permit the address 10.96.0.1"),
         (constraints([network("fd00::/8")]), APISERVER, "do not permit the address 10.96.0.1"),
