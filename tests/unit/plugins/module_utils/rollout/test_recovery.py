@@ -1,0 +1,153 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run that died at any point is undone by the next one, which first says so."""
+
+from __future__ import annotations
+
+import shutil
+import typing as t
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import control_plane
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import ControlPlane, Options
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import plan_component
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import foretell, recover
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import Kubelet, World
+
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
+DIRECTORY = "/etc/kubernetes/manifests"
+MANIFEST = f"{DIRECTORY}/kube-apiserver.yaml"
+POLICY = "/etc/kubernetes/kubeharden/audit-policy.yaml"
+RUN = "20260101T000000Z-abcd"
+FLAGS: dict[str, dict[str, t.Any]] = {
+    "audit-policy-file": {"keep": POLICY, "mount": "read_only"},
+    "audit-log-path": {"keep": "/var/log/kubernetes/audit/audit.log", "mount": "read_write"},
+}
+
+
+class Died(BaseException):
+    """The machine lost its power, or the process its life: nothing after this is done."""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    folder = tmp_path / DIRECTORY.lstrip("/")
+    folder.mkdir(parents=True)
+    shutil.copy(FIXTURES / "kube-apiserver.yaml", folder)
+    return Host(str(tmp_path))
+
+
+def always(_arguments: Sequence[str]) -> bool:
+    return True
+
+
+def die(host: Host, world: World, patch: pytest.MonkeyPatch, when: str) -> None:
+    """Let a run die at a point: before the first write, between two, or while it waits for the proof."""
+    plan = plan_component(host, "kube-apiserver", MANIFEST, FLAGS, {"audit-policy-file": "kind: Policy\n"})
+    real = control_plane.write_atomic
+
+    def write(path: str, *arguments: t.Any, **options: t.Any) -> None:
+        if path.endswith({"policy": "audit-policy.yaml", "manifest": ".yaml.new", "proof": "none"}[when]):
+            raise Died
+        if when == "manifest" and path.endswith("kube-apiserver.yaml"):
+            raise Died
+        real(path, *arguments, **options)
+
+    patch.setattr(control_plane, "write_atomic", write)
+    world.events.append((world.time + 20.0, death))
+    with pytest.raises(Died):
+        ControlPlane(host, Options(RUN, False, 300.0), world.sight(), "cp1").apply([plan])
+    patch.setattr(control_plane, "write_atomic", real)
+
+
+def death() -> None:
+    raise Died
+
+
+@pytest.mark.parametrize("when", ["policy", "manifest", "proof"])
+def test_a_change_that_was_never_proven_goes_back(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    world.runtime = None
+    before = Path(host.path(MANIFEST)).read_bytes()
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, when)
+    told = foretell(Journal(host))
+    assert len(told) == 1
+    assert told[0].startswith(f"Run {RUN} died before its change was proven; the next run puts ")
+    assert MANIFEST in told[0]
+    said = recover(host, world.sight(), 300.0)
+    assert [sentence.split(":")[0] for sentence in said] == [f"Run {RUN} died before its change was proven"]
+    assert Path(host.path(MANIFEST)).read_bytes() == before
+    assert not Path(host.path(POLICY)).exists()
+    assert not Path(host.path("/etc/kubernetes/kubeharden")).exists()
+    assert Journal(host).read() == {}
+    assert foretell(Journal(host)) == []
+    assert recover(host, world.sight(), 300.0) == []
+
+
+def test_an_old_component_that_is_not_well_is_said_and_what_is_mended_by_hand_stays(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runtime = None
+    comes_up: list[bool] = [True]
+    Kubelet(world, host, lambda _arguments: comes_up[0])
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "proof")
+    comes_up[0] = False
+    with pytest.raises(HardeningError, match=r"was not well with its old manifest .* within 60 s"):
+        recover(host, world.sight(), 60.0)
+    Path(host.path(MANIFEST)).write_text("mended by hand", encoding="utf-8")
+    assert recover(host, None, 60.0) == []
+    assert Path(host.path(MANIFEST)).read_text(encoding="utf-8") == "mended by hand"
+
+
+def test_a_file_that_cannot_go_back_is_tried_again_by_the_next_run(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runtime = None
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "proof")
+    stored = Path(host.path(f"/var/lib/kubeharden/backups/{RUN}"))
+    for path in stored.glob("0*"):
+        path.rename(path.with_suffix(".away"))
+    with pytest.raises(HardeningError, match=f"{MANIFEST} did not go back"):
+        recover(host, world.sight(), 300.0)
+    for path in stored.glob("*.away"):
+        path.rename(path.with_suffix(""))
+    assert recover(host, world.sight(), 300.0) != []
+
+
+def test_a_trial_that_a_dead_run_left_is_taken_away(host: Host) -> None:
+    manifest = f"{DIRECTORY}/kube-apiserver-kubeharden-trial.yaml"
+    directory = "/var/lib/kubeharden/trial"
+    Journal(host).note(trial={"manifest": manifest, "directory": directory})
+    Path(host.path(manifest)).write_text("kind: Pod\n", encoding="utf-8")
+    Path(host.path(f"{directory}/kube-apiserver")).mkdir(parents=True)
+    assert foretell(Journal(host)) == [f"A run that died left its trial {manifest}; the next run takes it away first."]
+    assert recover(host, None, 1.0) == [f"The trial {manifest} of a run that died was taken away."]
+    assert not Path(host.path(manifest)).exists()
+    assert not Path(host.path(directory)).exists()
+    assert Journal(host).read() == {}
+
+
+def test_a_trial_that_was_noted_and_never_laid_down_is_no_trouble(host: Host) -> None:
+    """The journal names it before it is there."""
+    Journal(host).note(trial={"manifest": f"{DIRECTORY}/x.yaml", "directory": "/var/lib/kubeharden/trial"})
+    assert Trial(host, Journal(host)).clean() == f"{DIRECTORY}/x.yaml"
+    assert Trial(host, Journal(host)).clean() is None
+
+
+def test_on_a_host_without_a_journal_nothing_is_made(host: Host, tmp_path: Path) -> None:
+    assert recover(host, None, 1.0) == []
+    assert not (tmp_path / "var").exists()
