@@ -358,7 +358,7 @@ def test_a_user_that_cannot_be_made_leaves_every_file(tmp_path: Path, monkeypatc
 
 
 def test_what_a_file_may_be_comes_from_its_role_and_of_two_roles_the_stricter_holds() -> None:
-    data = {
+    data: dict[str, dict[str, t.Any]] = {
         "certificate": {"mode": "0644", "owner": "root", "control": "one"},
         "key": {"mode": "0600", "control": "two", "persist": True},
         "unused": {"mode": "0600", "control": "three"},

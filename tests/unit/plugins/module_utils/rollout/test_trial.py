@@ -155,9 +155,13 @@ def test_a_component_that_ends_says_why_and_nothing_is_left(make: Callable[..., 
 
 def test_one_that_never_gets_well_ends_at_the_limit(make: Callable[..., Place]) -> None:
     place = make()
-    place.world.always.append(
-        lambda: [setattr(one, "unwell", 0.0) for one in place.world.lives if one.port != "6443"] and None
-    )
+
+    def ail() -> None:
+        for one in place.world.lives:
+            if one.port != "6443":
+                one.unwell = 0.0
+
+    place.world.always.append(ail)
     with pytest.raises(Failure, match=f"not well within {LIMIT:.0f} s"):
         place.run()
     assert place.journal.read() == {}
