@@ -223,8 +223,11 @@ class Discovery:
         name = metadata.get("name") if isinstance(metadata, dict) else None
         return [component for component in CONTROL_PLANE if component in names or component == name]
 
+    def _manifest(self, path: str) -> Manifest:
+        return Manifest.parse(read_text(self.host.path(path)) or "", path)
+
     def _component(self, name: str, path: str) -> dict[str, t.Any]:
-        manifest = Manifest.parse(read_text(self.host.path(path)) or "")
+        manifest = self._manifest(path)
         image = str(manifest.container(name).get("image", ""))
         running = processes.find(name, self._proc) if self.host.live else []
         version = self._version(name, image, running)
@@ -263,7 +266,7 @@ class Discovery:
         """Return the paths of certificates, keys and kubeconfigs really in use, with who uses them for what."""
         used = []
         for name, component in components.items():
-            manifest = Manifest.parse(read_text(self.host.path(component["manifest"])) or "")
+            manifest = self._manifest(component["manifest"])
             for flag in PKI_FLAGS[name]:
                 for value in manifest.flag_values(name, flag):
                     path = manifest.host_path_of(name, value) or value
@@ -323,7 +326,7 @@ class Discovery:
     def _etcd_data(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[str]:
         if "etcd" not in components:
             return []
-        manifest = Manifest.parse(read_text(self.host.path(components["etcd"]["manifest"])) or "")
+        manifest = self._manifest(components["etcd"]["manifest"])
         directory = (manifest.flag_values("etcd", "data-dir") or ["/var/lib/etcd"])[-1]
         return [manifest.host_path_of("etcd", directory) or directory]
 
@@ -359,7 +362,7 @@ class Discovery:
         if override:
             return override
         if "etcd" in components:
-            manifest = Manifest.parse(read_text(self.host.path(components["etcd"]["manifest"])) or "")
+            manifest = self._manifest(components["etcd"]["manifest"])
             names = manifest.flag_values("etcd", "name")
             if names:
                 return names[-1]
