@@ -20,12 +20,12 @@ from lab.kubelab.prepare import TEST_IMAGE
 from lab.story import Story, story_of
 
 LOG = "/var/log/kubernetes/audit/audit.log"
-NAMESPACE = "recorded"
+NAMESPACE = f"recorded-{uuid.uuid4().hex[:6]}"
 
 OBJECTS = """\
 apiVersion: v1
 kind: Pod
-metadata: {{name: served, namespace: recorded}}
+metadata: {{name: served, namespace: {namespace}}}
 spec:
   nodeName: {node}
   terminationGracePeriodSeconds: 0
@@ -72,10 +72,10 @@ class Recorded:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": self.token}}
         kubectl("create", "-o", "yaml", "-f", "-", stdin=json.dumps(review))
         kubectl("create", "role", "reader", "--verb=get", "--resource=pods", *there)
-        kubectl("create", "rolebinding", "reader", "--role=reader", "--serviceaccount=recorded:default", *there)
+        kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={NAMESPACE}:default", *there)
         kubectl("delete", "rolebinding", "reader", *there)
         worker = self._cluster.workers[0]
-        kubectl("apply", "-f", "-", stdin=OBJECTS.format(node=worker, image=TEST_IMAGE))
+        kubectl("apply", "-f", "-", stdin=OBJECTS.format(node=worker, image=TEST_IMAGE, namespace=NAMESPACE))
         kubectl("delete", "validatingwebhookconfiguration", "recorded")
         kubectl("wait", "--for=condition=Ready", "pod/served", "--timeout=120s", *there)
         kubectl("exec", "served", *there, "--", "/bin/true")
