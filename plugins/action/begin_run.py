@@ -11,7 +11,9 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import controller
+from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, controller
+
+EXTRA_FLAGS = "kubeharden_extra_flags"
 
 
 class ActionModule(ActionBase):
@@ -25,15 +27,21 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         variables = task_vars or {}
         names: set[str] = set()
+        extra = [self._task.args.get("extra_flags") or {}]
         for host in variables["ansible_play_hosts_all"]:
-            names.update(variables["hostvars"][host])
+            known = variables["hostvars"][host]
+            names.update(known)
+            if EXTRA_FLAGS in known:  # a group or a host may have its own
+                extra.append(known[EXTRA_FLAGS])
+        run_id = self._task.args.get("run_id") or controller.new_run_id(time.time())
         problems = controller.problems_with_names(names, controller.known_variables())
-        problems += controller.problems_with_extra_flags(self._task.args.get("extra_flags") or {})
+        problems += [problem for one in extra for problem in controller.problems_with_extra_flags(one)]
+        problems = [*dict.fromkeys(problems), *controller.problems_with_run_id(run_id)]
         if problems:
             return {
                 "failed": True,
                 "msg": " ".join(problems) + " Nothing was changed; correct the inventory or the command line.",
             }
-        run_id = self._task.args.get("run_id") or controller.new_run_id(time.time())
-        report_dir = self._task.args.get("report_dir") or os.path.join(os.getcwd(), "reports", run_id)
-        return {"changed": False, "run_id": run_id, "report_dir": os.path.abspath(report_dir)}
+        report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))
+        changes_file.begin(report_dir, run_id, "check" if self._task.check_mode else "run")
+        return {"changed": False, "run_id": run_id, "report_dir": report_dir}

@@ -25,6 +25,13 @@ def read(report_dir: str) -> dict[str, t.Any]:
     return {"schema": SCHEMA, "run_id": "", "mode": "", "changes": []} if data is None else json.loads(data)
 
 
+def begin(report_dir: str, run_id: str, mode: str) -> None:
+    """Begin the account of a run: what an earlier one wrote into the same directory is no part of it."""
+    os.makedirs(report_dir, mode=0o700, exist_ok=True)
+    document = {"schema": SCHEMA, "run_id": run_id, "mode": mode, "changes": []}
+    write_atomic(os.path.join(report_dir, "changes.json"), (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+
+
 def add(report_dir: str, run_id: str, mode: str, host: str, changes: t.Sequence[t.Mapping[str, t.Any]]) -> None:
     """Add one host's changes; hosts are worked on in processes of their own, so the file is locked meanwhile.
 

@@ -22,6 +22,8 @@ PREFIX = "kubeharden_"
 RESERVED = re.compile(
     r"kubeharden_(waivers|only|fail_on|probe_writes|admission_plugins_extra|pki_\w+|rotation\w*|schedule_\w+)$"
 )
+_FLAG = re.compile(r"[a-z][a-z0-9_-]*$")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*$")
 #: Components that the user's flags may be given for so far.
 EXTRA_FLAG_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 ALL_COMPONENTS = (*EXTRA_FLAG_COMPONENTS, "etcd", "kubelet", "kube-proxy")
@@ -90,6 +92,13 @@ def problems_with_names(names: t.Iterable[str], known: t.Sequence[str]) -> list[
     return problems
 
 
+def problems_with_run_id(run_id: str) -> list[str]:
+    """Return a sentence where a run's name is none: directories are called after it."""
+    if _RUN_ID.match(run_id):
+        return []
+    return [f"kubeharden_run_id: {run_id} is no name of a run; take letters, digits, dots, dashes and underscores."]
+
+
 def problems_with_extra_flags(extra: t.Any) -> list[str]:
     """Return a sentence for each thing in kubeharden_extra_flags that cannot be done."""
     if not isinstance(extra, dict):
@@ -112,6 +121,8 @@ def problems_with_extra_flags(extra: t.Any) -> list[str]:
 def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
     if flag.startswith("-"):
         return [f"kubeharden_extra_flags: write {flag.lstrip('-')} instead of {flag} for {component}."]
+    if not _FLAG.match(flag):
+        return [f"kubeharden_extra_flags: {flag} is no name of a flag; give the value of {component} beside it."]
     if flag.replace("_", "-") == "encryption-provider-config":
         return ["kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."]
     if isinstance(value, (dict, list)) or value is None:
