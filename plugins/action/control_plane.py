@@ -38,13 +38,18 @@ def add_extra(
     run_tags: t.Sequence[str],
     skip_tags: t.Sequence[str],
 ) -> None:
-    """Merge the user's own flags last; a flag of ours keeps its control and its mount."""
+    """Merge the user's own flags last; a flag of ours keeps its control and its mount.
+
+    They belong to the concern of their component, but for those that this run writes anyway: our value of them would
+    take the user's back.
+    """
     for component, flags in extra.items():
-        if not wanted(run_tags, skip_tags, CONCERN[component]):
-            continue
+        all_of_them = wanted(run_tags, skip_tags, CONCERN[component])
         settings = selected.setdefault(component, {})
         for flag, value in flags.items():
             name = str(flag).replace("_", "-")
+            if not all_of_them and name not in settings:
+                continue
             ours: dict[str, t.Any] = {key: item for key, item in settings.get(name, {}).items() if key in _KEPT}
             text = str(value).lower() if isinstance(value, bool) else str(value)
             settings[name] = {**ours, "exact": text}

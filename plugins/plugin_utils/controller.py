@@ -22,8 +22,8 @@ PREFIX = "kubeharden_"
 RESERVED = re.compile(
     r"kubeharden_(waivers|only|fail_on|probe_writes|admission_plugins_extra|pki_\w+|rotation\w*|schedule_\w+)$"
 )
-_FLAG = re.compile(r"[a-z][a-z0-9_-]*$")
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*$")
+_FLAG = re.compile(r"[a-z][a-z0-9_-]*")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Components that the user's flags may be given for so far.
 EXTRA_FLAG_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 ALL_COMPONENTS = (*EXTRA_FLAG_COMPONENTS, "etcd", "kubelet", "kube-proxy")
@@ -94,7 +94,7 @@ def problems_with_names(names: t.Iterable[str], known: t.Sequence[str]) -> list[
 
 def problems_with_run_id(run_id: str) -> list[str]:
     """Return a sentence where a run's name is none: directories are called after it."""
-    if _RUN_ID.match(run_id):
+    if _RUN_ID.fullmatch(run_id):
         return []
     return [f"kubeharden_run_id: {run_id} is no name of a run; take letters, digits, dots, dashes and underscores."]
 
@@ -121,7 +121,7 @@ def problems_with_extra_flags(extra: t.Any) -> list[str]:
 def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
     if flag.startswith("-"):
         return [f"kubeharden_extra_flags: write {flag.lstrip('-')} instead of {flag} for {component}."]
-    if not _FLAG.match(flag):
+    if not _FLAG.fullmatch(flag):
         return [f"kubeharden_extra_flags: {flag} is no name of a flag; give the value of {component} beside it."]
     if flag.replace("_", "-") == "encryption-provider-config":
         return ["kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."]
