@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import typing as t
 
@@ -13,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 
 #: Where distributions keep the Python that their packages of libraries belong to.
 _INTERPRETERS = (
@@ -46,9 +48,8 @@ def find_libraries() -> list[str]:
     """Start the module again under an interpreter that has every library; returns what is missing without one."""
     missing = missing_libraries()
     if missing and not has_respawned():
-        for name in missing:
-            interpreter = probe_interpreters_for_module(list(_INTERPRETERS), name)
-            if interpreter:
+        for interpreter in _INTERPRETERS:
+            if all(probe_interpreters_for_module([interpreter], name) for name in LIBRARIES):
                 respawn_module(interpreter)  # ends this process
     return missing
 
@@ -101,12 +102,23 @@ def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any
 def result_of(module: AnsibleModule, changes: t.Sequence[t.Any], **facts: t.Any) -> dict[str, t.Any]:
     """Return a result whose ``changed`` is derived from the changes and from nothing else.
 
+    A file of the owner's may hold a secret (a proxy's password in a manifest's environment): it is masked wherever the
+    text of a file is shown.
+
     Args:
         module: The module.
         changes: Values of files.record.Change.
         facts: What else is returned.
     """
-    result = {"changed": bool(changes), "changes": [change.as_record() for change in changes], **facts}
+    # Before they are compared: a difference may show a value without the name that says what it is.
+    shown = [
+        dataclasses.replace(change, before=_masked(change.before), after=_masked(change.after)) for change in changes
+    ]
+    result = {"changed": bool(changes), "changes": [change.as_record() for change in shown], **facts}
     if module._diff:
-        result["diff"] = [change.as_diff() for change in changes]
+        result["diff"] = [change.as_diff() for change in shown]
     return result
+
+
+def _masked(text: str | None) -> str | None:
+    return None if text is None else mask(text)

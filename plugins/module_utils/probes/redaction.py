@@ -21,6 +21,12 @@ _ASSIGNMENT = re.compile(
     r"(?i)((?:password|passwd|passphrase|token|client[-_]?secret|api[-_]?key|(?:client[-_]key|key)[-_]data)"
     r"(?:\\?[\"'])?(?:\s*=|:)\s*(?:\\?[\"'])?)([^\s\"'\\,;&}]{4,})"
 )
+_USER_INFO = re.compile(r"(://[^\s/:@\"']+:)[^\s/@\"']+(?=@)")
+# A container's environment in a manifest, on two lines or, in a diff, with its marks before them.
+_ENVIRONMENT = re.compile(
+    r"(?i)(name:\s*[\"']?\w*(?:password|passwd|passphrase|token|secret|api_?key|credential)\w*[\"']?[ \t]*\n"
+    r"[ +-]?[ \t]*value:[ \t]*)\S.*"
+)
 _LONG = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}|[A-Za-z0-9_-]{40,}={0,2}")
 
 
@@ -34,6 +40,8 @@ def mask(text: str) -> str:
     text = _JWT.sub(MASK, text)
     text = _AUTHORIZATION.sub(lambda m: m.group(1) + MASK, text)
     text = _BEARER.sub(lambda m: m.group(1) + MASK, text)
+    text = _USER_INFO.sub(lambda m: m.group(1) + MASK, text)
+    text = _ENVIRONMENT.sub(lambda m: m.group(1) + MASK, text)
     text = _BOOTSTRAP_TOKEN.sub(lambda m: m.group(1) + "." + MASK, text)
     text = _ASSIGNMENT.sub(lambda m: m.group(1) + MASK, text)
     return _LONG.sub(_mask_if_random, text)

@@ -1,0 +1,132 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every module does around its work: libraries, sentence, a result without secrets."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+pytest.importorskip("ansible", reason="modules bring their own part of Ansible to a host")
+
+from ansible_collections.kubeharden.core.plugins.module_utils import entry
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import file_change
+
+
+class Ended(Exception):
+    """A module ended with these words."""
+
+
+class Module:
+    """The part of an AnsibleModule that is used."""
+
+    def __init__(self, diff: bool = False) -> None:
+        self._diff = diff
+        self.check_mode = True
+        self.params: dict[str, t.Any] = {"root": "/"}
+
+    def fail_json(self, **result: t.Any) -> None:
+        raise Ended(result)
+
+    def exit_json(self, **result: t.Any) -> None:
+        raise Ended(result)
+
+
+def ended(module: Module, work: t.Callable[[t.Any], dict[str, t.Any]]) -> dict[str, t.Any]:
+    with pytest.raises(Ended) as caught:
+        entry.run(t.cast(t.Any, module), work)
+    return dict(caught.value.args[0])
+
+
+MANIFEST = """\
+spec:
+  containers:
+  - env:
+    - name: HTTPS_PROXY
+      value: http://user:hidden1@proxy.example.net:3128
+    - name: DB_PASSWORD
+      value: hidden2 hidden2
+      # x
+      # y
+    - name: BOOTSTRAP
+      value: abcdef.hidden3hidden3ab
+"""
+
+
+@pytest.mark.parametrize("diff", [False, True])
+def test_no_secret_of_the_owners_is_in_a_result(diff: bool) -> None:
+    change = file_change("manifest", "/a", MANIFEST, MANIFEST.replace("# y", "# z").replace("env:", "env: #"), ["one"])
+    result = entry.result_of(t.cast(t.Any, Module(diff)), [change], notes=[])
+    assert "hidden" not in str(result)
+    assert "proxy.example.net:3128" in str(result) or not diff
+    assert result["changed"] is True
+    assert result["notes"] == []
+    assert ("diff" in result) is diff
+    assert result["changes"][0]["before_sha256"] == change.before_sha256
+
+
+def test_changed_is_derived_from_the_changes() -> None:
+    assert entry.result_of(t.cast(t.Any, Module(True)), []) == {"changed": False, "changes": [], "diff": []}
+
+
+def test_a_sentence_for_a_person_is_the_message() -> None:
+    def work(_module: t.Any) -> dict[str, t.Any]:
+        raise HardeningError("What, where, what now.")
+
+    assert ended(Module(), work) == {"msg": "What, where, what now."}
+
+
+def test_a_result_is_the_result() -> None:
+    assert ended(Module(), lambda _module: {"changed": False}) == {"changed": False}
+
+
+def test_a_defect_is_not_made_a_sentence() -> None:
+    def work(_module: t.Any) -> dict[str, t.Any]:
+        raise KeyError("a defect")
+
+    with pytest.raises(KeyError):
+        entry.run(t.cast(t.Any, Module()), work)
+
+
+@pytest.mark.parametrize(
+    ("has", "chosen"),
+    [
+        ({"/usr/bin/python3": {"yaml", "cryptography"}}, ["/usr/bin/python3"]),
+        # One library each: neither will do, however often the module starts again.
+        ({"/usr/bin/python3": {"yaml"}, "/usr/bin/python3.9": {"cryptography"}}, []),
+        (
+            {"/usr/libexec/platform-python": {"yaml"}, "/usr/bin/python3.11": {"yaml", "cryptography"}},
+            ["/usr/bin/python3.11"],
+        ),
+        ({}, []),
+    ],
+)
+def test_a_module_starts_again_where_every_library_is(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, set[str]], chosen: list[str]
+) -> None:
+    started: list[str] = []
+
+    def probe(paths: list[str], name: str) -> str | None:
+        return next((path for path in paths if name in has.get(path, set())), None)
+
+    monkeypatch.setattr(entry, "missing_libraries", lambda: ["yaml"])
+    monkeypatch.setattr(entry, "has_respawned", lambda: False)
+    monkeypatch.setattr(entry, "probe_interpreters_for_module", probe)
+    monkeypatch.setattr(entry, "respawn_module", started.append)
+    assert entry.find_libraries() == ["yaml"]
+    assert started == chosen
+
+
+def test_a_module_starts_again_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry, "missing_libraries", lambda: ["yaml"])
+    monkeypatch.setattr(entry, "has_respawned", lambda: True)
+    with pytest.raises(Ended, match="No Python on this host has yaml"):
+        entry.require_libraries(t.cast(t.Any, Module()))
+
+
+def test_this_interpreter_has_them() -> None:
+    assert entry.missing_libraries() == []
+    entry.require_libraries(t.cast(t.Any, Module()))
