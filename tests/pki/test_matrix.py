@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -50,8 +51,8 @@ class Pki:
     throwaway: tuple[bytes, bytes]
 
 
-def made(algorithm: str, is_intermediate: bool) -> Pki:
-    """A control plane's PKI; with intermediates only the roots above them are trusted."""
+def made(algorithm: str, is_intermediate: bool, anchor: str = "root") -> Pki:
+    """A control plane's PKI; `anchor` says whether the verifiers trust the roots or the authorities' own files."""
     now = time.time()
     host = layout.host_pki(LAYOUT, CLUSTER, "cp1")
     signing = {}
@@ -70,7 +71,7 @@ def made(algorithm: str, is_intermediate: bool) -> Pki:
         leaves[item_plan.leaf.name] = plan.complete(prepared, facts, authority.chain)
         forger = issue.Authority(facts, prepared.key, (authority.facts, *authority.above))
         below[item_plan.leaf.name] = signed_below(forger, now)
-    tops = {name: one.above[-1] if one.above else one.facts for name, one in signing.items()}
+    tops = {name: one.above[-1] if one.above and anchor == "root" else one.facts for name, one in signing.items()}
     roots = {name: pem.encode("CERTIFICATE", one.der) for name, one in tops.items()}
     return Pki(leaves, below, roots, authorities.files(authorities.create(wanted_authority("throwaway"), now)))
 
@@ -84,11 +85,12 @@ def signed_below(leaf: issue.Authority, now: float) -> tuple[bytes, bytes]:
     return issue.certificate_pem(facts, chain), keys.private_pem(key)
 
 
-VARIANTS = {
+VARIANTS: dict[str, tuple[Any, ...]] = {
     "ECDSA-P256": ("ECDSA-P256", False),
     "ECDSA-P384": ("ECDSA-P384", False),
     "RSA-2048": ("RSA-2048", False),
     "below-an-outside-root": ("ECDSA-P256", True),
+    "trusting-the-intermediates": ("ECDSA-P256", True, "own"),
 }
 
 

@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import bundle, issue, keys, pem, refuse
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import FRONT_PROXY, KUBERNETES, PairPath
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
+    ETCD_AUTHORITY,
+    FRONT_PROXY,
+    KUBERNETES,
+    PairPath,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts, Profile
 
 
@@ -37,17 +42,25 @@ def create_below(
 
 
 def files(authority: Authority, passphrase: bytes | None = None) -> tuple[bytes, bytes]:
-    """Bytes of certificate file and key file. The certificate file holds the authority's own certificate first, then
-    those above it, so that it is a bundle that every verifier accepts; the signer takes the first."""
+    """Bytes of certificate file and key file.
+
+    The certificate file holds the authority's own certificate and none above it: who trusts a root also trusts every
+    other intermediate below it, so that clients of the API server could open etcd. Servers and clients send the chain.
+    """
     if authority.key is None:
         raise HardeningError(
             f"The key of the authority '{authority.facts.profile.subject}' is not here; nothing was written."
         )
-    return bundle.join([authority.facts, *authority.above]), keys.private_pem(authority.key, passphrase)
+    return bundle.join([authority.facts]), keys.private_pem(authority.key, passphrase)
 
 
 def load(
-    path: PairPath, contents: Mapping[str, bytes], now: float, passphrase: bytes | None = None, need_key: bool = True
+    path: PairPath,
+    contents: Mapping[str, bytes],
+    now: float,
+    passphrase: bytes | None = None,
+    need_key: bool = True,
+    above: Sequence[CertificateFacts] = (),
 ) -> Authority:
     """The authority in a pair of files, fit to sign.
 
@@ -72,9 +85,7 @@ def load(
     else:
         facts = certificates[0]
     refuse.unusable_authority(facts, now, path.certificate)
-    above = above_in(facts, certificates)
-    refuse.broken_chain([facts, *above], path.certificate)
-    return Authority(facts, key, tuple(above))
+    return Authority(facts, key, tuple(above_in(facts, [*above, *certificates])))
 
 
 def above_in(facts: CertificateFacts, certificates: Sequence[CertificateFacts]) -> list[CertificateFacts]:
@@ -97,6 +108,17 @@ def _is_parent(candidate: CertificateFacts, child: CertificateFacts) -> bool:
 def check_separate(bundles: Mapping[str, Sequence[CertificateFacts]]) -> None:
     """The front proxy's bundle and the clients' share no key; `bundles` by the name of the authority's row."""
     refuse.shared_authority(bundles.get(FRONT_PROXY, ()), bundles.get(KUBERNETES, ()), "the front proxy's bundle")
+
+
+def shared_findings(bundles: Mapping[str, Sequence[CertificateFacts]]) -> list[str]:
+    """A sentence when etcd trusts the authority of the API server's clients: each of them could open etcd."""
+    clients = {facts.public_key for facts in bundles.get(KUBERNETES, ())}
+    return [
+        f"The authority '{facts.profile.subject}' is trusted by etcd and by the API server alike, so every client "
+        "certificate of the cluster opens etcd. Give etcd an authority of its own."
+        for facts in bundles.get(ETCD_AUTHORITY, ())
+        if facts.public_key in clients
+    ]
 
 
 def service_account_pair(algorithm: str = keys.DEFAULT_ALGORITHM) -> tuple[bytes, bytes]:

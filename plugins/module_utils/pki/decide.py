@@ -145,6 +145,14 @@ def settled(wanted: Profile, actual: CertificateFacts | None, policy: Policy) ->
     return replace(wanted, key_algorithm=algorithm, key_usages=have if serves else needed)
 
 
+def for_key(wanted: Profile, key: keys.PrivateKey) -> Profile:
+    """`wanted` with the algorithm of a key that is there, unless that is weak."""
+    algorithm = keys.algorithm_name(key)
+    if keys.weakness(algorithm):
+        return wanted
+    return replace(wanted, key_algorithm=algorithm, key_usages=leaf_key_usages(algorithm))
+
+
 def reasons(
     actual: CertificateFacts | None,
     wanted: Profile,

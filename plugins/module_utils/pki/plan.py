@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    authority as authority_files,
     bundle,
     decide,
     issue,
@@ -81,23 +82,45 @@ def plan(
     without keys; `own` the names of leaves that this collection issued, which follow the table exactly, while all
     others are adopted and keep what they have. HardeningError when something is there that must not be built upon.
     """
+    warnings = _check_authorities(host, authorities, now, policy)
+    leaves = []
+    for leaf in host.leaves:
+        other = _other_credentials(leaf, files)
+        if other:
+            warnings.append(
+                f"{leaf.kubeconfig} identifies its user by {other}, not by a certificate; it stays as it is."
+            )
+        else:
+            leaves.append(_leaf_plan(leaf, files, authorities[leaf.authority], now, policy, leaf.name in own))
+    issued = frozenset(item.leaf.name for item in leaves if item.reasons)
+    longest = max((item.lifetime for item in leaves if item.reasons), default=0.0)
+    if decide.lifetime_warning(longest):
+        warnings.append(decide.lifetime_warning(longest))
+    kubeconfigs = [_kubeconfig_plan(item, files, authorities[KUBERNETES].facts, issued) for item in host.kubeconfigs]
+    return HostPlan(tuple(leaves), tuple(kubeconfigs), tuple(warnings))
+
+
+def _check_authorities(host: HostPki, authorities: Mapping[str, Authority], now: float, policy: Policy) -> list[str]:
+    """Warnings about the authorities that the host needs; HardeningError for one that is missing or unfit."""
     warnings: list[str] = []
-    for name in sorted({leaf.authority for leaf in host.leaves}):
+    needed = {leaf.authority for leaf in host.leaves} | ({KUBERNETES} if host.kubeconfigs else set())
+    for name in sorted(needed):
         if name not in authorities:
             raise HardeningError(f"The authority '{name}' is missing; nothing was changed. Create it or bring it.")
         facts = authorities[name].facts
         refuse.unusable_authority(facts, now, f"the authority '{name}'")
         warnings += decide.authority_findings(facts, now, policy)
-    leaves = tuple(
-        _leaf_plan(leaf, files, authorities[leaf.authority], now, policy, leaf.name in own) for leaf in host.leaves
-    )
-    issued = frozenset(item.leaf.name for item in leaves if item.reasons)
-    longest = max((item.lifetime for item in leaves if item.reasons), default=0.0)
-    if decide.lifetime_warning(longest):
-        warnings.append(decide.lifetime_warning(longest))
-    trusted = authorities[KUBERNETES].facts
-    kubeconfigs = tuple(_kubeconfig_plan(item, files, trusted, issued) for item in host.kubeconfigs)
-    return HostPlan(leaves, kubeconfigs, tuple(warnings))
+    trusted = {name: [authorities[name].facts] for name in needed}
+    authority_files.check_separate(trusted)
+    return warnings + authority_files.shared_findings(trusted)
+
+
+def _other_credentials(leaf: Leaf, files: Mapping[str, bytes]) -> str:
+    """What a kubeconfig has instead of a certificate, such as ``exec``; empty for every other leaf."""
+    if leaf.path is not None or leaf.kubeconfig not in files:
+        return ""
+    facts = kubeconfig.parse(files[leaf.kubeconfig], leaf.kubeconfig)
+    return "" if facts.certificate or facts.certificate_file else ", ".join(facts.other_credentials)
 
 
 def _leaf_plan(
@@ -108,6 +131,9 @@ def _leaf_plan(
     if actual is not None and not is_own:
         wanted = decide.adopt(wanted, actual, leaf.asked_names, policy)
     wanted = decide.settled(wanted, actual, policy)
+    if actual is None and key is not None and policy.key_algorithm is None:
+        # A key that waits for its certificate is what somebody chose.
+        wanted = decide.for_key(wanted, key)
     found = tuple(decide.reasons(actual, wanted, authority.facts, now, policy))
     if found:
         refuse.forbidden_by_authority([authority.facts, *authority.above], wanted, f"the authority '{leaf.authority}'")

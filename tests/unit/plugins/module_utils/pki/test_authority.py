@@ -48,11 +48,15 @@ def test_an_intermediate_brings_its_chain() -> None:
     top = authority.create(wanted_authority("corporate"), NOW)
     middle = authority.create_below(wanted_authority("platform"), top, NOW)
     own = authority.create_below(wanted_authority("kubernetes"), middle, NOW)
-    loaded = authority.load(PATH, contents(own), NOW)
-    assert loaded == own
-    assert loaded.above == (middle.facts, top.facts)
-    assert loaded.chain == (own.facts, middle.facts)
-    # The order in the file does not matter, nor what else is trusted.
+    # Its file holds nothing above it: who trusted the root would trust every other intermediate as well.
+    assert [facts.fingerprint for facts in bundle.parse(contents(own)[PATH.certificate], "here")] == [
+        own.facts.fingerprint
+    ]
+    assert authority.load(PATH, contents(own), NOW).above == ()
+    assert authority.load(PATH, contents(own), NOW, above=[top.facts, root("other").facts, middle.facts]) == own
+    assert own.above == (middle.facts, top.facts)
+    assert own.chain == (own.facts, middle.facts)
+    # A file of the user's with the whole chain, in any order, is understood.
     mixed = bundle.join([root("other").facts, top.facts, own.facts, middle.facts])
     again = authority.load(PATH, {**contents(own), PATH.certificate: mixed}, NOW)
     assert again == own
@@ -131,6 +135,13 @@ def test_front_proxy_and_clients_are_apart() -> None:
     authority.check_separate({})
     with pytest.raises(HardeningError, match="authority of its own"):
         authority.check_separate({**separate, "front-proxy": [root().facts]})
+
+
+def test_one_authority_for_etcd_and_clients_is_a_finding() -> None:
+    one, two = root().facts, root("etcd-ca", number=1).facts
+    assert authority.shared_findings({"kubernetes": [one], "etcd": [two]}) == []
+    (finding,) = authority.shared_findings({"kubernetes": [one], "etcd": [two, one]})
+    assert "every client certificate of the cluster opens etcd" in finding
 
 
 SERVICE_ACCOUNT = PairPath("/pki/sa.pub", "/pki/sa.key")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -40,6 +41,7 @@ BUNDLES = bundles(SIGNING)
 HOST = host_pki(Layout(), CLUSTER, "cp1")
 OWN = frozenset(leaf.name for leaf in HOST.leaves)
 PLAIN = Policy()
+APISERVER = "/etc/kubernetes/pki/apiserver"
 
 
 def planned(
@@ -166,6 +168,49 @@ def test_a_key_that_waits_for_its_certificate_gets_one(fresh: dict[str, bytes]) 
     assert_everything_holds(HOST, after)
 
 
+def test_a_key_that_waits_decides_the_algorithm() -> None:
+    files = {APISERVER + ".key": keys.private_pem(key("RSA-2048"))}
+    actual, own_key = plan.stored_pair(HOST.leaf("apiserver"), run(HOST, files))
+    assert actual is not None
+    assert own_key is not None
+    assert keys.public_bytes(own_key) == keys.public_bytes(key("RSA-2048"))
+    assert actual.profile.key_usages == {"digitalSignature", "keyEncipherment"}
+    # Unless the user set another: that is a decision too.
+    actual, _ = plan.stored_pair(HOST.leaf("apiserver"), run(HOST, files, Policy(key_algorithm="ECDSA-P256")))
+    assert actual is not None
+    assert actual.profile.key_algorithm == "ECDSA-P256"
+
+
+def test_hosts_need_only_the_authorities_that_they_use() -> None:
+    cluster = replace(CLUSTER, etcd=(HostFacts("etcd1", ("192.0.2.31",)),))
+    only_etcd = {"etcd": SIGNING["etcd"]}
+    assert plan.plan(host_pki(Layout(), cluster, "etcd1"), {}, only_etcd, NOW, PLAIN).changes
+    worker = host_pki(Layout(), CLUSTER, "worker1")
+    with pytest.raises(HardeningError, match="The authority 'kubernetes' is missing"):
+        plan.plan(worker, {}, only_etcd, NOW, PLAIN)
+    files = plan.new_files(plan.plan(worker, {}, SIGNING, NOW, PLAIN), {}, SIGNING, BUNDLES, NOW)
+    assert list(files) == ["/etc/kubernetes/kubelet.conf"]
+    assert not plan.plan(worker, files, SIGNING, NOW, PLAIN).changes
+
+
+def test_a_kubeconfig_with_a_login_of_its_own_stays(fresh: dict[str, bytes]) -> None:
+    path = "/etc/kubernetes/admin.conf"
+    document = yaml.safe_load(fresh[path])
+    document["users"][0]["user"] = {"exec": {"command": "login"}}
+    files = {**fresh, path: yaml.safe_dump(document).encode()}
+    found = planned(HOST, files, Policy(renew_all=True))
+    assert "admin.conf" not in [item.leaf.name for item in found.leaves]
+    assert found.warnings == (f"{path} identifies its user by exec, not by a certificate; it stays as it is.",)
+    assert run(HOST, files, Policy(renew_all=True))[path] == files[path]
+
+
+def test_authorities_are_kept_apart() -> None:
+    with pytest.raises(HardeningError, match="authority of its own"):
+        plan.plan(HOST, {}, {**SIGNING, "front-proxy": SIGNING["kubernetes"]}, NOW, PLAIN)
+    (warning,) = plan.plan(HOST, {}, {**SIGNING, "etcd": SIGNING["kubernetes"]}, NOW, PLAIN).warnings
+    assert "Give etcd an authority of its own" in warning
+
+
 def test_kubeconfigs_follow_another_authority(fresh: dict[str, bytes]) -> None:
     signing = {**SIGNING, "kubernetes": root("kubernetes-2", number=4)}
     found = plan.plan(HOST, fresh, signing, NOW, PLAIN)
@@ -187,6 +232,7 @@ def test_kubeconfigs_by_reference() -> None:
     assert facts.certificate_file in files
     assert not planned(host, files).changes
     # A renewal replaces the files only.
+    assert not any(item.reasons for item in planned(host, files, Policy(renew_all=True)).kubeconfigs)
     renewed = run(host, files, Policy(renew_all=True))
     assert renewed["/etc/kubernetes/admin.conf"] == files["/etc/kubernetes/admin.conf"]
     assert renewed[facts.certificate_file] != files[facts.certificate_file]
@@ -196,9 +242,6 @@ def test_warnings_are_given_once() -> None:
     found = planned(HOST, {}, Policy(lifetime=1000 * DAY), now=NOW)
     assert len(found.warnings) == 1
     assert "for 1000 days" in found.warnings[0]
-
-
-APISERVER = "/etc/kubernetes/pki/apiserver"
 
 
 @pytest.mark.parametrize(
