@@ -69,7 +69,7 @@ ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit uni
 frame: setup ## the collection as people run it, under every supported ansible-core
 	@$(PYTEST) tests/frame -m "frame and not slow"
 
-.PHONY: lab-parts lab-test molecule
+.PHONY: lab-parts lab-test pki molecule
 lab-parts: ## compile what the lab is made of, once
 	@if $(LAB_TOOL) check; then $(LAB_TOOL) prepare $(KUBE_TESTED); \
 	elif [[ $${CI:-} == true ]]; then exit 1; \
@@ -79,22 +79,26 @@ lab-test: setup ## the lab's tests, but for the slow ones
 molecule: setup ## molecule's whole sequence on the lab, 1 + 1
 	@$(BIN)/molecule test -s default
 
+pki: setup ## certificates before Go, OpenSSL, Python and kubeadm
+	@kubeadm=$$(compgen -G "$${KUBEHARDEN_CACHE:-/var/cache/kubeharden-lab}/programs/$(firstword $(KUBE_TESTED))-*/kubeadm" || true); \
+	KUBEHARDEN_KUBEADM=$${KUBEHARDEN_KUBEADM:-$$kubeadm} $(PYTEST) tests/pki -m "not slow"
+
 .PHONY: test
 test: setup left-out ## what CI runs; says by name what it leaves out
-	@tests/tools/run_parts lint unit unit-oldest sanity frame lab-parts lab-test
+	@tests/tools/run_parts lint unit unit-oldest sanity frame lab-parts pki lab-test
 
 .PHONY: left-out
 left-out: setup
 	@echo "Left out of make test, run by make test-all:"
-	@$(PYTEST) tests/unit tests/frame tests/lab -m slow --collect-only -qq --no-header 2>&1 | grep -F "::" || echo "nothing"
-	@echo "molecule test -s ha"
+	@$(PYTEST) tests/unit tests/frame tests/pki tests/lab -m slow --collect-only -q --no-header 2>&1 | grep -F "::" || echo "nothing"
+	@echo "molecule test -s default, molecule test -s ha"
 
 .PHONY: test-all
 test-all: KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)
 test-all: setup ## everything: all versions, all faults; may take hours
 	@tests/tools/run_parts lint unit unit-oldest sanity
 	@$(LAB_TOOL) prepare $(KUBE_TESTED)
-	@$(PYTEST) tests/unit tests/frame tests/lab
+	@$(PYTEST) tests/unit tests/frame tests/pki tests/lab
 	@$(BIN)/molecule test -s default
 	@$(BIN)/molecule test -s ha
 

@@ -247,7 +247,11 @@ def target_venv(version: str) -> Path:
 def give_libraries(environment: Mapping[str, str]) -> None:
     """Put PyYAML and cryptography where the test "import" runs: a host has them from its distribution."""
     run(["ansible-test", "sanity", "--local", "--color", "no", "--test", "import", "--prime-venvs"], **environment)
-    bare = sorted(Path(environment["HOME"]).glob(".ansible/test/venv/sanity/3.*/*/bin/python"))
+    environments = Path(environment["HOME"]) / ".ansible" / "test" / "venv"
+    # For modules, and for what runs on the controller.
+    bare = sorted(
+        [*environments.glob("sanity/3.*/*/bin/python"), *environments.glob("sanity.import*/3.*/*/bin/python")]
+    )
     for python in some(bare, "environment of ansible-test"):
         version = python.parents[2].name
         libraries = target_venv(version)
