@@ -128,3 +128,23 @@ def test_kube_bench_finds_only_the_owner_of_etcds_directory(story: Story) -> Non
 def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
     for host, failed in story.bench_cis.items():
         assert of_this_slice(failed) == set(), host
+
+
+@pytest.mark.slow
+def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(story: Story) -> None:
+    story.again[0].well()
+    product = story.product
+    flags = {"kube-apiserver": {"request-timeout": "61s"}}
+    before = story.look()
+    run = product.harden("--limit", "cp1", extra_flags=flags).well()
+    after = story.look()
+    assert announced(run.changes, "cp1") == {"kube-apiserver"}
+    assert {change["host"] for change in run.changes} == {"cp1"}
+    assert before.config_maps == after.config_maps
+    for host in OTHERS:
+        assert differences(before.attributes[host], after.attributes[host]) == [], host
+    said = "ConfigMap kube-system/kubeadm-config was left as it is, since cp2, cp3 took no part in this run."
+    assert said in run.output
+    rest = product.harden(extra_flags=flags).well()
+    assert {change["host"] for change in rest.changes if change["kind"] == "manifest"} == {"cp2", "cp3"}
+    assert "61s" in product.config_maps()["kubeadm-config"]["ClusterConfiguration"]
