@@ -1,0 +1,96 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Flags that a run would write, held against what each component's version knows, before anything is written."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+#: Keys of a setting that are no rule's.
+_OWN_KEYS = ("default", "mount")
+
+Settings = t.Mapping[str, t.Mapping[str, t.Any]]
+Values = dict[str, tuple[str, ...]]
+
+
+def check(components: t.Mapping[str, t.Mapping[str, t.Any]], settings: t.Mapping[str, Settings]) -> versions.Findings:
+    """Return what keeps the components of a host from starting with these settings, and what the next minor drops.
+
+    Args:
+        components: What discovery found, by component.
+        settings: The wanted settings by component and flag, as the templates and the user have them.
+
+    A setting that is no rule is a problem like the others.
+    """
+    found = versions.Findings([], [])
+    for component in (name for name in CONTROL_PLANE if name in components):
+        try:
+            one = _component(component, components[component], settings.get(component, {}))
+        except HardeningError as error:
+            one = versions.Findings([str(error)], [])
+        found.problems.extend(one.problems)
+        found.warnings.extend(one.warnings)
+    return found
+
+
+def check_extra(
+    components: t.Mapping[str, t.Mapping[str, t.Any]], extra: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> list[str]:
+    """Return what is wrong with the user's own flags (kubeharden_extra_flags) on a host, before any host is written."""
+    settings = {
+        component: {str(flag): {"exact": text_of(value)} for flag, value in flags.items()}
+        for component, flags in extra.items()
+    }
+    return check(components, settings).problems
+
+
+def text_of(value: t.Any) -> str:
+    """Return a value of the user's as a command line has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def refusal(problems: t.Sequence[str], host: str) -> dict[str, t.Any]:
+    """Return a task's result that says all problems."""
+    return {
+        "failed": True,
+        "msg": f"{' '.join(problems)} Nothing was changed on {host}; correct kubeharden_extra_flags or what is found "
+        "there, and run again.",
+    }
+
+
+def _component(component: str, seen: t.Mapping[str, t.Any], settings: Settings) -> versions.Findings:
+    version = str(seen["version"])
+    table, warning = versions.choose(component, version)
+    current: Values = {versions.flag_name(name): (str(value),) for name, value in seen["flags"].items()}
+    written, future = _outcome(current, settings)
+    problems = versions.judge(table, component, version, written)
+    if written:
+        problems += versions.contradictions(component, version, future)
+    later = versions.following(table, component) if warning is None else None
+    warnings = versions.dropped(table, later, component, future) if later else []
+    return versions.Findings(problems, [*([warning] if warning else []), *warnings])
+
+
+def _outcome(current: Values, settings: Settings) -> tuple[Values, Values]:
+    """Return the flags that would be written, and all flags as they would be."""
+    written: Values = {}
+    future = dict(current)
+    for name, data in settings.items():
+        flag = versions.flag_name(name)
+        rule = rule_from_data({key: value for key, value in data.items() if key not in _OWN_KEYS}, flag)
+        present = current.get(flag, ())
+        if not present and "default" in data and decide(rule, [str(data["default"])]).satisfied:
+            continue
+        decision = decide(rule, present)
+        if decision.satisfied:
+            continue
+        future.pop(flag, None)
+        if decision.values:
+            written[flag] = future[flag] = decision.values
+    return written, future

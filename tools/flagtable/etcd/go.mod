@@ -1,0 +1,4 @@
+// Which etcd is meant says versions/<minor>.mod, by -modfile; this file only marks the module's root.
+module kubeharden.invalid/flagtable/etcd
+
+go 1.24.0
