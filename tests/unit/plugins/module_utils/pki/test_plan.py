@@ -62,7 +62,7 @@ def fresh() -> dict[str, bytes]:
     return run(HOST, {})
 
 
-def assert_everything_holds(host: HostPki, files: dict[str, bytes], now: float = NOW) -> None:
+def assert_everything_holds(host: HostPki, files: dict[str, bytes], now: float = NOW, policy: Policy = PLAIN) -> None:
     """Chain, usages, pair, life left: for every leaf, whoever made it."""
     for leaf in host.leaves:
         actual, own_key = plan.stored_pair(leaf, files)
@@ -81,7 +81,7 @@ def assert_everything_holds(host: HostPki, files: dict[str, bytes], now: float =
         assert not keys.weakness(str(actual.profile.key_algorithm))
         assert actual.not_before <= now
         assert actual.not_after <= authority.not_after
-        assert not decide.is_due(actual, authority, now, PLAIN)
+        assert not decide.is_due(actual, authority, now, policy)
         refuse.forbidden_by_authority([authority], actual.profile, "here")
     for item in host.kubeconfigs:
         facts = kubeconfig.parse(files[item.path], item.path)
@@ -391,7 +391,7 @@ def test_after_a_run_everything_holds_and_the_next_is_empty(
     own = data.draw(st.sets(st.sampled_from(sorted(OWN)))) & {leaf.name for leaf in host.leaves}
     first = planned(host, files, policy, frozenset(own))
     after = run(host, files, policy, frozenset(own))
-    assert_everything_holds(host, after)
+    assert_everything_holds(host, after, NOW, policy)
     second = planned(host, after, policy, frozenset(own))
     assert [(item.leaf.name, item.reasons) for item in second.leaves if item.reasons] == []
     assert not second.changes
