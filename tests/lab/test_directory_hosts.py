@@ -132,6 +132,8 @@ def test_forks_1_changes_the_same(hosts: Hosts) -> None:
     foretold = hosts.harden("--check")
     assert foretold.code == 0, str(foretold)
     expected = hosts.changes
+    # Nor is a lock taken to look.
+    assert not any((hosts.root(name) / "run/kubeharden").exists() for name in hosts.names)
     done = hosts.harden("--forks", "1")
     assert done.code == 0, str(done)
     assert hosts.changes == expected != []
