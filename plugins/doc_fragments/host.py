@@ -14,7 +14,7 @@ options:
   root:
     description:
       - A directory that stands for the host's C(/), for demos, images and tests.
-      - What needs a running process or root is then listed in RV(not_done) instead of done.
+      - What needs a running process or root is then told (C(not_done) of the result) instead of done.
     type: path
     default: /
   root_seed:

@@ -18,7 +18,7 @@ def family(path: str = "/etc/os-release") -> str:
     try:
         with open(path, encoding="utf-8") as handle:
             for line in handle:
-                key, _, value = line.strip().partition("=")
+                key, _dummy, value = line.strip().partition("=")
                 values[key] = value.strip("\"'")
     except FileNotFoundError:
         return ""

@@ -77,7 +77,7 @@ discovery:
       description: Paths of certificates, keys and kubeconfigs in use, with who uses them.
       type: list
       elements: dict
-    files: {description: Paths of what the benchmarks name, by what each file is., type: dict}
+    files: {description: "Paths of what the benchmarks name, by what each file is.", type: dict}
     config_maps: {description: kubeadm's ConfigMaps by name., type: dict}
     anonymous_grants:
       description: Role bindings that an owner made for anonymous requests.

@@ -97,7 +97,7 @@ def cluster_of(module: AnsibleModule) -> t.Any:
     from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
-    from ansible_collections.kubeharden.core.plugins.module_utils.probes.http import tls_peer
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import Cluster
 

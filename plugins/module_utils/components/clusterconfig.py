@@ -248,7 +248,7 @@ class ClusterConfiguration:
     def _positions(self, component: str, flag: str) -> list[int]:
         """Where in extraArgs a flag stands: indices into the list, or among the keys of the mapping."""
         name = flags.flag_name(flag)
-        return [index for index, (key, _) in enumerate(self.extra_args(component)) if flags.flag_name(key) == name]
+        return [index for index, (key, _dummy) in enumerate(self.extra_args(component)) if flags.flag_name(key) == name]
 
     def _step(self, component: str, position: int) -> list[str | int]:
         """The path of an argument's value."""

@@ -60,11 +60,11 @@ def command_line(units: t.Sequence[str], read: t.Callable[[str], str | None]) ->
     command = ""
     for text in units:
         for line in _logical_lines(text):
-            key, _, value = line.partition("=")
+            key, _dummy, value = line.partition("=")
             key, value = key.strip(), value.strip()
             if key == "Environment":
                 for assignment in _split(value):
-                    name, _, content = assignment.partition("=")
+                    name, _dummy, content = assignment.partition("=")
                     variables[name] = content
             elif key == "EnvironmentFile":
                 variables.update(environment(read(value.lstrip("-")) or ""))

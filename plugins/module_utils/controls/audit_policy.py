@@ -147,7 +147,7 @@ def _resource_matches(entry: t.Mapping[str, t.Any], question: Question, any_name
     names = entry.get("resources")
     if not names:
         return True
-    resource, _, subresource = question.resource.partition("/")
+    resource, _dummy, subresource = question.resource.partition("/")
     wanted = {question.resource, "*"}
     if subresource:
         wanted |= {f"{resource}/*", f"*/{subresource}"}

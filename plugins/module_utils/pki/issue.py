@@ -177,7 +177,7 @@ def _alternative_names(profile: Profile) -> x509.SubjectAlternativeName:
     entries: list[x509.GeneralName] = [x509.DNSName(name) for name in sorted(profile.names.dns)]
     entries.extend(x509.IPAddress(ipaddress.ip_address(address)) for address in sorted(profile.names.addresses))
     for name in sorted(profile.other_names):
-        kind, _, value = name.partition(":")
+        kind, _dummy, value = name.partition(":")
         if kind in _OTHER_KINDS:
             entries.append(_OTHER_KINDS[kind](value))
     return x509.SubjectAlternativeName(entries)

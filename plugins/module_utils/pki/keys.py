@@ -63,7 +63,7 @@ def algorithm_name(key: Any) -> str:
 
 def weakness(algorithm: str) -> str:
     """Why a key of this kind cannot be relied on, in half a sentence; empty when it can."""
-    kind, _, size = algorithm.partition("-")
+    kind, _dummy, size = algorithm.partition("-")
     if kind == "RSA":
         bits = int(size)
         if bits < _MINIMUM_RSA_BITS:

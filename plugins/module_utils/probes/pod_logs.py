@@ -106,7 +106,7 @@ def _attempts(pod_uid: str, component: str, root: str) -> list[str]:
                 attempt, extension = os.path.splitext(name)
                 if extension == ".log" and attempt.isdigit():
                     found.append((int(attempt), os.path.join(folder, name)))
-    return [path for _, path in sorted(found, reverse=True)]
+    return [path for _dummy, path in sorted(found, reverse=True)]
 
 
 def _lines(path: str) -> list[str]:

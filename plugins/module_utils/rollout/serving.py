@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.http import Peer
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 
 CONTROL = "kubelet-serving-certificate"
 INTERVAL = 1.0

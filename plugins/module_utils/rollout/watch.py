@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.http import ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 

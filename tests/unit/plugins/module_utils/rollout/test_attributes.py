@@ -220,7 +220,11 @@ def test_going_back_never_brings_old_bytes_of_the_same_run(tmp_path: Path, monke
     host = Host(str(tmp_path))
     Backup(host, RUN).save("/etc/manifest.yaml")
     place.write_bytes(b"proven")
-    monkeypatch.setattr(os, "fchmod", lambda *_arguments: (_ for _ in ()).throw(PermissionError(1, "no")))
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
     made = Attributes(host, [wanted("/etc/manifest.yaml", 0o600)], Shell())
     made.plan()
     with pytest.raises(HardeningError):

@@ -86,7 +86,7 @@ def test_a_change_that_was_never_proven_goes_back(
     assert told[0].startswith(f"Run {RUN} died before its change was proven; the next run puts ")
     assert MANIFEST in told[0]
     said = recover(host, world.sight(), 300.0)
-    assert [sentence.split(":")[0] for sentence in said] == [f"Run {RUN} died before its change was proven"]
+    assert [sentence.partition(":")[0] for sentence in said] == [f"Run {RUN} died before its change was proven"]
     assert Path(host.path(MANIFEST)).read_bytes() == before
     assert not Path(host.path(POLICY)).exists()
     assert not Path(host.path("/etc/kubernetes/kubeharden")).exists()

@@ -17,8 +17,8 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import http
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.http import Answer, ApiClient, Peer, tls_peer
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client as http
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient, Peer, tls_peer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
 Behave = Callable[[Any], None]
