@@ -17,7 +17,7 @@ from cryptography import x509
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import keys
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import BACKDATE, RequestFacts, is_signed_by
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import BACKDATE, RequestFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import Names
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import (
     ANY,
@@ -250,14 +250,3 @@ def excessive_request(request: RequestFacts, wanted: Profile, where: str) -> Non
         raise HardeningError(
             f"The signing request '{asked.subject}' from {where} was not signed: {problem}. Make it anew there."
         )
-
-
-def broken_chain(chain: Sequence[CertificateFacts], where: str) -> None:
-    """Each certificate must name the next as its issuer, byte for byte, and bear its signature."""
-    for child, parent in zip(chain, chain[1:]):
-        if child.profile.issuer != parent.profile.subject.raw or not is_signed_by(child, parent):
-            raise HardeningError(
-                f"The certificate '{child.profile.subject}' in {where} is not signed by '{parent.profile.subject}', "
-                "which follows "
-                "it; nothing was changed. Bring the chain in order, each certificate followed by its issuer."
-            )

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, profile, refuse
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority, RequestFacts
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import RequestFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import NO_NAMES, Names, names
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import (
     CLIENT,
@@ -272,17 +272,6 @@ def test_a_request_with_a_weak_key() -> None:
     weak = replace(REQUEST, profile=replace(REQUEST.profile, key_algorithm="RSA-1024"))
     with pytest.raises(HardeningError, match="1024 bits is weak"):
         refuse.excessive_request(weak, ASKED, "worker1")
-
-
-def test_chains() -> None:
-    own = key(number=3)
-    below = issue.issue(wanted_authority("below"), issue.keys.public_bytes(own), root(), NOW)
-    last = leaf(server_profile(), Authority(below, own))
-    refuse.broken_chain([last, below, root().facts], WHERE)
-    refuse.broken_chain([], WHERE)
-    for chain in ([below, last], [last, root().facts], [last, below, root("kubernetes", number=9).facts]):
-        with pytest.raises(HardeningError, match="is not signed by"):
-            refuse.broken_chain(chain, WHERE)
 
 
 def test_a_lost_key_is_for_the_user_to_decide() -> None:
