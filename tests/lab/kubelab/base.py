@@ -108,3 +108,5 @@ def main(command: Callable[[], int]) -> None:
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
