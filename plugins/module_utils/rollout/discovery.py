@@ -155,7 +155,7 @@ class Discovery:
             "static_pod_path": static_pods or (MANIFESTS if self.control_plane else ""),
             "kubeconfig": flags.get("kubeconfig") or self._existing("/etc/kubernetes/kubelet.conf"),
             "client_authority": flags.get("client-ca-file")
-            or configuration.get("authentication", {}).get("x509", {}).get("clientCAFile"),
+            or _within(configuration, "authentication", "x509", "clientCAFile"),
         }
 
     def _kubelet_configuration(self, path: str | None, drop_ins: str | None) -> dict[str, t.Any]:
@@ -182,6 +182,10 @@ class Discovery:
             return sorted(os.listdir(self.host.path(directory)))
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except PermissionError as error:
+            raise HardeningError(
+                f"{directory} may not be read by this user. Nothing was changed; run with become: true."
+            ) from error
 
     def _manifests(self, directory: str) -> dict[str, str]:
         """Return the manifest of each component of a control plane.
@@ -392,6 +396,13 @@ class Discovery:
         if endpoint:
             return str(endpoint).removeprefix("unix://")
         return next((path for path in RUNTIME_SOCKETS if self.host.live and os.path.exists(path)), None)
+
+
+def _within(data: t.Any, *keys: str) -> t.Any:
+    """Return a field of a field, None where one of them is missing or is no mapping."""
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
 
 
 def _flags(arguments: t.Sequence[str]) -> dict[str, str]:

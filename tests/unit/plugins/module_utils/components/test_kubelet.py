@@ -1,0 +1,106 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a kubelet is started and configured, as systemd and the kubelet read it."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+UNIT = "[Service]\nExecStart=/usr/bin/kubelet\nRestart=always\n"
+# kubeadm's own drop-in, in short.
+DROP_IN = """\
+# Note: This dropin only works with kubeadm and kubelet v1.11+
+[Service]
+Environment="KUBELET_KUBECONFIG_ARGS=--kubeconfig=/etc/kubernetes/kubelet.conf --v=1"
+Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+EnvironmentFile=-/etc/default/kubelet
+ExecStart=
+ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+"""
+
+
+def command(units: t.Sequence[str], files: dict[str, str] | None = None) -> list[str]:
+    return kubelet.command_line(units, (files or {}).get)
+
+
+def test_kubeadms_unit_with_its_drop_in() -> None:
+    files = {
+        "/var/lib/kubelet/kubeadm-flags.env": 'KUBELET_KUBEADM_ARGS="--node-ip=192.0.2.1 --pod-infra=x"\n',
+        "/etc/default/kubelet": "# nothing\nKUBELET_EXTRA_ARGS='--v=2'\n",
+    }
+    assert command([UNIT, DROP_IN], files) == [
+        "/usr/bin/kubelet",
+        "--kubeconfig=/etc/kubernetes/kubelet.conf",
+        "--v=1",
+        "--config=/var/lib/kubelet/config.yaml",
+        "--node-ip=192.0.2.1",
+        "--pod-infra=x",
+        "--v=2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [
+        ("ExecStart=/usr/bin/kubelet --a=b", ["/usr/bin/kubelet", "--a=b"]),
+        ("ExecStart=-/usr/bin/kubelet", ["/usr/bin/kubelet"]),
+        ("ExecStart=/usr/bin/kubelet \\\n  --a=b \\\n  --c", ["/usr/bin/kubelet", "--a=b", "--c"]),
+        ("Environment=A=1 B=2\nExecStart=/k --a=$A --b=${B}x", ["/k", "--a=1", "--b=2x"]),
+        ("ExecStart=/k $MISSING --a", ["/k", "--a"]),
+        ("ExecStart=/k '--a=b c'", ["/k", "--a=b c"]),
+        ('ExecStart=/k "--a', ["/k", '"--a']),
+        ("; ExecStart=/no\nExecStart=/k", ["/k"]),
+        ("[Unit]\nDescription=x", []),
+    ],
+)
+def test_a_command_line_as_systemd_reads_it(unit: str, words: list[str]) -> None:
+    assert command([unit]) == words
+
+
+def test_a_later_drop_in_wins_and_a_missing_file_is_none() -> None:
+    assert command([DROP_IN, "ExecStart=\nExecStart=/opt/kubelet $KUBELET_EXTRA_ARGS"]) == ["/opt/kubelet"]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("A=1\nB='2 3'\n", {"A": "1", "B": "2 3"}),
+        ('A="x"y\n', {"A": '"x"y'}),
+        ("# A=1\n\n  B = 2\n", {}),
+        ("export A=1\n", {"A": "1"}),
+        ("A=\n", {"A": ""}),
+    ],
+)
+def test_an_environment_file(text: str, values: dict[str, str]) -> None:
+    assert kubelet.environment(text) == values
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "x", "", "a: b: c"])
+def test_a_configuration_that_is_none_is_a_sentence(text: str) -> None:
+    with pytest.raises(HardeningError, match=r"The kubelet's configuration /a is no .* Nothing was changed"):
+        kubelet.load(text, "/a")
+
+
+@pytest.mark.parametrize(
+    ("base", "patch", "merged"),
+    [
+        ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}),
+        ({"a": 1}, {"a": 2}, {"a": 2}),
+        ({"a": 1}, {"a": None}, {}),
+        ({"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": 2}}),
+        ({"a": 1}, {"a": {"b": None, "c": 2}}, {"a": {"c": 2}}),
+        ({}, {"a": {"b": None}}, {"a": {}}),
+    ],
+)
+def test_a_drop_in_is_a_merge_patch(base: dict[str, t.Any], patch: dict[str, t.Any], merged: dict[str, t.Any]) -> None:
+    before = repr(base)
+    assert kubelet.merge(base, patch) == merged
+    assert repr(base) == before

@@ -1,0 +1,188 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs on a host: kubeadm's own files are understood, everything else is one sentence; nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host, open_host
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
+
+SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig"
+MANIFESTS = "etc/kubernetes/manifests"
+
+
+def nowhere() -> str:
+    raise AssertionError("no temporary directory is wanted")
+
+
+@pytest.fixture
+def cp1(tmp_path: Path) -> Host:
+    return open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=nowhere)
+
+
+@pytest.fixture
+def w1(tmp_path: Path) -> Host:
+    return open_host(str(tmp_path / "w1"), str(SEEDS / "w1"), check=False, scratch=nowhere)
+
+
+def discover(host: Host, control_plane: bool = True) -> dict[str, t.Any]:
+    return Discovery(host, control_plane).run()
+
+
+def refused(host: Host, control_plane: bool = True) -> str:
+    with pytest.raises(HardeningError) as caught:
+        discover(host, control_plane)
+    return str(caught.value)
+
+
+def at(host: Host, path: str) -> Path:
+    place = Path(host.root) / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def test_a_control_plane_of_kubeadms(cp1: Host) -> None:
+    found = discover(cp1)
+    assert found["layout"] == "kubeadm"
+    assert found["node_name"] == "cp1"
+    assert set(found["components"]) == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+    api = found["components"]["kube-apiserver"]
+    assert (api["manifest"], api["deployment"], api["running"]) == (
+        "/etc/kubernetes/manifests/kube-apiserver.yaml",
+        "static_pod",
+        False,
+    )
+    assert api["version"].startswith(f"1.{api['minor']}.")
+    assert found["kubelet"]["configuration_file"] == "/var/lib/kubelet/config.yaml"
+    assert found["kubelet"]["static_pod_path"] == "/etc/kubernetes/manifests"
+    assert found["admin_kubeconfig"] == "/etc/kubernetes/admin.conf"
+    assert found["files"]["kubelet_unit"] == [
+        "/usr/lib/systemd/system/kubelet.service",
+        "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf",
+    ]
+    assert found["files"]["etcd_data_directory"] == ["/var/lib/etcd"]
+    assert "/etc/kubernetes/pki/ca.key" in found["files"]["pki_key"]
+    assert "/etc/kubernetes/pki/sa.pub" in found["files"]["pki_certificate"]
+
+
+def test_a_worker(w1: Host) -> None:
+    at(w1, "etc/hostname").write_text("W1\n", encoding="utf-8")
+    found = discover(w1, control_plane=False)
+    assert (found["components"], found["admin_kubeconfig"], found["node_name"]) == ({}, None, "w1")
+    assert found["files"]["kubelet_kubeconfig"] == ["/etc/kubernetes/kubelet.conf"]
+    assert "etcd_data_directory" not in found["files"]
+
+
+def test_it_is_data_and_holds_nothing_of_any_key(cp1: Host) -> None:
+    for name in ("etc/kubernetes/pki/ca.key", "etc/kubernetes/admin.conf"):
+        at(cp1, name).write_text("marker-secret", encoding="utf-8")
+    assert "marker-secret" not in json.dumps(discover(cp1))
+
+
+def test_looking_changes_nothing(cp1: Host) -> None:
+    def state() -> list[tuple[str, int, int]]:
+        places = sorted(Path(cp1.root).rglob("*"))
+        return [(str(one), one.lstat().st_mtime_ns, one.lstat().st_ctime_ns) for one in places]
+
+    before = state()
+    discover(cp1)
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("etc/rancher/rke2/x", "RKE2 runs Kubernetes here"),
+        ("var/lib/rancher/k3s/x", "k3s runs Kubernetes here"),
+        ("var/snap/microk8s/x", "MicroK8s runs Kubernetes here"),
+        ("etc/systemd/system/kube-apiserver.service", "kube-apiserver is run by systemd here"),
+        ("usr/lib/systemd/system/kube-scheduler.service", "kube-scheduler is run by systemd here"),
+    ],
+)
+def test_other_layouts_are_recognised_and_refused(cp1: Host, path: str, words: str) -> None:
+    at(cp1, path).write_bytes(b"")
+    said = refused(cp1)
+    assert said.startswith(words)
+    assert "nothing was changed" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("kube-apiserver.yaml", "a: b: c", "kube-apiserver.yaml is no YAML"),
+        ("kube-apiserver.yaml", "kind: Deployment\n", "kube-apiserver.yaml is no Pod"),
+        ("kube-apiserver.yaml", "", "kube-apiserver.yaml is no Pod"),
+        ("notes.txt", "remember the milk", "notes.txt is no Pod"),
+        ("kube-apiserver.yaml", None, "there is no kube-apiserver manifest in /etc/kubernetes/manifests"),
+    ],
+)
+def test_a_manifest_that_is_none_is_one_sentence(cp1: Host, name: str, text: str | None, words: str) -> None:
+    place = at(cp1, f"{MANIFESTS}/{name}")
+    if text is None:
+        place.unlink()
+    else:
+        place.write_text(text, encoding="utf-8")
+    said = refused(cp1)
+    assert words in said
+    assert "Nothing was changed" in said
+
+
+def test_a_backup_beside_a_manifest_is_refused_since_the_kubelet_runs_it(cp1: Host) -> None:
+    shutil.copy(at(cp1, f"{MANIFESTS}/kube-scheduler.yaml"), at(cp1, f"{MANIFESTS}/kube-scheduler.yaml.bak"))
+    assert "both define kube-scheduler; the kubelet would run the last one" in refused(cp1)
+
+
+def test_what_the_kubelet_does_not_read_is_nobodys_business(cp1: Host) -> None:
+    at(cp1, f"{MANIFESTS}/.kube-apiserver.swp").write_bytes(b"\xff")
+    at(cp1, f"{MANIFESTS}/folder/kube-apiserver.yaml").write_text("a: b: c", encoding="utf-8")
+    assert "kube-apiserver" in discover(cp1)["components"]
+
+
+@pytest.mark.parametrize("text", ["a: b: c", "[]"])
+def test_a_kubelet_configuration_that_is_none_is_one_sentence(w1: Host, text: str) -> None:
+    at(w1, "var/lib/kubelet/config.yaml").write_text(text, encoding="utf-8")
+    assert refused(w1, control_plane=False).startswith("The kubelet's configuration /var/lib/kubelet/config.yaml is no")
+
+
+@pytest.mark.parametrize("text", ["authentication:\n", "authentication: {x509: }\n", "authentication: 7\n"])
+def test_a_kubelet_configuration_with_holes_is_understood(w1: Host, text: str) -> None:
+    at(w1, "var/lib/kubelet/config.yaml").write_text(text, encoding="utf-8")
+    assert discover(w1, control_plane=False)["kubelet"]["client_authority"] is None
+
+
+def test_a_directory_that_may_not_be_read_asks_for_become(cp1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert refused(cp1).endswith("may not be read by this user. Nothing was changed; run with become: true.")
+
+
+def test_a_host_that_never_joined_is_told_so(tmp_path: Path) -> None:
+    assert "this is no node of a kubeadm cluster yet" in refused(Host(str(tmp_path)), control_plane=False)
+
+
+def test_drop_ins_of_the_kubelet_are_merged_in_lexical_order(w1: Host) -> None:
+    at(w1, "etc/default/kubelet").write_text("KUBELET_EXTRA_ARGS=--config-dir=/etc/kubelet.d\n", encoding="utf-8")
+    for name, text in (("20.conf", "maxPods: 20\n"), ("10.conf", "maxPods: 10\n"), ("x.yaml", "maxPods: 1\n")):
+        at(w1, f"etc/kubelet.d/{name}").write_text(text, encoding="utf-8")
+    assert discover(w1, control_plane=False)["kubelet"]["configuration"]["maxPods"] == 20
+
+
+def test_a_unit_in_etc_beats_the_packages(w1: Host) -> None:
+    at(w1, "etc/systemd/system/kubelet.service").write_text("[Service]\nExecStart=/opt/kubelet\n", encoding="utf-8")
+    at(w1, "etc/systemd/system/kubelet.service.d/10-kubeadm.conf").write_text("", encoding="utf-8")
+    assert discover(w1, control_plane=False)["kubelet"]["units"] == [
+        "/etc/systemd/system/kubelet.service",
+        "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
+    ]
