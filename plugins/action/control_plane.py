@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
+from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
@@ -51,8 +52,7 @@ def add_extra(
             if not all_of_them and name not in settings:
                 continue
             ours: dict[str, t.Any] = {key: item for key, item in settings.get(name, {}).items() if key in _KEPT}
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            settings[name] = {**ours, "exact": text}
+            settings[name] = {**ours, "exact": version_check.text_of(value)}
 
 
 class ActionModule(HostAction):
@@ -73,10 +73,16 @@ class ActionModule(HostAction):
             arguments[name] = {
                 component: flags for component, flags in chosen.items() if component in components and flags
             }
+        every: dict[str, Flags] = {
+            component: {**base.get(component, {}), **selected.get(component, {})} for component in (*base, *selected)
+        }
+        self._looked_up = version_check.check(components, every)
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run the module, and say what the templates left as it was."""
+        """Run the module, unless a version does not know what it would write; say what the templates left as it was."""
+        if self._looked_up.problems:
+            return version_check.refusal(self._looked_up.problems, task_vars["inventory_hostname"])
         result = super().execute(arguments, task_vars)
-        result["notes"] = [*self._notes, *result.get("notes", [])]
+        result["notes"] = [*self._notes, *self._looked_up.warnings, *result.get("notes", [])]
         return result

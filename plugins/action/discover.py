@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import controller
+from ansible_collections.kubeharden.core.plugins.plugin_utils import controller, version_check
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
 
 
@@ -32,7 +32,13 @@ class ActionModule(HostAction):
             result.setdefault("notes", []).append(
                 f"Run {holder['run_id']} ended early without giving its lock back; it was taken over."
             )
-        return result
+        if "discovery" not in result:
+            return result
+        # Here and not only where they are written: a host whose turn comes later stops the run before its first write.
+        extra = self._templar.template(task_vars.get("kubeharden_extra_flags") or {})
+        problems = controller.problems_with_extra_flags(extra)
+        problems = problems or version_check.check_extra(result["discovery"]["components"], extra)
+        return version_check.refusal(problems, task_vars["inventory_hostname"]) if problems else result
 
     def _discover(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         try:

@@ -287,7 +287,7 @@ def choose(component: str, version: str) -> tuple[Table, str | None]:
     known = known_versions(product)
     if wanted in known:
         return _read(product, wanted), None
-    nearest = min(known, key=lambda one: (one[0] != wanted[0], abs(one[1] - wanted[1]), one))
+    nearest = max((one for one in known if one < wanted), default=known[0])
     warning = (
         f"{component} {version} is not known yet; what it accepts was looked up for {shown(nearest)}, the nearest "
         "version that is."
@@ -546,4 +546,108 @@ _EXPECTED: t.Mapping[str, _Check] = {
     "uint": (_unsigned(64), "a whole number of 0 or more"),
     "uint32": (_unsigned(32), "a whole number of 0 or more"),
     "uint64": (_unsigned(64), "a whole number of 0 or more"),
+}
+
+
+# ---- configuration files ---------------------------------------------------------------------------------------------
+
+
+def judge_document(table: Table, document: t.Any, where: str) -> list[str]:
+    """A sentence for each field of a configuration file that its version does not know, or whose value is of no use.
+
+    Most readers end at an unknown field. The kubelet passes over it without a word, and so does the API server over the
+    name of an admission plugin, which is worse.
+
+    :param document: the file's YAML as data
+    :param where: how sentences call the file
+    """
+    if not isinstance(document, dict):
+        return [f"{where} is no mapping."]
+    api_version, kind = str(document.get("apiVersion", "")), str(document.get("kind", ""))
+    fields = table.fields(api_version, kind)
+    if fields is None:
+        known = [one for one in table.kinds_of_file() if one.endswith(f" {kind}")]
+        reads = f"; it reads {' and '.join(known)}" if known else ""
+        return [f"{where} is {api_version} {kind}, which version {table.release} does not read{reads}."]
+    found = list(_wrong_fields(table, document, fields, "", where))
+    if kind == "AdmissionConfiguration":
+        names = [str(one.get("name")) for one in document.get("plugins") or [] if isinstance(one, dict)]
+        found += [
+            f"{where}: version {table.release} has no admission plugin {_short(name)}{_nearest(name, table.plugins())}."
+            for name in names
+            if name not in table.plugins()
+        ]
+    return found
+
+
+def _wrong_fields(
+    table: Table, values: t.Mapping[t.Any, t.Any], fields: t.Mapping[str, Field], prefix: str, where: str
+) -> t.Iterator[str]:
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        field = fields.get(path)
+        if field is None:
+            beside = [one[len(prefix) :] for one in fields if one.startswith(prefix) and "." not in one[len(prefix) :]]
+            yield f"{where}: version {table.release} has no field {_short(path)}{_nearest(str(name), beside)}."
+        elif value is not None:
+            yield from _wrong_field(table, value, field.type, fields, path, where)
+
+
+def _wrong_field(
+    table: Table, value: t.Any, kind: str, fields: t.Mapping[str, Field], path: str, where: str
+) -> t.Iterator[str]:
+    if kind.startswith("[]") and isinstance(value, list):
+        for item in value:
+            yield from _wrong_field(table, item, kind[2:], fields, f"{path}[]", where)
+    elif kind.startswith("{}") and isinstance(value, dict):
+        for item in value.values():
+            yield from _wrong_field(table, item, kind[2:], fields, f"{path}{{}}", where)
+    elif kind == "object" and isinstance(value, dict):
+        yield from _wrong_fields(table, value, fields, f"{path}.", where)
+    elif kind == "any":
+        if (
+            isinstance(value, dict)
+            and "kind" in value
+            and table.fields(str(value.get("apiVersion")), str(value["kind"]))
+        ):
+            yield from judge_document(table, value, f"{where}: {path}")
+    elif kind not in _FIELD_VALUES or not _FIELD_VALUES[kind](value):
+        wanted = _FIELD_NAMES.get(kind, "a list" if kind.startswith("[]") else "a mapping")
+        seen = json.dumps(value, default=str)
+        yield f"{where}: {path} must be {wanted}, and is {_short(seen)}."
+
+
+def _is_integer(value: t.Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: t.Any) -> bool:
+    return isinstance(value, str)
+
+
+_FIELD_VALUES: t.Mapping[str, t.Callable[[t.Any], bool]] = {
+    "bool": lambda value: isinstance(value, bool),
+    "bytes": _is_text,
+    "duration": lambda value: isinstance(value, str) and _duration(value),
+    "float32": lambda value: isinstance(value, float) or _is_integer(value),
+    "float64": lambda value: isinstance(value, float) or _is_integer(value),
+    "int": _is_integer,
+    "int32": _is_integer,
+    "int64": _is_integer,
+    "quantity": lambda value: _QUANTITY.match(str(value)) is not None,
+    "string": _is_text,
+    "time": lambda value: value is not None,
+    "uint": _is_integer,
+    "uint32": _is_integer,
+    "uint64": _is_integer,
+}
+_FIELD_NAMES: t.Mapping[str, str] = {
+    "bool": "true or false",
+    "bytes": "a text",
+    "duration": "a duration such as 1h30m",
+    "float32": "a number",
+    "float64": "a number",
+    "quantity": "a quantity such as 10Mi",
+    "string": "a text",
+    **dict.fromkeys(("int", "int32", "int64", "uint", "uint32", "uint64"), "a whole number"),
 }

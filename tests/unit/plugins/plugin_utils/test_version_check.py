@@ -1,0 +1,142 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
+from ansible_collections.kubeharden.core.plugins.plugin_utils.version_check import check, check_extra, refusal
+from ansible_collections.kubeharden.core.tests.unit.plugins import templates
+
+MINORS = [versions.shown(one) for one in versions.known_versions("kubernetes")]
+
+
+def host(version: str = "1.37.1", etcd: str = "3.7.0", **flags: str) -> dict[str, Any]:
+    """What discovery says of a control plane with these flags of kube-apiserver."""
+    found = {name.replace("_", "-"): value for name, value in flags.items()}
+    return {
+        "etcd": {"version": etcd, "flags": {"data-dir": "/var/lib/etcd"}},
+        "kube-apiserver": {"version": version, "flags": {"authorization-mode": "Node,RBAC", **found}},
+    }
+
+
+def apiserver(**settings: Any) -> dict[str, Any]:
+    return {"kube-apiserver": {name.replace("_", "-"): value for name, value in settings.items()}}
+
+
+@pytest.mark.parametrize("minor", MINORS)
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+@pytest.mark.parametrize("component", ["kube-apiserver", "kube-controller-manager", "kube-scheduler"])
+def test_every_version_knows_what_the_templates_write(component: str, profile: str, minor: str) -> None:
+    wanted = templates.flags(component, kubeharden_profile=profile, minor=int(minor.split(".")[1]), control_planes=3)
+    seen = {component: {"version": f"{minor}.0", "flags": {}}}
+    assert wanted
+    assert check(seen, {component: wanted}).problems == []
+
+
+@pytest.mark.parametrize("minor", MINORS)
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+def test_every_version_knows_the_fields_of_what_the_templates_write(profile: str, minor: str) -> None:
+    written = templates.contents(kubeharden_profile=profile, minor=int(minor.split(".")[1]))
+    for flag in ("admission-control-config-file", "authentication-config"):
+        document = yaml.safe_load(written[flag])
+        assert versions.judge_document(versions.Table.load(minor), document, flag) == []
+
+
+def test_nothing_wanted_and_nothing_wrong() -> None:
+    found = check(host(), {})
+    assert found.problems == []
+    assert found.warnings == []
+
+
+def test_all_problems_come_at_once() -> None:
+    wanted = apiserver(
+        audit_log_maxagee={"exact": "30"},
+        request_timeout={"exact": "30"},
+        enable_admission_plugins={"exact": "NodeRestriction,PodSecurityPolicy"},
+    )
+    assert check(host(), wanted).problems == [
+        "kube-apiserver 1.37.1 has no flag --audit-log-maxagee; the nearest that it has is --audit-log-maxage.",
+        "kube-apiserver 1.37.1: --request-timeout=30 is not a duration such as 1h30m or 45s.",
+        (
+            "kube-apiserver 1.37.1 has no admission plugin PodSecurityPolicy (--enable-admission-plugins); "
+            "the nearest that it has is PodSecurity."
+        ),
+    ]
+
+
+def test_a_cipher_suite_that_only_the_component_refuses_passes() -> None:
+    wanted = apiserver(tls_cipher_suites={"exact": "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"})
+    assert check(host(), wanted).problems == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"absent": True},
+        {"keep": "x", "default": "x"},
+        {"exact": "false", "default": "false", "kind": "bool"},
+    ],
+)
+def test_what_is_not_written_is_not_judged(setting: dict[str, Any]) -> None:
+    assert check(host(), apiserver(no_such_flag=setting)).problems == []
+
+
+def test_what_the_owner_has_already_is_not_judged() -> None:
+    assert check(host(no_such_flag="x"), apiserver(no_such_flag={"keep": "y"})).problems == []
+
+
+def test_contradictions_are_looked_for_in_what_will_be() -> None:
+    wanted = apiserver(authentication_config={"keep": "/etc/kubernetes/kubeharden/authentication.yaml"})
+    assert check(host(oidc_issuer_url="https://issuer.example"), wanted).problems == [
+        "kube-apiserver 1.37.1 does not start with --authentication-config beside --oidc-issuer-url."
+    ]
+
+
+def test_a_flag_that_is_removed_contradicts_nothing() -> None:
+    wanted = apiserver(
+        authorization_config={"keep": "/etc/kubernetes/authorization.yaml"}, authorization_mode={"absent": True}
+    )
+    assert check(host(), wanted).problems == []
+
+
+def test_flags_that_the_next_minor_drops_are_warned_of() -> None:
+    found = check(host("1.36.3", "3.6.8", feature_gates="AnyVolumeDataSource=true"), {})
+    assert found.problems == []
+    assert found.warnings == [
+        (
+            "kube-apiserver 1.37 has no feature gate AnyVolumeDataSource any more; take it out before the upgrade, or "
+            "it will not start."
+        )
+    ]
+
+
+def test_a_newer_version_is_looked_up_in_the_nearest_table_with_a_warning() -> None:
+    found = check(host("1.38.0"), apiserver(profiling={"exact": "false"}))
+    assert found.problems == []
+    assert found.warnings == [
+        "kube-apiserver 1.38.0 is not known yet; what it accepts was looked up for 1.37, the nearest version that is."
+    ]
+
+
+def test_an_older_version_than_every_one_is_refused() -> None:
+    (problem,) = check(host("1.32.9", "3.5.24"), {}).problems
+    assert problem.startswith("kube-apiserver is 1.32.9, and 1.33 is the oldest version that Kubeharden changes: ")
+
+
+def test_the_users_own_flags() -> None:
+    extra = {"kube-apiserver": {"audit_log_maxagee": 30, "profiling": False, "v": 2}, "kube-scheduler": {"x": 1}}
+    assert check_extra(host(), extra) == [
+        "kube-apiserver 1.37.1 has no flag --audit-log-maxagee; the nearest that it has is --audit-log-maxage."
+    ]
+    assert check_extra(host(), {}) == []
+
+
+def test_a_refusal_says_everything_and_that_nothing_was_changed() -> None:
+    result = refusal(["One.", "Two."], "cp1")
+    assert result["failed"] is True
+    assert result["msg"].startswith("One. Two. Nothing was changed on cp1; correct kubeharden_extra_flags")
