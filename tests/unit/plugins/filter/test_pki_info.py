@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import pytest
+
+pytest.importorskip("ansible", reason="not on a host with the oldest libraries")
+
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.kubeharden.core.plugins.filter import pki_info as filter_file

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("ansible", reason="not on a host with the oldest libraries")
+
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority
