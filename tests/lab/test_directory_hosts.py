@@ -246,6 +246,33 @@ def test_extra_flags_that_cannot_be_done_stop_the_run(hosts: Hosts) -> None:
     assert hosts.state() == state
 
 
+def test_what_the_running_version_does_not_know_stops_the_run_all_problems_at_once(hosts: Hosts) -> None:
+    flags = {
+        "kube-apiserver": {
+            "audit-log-maxagee": "30",
+            "request-timeout": "30",
+            "enable-admission-plugins": "NodeRestriction,PodSecurityPolicy",
+            "feature-gates": "NoSuchGate=true",
+        },
+        "kube-scheduler": {"no-such-flag": True},
+    }
+    state = hosts.state()
+    run = hosts.harden(extra_flags=flags)
+    assert run.code == 2, str(run)
+    for host, message in messages_of(run).items():
+        for words in (
+            "has no flag --audit-log-maxagee; the nearest that it has is --audit-log-maxage.",
+            "--request-timeout=30 is not a duration such as 1h30m or 45s.",
+            "has no admission plugin PodSecurityPolicy (--enable-admission-plugins); the nearest that it has is",
+            "has no feature gate NoSuchGate",
+            "has no flag --no-such-flag",
+            f"Nothing was changed on {host}",
+        ):
+            assert words in message, str(run)
+    assert set(messages_of(run)) == {"cp1", "cp2"}
+    assert hosts.state() == state
+
+
 def test_a_value_outside_of_the_specification_stops_the_run(hosts: Hosts) -> None:
     state = hosts.state()
     run = hosts.harden(profile="strict")
