@@ -25,7 +25,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     write_atomic,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     Failure,
@@ -259,7 +259,11 @@ class ControlPlane:
                     f"The old bytes are back (from {self._backup.directory}), but {plan.component} is not well yet: "
                     f"{str(failure).rstrip('.')}. Look at its log on this host before anything else"
                 )
-        what = "the old component is proven well; no other host was touched" if waiting else "nothing was restarted"
+        what = (
+            "the old component is proven well; hosts that come after were not touched"
+            if waiting
+            else "nothing was restarted"
+        )
         return f"The old bytes, modes and owners are back and {what}"
 
     def _sentence(self, plan: ComponentPlan, failure: Failure, what: str, left: str) -> str:
@@ -296,11 +300,22 @@ def _untried(plan: ComponentPlan) -> str:
 
 
 def _suspect(plan: ComponentPlan, last: str) -> str:
-    """Name the changed setting that the component's last words are about."""
-    for setting in plan.settings:
-        words = [setting.flag, setting.flag.replace("-", ""), *(value for value in setting.values if len(value) > 3)]
-        if setting.flag.endswith("cipher-suites"):
-            words += ["CipherSuites", "Cipher suite", "cipher suite"]
-        if setting.changed and any(word in last for word in words):
-            return f"; most likely --{setting.flag} is to blame"
+    """Name the changed setting that the component's last words are about: by its name, else by a telling value."""
+    changed = [setting for setting in plan.settings if setting.changed]
+    for words_of in (_names, _telling_values):
+        for setting in changed:
+            if any(word in last for word in words_of(setting)):
+                return f"; most likely --{setting.flag} is to blame"
     return ""
+
+
+def _names(setting: Setting) -> list[str]:
+    names = [setting.flag, setting.flag.replace("-", "")]
+    if setting.flag.endswith("cipher-suites"):
+        names += ["CipherSuites", "Cipher suite", "cipher suite"]
+    return names
+
+
+def _telling_values(setting: Setting) -> list[str]:
+    """Return what no other setting and no message says by chance: no number, no true or false."""
+    return [value for value in setting.values if len(value) > 3 and parse_bool(value) is None and not value.isdigit()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import types
 import typing as t
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_pl
     Options,
     sandbox_image,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, plan_component
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting, plan_component
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import Kubelet, World
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
@@ -296,6 +297,30 @@ def test_the_suspect_is_the_flag_of_which_the_words_speak(make: Callable[..., Pl
     assert "; most likely --audit-log-path is to blame." in place.refused()
 
 
+@pytest.mark.parametrize(
+    ("last", "flag"),
+    [
+        ("Error: loading audit-log-path: no", "audit-log-path"),
+        ("tls: TLSConfig.CipherSuites is missing one", "tls-cipher-suites"),
+        ('Error: invalid value "/etc/kubernetes/kubeharden/audit-policy.yaml"', "audit-policy-file"),
+        ("Error: strict decoding: false", ""),
+        ("Error: 3000 is too much", ""),
+        ("panic", ""),
+    ],
+)
+def test_no_flag_is_blamed_by_chance(last: str, flag: str) -> None:
+    changed = {
+        "profiling": "false",
+        "max-requests-inflight": "3000",
+        "audit-policy-file": POLICY,
+        "audit-log-path": "/var/log/a.log",
+        "tls-cipher-suites": "TLS_A",
+    }
+    settings = [Setting(name, {}, (value,), True) for name, value in changed.items()]
+    plan = t.cast(t.Any, types.SimpleNamespace(settings=settings))
+    assert control_plane._suspect(plan, last) == (f"; most likely --{flag} is to blame" if flag else "")
+
+
 def test_where_there_is_no_election_there_is_no_trial_and_it_is_said(make: Callable[..., Place]) -> None:
     place = make()
     path = Path(place.host.path(f"{DIRECTORY}/kube-scheduler.yaml"))
@@ -316,7 +341,8 @@ def test_a_component_that_does_not_come_up_goes_back_to_the_last_bit(make: Calla
     said = place.refused()
     assert said.startswith("kube-apiserver on cp1: it did not come up: it ended with exit code 1.")
     assert said.endswith(
-        "The old bytes, modes and owners are back and the old component is proven well; no other host was touched."
+        "The old bytes, modes and owners are back and the old component is proven well; hosts that come after were not "
+        "touched."
     )
     assert place.state() == place.before
     assert place.started() == 1
@@ -354,7 +380,7 @@ def test_a_write_that_fails_in_the_middle_takes_back_what_was_written(
     monkeypatch.setattr(control_plane, "write_atomic", write)
     said = place.refused(place.plan(), place.plan("kube-scheduler", PROFILING), trial=False)
     assert "no space is left" in said
-    assert said.endswith("the old component is proven well; no other host was touched.")
+    assert said.endswith("the old component is proven well; hosts that come after were not touched.")
     assert place.state() == place.before
     assert place.started() == 0
     assert place.world.time < 30
