@@ -47,6 +47,21 @@ def test_every_version_knows_the_fields_of_what_the_templates_write(profile: str
         assert versions.judge_document(versions.Table.load(minor), document, flag) == []
 
 
+@pytest.mark.parametrize("minor", MINORS)
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+def test_every_version_knows_the_fields_of_the_kubelet_that_the_template_writes(profile: str, minor: str) -> None:
+    text = templates.render(
+        "kubelet/configuration.yaml.j2",
+        kubeharden_profile=profile,
+        minor=int(minor.split(".")[1]),
+        approver=True,
+    )
+    paths = [path for concern in yaml.safe_load(text).values() for path in concern]
+    fields = versions.Table.load(minor).fields("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration")
+    assert fields is not None
+    assert set(paths) <= set(fields)
+
+
 def test_nothing_wanted_and_nothing_wrong() -> None:
     found = check(host(), {})
     assert found.problems == []
