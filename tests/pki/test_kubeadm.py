@@ -126,7 +126,7 @@ def test_what_is_renewed_below_an_adopted_authority_is_accepted(
 
 def test_a_cut_lifetime_reissues_exactly_that_leaf(minted: Adopted) -> None:
     leaf = minted.host.leaf("etcd-peer")
-    actual, _ = plan.stored_pair(leaf, minted.files)
+    actual, _rest = plan.stored_pair(leaf, minted.files)
     assert actual is not None
     late = decide.renewal_time(actual, minted.signing["etcd"].facts, Policy())
     due = plan.plan(minted.host, minted.files, minted.signing, late - 60, Policy())

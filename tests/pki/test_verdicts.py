@@ -81,16 +81,16 @@ BUNDLES: dict[str, tuple[bytes, bool]] = {
 
 
 def test_bundles(go_verdicts: Callable[..., dict[str, str]]) -> None:
-    cases = [{"id": name, "kind": "bundle", "roots": data.decode()} for name, (data, _) in BUNDLES.items()]
+    cases = [{"id": name, "kind": "bundle", "roots": data.decode()} for name, (data, _expected) in BUNDLES.items()]
     answers = go_verdicts(cases)
     ours = {}
-    for name, (data, _) in BUNDLES.items():
+    for name, (data, _expected) in BUNDLES.items():
         try:
             bundle.parse(data, name)
             ours[name] = True
         except HardeningError:
             ours[name] = False
-    expected = {name: readable for name, (_, readable) in BUNDLES.items()}
+    expected = {name: readable for name, (_data, readable) in BUNDLES.items()}
     assert {name: answers[name] == "" for name in BUNDLES} == expected
     assert ours == expected
 
@@ -140,7 +140,7 @@ RESTRICTIONS: dict[str, tuple[list[object], str, Names, bool]] = {
 
 def test_restrictions_of_authorities(go_verdicts: Callable[..., dict[str, str]]) -> None:
     cases, ours = [], {}
-    for name, (extensions, kind, leaf_names, _) in RESTRICTIONS.items():
+    for name, (extensions, kind, leaf_names, _accepted) in RESTRICTIONS.items():
         facts = Odd(subject="ca", extensions=extensions, start=NOW - 300, end=NOW + 1e7).facts()  # type: ignore[arg-type]
         what = wanted("leaf", (), leaf_names, (SERVER if kind == "server" else CLIENT,))
         leaf = issue.issue(what, keys.public_bytes(key(number=1)), Authority(facts, key()), NOW)
@@ -152,7 +152,7 @@ def test_restrictions_of_authorities(go_verdicts: Callable[..., dict[str, str]])
         except HardeningError:
             ours[name] = False
     answers = go_verdicts(cases)
-    expected = {name: accepted for name, (*_, accepted) in RESTRICTIONS.items()}
+    expected = {name: accepted for name, (*_rest, accepted) in RESTRICTIONS.items()}
     assert {name: answers[name] == "" for name in RESTRICTIONS} == expected
     assert ours == expected
 

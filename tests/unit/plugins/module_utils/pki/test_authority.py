@@ -153,7 +153,7 @@ def test_the_service_account_pair() -> None:
     assert authority.missing_service_account_public(SERVICE_ACCOUNT, files) is None
     assert authority.missing_service_account_public(SERVICE_ACCOUNT, {SERVICE_ACCOUNT.key: private}) == public
     # The keys of earlier tokens stay.
-    older, _ = authority.service_account_pair("RSA-2048")
+    older, _rest = authority.service_account_pair("RSA-2048")
     rotated = {**files, SERVICE_ACCOUNT.certificate: older}
     assert authority.missing_service_account_public(SERVICE_ACCOUNT, rotated) == public + older
     both = {**files, SERVICE_ACCOUNT.certificate: older + public}
@@ -161,6 +161,6 @@ def test_the_service_account_pair() -> None:
 
 
 def test_a_lost_service_account_key_is_not_made_anew() -> None:
-    public, _ = authority.service_account_pair()
+    public, _rest = authority.service_account_pair()
     with pytest.raises(HardeningError, match="makes every token of the cluster invalid"):
         authority.missing_service_account_public(SERVICE_ACCOUNT, {SERVICE_ACCOUNT.certificate: public})

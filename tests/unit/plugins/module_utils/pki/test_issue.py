@@ -89,7 +89,7 @@ def test_lifetimes_that_nobody_can_renew_in_time(lifetime: float) -> None:
 
 
 def test_serial_numbers_are_long_positive_and_never_the_same() -> None:
-    serials = [leaf(server_profile()).serial_number for _ in range(50)]
+    serials = [leaf(server_profile()).serial_number for _turn in range(50)]
     assert len(set(serials)) == 50
     assert all(0 < serial < 1 << 159 for serial in serials)
     assert sum(serial.bit_length() >= 128 for serial in serials) == 50

@@ -73,7 +73,7 @@ def test_keys(files: dict[str, bytes], key_path: str, fits: bool | None, problem
 
 
 def test_bundles_and_chains() -> None:
-    other, _ = authority.files(root("other", number=5))
+    other, _rest = authority.files(root("other", number=5))
     files = {"/ca.crt": ROOT_FILE + other, "/ca.key": ROOT_KEY, "/server.crt": LEAF_FILE + ROOT_FILE}
     assert shown(files, "path", "kind", "subject", "key_fits") == [
         ("/ca.crt", "bundle", "CN=kubernetes", True),

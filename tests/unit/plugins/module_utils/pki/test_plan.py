@@ -95,7 +95,7 @@ def test_an_empty_host_gets_everything(fresh: dict[str, bytes]) -> None:
     assert {reason.name for item in first.leaves for reason in item.reasons} == {"missing"}
     assert_everything_holds(HOST, fresh)
     for leaf in HOST.leaves:
-        actual, _ = plan.stored_pair(leaf, fresh)
+        actual, _rest = plan.stored_pair(leaf, fresh)
         assert actual is not None
         assert actual.profile.names == leaf.profile.names
         assert actual.profile.subject == leaf.profile.subject
@@ -155,7 +155,7 @@ def test_a_renewal_makes_a_new_key_unless_told_to_keep_it(fresh: dict[str, bytes
 
 def test_a_kept_key_of_the_wrong_algorithm_is_not_kept(fresh: dict[str, bytes]) -> None:
     after = run(HOST, fresh, Policy(keep_key=True, key_algorithm="ECDSA-P384"))
-    actual, _ = plan.stored_pair(HOST.leaf("apiserver"), after)
+    actual, _rest = plan.stored_pair(HOST.leaf("apiserver"), after)
     assert actual is not None
     assert actual.profile.key_algorithm == "ECDSA-P384"
 
@@ -176,7 +176,7 @@ def test_a_key_that_waits_decides_the_algorithm() -> None:
     assert keys.public_bytes(own_key) == keys.public_bytes(key("RSA-2048"))
     assert actual.profile.key_usages == {"digitalSignature", "keyEncipherment"}
     # Unless the user set another: that is a decision too.
-    actual, _ = plan.stored_pair(HOST.leaf("apiserver"), run(HOST, files, Policy(key_algorithm="ECDSA-P256")))
+    actual, _rest = plan.stored_pair(HOST.leaf("apiserver"), run(HOST, files, Policy(key_algorithm="ECDSA-P256")))
     assert actual is not None
     assert actual.profile.key_algorithm == "ECDSA-P256"
 
