@@ -1,13 +1,12 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make the version tables from the components' own Go code: docs/version_table.md says when and how.
 
-    make_tables.py                     every minor version that is pinned, etcd's too
-    make_tables.py 1.37 etcd-3.7       these
-    make_tables.py --check             the same, written nowhere; ends with 1 where a committed table differs
-    make_tables.py --pin 1.37.1        pin a patch release of Kubernetes, and the etcd that its kubeadm asks for
+    python3 make_tables.py                     every minor version that is pinned, etcd's too
+    python3 make_tables.py 1.37 etcd-3.7       these
+    python3 make_tables.py --check             the same, written nowhere; ends with 1 where a committed table differs
+    python3 make_tables.py --pin 1.37.1        pin a patch release of Kubernetes, and the etcd that its kubeadm asks for
 
 Needs Go and modules from the Go module proxy. One minor version is compiled in minutes.
 """
