@@ -13,11 +13,39 @@ from typing import Any
 from hypothesis import strategies as st
 
 # Words that may stand without quotes, in flow context too.
-PLAIN = ("kube-apiserver", "--profiling=false", "/etc/kubernetes/pki", "a", "x.y_z", "--v=2", "RuntimeDefault", "v1.37.1")
+PLAIN = (
+    "kube-apiserver",
+    "--profiling=false",
+    "/etc/kubernetes/pki",
+    "a",
+    "x.y_z",
+    "--v=2",
+    "RuntimeDefault",
+    "v1.37.1",
+)
 # Words that may stand without quotes in block context only.
 PLAIN_IN_BLOCK = ("a b", "https://192.0.2.1:2379", "A=true,B=false", "it's", 'say "no"', "a#b", "-x", "::1", "1.37.1")
 # Words that need quotes.
-QUOTED = ("", "true", "90", "0x1f", "1e3", "null", "~", "y", "no", "a: b", "a #b", " a", "*", "&a", "- a", "{", "# c", "1:30")
+QUOTED = (
+    "",
+    "true",
+    "90",
+    "0x1f",
+    "1e3",
+    "null",
+    "~",
+    "y",
+    "no",
+    "a: b",
+    "a #b",
+    " a",
+    "*",
+    "&a",
+    "- a",
+    "{",
+    "# c",
+    "1:30",
+)
 STRANGE = ("\u00fc\u4e16", "\U0001f600", "tab\there", "two\nlines\n", "\x07", "back\\slash", "\u2028", "'\"", "\x85")
 
 strings = st.sampled_from([*PLAIN, *PLAIN_IN_BLOCK, *QUOTED, *STRANGE])
@@ -135,7 +163,7 @@ def _scalar(value: Any, rng: random.Random, flow: bool) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    choices = [json.dumps(value, ensure_ascii=value == "\u2028" or value == "\x85")]
+    choices = [json.dumps(value, ensure_ascii=value in ("\u2028", "\x85"))]
     if value in STRANGE[:2]:
         choices.append("'" + value + "'")
     if value not in STRANGE:
