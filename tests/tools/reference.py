@@ -33,8 +33,10 @@ def variables() -> str:
     lines = [
         "# Variables",
         "",
-        "Set them in the inventory or with `-e`. Each has the prefix `kubeharden_`; a name with the prefix that is not "
-        "here",
+        (
+            "Set them in the inventory or with `-e`. Each has the prefix `kubeharden_`; a name with the prefix that is not "
+            "here"
+        ),
         "stops the run and names the nearest one. Made by `tests/tools/reference.py` from `roles/kubeharden`.",
         "",
         "| variable | type | default | meaning |",
@@ -67,8 +69,10 @@ def settings() -> str:
     lines = [
         "# What is written",
         "",
-        "Every setting, its control, and who else asks for it. Made by `tests/tools/reference.py` from `templates/`, "
-        "which is the",
+        (
+            "Every setting, its control, and who else asks for it. Made by `tests/tools/reference.py` from `templates/`, "
+            "which is the"
+        ),
         "only place where a value stands.",
     ]
     for path in sorted((ROOT / "templates").rglob("*.yaml.j2")):
