@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -34,8 +33,8 @@ def variables() -> str:
         "# Variables",
         "",
         (
-            "Set them in the inventory or with `-e`. Each has the prefix `kubeharden_`; a name with the prefix that is not "
-            "here"
+            "Set them in the inventory or with `-e`. Each has the prefix `kubeharden_`; a name with the prefix that "
+            "is not here"
         ),
         "stops the run and names the nearest one. Made by `tests/tools/reference.py` from `roles/kubeharden`.",
         "",
@@ -70,8 +69,8 @@ def settings() -> str:
         "# What is written",
         "",
         (
-            "Every setting, its control, and who else asks for it. Made by `tests/tools/reference.py` from `templates/`, "
-            "which is the"
+            "Every setting, its control, and who else asks for it. Made by `tests/tools/reference.py` from "
+            "`templates/`, which is the"
         ),
         "only place where a value stands.",
     ]
