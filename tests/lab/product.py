@@ -183,7 +183,7 @@ class Product:
         listed = self.cluster.ssh(host, "ps -eo comm=,pid=,lstart=").stdout
         found: dict[str, str] = {}
         for line in listed.splitlines():
-            name, _, rest = line.partition(" ")
+            name, _dummy, rest = line.partition(" ")
             if name in COMPONENTS:
                 component = COMPONENTS[name]
                 found[component] = found.get(component, "") + " ".join(rest.split())

@@ -192,7 +192,7 @@ def test_a_manifest_that_cannot_be_understood_stops_the_run_before_the_first_wri
     text = hosts.inventory.read_text(encoding="utf-8")
     named = "".join(f"        {name}:\n" for name in spoilt)
     hosts.inventory.write_text(text.replace("        cp2:\n", f"        cp2:\n{named}"), encoding="utf-8")
-    for name, (spoil, _) in spoilt.items():
+    for name, (spoil, _dummy) in spoilt.items():
         shutil.copytree(hosts.root("cp2"), hosts.root(name), symlinks=True)
         spoil(hosts.root(name) / APISERVER)
     state = hosts.state()
@@ -200,7 +200,7 @@ def test_a_manifest_that_cannot_be_understood_stops_the_run_before_the_first_wri
     assert run.code == 2, str(run)
     messages = messages_of(run)
     assert set(messages) == set(spoilt), str(run)
-    for name, (_, words) in spoilt.items():
+    for name, (_dummy, words) in spoilt.items():
         assert words in messages[name], messages[name]
         assert "othing was changed" in messages[name], messages[name]
     assert "Traceback" not in run.output
@@ -353,9 +353,9 @@ def test_a_tag_alone_changes_its_own_concern(hosts: Hosts) -> None:
         assert run.code == 0, str(run)
         diffs = "\n".join(change["diff"] for change in hosts.changes)
         changed = {(change["kind"], os.path.basename(change["target"])) for change in hosts.changes}
-        kinds = {kind for kind, _ in changed}
+        kinds = {kind for kind, _dummy in changed}
         assert {name for kind, name in changed if kind == "manifest"} == ({manifest[tag]} if tag in manifest else set())
-        assert ("audit-policy.yaml" in {name for _, name in changed}) == (tag == "audit")
+        assert ("audit-policy.yaml" in {name for _dummy, name in changed}) == (tag == "audit")
         assert ("--audit-log-path" in diffs) == (tag == "audit")
         assert ("--request-timeout=61s" in diffs) == (tag == "apiserver")
         assert ("--terminated-pod-gc-threshold=100" in diffs) == (tag == "controller_manager")

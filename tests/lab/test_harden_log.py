@@ -108,7 +108,7 @@ class Recorded:
         self._kubectl("certificate", "approve", "recorded")
         signed = ("get", "csr", "recorded", "-o", "jsonpath={.status.certificate}")
         certificate = ""
-        for _ in range(30):
+        for _dummy in range(30):
             certificate = self._kubectl(*signed)
             if certificate:
                 break

@@ -43,13 +43,13 @@ def test_the_gate_puts_back_what_does_not_come_up(story: Story) -> None:
 
 
 def test_nothing_is_left_of_what_did_not_come_up(story: Story) -> None:
-    before, (_, after) = story.untouched, story.refused
+    before, (_dummy, after) = story.untouched, story.refused
     assert differences(before.content, after.content) == []
     assert differences(before.config_maps, after.config_maps) == []
 
 
 def test_no_other_host_was_touched_before_the_first_control_plane_was_proven(story: Story) -> None:
-    before, (_, after) = story.untouched, story.refused
+    before, (_dummy, after) = story.untouched, story.refused
     for host in OTHERS:
         assert differences(before.attributes[host], after.attributes[host]) == []
         assert before.processes[host].get("kube-apiserver") == after.processes[host].get("kube-apiserver"), host

@@ -160,7 +160,7 @@ def _traces(directory: Path, identity: str) -> list[str]:
     """Cgroups, mounts and processes of a lab."""
     found = [
         os.path.join(folder, name)
-        for folder, names, _ in os.walk("/sys/fs/cgroup")
+        for folder, names, _dummy in os.walk("/sys/fs/cgroup")
         for name in names
         if name.startswith(identity)
     ]

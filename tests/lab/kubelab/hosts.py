@@ -173,7 +173,7 @@ def _answers(lab: state.Lab, host: state.Host, unshare: subprocess.Popen[bytes])
 def _join_cgroups(name: str, pid: int) -> None:
     """Move a process into a new child of its own group, in every hierarchy: that becomes the host's root group."""
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
+        _dummy, controllers, path = line.split(":", 2)
         mount = {"": "unified", "name=systemd": "systemd"}.get(controllers, controllers)
         parent = session.CGROUPS / mount / path.lstrip("/")
         if not (session.CGROUPS / mount).is_dir():

@@ -62,7 +62,9 @@ def command() -> int:
     report = bench(lab, lab.host(options.host), options.benchmark)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    for line, _ in sorted(findings(report).items(), key=lambda item: [int(n) for n in item[0].split()[1].split(".")]):
+    for line, _dummy in sorted(
+        findings(report).items(), key=lambda item: [int(n) for n in item[0].split()[1].split(".")]
+    ):
         say(line)
     totals = report["Totals"]
     if not isinstance(totals, dict):

@@ -264,7 +264,7 @@ class Poller:
         return [beat for beat, when in sorted(self._written.items()) if beat not in self._seen and now - when >= age]
 
     def _get_all(self) -> None:
-        self._steadily(INTERVAL, lambda _: self._once("get", f"{self._path}/beat", None))
+        self._steadily(INTERVAL, lambda _dummy: self._once("get", f"{self._path}/beat", None))
 
     def _write_all(self) -> None:
         self._steadily(WRITE_INTERVAL, self._write)
@@ -363,7 +363,7 @@ class PodProbe:
     def start(self) -> None:
         pod = POD.format(name=self._namespace, node=self._host.name, image=TEST_IMAGE)
         cluster.kubectl(self._lab, "apply", "-f", "-", stdin=pod)
-        wait_for("the poller's pod", 120, lambda: any(word == "ok" for _, _, word in self._lines()), 0.5)
+        wait_for("the poller's pod", 120, lambda: any(word == "ok" for _dummy, _dummy, word in self._lines()), 0.5)
 
     def _lines(self) -> list[tuple[float, float, str]]:
         """Start, seconds and word (`ok` or `failed REASON`) of each request so far."""
@@ -392,7 +392,7 @@ def poll(lab: state.Lab, seconds: float | None, report: Path | None) -> int:
     cluster.kubectl(lab, "apply", "-f", "-", stdin=OBJECTS.format(name=namespace))
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_dummy: ended.set())
     tally = Tally()
     try:
         pod = PodProbe(lab, namespace)

@@ -57,7 +57,7 @@ def guard(directory: Path) -> int:
         signal.signal(number, signal.SIG_IGN)
     holder = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     (directory / "unshare.pid").write_text(f"{holder.pid}\n", encoding="utf-8")
-    signal.signal(signal.SIGTERM, lambda *_: holder.kill())
+    signal.signal(signal.SIGTERM, lambda *_dummy: holder.kill())
     holder.wait()
     clean(lab)
     return 0
@@ -166,11 +166,13 @@ def clean(lab: state.Lab) -> None:
 def remove_cgroups(pattern: str) -> list[str]:
     """Try to remove the groups whose name matches, with all below; return what stays because a process is in it."""
     groups = [
-        os.path.join(folder, name) for folder, names, _ in os.walk(CGROUPS) for name in fnmatch.filter(names, pattern)
+        os.path.join(folder, name)
+        for folder, names, _dummy in os.walk(CGROUPS)
+        for name in fnmatch.filter(names, pattern)
     ]
     left: list[str] = []
     for group in groups:
-        for folder, _, _ in os.walk(group, topdown=False):
+        for folder, _dummy, _dummy in os.walk(group, topdown=False):
             try:
                 os.rmdir(folder)
             except FileNotFoundError:

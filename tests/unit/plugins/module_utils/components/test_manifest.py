@@ -339,7 +339,7 @@ def test_the_same_edits_as_kubeadm_makes_give_kubeadms_bytes(component: str) -> 
     manifest = Manifest.parse(fixture("plain", component))
     wanted = Manifest.parse(fixture("past", component))
     for argument in wanted.arguments(component)[1:]:
-        flag, _, value = argument.partition("=")
+        flag, _dummy, value = argument.partition("=")
         if component == API and flag == "--enable-admission-plugins":
             # kubeadm puts what overrides a default of its own behind the defaults.
             manifest.remove_flag(component, flag)
