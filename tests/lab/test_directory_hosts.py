@@ -192,7 +192,7 @@ def test_a_manifest_that_cannot_be_understood_stops_the_run_before_the_first_wri
     text = hosts.inventory.read_text(encoding="utf-8")
     named = "".join(f"        {name}:\n" for name in spoilt)
     hosts.inventory.write_text(text.replace("        cp2:\n", f"        cp2:\n{named}"), encoding="utf-8")
-    for name, (spoil, _dummy) in spoilt.items():
+    for name, (spoil, _words) in spoilt.items():
         shutil.copytree(hosts.root("cp2"), hosts.root(name), symlinks=True)
         spoil(hosts.root(name) / APISERVER)
     state = hosts.state()
@@ -200,7 +200,7 @@ def test_a_manifest_that_cannot_be_understood_stops_the_run_before_the_first_wri
     assert run.code == 2, str(run)
     messages = messages_of(run)
     assert set(messages) == set(spoilt), str(run)
-    for name, (_dummy, words) in spoilt.items():
+    for name, (_spoil, words) in spoilt.items():
         assert words in messages[name], messages[name]
         assert "othing was changed" in messages[name], messages[name]
     assert "Traceback" not in run.output
