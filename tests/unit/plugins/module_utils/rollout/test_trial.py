@@ -110,7 +110,8 @@ def test_it_runs_under_another_name_and_port_and_nothing_is_left(make: Callable[
 def test_the_journal_names_it_before_it_is_laid_down(make: Callable[..., Place]) -> None:
     place = make()
     place.run()
-    assert place.seen["journal"] == {"trial": {"manifest": f"{DIRECTORY}/{NAME}", "directory": STATE}}
+    left = place.seen["journal"]["trial"]
+    assert (left["manifest"], left["directory"]) == (f"{DIRECTORY}/{NAME}", STATE)
 
 
 def test_it_reads_the_future_files_beside_the_live_ones_and_writes_another_log(make: Callable[..., Place]) -> None:
