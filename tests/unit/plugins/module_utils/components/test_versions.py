@@ -81,7 +81,7 @@ OTHER_KINDS = {
 }
 # Booleans that flags.py does not have: deprecated, of etcd's experiments, or of cloud providers; none stands before a
 # word that is no flag.
-OTHER_BOOLEANS = ("experimental-", "allow-untagged-cloud", "enable-v2")
+OTHER_BOOLEANS = ("experimental-", "allow-untagged-cloud", "enable-v2", "register-schedulable")
 
 
 @pytest.mark.parametrize(("product", "minor"), EVERY)
