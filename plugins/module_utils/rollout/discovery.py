@@ -32,6 +32,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
 
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
 _NODE_SUBJECT = re.compile(r"^system:node:(.+)$")
@@ -196,7 +197,8 @@ class Discovery:
         found: dict[str, str] = {}
         for name in self._listing(directory) if directory else []:
             path = os.path.join(directory, name)
-            if name.startswith(".") or not os.path.isfile(self.host.path(path)):
+            # A trial that a run left when it died is taken away by recovery; it is nobody's component.
+            if name.startswith(".") or is_trial(name) or not os.path.isfile(self.host.path(path)):
                 continue
             for component in self._components_of(path):
                 if component in found:

@@ -12,7 +12,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import INTERVAL, Sight, matches, unwell_here
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    INTERVAL,
+    Failure,
+    Sight,
+    matches,
+    unwell_here,
+)
 
 
 def foretell(journal: Journal) -> list[str]:
@@ -50,7 +56,12 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     """
     journal = Journal(host)
     told = []
-    trial = Trial(host, journal).clean()
+    try:
+        trial = Trial(host, journal, sight).clean()
+    except Failure as failure:
+        raise HardeningError(
+            f"A run that died left its trial, and {failure.reason}. No component was changed."
+        ) from failure
     if trial:
         told.append(f"The trial {trial} of a run that died was taken away.")
     pending = journal.read().get("apply")

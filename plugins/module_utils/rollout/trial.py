@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     explain,
     make_directory,
+    read_text,
     remove_file,
     write_atomic,
 )
@@ -41,6 +42,11 @@ def trial_name(component: str) -> str:
     return component + _SUFFIX
 
 
+def is_trial(file: str) -> bool:
+    """Return whether the name of a file in the manifests directory is that of a trial."""
+    return file.endswith(f"{_SUFFIX}.yaml")
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -62,15 +68,26 @@ class Trial:
         self._sight = sight
 
     def clean(self) -> str | None:
-        """Remove what a run that died left of its trial; returns the manifest's path, None where there was nothing."""
+        """Remove what a run that died left of its trial; returns the manifest's path, None where there was nothing.
+
+        Raises:
+            Failure: Its process does not end.
+        """
         left = self._journal.read().get("trial")
         if left is None:
             return None
+        path = str(left["manifest"])
+        text = read_text(self._host.path(path))
         self._remove(left)
+        if text is not None and self._sight is not None:
+            # Else the dying trial would be taken for the component.
+            component = os.path.basename(path)[: -len(f"{_SUFFIX}.yaml")]
+            self._await_end(component, Manifest.parse(text, path).arguments(component))
+        self._remove_log(left.get("log"))
         self._journal.strike("trial")
-        return str(left["manifest"])
+        return path
 
-    def _remove(self, trial: t.Mapping[str, str]) -> None:
+    def _remove(self, trial: t.Mapping[str, t.Any]) -> None:
         remove_file(self._host.path(trial["manifest"]))
         try:
             shutil.rmtree(self._host.path(trial["directory"]))
@@ -107,8 +124,12 @@ class Trial:
         sight = t.cast(Sight, self._sight)
         name = trial_name(component)
         state = f"{STATE_DIRECTORY}/trial/{component}"
-        trial = {"manifest": os.path.join(directory, f"{name}.yaml"), "directory": os.path.dirname(state)}
         log = f"{os.path.dirname(log_file)}/{name}.log" if log_file else None
+        trial: dict[str, t.Any] = {
+            "manifest": os.path.join(directory, f"{name}.yaml"),
+            "directory": os.path.dirname(state),
+            "log": manifest.host_path_of(component, log) if log else None,
+        }
         self._journal.note(trial=trial)
         wanted: list[str] = []
         try:
@@ -130,8 +151,7 @@ class Trial:
         finally:
             self._remove(trial)
             self._await_end(component, wanted)
-            if log:
-                self._remove_log(manifest.host_path_of(component, log))
+            self._remove_log(trial["log"])
             self._journal.strike("trial")
 
     def _stage(self, state: str, files: t.Mapping[str, str], created: t.Sequence[str]) -> dict[str, str]:

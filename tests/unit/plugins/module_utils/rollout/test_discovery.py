@@ -142,6 +142,14 @@ def test_a_backup_beside_a_manifest_is_refused_since_the_kubelet_runs_it(cp1: Ho
     assert "both define kube-scheduler; the kubelet would run the last one" in refused(cp1)
 
 
+def test_a_trial_that_a_dead_run_left_is_no_component(cp1: Host) -> None:
+    """The run that takes it away must be able to see the host."""
+    shutil.copy(
+        at(cp1, f"{MANIFESTS}/kube-apiserver.yaml"), at(cp1, f"{MANIFESTS}/kube-apiserver-kubeharden-trial.yaml")
+    )
+    assert discover(cp1)["components"]["kube-apiserver"]["manifest"] == f"/{MANIFESTS}/kube-apiserver.yaml"
+
+
 def test_what_the_kubelet_does_not_read_is_nobodys_business(cp1: Host) -> None:
     at(cp1, f"{MANIFESTS}/.kube-apiserver.swp").write_bytes(b"\xff")
     at(cp1, f"{MANIFESTS}/folder/kube-apiserver.yaml").write_text("a: b: c", encoding="utf-8")
