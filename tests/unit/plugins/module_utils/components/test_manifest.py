@@ -603,8 +603,9 @@ def test_other_lines_stay(value: dict[str, Any], edits: list[tuple[str, str]], r
     kept = [
         line for line in text.splitlines() if not words.fullmatch(line) and not any(flag in line for flag in wanted)
     ]
-    rest = iter(manifest.text.splitlines())
-    assert all(line in rest for line in kept)
+    # A list that lost its last word is said to be empty, on the line of its key.
+    rest = iter(manifest.text.replace(" []", "").splitlines())
+    assert all(line.replace(" []", "") in rest for line in kept)
 
 
 @settings(deadline=None)
