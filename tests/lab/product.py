@@ -190,9 +190,14 @@ class Product:
         return found
 
     def containers(self, host: str) -> list[str]:
-        """The identifiers of the containers of kube-system on a host."""
-        command = """ctr -n k8s.io containers ls -q 'labels."io.kubernetes.pod.namespace"==kube-system'"""
-        return lines(self.cluster.ssh(host, command).stdout)
+        """The identifiers of the running containers of kube-system on a host: the kubelet removes dead ones late."""
+        command = """
+            comm -12 <(ctr -n k8s.io containers ls -q 'labels."io.kubernetes.pod.namespace"==kube-system' | sort) \\
+              <(ctr -n k8s.io tasks ls | awk '$3 == "RUNNING" {print $1}' | sort)
+        """
+        found = lines(self.cluster.ssh(host, command).stdout)
+        assert found, host
+        return found
 
     def exists(self, host: str, path: str) -> bool:
         return self.cluster.ssh(host, f"test -e {path}", check=False).returncode == 0
