@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every way in which people start harden.yml ends well on the demo, and changes nothing the second time."""
+"""Every way in which people start harden.yml ends well on the demo, under every supported ansible-core."""
 
 from __future__ import annotations
 
@@ -46,11 +46,9 @@ def hardens(
     home: Path,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """A command hardens every host of the demo, and the same command again finds nothing to do."""
-    first = ends_well(ansible(programs, words, directory=directory, home=home, environment=environment))
-    assert all(first.changed[host] > 0 for host in HOSTS), str(first)
-    second = ends_well(ansible(programs, words, directory=directory, home=home, environment=environment))
-    assert all(second.changed[host] == 0 for host in HOSTS), str(second)
+    """A command hardens every host of the demo. That a second run has nothing to do is shown under each ansible-core."""
+    run = ends_well(ansible(programs, words, directory=directory, home=home, environment=environment))
+    assert all(run.changed[host] > 0 for host in HOSTS), str(run)
 
 
 def test_in_the_checkout(programs: Programs, project: Path, home: Path) -> None:
