@@ -46,7 +46,7 @@ def hardens(
     home: Path,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """A command hardens every host of the demo. That a second run has nothing to do is shown under each ansible-core."""
+    """A command hardens every host. That a second run has nothing to do is shown under each ansible-core."""
     run = ends_well(ansible(programs, words, directory=directory, home=home, environment=environment))
     assert all(run.changed[host] > 0 for host in HOSTS), str(run)
 
