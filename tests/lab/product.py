@@ -209,12 +209,15 @@ class Product:
     # What the API is
 
     def versions(self) -> dict[str, str]:
-        """The resourceVersion of everything that changes only when somebody changes it."""
+        """The version of everything that changes only when somebody changes it.
+
+        Of what has a status of its own, that is the generation: a workload's status still settles on a fresh cluster.
+        """
         items = self.cluster.objects(_SETTLED_KINDS, "--all-namespaces")["items"]
         return {
-            f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item["metadata"][
-                "resourceVersion"
-            ]
+            f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}": str(
+                item["metadata"].get("generation") or item["metadata"]["resourceVersion"]
+            )
             for item in items
         }
 
