@@ -224,6 +224,7 @@ def test_the_approval_of_a_certificate_is_recorded(recorded: Recorded) -> None:
     assert event["requestObject"]["status"]["conditions"][0]["type"] == "Approved"
 
 
+@pytest.mark.slow  # its watches begin anew every five to ten minutes, so that a short window may hold none
 @pytest.mark.parametrize("user", KUBE_PROXY)
 def test_what_kube_proxy_asks_for_is_recorded(recorded: Recorded, user: str) -> None:
     """Its watches too, which the rules below drop for every other service account of kube-system."""

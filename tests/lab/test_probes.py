@@ -26,7 +26,7 @@ BEGIN = """
 import dataclasses, json, os, subprocess, sys, time
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
-    cri, grpc, http, kubeconfig, kubectl, pod_logs, processes,
+    api_client, cri, grpc, kubeconfig, kubectl, pod_logs, processes,
 )
 
 runtime = cri.Runtime("unix:///run/containerd/containerd.sock")
@@ -136,14 +136,14 @@ with open("/etc/kubernetes/pki/apiserver.crt") as stream:
 files = set(os.listdir("/tmp"))
 tell(
     shown=repr(config),
-    ready=http.ApiClient(config).get("/readyz"),
-    local=http.ApiClient(config, local, verify_hostname="kubernetes").get("/livez"),
-    authorised=http.ApiClient(config, local, verify_hostname="kubernetes").get("/api/v1/namespaces/kube-system").status,
-    wrong_name=http.ApiClient(config, local).get("/livez"),
-    nobody=http.ApiClient(config, "https://127.0.0.1:1").get("/livez"),
-    own_certificate=http.ApiClient(None, "https://127.0.0.1:10257").get("/healthz"),
-    leaf=http.tls_peer("127.0.0.1", 6443).certificate == on_disk,
-    no_tls=http.tls_peer("127.0.0.1", 22).reason,
+    ready=api_client.ApiClient(config).get("/readyz"),
+    local=api_client.ApiClient(config, local, verify_hostname="kubernetes").get("/livez"),
+    authorised=api_client.ApiClient(config, local, verify_hostname="kubernetes").get("/api/v1/namespaces/kube-system").status,
+    wrong_name=api_client.ApiClient(config, local).get("/livez"),
+    nobody=api_client.ApiClient(config, "https://127.0.0.1:1").get("/livez"),
+    own_certificate=api_client.ApiClient(None, "https://127.0.0.1:10257").get("/healthz"),
+    leaf=api_client.tls_peer("127.0.0.1", 6443).certificate == on_disk,
+    no_tls=api_client.tls_peer("127.0.0.1", 22).reason,
     new_files=sorted(set(os.listdir("/tmp")) - files),
     expired=[config.expired(time.time()), bool(config.expired(time.time() + 3660 * 86400))],
 )
