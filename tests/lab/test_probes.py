@@ -138,7 +138,9 @@ tell(
     shown=repr(config),
     ready=api_client.ApiClient(config).get("/readyz"),
     local=api_client.ApiClient(config, local, verify_hostname="kubernetes").get("/livez"),
-    authorised=api_client.ApiClient(config, local, verify_hostname="kubernetes").get("/api/v1/namespaces/kube-system").status,
+    authorised=api_client.ApiClient(config, local, verify_hostname="kubernetes")
+    .get("/api/v1/namespaces/kube-system")
+    .status,
     wrong_name=api_client.ApiClient(config, local).get("/livez"),
     nobody=api_client.ApiClient(config, "https://127.0.0.1:1").get("/livez"),
     own_certificate=api_client.ApiClient(None, "https://127.0.0.1:10257").get("/healthz"),
