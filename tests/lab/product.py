@@ -39,11 +39,12 @@ COMPONENTS = {
 }
 """by the first 15 letters of its name, which is all that the kernel keeps"""
 
+# Names like .123456789 are the kubelet's own: it writes its state to such a file and renames it at once.
 _FIND = r"""
 find /etc /usr/lib/systemd /var/lib/etcd /var/lib/kubeharden -maxdepth 0 -printf '%p %m %u %g\n' 2>/dev/null
 find /etc /usr/lib/systemd /var/lib/kubelet/pki /var/lib/kubeharden -mindepth 1 \
   -printf '%p %y %i %T@ %s %m %u %g\n' 2>/dev/null
-find /var/lib/kubelet -maxdepth 1 -type f -not -name '*_state' -printf '%p %y %i %T@ %s %m %u %g\n'
+find /var/lib/kubelet -maxdepth 1 -type f -not -name '*_state' -not -name '.[0-9]*' -printf '%p %y %i %T@ %s %m %u %g\n'
 find /var/lib/dpkg/statoverride -printf '%p %y %i %T@ %s %m %u %g\n'
 """
 
