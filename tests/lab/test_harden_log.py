@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from lab.kubelab.base import wait_for
 from lab.kubelab.harness import Cluster
 from lab.kubelab.prepare import TEST_IMAGE
 from lab.story import Story, story_of
@@ -55,8 +56,22 @@ class Recorded:
         self.token = ""
         self._request()
         (self._host,) = self._cluster.control_planes
+        self.text = ""
+        self.events: list[dict[str, Any]] = []
+        wait_for("the audit log to show kube-proxy's new watches", 120, self._read, 1)
+
+    def _read(self) -> bool:
+        """Read the log; is a watch of the kube-proxy that was started last in it?"""
         self.text = self._cluster.ssh(self._host, f"cat {LOG}").stdout
-        self.events: list[dict[str, Any]] = [json.loads(line) for line in self.text.splitlines()]
+        self.events = [json.loads(line) for line in self.text.splitlines()]
+        return any(
+            event["verb"] == "watch" and event["user"]["username"] == KUBE_PROXY[1] and self._is_new(event)
+            for event in self.events
+        )
+
+    def _is_new(self, event: dict[str, Any]) -> bool:
+        (pod,) = event["user"]["extra"]["authentication.kubernetes.io/pod-name"]
+        return pod in self.kube_proxies
 
     def _kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
         return self._cluster.kubectl(*words, stdin=stdin, check=check).stdout
@@ -87,7 +102,15 @@ class Recorded:
         kubectl("get", "--raw", f"{pod}/portforward?ports=8080", check=False)
         kubectl("get", "--raw", "/readyz")
         self._as_kube_proxy()
+        self.kube_proxies = self._new_kube_proxies()
         kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+    def _new_kube_proxies(self) -> list[str]:
+        """Names of kube-proxy's pods after each was started anew, since a watch lasts for minutes without a request."""
+        there = ("-n", "kube-system", "-l", "k8s-app=kube-proxy")
+        self._kubectl("delete", "pod", *there, "--wait")
+        self._kubectl("-n", "kube-system", "rollout", "status", "daemonset/kube-proxy", "--timeout=120s")
+        return self._kubectl("get", "pods", *there, "-o", "jsonpath={.items[*].metadata.name}").split()
 
     def _as_kube_proxy(self) -> None:
         """A request of `system:kube-proxy`, by a client certificate that the cluster itself signs."""
@@ -106,12 +129,8 @@ class Recorded:
         }
         self._kubectl("create", "-f", "-", stdin=json.dumps(wanted))
         self._kubectl("certificate", "approve", "recorded")
-        signed = ("get", "csr", "recorded", "-o", "jsonpath={.status.certificate}")
-        certificate = ""
-        for _dummy in range(30):
-            certificate = self._kubectl(*signed)
-            if certificate:
-                break
+        self._kubectl("wait", "--for=jsonpath={.status.certificate}", "csr/recorded", "--timeout=60s")
+        certificate = self._kubectl("get", "csr", "recorded", "-o", "jsonpath={.status.certificate}")
         self._kubectl("delete", "csr", "recorded")
         folder = self._cluster.directory
         (folder / "kube-proxy.crt").write_bytes(base64.b64decode(certificate))
@@ -224,7 +243,6 @@ def test_the_approval_of_a_certificate_is_recorded(recorded: Recorded) -> None:
     assert event["requestObject"]["status"]["conditions"][0]["type"] == "Approved"
 
 
-@pytest.mark.slow  # its watches begin anew every five to ten minutes, so that a short window may hold none
 @pytest.mark.parametrize("user", KUBE_PROXY)
 def test_what_kube_proxy_asks_for_is_recorded(recorded: Recorded, user: str) -> None:
     """Its watches too, which the rules below drop for every other service account of kube-system."""

@@ -146,7 +146,8 @@ def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(s
     product = story.product
     flags = {"kube-apiserver": {"request-timeout": "61s"}}
     before = story.look()
-    run = product.harden("--limit", "cp1", extra_flags=flags).well()
+    with story.cluster.poller() as first:
+        run = product.harden("--limit", "cp1", extra_flags=flags).well()
     after = story.look()
     assert announced(run.changes, "cp1") == {"kube-apiserver"}
     assert {change["host"] for change in run.changes} == {"cp1"}
@@ -154,6 +155,11 @@ def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(s
     for host in OTHERS:
         assert differences(before.attributes[host], after.attributes[host]) == [], host
     assert CONFIG_MAPS_LEFT in run.output
-    rest = product.harden(extra_flags=flags).well()
+    with story.cluster.poller() as second:
+        rest = product.harden(extra_flags=flags).well()
     assert {change["host"] for change in rest.changes if change["kind"] == "manifest"} == {"cp2", "cp3"}
     assert "61s" in product.config_maps()["kubeadm-config"]["ClusterConfiguration"]
+    # The shutdown flags of the first run are in force now: nothing at all is lost.
+    for name, served in (("limited", first), ("changed-again", second)):
+        story.keep(name, served)
+        assert (served.failed, served.kept) == (0, 0), served.output
