@@ -47,6 +47,12 @@ webhooks:
 """
 
 
+def who(event: dict[str, Any]) -> str:
+    """The user of a request; a request that was not authenticated has none."""
+    name: str = event["user"].get("username", "")
+    return name
+
+
 class Recorded:
     """Requests of many kinds, and the log after them."""
 
@@ -65,13 +71,12 @@ class Recorded:
         self.text = self._cluster.ssh(self._host, f"cat {LOG}").stdout
         self.events = [json.loads(line) for line in self.text.splitlines()]
         return any(
-            event["verb"] == "watch" and event["user"]["username"] == KUBE_PROXY[1] and self._is_new(event)
-            for event in self.events
+            event["verb"] == "watch" and who(event) == KUBE_PROXY[1] and self._is_new(event) for event in self.events
         )
 
     def _is_new(self, event: dict[str, Any]) -> bool:
         (pod,) = event["user"]["extra"]["authentication.kubernetes.io/pod-name"]
-        return pod in self.kube_proxies
+        return pod in self._kube_proxies
 
     def _kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
         return self._cluster.kubectl(*words, stdin=stdin, check=check).stdout
@@ -102,7 +107,7 @@ class Recorded:
         kubectl("get", "--raw", f"{pod}/portforward?ports=8080", check=False)
         kubectl("get", "--raw", "/readyz")
         self._as_kube_proxy()
-        self.kube_proxies = self._new_kube_proxies()
+        self._kube_proxies = self._new_kube_proxies()
         kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
     def _new_kube_proxies(self) -> list[str]:
@@ -199,7 +204,7 @@ def test_who_touched_a_bearer_of_secrets_is_recorded_without_a_body(
 ) -> None:
     for verb in verbs:
         events = recorded.of(resource, verb, subresource=subresource)
-        assert [event for event in events if event["user"]["username"] == "kubernetes-admin"], (resource, verb)
+        assert [event for event in events if who(event) == "kubernetes-admin"], (resource, verb)
     for event in recorded.of(resource, subresource=subresource):
         assert event["level"] == "Metadata", event
         assert not {"requestObject", "responseObject"} & set(event), event
@@ -209,7 +214,7 @@ def test_who_touched_a_bearer_of_secrets_is_recorded_without_a_body(
 def test_every_way_into_a_container_is_recorded(recorded: Recorded, subresource: str) -> None:
     events = recorded.of("pods", subresource=subresource, namespace=NAMESPACE)
     assert events
-    assert {event["user"]["username"] for event in events} == {"kubernetes-admin"}
+    assert {who(event) for event in events} == {"kubernetes-admin"}
     assert {event["level"] for event in events} == {"Metadata"}
 
 
@@ -246,7 +251,7 @@ def test_the_approval_of_a_certificate_is_recorded(recorded: Recorded) -> None:
 @pytest.mark.parametrize("user", KUBE_PROXY)
 def test_what_kube_proxy_asks_for_is_recorded(recorded: Recorded, user: str) -> None:
     """Its watches too, which the rules below drop for every other service account of kube-system."""
-    events = [event for event in recorded.events if event["user"]["username"] == user]
+    events = [event for event in recorded.events if who(event) == user]
     assert events
     assert {event["level"] for event in events} == {"Metadata"}
     if user != "system:kube-proxy":
@@ -259,7 +264,7 @@ def test_noise_is_dropped(recorded: Recorded) -> None:
     assert recorded.of("leases", "update", namespace="kube-system") == []
     assert recorded.of("leases", "update", namespace="kube-node-lease") == []
     # kube-proxy's own are recorded whatever they are.
-    assert {event["user"]["username"] for event in recorded.of("events")} <= set(KUBE_PROXY)
+    assert {who(event) for event in recorded.of("events")} <= set(KUBE_PROXY)
     for event in recorded.events:
         if event["verb"] == "watch" and "system:nodes" in event["user"].get("groups", []):
             # Who reads these is never noise.

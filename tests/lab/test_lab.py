@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab.kubelab import components
-from lab.kubelab.base import HERE
+from lab.kubelab.base import HERE, wait_for
 from lab.kubelab.harness import Cluster, Clusters
 from lab.kubelab.prepare import TEST_IMAGE
 
@@ -68,8 +68,9 @@ def test_a_pod_runs_from_the_registry_and_is_reached_by_name_logs_and_exec(clust
         # Pulled, not found on the host: `Always` asks the registry each time.
         events = cluster.objects("events", "--field-selector", f"involvedObject.name={name},reason=Pulled")["items"]
         assert any("Successfully pulled" in event["message"] for event in events)
-        address = f"http://{name}.default.svc.cluster.local"
-        assert cluster.kubectl("exec", name, "--", "/bin/probe", "get", address).stdout == f"{name}\n"
+        get = ("exec", name, "--", "/bin/probe", "get", f"http://{name}.default.svc.cluster.local")
+        # kube-proxy learns of a ready pod a moment after kubectl does.
+        wait_for("the pod behind its Service", 30, lambda: cluster.kubectl(*get, check=False).stdout == f"{name}\n", 1)
         cluster.kubectl("exec", name, "--", "/bin/sh", "-c", "echo marker-of-the-test >/proc/1/fd/1")
         assert "marker-of-the-test" in cluster.kubectl("logs", name).stdout
     finally:
