@@ -1,0 +1,35 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Chromium for the tests of report.html."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+
+from report.browser import Browser, program, started
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "report: report.html in a real Chromium")
+
+
+def lacking(reason: str) -> NoReturn:
+    """Skip with the reason, or fail where nothing may be left out."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests; each loads its own page."""
+    path = program()
+    if path is None:
+        lacking("chromium is not installed")
+    with started(path) as browser:
+        yield browser
