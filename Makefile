@@ -83,9 +83,15 @@ pki: setup ## certificates before Go, OpenSSL, Python and kubeadm
 	@kubeadm=$$(compgen -G "$${KUBEHARDEN_CACHE:-/var/cache/kubeharden-lab}/programs/$(firstword $(KUBE_TESTED))-*/kubeadm" || true); \
 	KUBEHARDEN_KUBEADM=$${KUBEHARDEN_KUBEADM:-$$kubeadm} $(PYTEST) tests/pki -m "not slow"
 
+.PHONY: report screenshots
+report: setup ## report.html in a real Chromium
+	@$(PYTEST) tests/report
+screenshots: setup ## pictures of report.html anew, into docs/img
+	@PYTHONPATH=tests:collections $(BIN)/python -m report.screenshots docs/img
+
 .PHONY: test
 test: setup left-out ## what CI runs; says by name what it leaves out
-	@tests/tools/run_parts lint unit unit-oldest sanity frame lab-parts pki lab-test
+	@tests/tools/run_parts lint unit unit-oldest sanity frame report lab-parts pki lab-test
 
 .PHONY: left-out
 left-out: setup
@@ -98,7 +104,7 @@ test-all: KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)
 test-all: setup ## everything: all versions, all faults; may take hours
 	@tests/tools/run_parts lint unit unit-oldest sanity
 	@$(LAB_TOOL) prepare $(KUBE_TESTED)
-	@$(PYTEST) tests/unit tests/frame tests/pki tests/lab
+	@$(PYTEST) tests/unit tests/frame tests/report tests/pki tests/lab
 	@$(BIN)/molecule test -s default
 	@$(BIN)/molecule test -s ha
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the auditor of one framework asks for, on one sheet: requirement, verdict, where, and what was seen.
 
-A sheet of A4 has room for so many lines and no more. What is open is told first, the worst before the rest; requirements
-for which there is no room, and those that are met, are named by their numbers, so that none is left out.
+A sheet of A4 has room for so many lines and no more. What is open is told first, the worst before the rest; the
+requirements for which there is no room, and those that are met, are named by their numbers, so that none is left out.
 """
 
 from __future__ import annotations

@@ -316,7 +316,7 @@ def _matrix(hosts: t.Sequence[Host], controls: t.Sequence[Control]) -> dict[str,
 
 
 def _certificates(report: t.Mapping[str, t.Any], places: t.Mapping[str, int]) -> dict[str, t.Any]:
-    rows = [
+    rows: list[dict[str, t.Any]] = [
         {
             "host": seen(data.get("host")),
             "on": str(places.get(seen(data.get("host")), "")),

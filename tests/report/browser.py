@@ -86,19 +86,29 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Load a file and wait until it is there."""
         # An address that differs by its fragment alone would not be loaded again.
-        self.call("Page.navigate", url="about:blank")
+        self._go("about:blank")
+        self._go(path.as_uri() + fragment)
+        # What the page said on its console comes before this answer, and all of it is laid out.
+        self.run("document.body.getBoundingClientRect().height")
+
+    def _go(self, address: str) -> None:
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri() + fragment)
+        loader = self.call("Page.navigate", url=address)["loaderId"]
         end = time.monotonic() + 60
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._next(end, "Page.loadEventFired"))
-        # What the page says on its console after the load comes before this answer.
-        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        # Of this load and no other: the events of the one before may still be on their way.
+        while not any(
+            event.get("method") == "Page.lifecycleEvent"
+            and event["params"]["name"] == "load"
+            and event["params"]["loaderId"] == loader
+            for event in self.events
+        ):
+            self.events.append(self._next(end, "load"))
 
     def run(self, script: str) -> t.Any:
         """Return the value of an expression in the page; a promise is awaited."""
@@ -115,7 +125,7 @@ class Browser:
     def requests(self) -> list[str]:
         """Return the addresses that were asked for since `open`."""
         sent = [event for event in self.events if event.get("method") == "Network.requestWillBeSent"]
-        return [event["params"]["request"]["url"] for event in sent]
+        return [url for url in (event["params"]["request"]["url"] for event in sent) if url != "about:blank"]
 
     def press(self, key: str, *, shift: bool = False) -> None:
         """Press and let go of a key: Tab, Enter or Space."""

@@ -129,7 +129,7 @@ versions | versions-skew | medium | | | Components are within the version skew p
 """  # noqa: E501
 
 WHY = {
-    "files": "Whoever may write this file runs code as root on every control plane; whoever may read it may hold a key.",
+    "files": "Whoever may write this file runs code as root; whoever may read it holds its keys.",
     "kube-apiserver": "Everything in the cluster goes through this server, so a gap here is a gap everywhere.",
     "audit": "Without a record an intrusion can be neither noticed nor followed back.",
     "etcd": "Who reads etcd reads every Secret; who writes it is the cluster's administrator.",
@@ -170,7 +170,7 @@ def _control(
         "component": component,
         "why": WHY.get(component, "What is open to more than need it is found by those who look for it."),
         "remedy": f"harden.yml sets it: tag {component.replace('kube-', '').replace('-', '_')}, control {name}.",
-        "mappings": {key: values for key, values in mappings.items() if values},
+        "mappings": mappings,
         "_seen": seen,
     }
 
@@ -246,7 +246,7 @@ def _results(controls: list[Report], machines: list[Report], words: dict[str, st
     for control in controls:
         who = SECTIONS[control["component"]][0]
         if who == "cluster":
-            results.append(_result(control, {"name": ""}, words[control["id"]]))
+            results.append(_result(control, {"name": "cluster"}, words[control["id"]]))
             continue
         for host in machines:
             word = words[control["id"]]
@@ -288,7 +288,7 @@ def certificates(machines: list[Report], choice: random.Random) -> list[Report]:
                     "names": [host["name"], "kubernetes.default.svc", "10.96.0.1"] if "apiserver.crt" in path else [],
                     "not_after": f"202{7 if days < 400 else 9}-0{1 + days % 9}-1{days % 10}T09:12:44Z",
                     "days_left": days,
-                    "used_by": "kubelet" if "kubelet-client-current" in path else "kube-apiserver",
+                    "used_by": ["kubelet" if "kubelet-client-current" in path else "kube-apiserver"],
                 }
             )
     return found
@@ -329,7 +329,10 @@ def earlier(document: Report, seed: int = 2) -> Report:
     before = copy.deepcopy(document)
     before.update(run_id="20261117T081500Z-11c0", made_at="2026-11-17T08:15:00Z")
     gone = before["hosts"].pop()["name"]
-    turned = {control["id"]: choice.choice(("fail", "pass")) for control in choice.sample(before["controls"], 9)}
+    failing = sorted({result["control"] for result in document["results"] if result["status"] == "fail"})
+    passing = sorted({control["id"] for control in document["controls"]} - set(failing))
+    turned = dict.fromkeys(choice.sample(failing, min(2, len(failing))), "pass")
+    turned |= dict.fromkeys(choice.sample(passing, 5), "fail")
     results = []
     for result in before["results"]:
         if result["host"] == gone:
