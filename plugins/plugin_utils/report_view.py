@@ -331,7 +331,7 @@ def _certificates(report: t.Mapping[str, t.Any], places: t.Mapping[str, int]) ->
         for data in report.get("certificates", [])
     ]
     rows.sort(key=lambda row: (_days(row), natural(row["host"]), row["path"], row["subject"]))
-    bands = [
+    bands: list[dict[str, t.Any]] = [
         {"label": label, "count": sum(1 for row in rows if _within(row["days"], low, high))}
         for low, high, label in BANDS
     ]
