@@ -280,8 +280,9 @@ def columns(hosts: t.Sequence[Host], controls: t.Sequence[Control]) -> list[Colu
     def badness(key: tuple[t.Any, ...]) -> tuple[t.Any, ...]:
         if not shared:
             return ()
+        usual = key is most[key[0]] and len(same[key]) > 1
         bad = sum(1 for word in key[2] if word in BAD)
-        return (not key[0], "control_plane" not in key[0], key[0], key is not most[key[0]], -bad, -len(same[key]))
+        return (not key[0], "control_plane" not in key[0], key[0], not usual, -bad, -len(same[key]))
 
     ordered = sorted(same, key=lambda key: (badness(key), same[key][0].index))
     return [_column(same[key]) for key in ordered]
