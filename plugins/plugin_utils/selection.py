@@ -17,6 +17,8 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import 
 ONLY = "kubeharden_only"
 WAIVERS = "kubeharden_waivers"
 _CONTROL = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
+#: A flag whose setting mounts a file that a component reads, and its control.
+_MOUNTED = re.compile(r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_only\n    control: ([a-z-]+)", re.MULTILINE)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 #: What a waiver says; all but the hosts must be there.
 _REQUIRED = ("control", "reason", "owner", "expires")
@@ -82,6 +84,16 @@ def known_controls() -> list[str]:
     for path in (COLLECTION / "templates").rglob("*.j2"):
         found.update(_CONTROL.findall(path.read_text(encoding="utf-8")))
     return sorted(found)
+
+
+def mounted_flags(left_out: t.Container[str]) -> dict[str, list[str]]:
+    """Return by component the flags whose file a run mounts, less those of the controls that are left out."""
+    return {
+        path.parent.name: [
+            flag for flag, control in _MOUNTED.findall(path.read_text(encoding="utf-8")) if control not in left_out
+        ]
+        for path in sorted((COLLECTION / "templates").glob("*/flags.yaml.j2"))
+    }
 
 
 def without_controls(data: t.Any, left_out: t.Container[str]) -> t.Any:

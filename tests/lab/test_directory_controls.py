@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lab.product import messages_of
 from lab.test_directory_hosts import Hosts, refused
 
 APISERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
@@ -114,4 +115,27 @@ def test_all_that_is_wrong_with_the_variables_is_said_at_once(hosts: Hosts) -> N
         "apiserver-tls-version is in kubeharden_only and waived (kubeharden_waivers); take it out of one of them.",
         "Nothing was changed; correct the inventory or the command line.",
     )
+    assert hosts.state() == state
+
+
+def test_a_file_that_a_flag_names_and_that_is_not_there_stops_the_run_beside_all_else(hosts: Hosts) -> None:
+    """What the version does not know and what is missing on a host, in one message; no host is written."""
+    (hosts.root("cp2") / "etc/kubernetes/pki/mine.crt").write_text("x", encoding="utf-8")
+    flags = {
+        "kube-apiserver": {"oidc-ca-file": "/etc/kubernetes/pki/mine.crt", "feature-gates": "NoSuchGate=true"},
+        "kube-scheduler": {"config": "/etc/scheduler/config.yaml"},
+    }
+    state = hosts.state()
+    run = hosts.harden(extra_flags=flags)
+    assert run.code == 2, str(run)
+    messages = messages_of(run)
+    assert set(messages) == {"cp1", "cp2"}, str(run)
+    for host, message in messages.items():
+        assert "has no feature gate NoSuchGate" in message
+        assert (
+            f"--config of kube-scheduler names /etc/scheduler/config.yaml, which {SCHEDULER} does not mount" in message
+        )
+        assert f"Nothing was changed on {host}" in message
+    missing = "--oidc-ca-file of kube-apiserver names /etc/kubernetes/pki/mine.crt, but there is no file "
+    assert (missing in messages["cp1"], missing in messages["cp2"]) == (True, False)
     assert hosts.state() == state

@@ -196,6 +196,13 @@ def test_what_every_template_says_is_filtered_where_it_becomes_a_setting() -> No
     assert len(filtered) >= 5
 
 
+def test_the_flags_whose_files_a_run_mounts_are_those_of_the_templates() -> None:
+    flags = ["audit-policy-file", "admission-control-config-file", "authentication-config"]
+    assert selection.mounted_flags([])["kube-apiserver"] == flags
+    assert selection.mounted_flags(["apiserver-audit-policy"])["kube-apiserver"] == flags[1:]
+    assert selection.mounted_flags([])["kube-scheduler"] == []
+
+
 # ---- what several hosts share
 
 
