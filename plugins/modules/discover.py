@@ -230,7 +230,7 @@ def flag_problems(module: AnsibleModule, host: t.Any, components: dict[str, t.An
     """Return what is wrong with the files that the user's own flags name."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
     from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import named_files
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import flag_files
 
     found = []
     for name, flags in module.params["extra_flags"].items():
@@ -238,7 +238,7 @@ def flag_problems(module: AnsibleModule, host: t.Any, components: dict[str, t.An
             path = components[name]["manifest"]
             manifest = Manifest.parse(read_text(host.path(path)) or "", path)
             mounted = module.params["mounted_flags"].get(name, [])
-            found += named_files.problems(host, name, manifest, flags, mounted)
+            found += flag_files.problems(host, name, manifest, flags, mounted)
     return found
 
 

@@ -214,6 +214,12 @@ def test_kube_bench_finds_only_the_owner_of_etcds_directory_in_profile_baseline(
     assert all(after[host] <= story.bench_before[host] for host in after)
 
 
+@each_version
+def test_what_kube_bench_leaves_in_profile_baseline_stands_in_the_page_with_its_reason(story: Story) -> None:
+    story.bench_after  # noqa: B018
+    assert differences(story.said_in_the_page("baseline"), story.product.left_by_bench("baseline")) == []
+
+
 def test_pods_run_on_and_logs_and_exec_work(story: Story) -> None:
     story.hardened[0].well()
     (status,) = story.cluster.objects("pod", "steady")["status"]["containerStatuses"]
@@ -286,6 +292,12 @@ def test_a_worker_joins_the_hardened_cluster_and_limit_hardens_it_alone(story: S
 def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
     after = story.bench_cis
     assert {host: of_this_slice(failed) for host, failed in after.items()} == {"cp1": set(), "w1": set()}
+
+
+@newest_and_oldest
+def test_what_kube_bench_leaves_in_profile_cis_stands_in_the_page_with_its_reason(story: Story) -> None:
+    story.bench_cis  # noqa: B018
+    assert differences(story.said_in_the_page("cis"), story.product.left_by_bench("cis")) == []
 
 
 def test_profile_cis_gives_etcds_directory_away_and_etcd_goes_on_writing(story: Story) -> None:

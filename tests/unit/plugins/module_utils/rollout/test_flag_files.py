@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import named_files
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import flag_files
 
 API = "kube-apiserver"
 SOURCE = "/etc/kubernetes/manifests/kube-apiserver.yaml"
@@ -79,7 +79,7 @@ def host(tmp_path: Path) -> Host:
 )
 def test_a_file_is_there_and_mounted_or_said(host: Host, flag: str, value: str, problem: str) -> None:
     manifest = Manifest.parse(TEXT, SOURCE)
-    found = named_files.problems(host, API, manifest, {flag: value}, ["audit-policy-file"])
+    found = flag_files.problems(host, API, manifest, {flag: value}, ["audit-policy-file"])
     if problem:
         assert len(found) == 1, found
         assert found[0].startswith(f"--{flag.replace('_', '-')} of kube-apiserver names /")
@@ -91,4 +91,4 @@ def test_a_file_is_there_and_mounted_or_said(host: Host, flag: str, value: str, 
 
 def test_each_file_has_its_sentence(host: Host) -> None:
     flags = {"tls-sni-cert-key": "/a.crt,/a.key", "tracing-config-file": "/mine/t.yaml"}
-    assert len(named_files.problems(host, API, Manifest.parse(TEXT, SOURCE), flags)) == 3
+    assert len(flag_files.problems(host, API, Manifest.parse(TEXT, SOURCE), flags)) == 3
