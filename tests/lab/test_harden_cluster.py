@@ -19,6 +19,8 @@ from lab.product import HardenRun, announced, of_this_slice, restarted, without_
 from lab.story import EVALUATED, MARKER, Story, differences, story_of
 
 APISERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+KUBEADM = "ConfigMap kube-system/kubeadm-config"
+KUBELET = "ConfigMap kube-system/kubelet-config"
 
 NEWEST = pytest.param(marks=pytest.mark.on("1+1"), id="newest")
 OLDER = pytest.param(marks=pytest.mark.on("1+1", version="1.36"), id="1.36")
@@ -102,6 +104,45 @@ def test_an_ordinary_user_without_sudo_is_told_to_use_it(story: Story) -> None:
     assert run.code == 2, str(run)
     assert "become" in run.messages["cp1"], str(run)
     assert "Nothing was changed" in run.messages["cp1"] or "Nothing was written" in run.messages["cp1"], str(run)
+
+
+# Just some controls, and all but some: in kubeadm's ConfigMaps too.
+
+
+@pytest.mark.slow
+def test_only_some_controls_reach_the_config_maps(story: Story) -> None:
+    story.untouched  # noqa: B018
+    only = ["apiserver-profiling", "kubelet-profiling"]
+    run = story.product.harden("--check", profile="cis", only=only).well()
+    kubelet = "/var/lib/kubelet/config.yaml"
+    diffs = {(change["host"], change["target"]): change["diff"] for change in run.changes}
+    assert set(diffs) == {("cp1", APISERVER), ("cp1", kubelet), ("w1", kubelet), ("cp1", KUBEADM), ("cp1", KUBELET)}
+    added = {place: re.findall(r"^\+ *(?:- )?([^+\s].*)$", diff, re.MULTILINE) for place, diff in diffs.items()}
+    assert added["cp1", APISERVER] == ["--profiling=false"]
+    assert added["w1", kubelet] == added["cp1", KUBELET] == ["enableProfilingHandler: false"]
+    assert [line for line in added["cp1", KUBEADM] if line.startswith("name:")] == ["name: profiling"]
+
+
+@pytest.mark.slow
+def test_what_one_host_has_waived_stays_out_of_the_config_maps(story: Story) -> None:
+    story.untouched  # noqa: B018
+    words = {"reason": "an old client", "owner": "platform", "expires": "9999-12-31"}
+    waivers = [
+        {"control": "apiserver-profiling", **words},
+        {"control": "kubelet-profiling", "hosts": ["w*"], **words},
+        {"control": "kubelet-serving-certificate", **words},
+    ]
+    run = story.product.harden("--check", profile="cis", waivers=waivers).well()
+    diffs = {(change["host"], change["target"]): change["diff"] for change in run.changes}
+    assert "profiling" not in diffs["cp1", APISERVER]
+    assert "enableProfilingHandler" in diffs["cp1", "/var/lib/kubelet/config.yaml"]
+    assert "enableProfilingHandler" not in diffs["w1", "/var/lib/kubelet/config.yaml"] + diffs["cp1", KUBELET]
+    assert "enableDebugFlagsHandler" in diffs["cp1", KUBELET]
+    # That of kube-apiserver alone: the other components have their own.
+    assert diffs["cp1", KUBEADM].count("name: profiling") == 2
+    assert "kubelet-profiling is waived on w1, so ConfigMap kube-system/kubelet-config, which all hosts" in run.output
+    assert not any("serverTLSBootstrap" in diff or "certificate-authority" in diff for diff in diffs.values())
+    assert not any("CertificateSigningRequest" in target for _host, target in diffs)
 
 
 # A value that only the component can refuse.
