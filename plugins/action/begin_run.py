@@ -71,14 +71,13 @@ class ActionModule(ActionBase):
             except AnsibleError:
                 return []  # no pattern at all, which the caller says
 
-        hosts = sorted(variables["groups"]["all"])
-        values = [self._of_each(variables, hosts, name) for name in ("only", "waivers")]
+        known = {host: variables["hostvars"][host] for host in sorted(variables["groups"]["all"])}
+        values = [self._of_each(known, name) for name in ("only", "waivers")]
         return selection.select(values[0], values[1], selection.known_controls(), matching, now)
 
-    def _of_each(self, variables: dict[str, t.Any], hosts: t.Sequence[str], name: str) -> dict[str, t.Any]:
+    def _of_each(self, known: t.Mapping[str, t.Mapping[str, t.Any]], name: str) -> dict[str, t.Any]:
         """Return a variable as each host has it; one that no host has stands in the playbook, for all of them."""
-        known = {host: variables["hostvars"][host] for host in hosts}
         public = controller.PREFIX + name
         if any(public in found for found in known.values()):
             return {host: found.get(public, []) for host, found in known.items()}
-        return dict.fromkeys(hosts, self._task.args.get(name) or [])
+        return dict.fromkeys(known, self._task.args.get(name) or [])
