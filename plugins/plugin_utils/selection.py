@@ -145,14 +145,9 @@ class Shared:
 
     def _component(self, content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         settings = [setting for setting in content["settings"] if not self._is_out(setting["data"])]
-        needed = {
-            os.path.dirname(setting["values"][-1])
-            for setting in settings
-            if setting["data"].get("mount") and setting["values"]
-        }
-        mounts = content["mounts"]
-        if len(settings) < len(content["settings"]):
-            mounts = [mount for mount in mounts if mount["path"] in needed]
+        lost = [setting for setting in content["settings"] if setting not in settings]
+        gone = _directories(lost) - _directories(settings)
+        mounts = [mount for mount in content["mounts"] if mount["path"] not in gone]
         return {**content, "settings": settings, "mounts": mounts}
 
     def _is_out(self, data: t.Mapping[str, t.Any]) -> bool:
@@ -161,6 +156,15 @@ class Shared:
             self._kept_out.add(str(control))
             return True
         return False
+
+
+def _directories(settings: t.Iterable[t.Mapping[str, t.Any]]) -> set[str]:
+    """Return the directories that settings mount."""
+    return {
+        os.path.dirname(setting["values"][-1])
+        for setting in settings
+        if setting["data"].get("mount") and setting["values"]
+    }
 
 
 def select(
