@@ -9,9 +9,11 @@ import os
 import time
 import typing as t
 
+from ansible.errors import AnsibleError
+from ansible.inventory.manager import InventoryManager
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, controller
+from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, controller, selection
 
 EXTRA_FLAGS = "kubeharden_extra_flags"
 
@@ -33,10 +35,12 @@ class ActionModule(ActionBase):
             names.update(known)
             if EXTRA_FLAGS in known:  # a group or a host may have its own
                 extra.append(known[EXTRA_FLAGS])
-        run_id = self._task.args.get("run_id") or controller.new_run_id(time.time())
+        now = time.time()
+        run_id = self._task.args.get("run_id") or controller.new_run_id(now)
         problems = controller.problems_with_names(names, controller.known_variables())
         problems += [problem for one in extra for problem in controller.problems_with_extra_flags(one)]
-        problems = [*dict.fromkeys(problems), *controller.problems_with_run_id(run_id)]
+        chosen = self._selection(variables, now)
+        problems = [*dict.fromkeys(problems), *chosen.problems, *controller.problems_with_run_id(run_id)]
         if problems:
             return {
                 "failed": True,
@@ -44,4 +48,36 @@ class ActionModule(ActionBase):
             }
         report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))
         changes_file.begin(report_dir, run_id, "check" if self._task.check_mode else "run")
-        return {"changed": False, "run_id": run_id, "report_dir": report_dir}
+        return {
+            "changed": False,
+            "run_id": run_id,
+            "report_dir": report_dir,
+            "left_out": chosen.left_out(),
+            "notes": [*chosen.warnings, *chosen.notes],
+            "warnings": chosen.warnings,
+        }
+
+    def _selection(self, variables: dict[str, t.Any], now: float) -> selection.Selection:
+        """Return what the run leaves out. All hosts of the inventory count, since kubeadm's ConfigMaps are for all."""
+        manager = InventoryManager(self._loader, parse=False)
+        for group, hosts in variables["groups"].items():
+            manager.add_group(group)
+            for host in hosts:
+                manager.add_host(host, group=group)
+
+        def matching(patterns: t.Sequence[str]) -> list[str]:
+            try:
+                return [host.name for host in manager.get_hosts(pattern=list(patterns))]
+            except AnsibleError:
+                return []  # no pattern at all, which the caller says
+
+        known = {host: variables["hostvars"][host] for host in sorted(variables["groups"]["all"])}
+        values = [self._of_each(known, name) for name in ("only", "waivers")]
+        return selection.select(values[0], values[1], selection.known_controls(), matching, now)
+
+    def _of_each(self, known: t.Mapping[str, t.Mapping[str, t.Any]], name: str) -> dict[str, t.Any]:
+        """Return a variable as each host has it; one that no host has stands in the playbook, for all of them."""
+        public = controller.PREFIX + name
+        if any(public in found for found in known.values()):
+            return {host: found.get(public, []) for host, found in known.items()}
+        return dict.fromkeys(known, self._task.args.get(name) or [])

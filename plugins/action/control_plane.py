@@ -38,14 +38,15 @@ def add_extra(
     extra: t.Mapping[str, t.Mapping[str, t.Any]],
     run_tags: t.Sequence[str],
     skip_tags: t.Sequence[str],
+    only: t.Sequence[str] = (),
 ) -> None:
     """Merge the user's own flags last; a flag of ours keeps its control and its mount.
 
-    They belong to the concern of their component, but for those that this run writes anyway: our value of them would
-    take the user's back.
+    They belong to the concern of their component, and to no control (only), but for those that this run writes anyway:
+    our value of them would take the user's back.
     """
     for component, flags in extra.items():
-        all_of_them = wanted(run_tags, skip_tags, CONCERN[component])
+        all_of_them = wanted(run_tags, skip_tags, CONCERN[component]) and not only
         settings = selected.setdefault(component, {})
         for flag, value in flags.items():
             name = str(flag).replace("_", "-")
@@ -67,7 +68,7 @@ class ActionModule(HostAction):
         selected = select(arguments["flags"], *tags)
         base = select(arguments.get("base_flags") or {}, *tags)
         # The user's own come last, but once: where something was written before, they were written with it.
-        add_extra(base or selected, arguments.get("extra_flags") or {}, *tags)
+        add_extra(base or selected, arguments.get("extra_flags") or {}, *tags, arguments.get("only") or [])
         components = arguments["discovery"]["components"]
         for name, chosen in (("flags", selected), ("base_flags", base)):
             arguments[name] = {

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import controller, version_check
+from ansible_collections.kubeharden.core.plugins.plugin_utils import controller, selection, version_check
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
 
 
@@ -18,9 +18,14 @@ class ActionModule(HostAction):
 
     MODULE = "discover"
 
-    def prepare(self, arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Say who asks for the lock."""
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Say who asks for the lock, and which files must be there."""
         name, process = controller.identity()
+        self._extra = self._templar.template(task_vars.get("kubeharden_extra_flags") or {})
+        self._problems = controller.problems_with_extra_flags(self._extra)
+        if not self._problems:
+            arguments["extra_flags"] = version_check.texts_of(self._extra)
+            arguments["mounted_flags"] = selection.mounted_flags(arguments.get("left_out") or [])
         return {**arguments, "controller": name, "process": process}
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -35,9 +40,10 @@ class ActionModule(HostAction):
         if "discovery" not in result:
             return result
         # Here and not only where they are written: a host whose turn comes later stops the run before its first write.
-        extra = self._templar.template(task_vars.get("kubeharden_extra_flags") or {})
-        problems = controller.problems_with_extra_flags(extra)
-        problems = problems or version_check.check_extra(result["discovery"]["components"], extra)
+        problems = self._problems or [
+            *version_check.check_extra(result["discovery"]["components"], self._extra),
+            *result["flag_problems"],
+        ]
         return version_check.refusal(problems, task_vars["inventory_hostname"]) if problems else result
 
     def _discover(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

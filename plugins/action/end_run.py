@@ -31,6 +31,7 @@ class ActionModule(ActionBase):
             # Raw: what looks like a template in a host's file is text here too.
             results = variables["hostvars"].raw_get(host)
             rows.append(Row.from_results(host, [results.get(name) for name in arguments["results"]], changes, mode))
-        for line in render(rows, mode, arguments["run_id"], arguments["report_dir"]):
+        notes = arguments.get("notes") or []
+        for line in render(rows, mode, arguments["run_id"], arguments["report_dir"], notes):
             self._display.display(line)
         return {"changed": False}

@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import Shared
 
 
 class ActionModule(HostAction):
@@ -26,4 +27,16 @@ class ActionModule(HostAction):
             if wanted(*tags, name)
             for field, data in settings.items()
         }
+        waived = arguments.get("waived") or {}
+        static_pods = Shared("ConfigMap kube-system/kubeadm-config", waived, arguments.get("control_planes") or [])
+        kubelets = Shared("ConfigMap kube-system/kubelet-config", waived, arguments.get("nodes") or [])
+        for name in ("states", "base_states"):
+            arguments[name] = [static_pods.state(state) for state in arguments.get(name) or []]
+        arguments["kubelet_settings"] = kubelets.settings(arguments["kubelet_settings"])
+        self._notes = [*static_pods.notes(), *kubelets.notes()]
         return arguments
+
+    def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module and say what one host's waiver keeps out of what all of them share."""
+        result = super().execute(arguments, task_vars)
+        return {**result, "notes": [*self._notes, *result.get("notes", [])]}

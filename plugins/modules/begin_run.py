@@ -24,6 +24,16 @@ options:
     description: The user's own flags, which are checked for what can never be done.
     type: dict
     default: {}
+  only:
+    description: Ids of the controls that the run is about; all where there is none.
+    type: list
+    elements: str
+    default: []
+  waivers:
+    description: Controls that are left out on some hosts until some day; C(docs/variables.md) has their form.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     description: Can run in check mode and changes nothing.
@@ -55,4 +65,13 @@ report_dir:
   description: Where its reports go, absolute.
   returned: success
   type: str
+left_out:
+  description: Controls that are left out, C(everywhere) and, by control, C(on_hosts).
+  returned: success
+  type: dict
+notes:
+  description: What is left out, and what is not any more, as sentences.
+  returned: success
+  type: list
+  elements: str
 """

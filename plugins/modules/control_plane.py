@@ -41,7 +41,11 @@ options:
     description: By component, by flag, a value of the user's, merged last.
     type: dict
     default: {}
-
+  only:
+    description: Where this names controls, O(extra_flags) are merged over what is in O(flags) and nowhere else.
+    type: list
+    elements: str
+    default: []
   trial:
     description:
       - Whether a changed manifest of kube-apiserver, kube-controller-manager or kube-scheduler is first started beside
@@ -165,6 +169,7 @@ def main() -> None:
             "base_flags": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
             "extra_flags": {"type": "dict", "default": {}},
+            "only": {"type": "list", "elements": "str", "default": []},
             "trial": {"type": "bool", "default": True},
             "gate_timeout": {"type": "int", "default": 300},
             "report_dir": {"type": "path"},

@@ -45,6 +45,19 @@ options:
     description: Seconds that a component may take to be well with its old bytes, where a dead run left it with others.
     type: int
     default: 300
+  extra_flags:
+    description: By component, by flag, the user's own values as texts; the files that they name are looked for.
+    type: dict
+    default: {}
+  left_out:
+    description: Controls that this host is not to fulfil; the action plugin makes O(mounted_flags) of them.
+    type: list
+    elements: str
+    default: []
+  mounted_flags:
+    description: By component, the flags whose file this run mounts.
+    type: dict
+    default: {}
   dead_run:
     description: A run whose process on this controller has ended, so that its lock is taken over.
     type: str
@@ -84,6 +97,11 @@ discovery:
       type: list
       elements: str
     live: {description: Whether processes belong to these files., type: bool}
+flag_problems:
+  description: What is wrong with the files that O(extra_flags) name, as sentences.
+  returned: when the libraries are there
+  type: list
+  elements: str
 libraries_missing:
   description: Libraries that no Python of the host has.
   returned: always
@@ -208,6 +226,22 @@ def read_api(module: AnsibleModule, admin_kubeconfig: str) -> dict[str, t.Any]:
     }
 
 
+def flag_problems(module: AnsibleModule, host: t.Any, components: dict[str, t.Any]) -> list[str]:
+    """Return what is wrong with the files that the user's own flags name."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import flag_files
+
+    found = []
+    for name, flags in module.params["extra_flags"].items():
+        if name in components:
+            path = components[name]["manifest"]
+            manifest = Manifest.parse(read_text(host.path(path)) or "", path)
+            mounted = module.params["mounted_flags"].get(name, [])
+            found += flag_files.problems(host, name, manifest, flags, mounted)
+    return found
+
+
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
@@ -235,7 +269,14 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         found = {**discovery.run(), "live": host.live} if notes else found
     if host.live and parameters["read_api"]:
         found.update(read_api(module, discovery.admin_kubeconfig))
-    return {"changed": False, "discovery": found, "notes": notes, "libraries_missing": [], "packages": []}
+    return {
+        "changed": False,
+        "discovery": found,
+        "flag_problems": flag_problems(module, host, found["components"]),
+        "notes": notes,
+        "libraries_missing": [],
+        "packages": [],
+    }
 
 
 def main() -> None:
@@ -250,6 +291,9 @@ def main() -> None:
             "controller": {"type": "str", "default": ""},
             "process": {"type": "str", "default": ""},
             "gate_timeout": {"type": "int", "default": 300},
+            "extra_flags": {"type": "dict", "default": {}},
+            "left_out": {"type": "list", "elements": "str", "default": []},
+            "mounted_flags": {"type": "dict", "default": {}},
             "dead_run": {"type": "str"},
         },
         supports_check_mode=True,

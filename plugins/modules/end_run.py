@@ -26,6 +26,11 @@ options:
     type: list
     elements: str
     required: true
+  notes:
+    description: Sentences about the run as a whole.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Can run in check mode; the report is written there as well.

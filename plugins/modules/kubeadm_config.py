@@ -42,6 +42,22 @@ options:
     type: list
     elements: str
     default: []
+  waived:
+    description:
+      - By control that is waived on some hosts, their names. Where one of them is a host that a ConfigMap is for, that
+        setting is left there as it is, since C(kubeadm upgrade) would bring it to the host.
+    type: dict
+    default: {}
+  control_planes:
+    description: All control planes of the inventory, whose settings C(kubeadm-config) has.
+    type: list
+    elements: str
+    default: []
+  nodes:
+    description: All hosts of the inventory, whose settings C(kubelet-config) has.
+    type: list
+    elements: str
+    default: []
   kubectl:
     description: The kubectl on the host, where it is in none of the usual places.
     type: path
@@ -61,6 +77,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+notes:
+  description: What a person should know, as sentences.
+  returned: success
+  type: list
+  elements: str
 changes:
   description: What changed, or would change, as changes.json has it.
   returned: success
@@ -162,6 +183,9 @@ def main() -> None:
             "base_states": {"type": "list", "elements": "dict", "default": []},
             "kubelet_settings": {"type": "dict", "default": {}},
             "missing": {"type": "list", "elements": "str", "default": []},
+            "waived": {"type": "dict", "default": {}},
+            "control_planes": {"type": "list", "elements": "str", "default": []},
+            "nodes": {"type": "list", "elements": "str", "default": []},
             "kubectl": {"type": "path"},
             "report_dir": {"type": "path"},
         },

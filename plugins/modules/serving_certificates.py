@@ -31,6 +31,10 @@ options:
     type: list
     elements: str
     default: []
+  approve:
+    description: Whether to approve anything; else is only looked at what is served.
+    type: bool
+    default: true
   kubectl:
     description: The kubectl on the host, where it is in none of the usual places.
     type: path
@@ -132,7 +136,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         note = "No request of a kubelet for a serving certificate was looked at, which takes a running cluster."
         return result_of(module, [], proven=False, unproven={}, notes=[], not_done=[note])
     cluster = cluster_of(module)
-    if module.check_mode:
+    refused: list[str] = []
+    changes: list[t.Any] = []
+    if not module.params["approve"]:
+        left = serving.unproven(cluster)
+    elif module.check_mode:
         good, refused = serving.pending(cluster)
         nodes = {serving_request.node_of(request) for request in good}
         changes = [serving.change_for(node, node in expected) for node in sorted(nodes.union(expected))]
@@ -152,6 +160,7 @@ def main() -> None:
             "discovery": {"type": "dict", "required": True},
             "expected": {"type": "list", "elements": "str", "default": []},
             "granted": {"type": "list", "elements": "str", "default": []},
+            "approve": {"type": "bool", "default": True},
             "kubectl": {"type": "path"},
             "limit": {"type": "int", "default": 120},
             "report_dir": {"type": "path"},

@@ -60,13 +60,16 @@ def _seconds(row: Row) -> str:
     return f"{max(known):.0f}" if known else "-"
 
 
-def render(rows: t.Sequence[Row], mode: str, run_id: str, report_dir: str) -> list[str]:
+def render(
+    rows: t.Sequence[Row], mode: str, run_id: str, report_dir: str, run_notes: t.Sequence[str] = ()
+) -> list[str]:
     """Return the lines: a table, then what a person should know, then where everything is."""
     would = "would change" if mode == "check" else "changed"
     header = ("host", would, "would restart" if mode == "check" else "restarted", "seconds")
     table = [header, *((row.host, str(row.changed), _restarts(row), _seconds(row)) for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(header))]
     lines = ["", *("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table), ""]
+    lines.extend(run_notes)
     for row in rows:
         lines.extend(f"{row.host}: {note}" for note in dict.fromkeys(row.notes))
     lines.extend(_left_undone(rows))

@@ -44,10 +44,17 @@ def check_extra(
 ) -> list[str]:
     """Return what is wrong with the user's own flags (kubeharden_extra_flags) on a host, before any host is written."""
     settings = {
-        component: {str(flag): {"exact": text_of(value)} for flag, value in flags.items()}
-        for component, flags in extra.items()
+        component: {flag: {"exact": text} for flag, text in flags.items()}
+        for component, flags in texts_of(extra).items()
     }
     return check(components, settings).problems
+
+
+def texts_of(extra: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
+    """Return the user's own flags with their values as a command line has them."""
+    return {
+        component: {str(flag): text_of(value) for flag, value in flags.items()} for component, flags in extra.items()
+    }
 
 
 def text_of(value: t.Any) -> str:

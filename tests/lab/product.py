@@ -246,6 +246,16 @@ class Product:
         print(f"kube-bench {shape} {name}: " + ", ".join(f"{host} FAIL {len(failed[host])}" for host in failed))
         return failed
 
+    def left_by_bench(self, name: str) -> dict[str, set[tuple[str, str]]]:
+        """What kube-bench fails and warns of, as result and check, by host, from the reports that ``bench`` kept."""
+        shape = f"{len(self.cluster.control_planes)}+{len(self.cluster.workers)}-{self.cluster.lab.minor}"
+        found: dict[str, set[tuple[str, str]]] = {}
+        for host in self.cluster.hosts:
+            text = (ARTEFACTS / "kube-bench" / shape / f"{name}-{host}.txt").read_text(encoding="utf-8")
+            rows = [line.split() for line in text.splitlines()]
+            found[host] = {(words[0], words[1]) for words in rows}
+        return found
+
 
 def of_this_slice(checks: set[str]) -> set[str]:
     """Those checks that concern files and audit."""

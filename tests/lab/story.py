@@ -13,6 +13,7 @@ from typing import Any
 from lab.kubelab.harness import Cluster, Served
 from lab.kubelab.prepare import TEST_IMAGE
 from lab.product import ARTEFACTS, BAD_CIPHERS, HardenRun, Product
+from tools.reference import left_by_kube_bench
 
 OPERATOR = ("-e", "ansible_user=engineer", "--become")
 """An ordinary user with sudo."""
@@ -180,6 +181,13 @@ class Story:
         self.cis.well()
         return self.product.bench("cis")
 
+    def said_in_the_page(self, profile: str) -> dict[str, set[tuple[str, str]]]:
+        """By host, what docs/controls.md says that kube-bench fails and warns of."""
+        return {
+            host: left_by_kube_bench(profile, "control_plane" if host in self.cluster.control_planes else "worker")
+            for host in self.cluster.hosts
+        }
+
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
@@ -203,7 +211,7 @@ def differences(before: Any, after: Any) -> list[str]:
         for key in sorted(set(before) | set(after)):
             found += [f"{key}: {line}" for line in differences(before.get(key), after.get(key))]
         return found
-    if isinstance(before, list) and isinstance(after, list):
+    if isinstance(before, (list, set)) and isinstance(after, (list, set)):
         gone = [f"- {line}" for line in before if line not in after]
         return gone + [f"+ {line}" for line in after if line not in before]
     return [] if before == after else [f"- {before}", f"+ {after}"]

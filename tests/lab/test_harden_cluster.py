@@ -19,6 +19,8 @@ from lab.product import HardenRun, announced, of_this_slice, restarted, without_
 from lab.story import EVALUATED, MARKER, Story, differences, story_of
 
 APISERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+KUBEADM = "ConfigMap kube-system/kubeadm-config"
+KUBELET = "ConfigMap kube-system/kubelet-config"
 
 NEWEST = pytest.param(marks=pytest.mark.on("1+1"), id="newest")
 OLDER = pytest.param(marks=pytest.mark.on("1+1", version="1.36"), id="1.36")
@@ -102,6 +104,45 @@ def test_an_ordinary_user_without_sudo_is_told_to_use_it(story: Story) -> None:
     assert run.code == 2, str(run)
     assert "become" in run.messages["cp1"], str(run)
     assert "Nothing was changed" in run.messages["cp1"] or "Nothing was written" in run.messages["cp1"], str(run)
+
+
+# Just some controls, and all but some: in kubeadm's ConfigMaps too.
+
+
+@pytest.mark.slow
+def test_only_some_controls_reach_the_config_maps(story: Story) -> None:
+    story.untouched  # noqa: B018
+    only = ["apiserver-profiling", "kubelet-profiling"]
+    run = story.product.harden("--check", profile="cis", only=only).well()
+    kubelet = "/var/lib/kubelet/config.yaml"
+    diffs = {(change["host"], change["target"]): change["diff"] for change in run.changes}
+    assert set(diffs) == {("cp1", APISERVER), ("cp1", kubelet), ("w1", kubelet), ("cp1", KUBEADM), ("cp1", KUBELET)}
+    added = {place: re.findall(r"^\+ *(?:- )?([^+\s].*)$", diff, re.MULTILINE) for place, diff in diffs.items()}
+    assert added["cp1", APISERVER] == ["--profiling=false"]
+    assert added["w1", kubelet] == added["cp1", KUBELET] == ["enableProfilingHandler: false"]
+    assert [line for line in added["cp1", KUBEADM] if line.startswith("name:")] == ["name: profiling"]
+
+
+@pytest.mark.slow
+def test_what_one_host_has_waived_stays_out_of_the_config_maps(story: Story) -> None:
+    story.untouched  # noqa: B018
+    words = {"reason": "an old client", "owner": "platform", "expires": "9999-12-31"}
+    waivers = [
+        {"control": "apiserver-profiling", **words},
+        {"control": "kubelet-profiling", "hosts": ["w*"], **words},
+        {"control": "kubelet-serving-certificate", **words},
+    ]
+    run = story.product.harden("--check", profile="cis", waivers=waivers).well()
+    diffs = {(change["host"], change["target"]): change["diff"] for change in run.changes}
+    assert "profiling" not in diffs["cp1", APISERVER]
+    assert "enableProfilingHandler" in diffs["cp1", "/var/lib/kubelet/config.yaml"]
+    assert "enableProfilingHandler" not in diffs["w1", "/var/lib/kubelet/config.yaml"] + diffs["cp1", KUBELET]
+    assert "enableDebugFlagsHandler" in diffs["cp1", KUBELET]
+    # That of kube-apiserver alone: the other components have their own.
+    assert diffs["cp1", KUBEADM].count("name: profiling") == 2
+    assert "kubelet-profiling is waived on w1, so ConfigMap kube-system/kubelet-config, which all hosts" in run.output
+    assert not any("serverTLSBootstrap" in diff or "certificate-authority" in diff for diff in diffs.values())
+    assert not any("CertificateSigningRequest" in target for _host, target in diffs)
 
 
 # A value that only the component can refuse.
@@ -214,6 +255,12 @@ def test_kube_bench_finds_only_the_owner_of_etcds_directory_in_profile_baseline(
     assert all(after[host] <= story.bench_before[host] for host in after)
 
 
+@each_version
+def test_what_kube_bench_leaves_in_profile_baseline_stands_in_the_page_with_its_reason(story: Story) -> None:
+    story.bench_after  # noqa: B018
+    assert differences(story.said_in_the_page("baseline"), story.product.left_by_bench("baseline")) == []
+
+
 def test_pods_run_on_and_logs_and_exec_work(story: Story) -> None:
     story.hardened[0].well()
     (status,) = story.cluster.objects("pod", "steady")["status"]["containerStatuses"]
@@ -286,6 +333,12 @@ def test_a_worker_joins_the_hardened_cluster_and_limit_hardens_it_alone(story: S
 def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
     after = story.bench_cis
     assert {host: of_this_slice(failed) for host, failed in after.items()} == {"cp1": set(), "w1": set()}
+
+
+@newest_and_oldest
+def test_what_kube_bench_leaves_in_profile_cis_stands_in_the_page_with_its_reason(story: Story) -> None:
+    story.bench_cis  # noqa: B018
+    assert differences(story.said_in_the_page("cis"), story.product.left_by_bench("cis")) == []
 
 
 def test_profile_cis_gives_etcds_directory_away_and_etcd_goes_on_writing(story: Story) -> None:

@@ -1,19 +1,44 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the pages of docs/ that say what the code says: docs/variables.md and docs/settings.md.
+"""Write the pages of docs/ that say what the code says: docs/variables.md, docs/settings.md and docs/controls.md.
 
 A unit test holds the pages to the code; run this file after a change of the one or the other.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import jinja2
 import yaml
+
+PROFILES = ("baseline", "cis")
+MINORS = range(33, 38)
+"""Kubernetes 1.33 to 1.37"""
+
+RULES = {
+    "exact": "is {}",
+    "keep": "is {} where it was absent",
+    "at_least": "is {} or more",
+    "at_most": "is {} or less",
+    "ordered_minimum": "is {} or newer",
+    "contains": "has {}",
+    "narrowed": "has none but {}",
+    "without": "never has {}",
+    "absent": "is absent",
+    "mode": "has mode {} at most",
+    "owner": "owner {}",
+    "group": "group {}",
+    "unlimited": "where {} is no limit",
+    "default": "and is {} by itself",
+}
+"""how a setting's keys are said, in this order"""
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _MARKUP = re.compile(r"\b[VCOM]\(([^)]*)\)")
@@ -88,7 +113,159 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"docs/variables.md": variables, "docs/settings.md": settings}
+@dataclasses.dataclass
+class Setting:
+    """One setting of a control, in all renderings of its template.
+
+    ``rules`` has by profile what is written; ``minors`` are the minor versions in which it is.
+    """
+
+    name: str
+    control: str
+    rules: dict[str, str] = dataclasses.field(default_factory=dict)
+    minors: set[int] = dataclasses.field(default_factory=set)
+
+    def text(self) -> str:
+        """The setting and its rule."""
+        rules = set(self.rules.values())
+        if len(rules) == 1:
+            rule = rules.pop()
+        else:
+            rule = "; ".join(f"{text} in `{profile}`" for profile, text in self.rules.items())
+        since = f", from 1.{min(self.minors)} on" if min(self.minors) > min(MINORS) else ""
+        return f"`{self.name}` {rule}{since}"
+
+
+def page_data() -> dict[str, Any]:
+    """What docs/controls.yml says: titles of controls, and what kube-bench still finds."""
+    data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "controls.yml").read_text(encoding="utf-8"))
+    return data
+
+
+def left_by_kube_bench(profile: str, host: str) -> set[tuple[str, str]]:
+    """What kube-bench says after a run with a profile, as result and check.
+
+    :param host: ``control_plane`` or ``worker``
+    """
+    return {
+        (entry["result"], check)
+        for entry in page_data()["kube_bench"]
+        for check in entry["checks"]
+        if profile in entry["profiles"] and host in entry["hosts"]
+    }
+
+
+def _rendered(path: pathlib.Path, profile: str, minor: int) -> Any:
+    """What a template says of a cluster of three control planes with nothing of the owner's."""
+    environment = jinja2.Environment(  # noqa: S701 - YAML, no HTML
+        trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.ChainableUndefined
+    )
+    environment.tests["match"] = lambda value, pattern: re.match(pattern, value) is not None
+    text = environment.from_string(path.read_text(encoding="utf-8")).render(
+        kubeharden_profile=profile, minor=minor, kubeharden_token_join=True, control_planes=3, approver=True
+    )
+    return yaml.safe_load(text)
+
+
+def _walk(data: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each setting with its name, however deep it lies."""
+    if isinstance(data, dict) and isinstance(data.get("control"), str):
+        yield name, data
+    elif isinstance(data, dict):
+        for key, item in data.items():
+            yield from _walk(item, str(key))
+
+
+def _shown(value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    return ", ".join(f"`{str(item).lower() if isinstance(item, bool) else item}`" for item in values)
+
+
+def _rule(data: dict[str, Any]) -> str:
+    """A setting's rule in words."""
+    words = [
+        template.format(_shown(data[key]))
+        for key, template in RULES.items()
+        if key in data and data[key] not in ([], None)
+    ]
+    return _plain(", ".join(words))
+
+
+def _settings_by_control(path: pathlib.Path) -> dict[str, list[Setting]]:
+    found: dict[tuple[str, str], Setting] = {}
+    dashes = "--" if path.name in ("flags.yaml.j2", "trust.yaml.j2") else ""
+    for profile in PROFILES:
+        for minor in MINORS:
+            for key, data in _walk(_rendered(path, profile, minor)):
+                setting = found.setdefault((data["control"], key), Setting(dashes + key, data["control"]))
+                setting.rules[profile] = _rule(data)
+                setting.minors.add(minor)
+    by_control: dict[str, list[Setting]] = {}
+    for setting in found.values():
+        by_control.setdefault(setting.control, []).append(setting)
+    return by_control
+
+
+def controls() -> str:
+    """Return docs/controls.md."""
+    data = page_data()
+    lines = [
+        "# Controls",
+        "",
+        "What a run makes hold, by the ids that `kubeharden_only` and `kubeharden_waivers` take. Made by",
+        "`tests/tools/reference.py` from `templates/` and `docs/controls.yml`.",
+        "",
+        "A stricter value that is found stays; where a setting is right by itself, nothing is written.",
+    ]
+    for path in sorted((ROOT / "templates").rglob("*.yaml.j2")):
+        reasons = {control: why for _key, control, why in reversed(_settings_of(path)) if why}
+        by_control = _settings_by_control(path) if reasons else {}
+        if not by_control:
+            continue
+        header = "| control | what holds | setting and rule | profile | asked for by, and why |"
+        lines += ["", f"## {path.relative_to(ROOT / 'templates')}", "", header, "| --- | --- | --- | --- | --- |"]
+        for control, found in by_control.items():
+            profiles = [profile for profile in PROFILES if any(profile in setting.rules for setting in found)]
+            lines.append(
+                f"| `{control}` | {data['titles'].get(control, '')} | {'<br>'.join(s.text() for s in found)} "
+                f"| {', '.join(profiles)} | {reasons.get(control, '')} |"
+            )
+    return "\n".join([*lines, *_kube_bench(data["kube_bench"])]) + "\n"
+
+
+def _kube_bench(entries: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "",
+        "## What kube-bench still says",
+        "",
+        "kube-bench with CIS 1.12 on a cluster that kubeadm made, after a run. It fails nothing else, and warns of",
+        "nothing else; WARN is also what it says of every check that it leaves to a person.",
+    ]
+    for profile in PROFILES:
+        counts = [
+            f"{len([r for r, _check in left_by_kube_bench(profile, host) if r == result])} {result}"
+            for host in ("control_plane", "worker")
+            for result in ("FAIL", "WARN")
+        ]
+        lines += [
+            "",
+            f"### Profile `{profile}`",
+            "",
+            f"A control plane has {counts[0]} and {counts[1]}, a worker {counts[2]} and {counts[3]}.",
+            "",
+            "| checks | result | on | what they are about | why they are left |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {', '.join(entry['checks'])} | {entry['result']} | {', '.join(entry['hosts']).replace('_', ' ')} "
+            f"| {entry['about']} | {_plain(entry['why'])} |"
+            for entry in entries
+            if profile in entry["profiles"]
+        ]
+    return lines
+
+
+PAGES = {"docs/variables.md": variables, "docs/settings.md": settings, "docs/controls.md": controls}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ FRESH: dict[str, t.Any] = {
     "kubeharden_token_join": True,
     "control_planes": 1,
     "anonymous_grants": [],
+    "left_out": [],
     "minor": 37,
     "found_flags": {},
 }

@@ -42,14 +42,14 @@ def test_other_peoples_variables_are_nobodys_business() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["kubeharden_waivers", "kubeharden_only", "kubeharden_pki_days", "kubeharden_rotation", "kubeharden_rotation_at"],
+    ["kubeharden_fail_on", "kubeharden_pki_days", "kubeharden_rotation", "kubeharden_rotation_at"],
 )
 def test_a_name_that_a_later_version_brings_has_no_effect_and_that_is_said(name: str) -> None:
     assert controller.problems_with_names([name], KNOWN) == [f"{name} is reserved and has no effect in this version."]
 
 
 def test_a_reserved_name_that_is_known_by_now_is_known() -> None:
-    assert controller.problems_with_names(["kubeharden_waivers"], ["kubeharden_waivers"]) == []
+    assert controller.problems_with_names(["kubeharden_fail_on"], ["kubeharden_fail_on"]) == []
 
 
 def test_problems_come_in_one_order_and_once() -> None:

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that the user's own flags name: a component that cannot read one ends at its start."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
+
+#: Flags of kube-apiserver, kube-controller-manager and kube-scheduler that name a file which must be there.
+_NAMES_A_FILE = re.compile(
+    r"(.*-file|etcd-(ca|cert|key)file|(.*-)?kubeconfig|config|.*-config"
+    r"|kubelet-(certificate-authority|client-certificate|client-key)|tls-sni-cert-key)"
+)
+
+
+def problems(
+    host: Host,
+    component: str,
+    manifest: Manifest,
+    flags: t.Mapping[str, str],
+    mounted: t.Container[str] = (),
+) -> list[str]:
+    """Return a sentence for each file that a flag names and that the component will not find.
+
+    Args:
+        host: The host's file system.
+        component: The component.
+        manifest: Its manifest as it is.
+        flags: The user's flags with their values; those that the manifest has already are the owner's business.
+        mounted: Flags whose directory the run mounts, and whose file it writes where it lies in our own directory.
+    """
+    found = []
+    for name, value in flags.items():
+        flag = name.replace("_", "-")
+        if value in manifest.flag_values(component, flag) or not _NAMES_A_FILE.fullmatch(flag):
+            continue
+        for path in _paths(flag, value):
+            trouble = _trouble(host, component, manifest, path, flag in mounted)
+            if trouble:
+                found.append(f"--{flag} of {component} names {path}, {trouble}")
+    return found
+
+
+def _paths(flag: str, value: str) -> list[str]:
+    """Return the absolute paths in a flag's value; --tls-sni-cert-key has two, and perhaps names after them."""
+    words = value.partition(":")[0].split(",") if flag == "tls-sni-cert-key" else [value]
+    return [word for word in words if word.startswith("/")]
+
+
+def _trouble(host: Host, component: str, manifest: Manifest, path: str, mounted: bool) -> str:
+    """Return what keeps a component from reading a file, empty where nothing does."""
+    if mounted and path.startswith(CONFIGURATION_DIRECTORY + "/"):
+        return ""
+    on_host = manifest.host_path_of(component, path)
+    if on_host is None and not mounted:
+        return (
+            f"which {manifest.source} does not mount: add the directory to extraVolumes of {component} in ConfigMap "
+            "kube-system/kubeadm-config and to the manifest, or name a file below a mount."
+        )
+    if os.path.isfile(host.path(on_host or path)):
+        return ""
+    return f"but there is no file {on_host or path} on this host."

@@ -1,0 +1,317 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which controls a run is about: all of them, just those that the user names, and none that is waived."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import difflib
+import os
+import re
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
+
+ONLY = "kubeharden_only"
+WAIVERS = "kubeharden_waivers"
+_CONTROL = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
+#: A flag whose setting mounts a file that a component reads, and its control.
+_MOUNTED = re.compile(r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_only\n    control: ([a-z-]+)", re.MULTILINE)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+#: What a waiver says; all but the hosts must be there.
+_REQUIRED = ("control", "reason", "owner", "expires")
+_KEYS = (*_REQUIRED, "hosts")
+
+#: Returns the inventory's hosts that patterns match, as Ansible matches them.
+Matching = t.Callable[[t.Sequence[str]], t.Sequence[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiver:
+    """A control that is left out on some hosts for some time, and who answers for it.
+
+    Attributes:
+        control: Its id.
+        hosts: Patterns of the inventory's hosts; empty for every host.
+        reason: Why, in the owner's words.
+        owner: Who answers for it.
+        expires: The last day on which it holds, in UTC.
+    """
+
+    control: str
+    hosts: tuple[str, ...]
+    reason: str
+    owner: str
+    expires: datetime.date
+
+    def holds(self, now: float) -> bool:
+        """Return whether the last day is not over yet; now is in seconds since 1970."""
+        return datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date() <= self.expires
+
+    @property
+    def scope(self) -> str:
+        return f"on {', '.join(self.hosts)}" if self.hosts else "everywhere"
+
+
+@dataclasses.dataclass
+class Selection:
+    """What a run leaves out, and what is wrong with what the user said about it.
+
+    Attributes:
+        everywhere: Controls that no host is to fulfil.
+        on_hosts: By control that is left out on some hosts, their names in the inventory.
+        problems: Sentences that stop the run.
+        warnings: Sentences about what does not hold any more.
+        notes: Sentences about what is left out.
+    """
+
+    everywhere: list[str] = dataclasses.field(default_factory=list)
+    on_hosts: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def left_out(self) -> dict[str, t.Any]:
+        """Return what the roles need."""
+        return {"everywhere": self.everywhere, "on_hosts": self.on_hosts}
+
+
+def known_controls() -> list[str]:
+    """Return the ids of all controls, from the one place where a value stands beside its control."""
+    found: set[str] = set()
+    for path in (COLLECTION / "templates").rglob("*.j2"):
+        found.update(_CONTROL.findall(path.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def mounted_flags(left_out: t.Container[str]) -> dict[str, list[str]]:
+    """Return by component the flags whose file a run mounts, less those of the controls that are left out."""
+    return {
+        path.parent.name: [
+            flag for flag, control in _MOUNTED.findall(path.read_text(encoding="utf-8")) if control not in left_out
+        ]
+        for path in sorted((COLLECTION / "templates").glob("*/flags.yaml.j2"))
+    }
+
+
+def without_controls(data: t.Any, left_out: t.Container[str]) -> t.Any:
+    """Return what a template says without the settings of the controls that are left out.
+
+    A setting is a mapping with the key ``control``, however deep it lies.
+    """
+    if isinstance(data, dict):
+        return {key: without_controls(item, left_out) for key, item in data.items() if not _is_out(item, left_out)}
+    return data
+
+
+def _is_out(item: t.Any, left_out: t.Container[str]) -> bool:
+    return isinstance(item, dict) and item.get("control") in left_out
+
+
+class Shared:
+    """Settings that several hosts share, without those that one of them has waived.
+
+    Args:
+        name: What a sentence calls the place where they stand.
+        waived: By control, the hosts that have it waived.
+        hosts: All hosts that share the place.
+    """
+
+    def __init__(self, name: str, waived: t.Mapping[str, t.Sequence[str]], hosts: t.Sequence[str]) -> None:
+        self._name = name
+        among = {control: sorted(set(names).intersection(hosts)) for control, names in waived.items()}
+        self._waived = {control: names for control, names in among.items() if names}
+        self._everyone = sorted(hosts)
+        self._kept_out: set[str] = set()
+
+    def settings(self, settings: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return settings by name without the waived ones."""
+        return {name: data for name, data in settings.items() if not self._is_out(data)}
+
+    def state(self, state: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return a control plane's state (ComponentPlan.state) without waived settings and their mounts."""
+        return {component: self._component(content) for component, content in state.items()}
+
+    def notes(self) -> list[str]:
+        """Return a sentence for each control that only some hosts have waived."""
+        return [
+            f"{control} is waived on {', '.join(self._waived[control])}, so {self._name}, which all hosts share, was "
+            "left without it: run harden.yml again after kubeadm upgrade."
+            for control in sorted(self._kept_out)
+            if self._waived[control] != self._everyone
+        ]
+
+    def _component(self, content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        settings = [setting for setting in content["settings"] if not self._is_out(setting["data"])]
+        lost = [setting for setting in content["settings"] if setting not in settings]
+        gone = _directories(lost) - _directories(settings)
+        mounts = [mount for mount in content["mounts"] if mount["path"] not in gone]
+        return {**content, "settings": settings, "mounts": mounts}
+
+    def _is_out(self, data: t.Mapping[str, t.Any]) -> bool:
+        control = data.get("control")
+        if control in self._waived:
+            self._kept_out.add(str(control))
+            return True
+        return False
+
+
+def _directories(settings: t.Iterable[t.Mapping[str, t.Any]]) -> set[str]:
+    """Return the directories that settings mount."""
+    return {
+        os.path.dirname(setting["values"][-1])
+        for setting in settings
+        if setting["data"].get("mount") and setting["values"]
+    }
+
+
+def select(
+    only: t.Mapping[str, t.Any], waivers: t.Mapping[str, t.Any], known: t.Sequence[str], matching: Matching, now: float
+) -> Selection:
+    """Return what a run leaves out.
+
+    Args:
+        only: kubeharden_only as each host of the inventory has it.
+        waivers: kubeharden_waivers as each host has it: one in a group's variables holds for that group.
+        known: Ids of all controls.
+        matching: How patterns are matched.
+        now: Seconds since 1970.
+    """
+    chosen = Selection()
+    wanted = _only(only, known, chosen)
+    if wanted:
+        chosen.everywhere = [control for control in known if control not in wanted]
+        chosen.notes.append(f"Nothing but {', '.join(wanted)} was looked at ({ONLY}).")
+    for raw, hosts in _alike(waivers):
+        for waiver in _waivers(raw, known, chosen.problems):
+            _apply(waiver, hosts, matching, now, chosen)
+    for control, hosts in chosen.on_hosts.items():
+        if control in wanted:
+            chosen.problems.append(f"{control} is in {ONLY} and waived ({WAIVERS}); take it out of one of them.")
+        if set(hosts) == set(waivers) and control not in chosen.everywhere:
+            chosen.everywhere.append(control)
+    for said in (chosen.problems, chosen.warnings, chosen.notes):
+        said[:] = dict.fromkeys(said)
+    return chosen
+
+
+def _apply(waiver: Waiver, hosts: t.Sequence[str], matching: Matching, now: float, chosen: Selection) -> None:
+    """Leave a waiver's control out where it holds; one whose day is over is said."""
+    lost = [pattern for pattern in waiver.hosts if not matching([pattern])]
+    if lost:
+        chosen.problems.append(
+            f"{WAIVERS}: the waiver of {waiver.control} names {', '.join(lost)}, which no host and no group of the "
+            "inventory is called."
+        )
+        return
+    of_waiver = f"The waiver of {waiver.control} {waiver.scope} (owner: {waiver.owner}, reason: {waiver.reason})"
+    if not waiver.holds(now):
+        chosen.warnings.append(f"{of_waiver} ended with {waiver.expires}: it does not hold any more.")
+        return
+    matched = set(matching(waiver.hosts)) if waiver.hosts else set(hosts)
+    covered = [host for host in hosts if host in matched]
+    if covered:
+        before = chosen.on_hosts.get(waiver.control, [])
+        chosen.on_hosts[waiver.control] = sorted({*before, *covered})
+        chosen.notes.append(f"{of_waiver} holds until the end of {waiver.expires}, UTC.")
+
+
+def _only(only: t.Mapping[str, t.Any], known: t.Sequence[str], chosen: Selection) -> list[str]:
+    """Return the controls that the user names, the same for every host."""
+    found = list(_alike(only))
+    if len(found) > 1:
+        chosen.problems.append(f"{ONLY} must be the same for every host; set it with -e or for the group all.")
+    wanted: list[str] = []
+    for value, _hosts in found:
+        if not isinstance(value, list):
+            chosen.problems.append(f"{ONLY} must be a list of controls.")
+            continue
+        wanted += [str(control) for control in value]
+        chosen.problems += [_unknown(ONLY, str(control), known) for control in value if control not in known]
+    return list(dict.fromkeys(wanted))
+
+
+def _unknown(variable: str, control: str, known: t.Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(control, known, n=1, cutoff=0.0)
+    return f"{variable}: there is no control {control}; the nearest is {nearest[0]}."
+
+
+def _alike(values: t.Mapping[str, t.Any]) -> t.Iterator[tuple[t.Any, list[str]]]:
+    """Yield each different value with the hosts that have it; usually there is one."""
+    hosts: dict[str, list[str]] = {}
+    first: dict[str, t.Any] = {}
+    for host, value in values.items():
+        hosts.setdefault(repr(value), []).append(host)
+        first.setdefault(repr(value), value)
+    for key, names in hosts.items():
+        yield first[key], names
+
+
+def _waivers(raw: t.Any, known: t.Sequence[str], problems: list[str]) -> list[Waiver]:
+    """Return the waivers that make sense, and add a sentence for each thing that does not."""
+    if not isinstance(raw, list):
+        problems.append(f"{WAIVERS} must be a list of waivers.")
+        return []
+    found = []
+    for number, entry in enumerate(raw, start=1):
+        if not isinstance(entry, dict):
+            problems.append(f"{WAIVERS}: waiver {number} must be a mapping with {', '.join(_REQUIRED)}.")
+            continue
+        control = str(entry.get("control") or "")
+        name = f"the waiver of {control}" if control else f"waiver {number}"
+        wrong = _problems(name, entry, known)
+        problems += wrong
+        if not wrong:
+            found.append(
+                Waiver(
+                    control,
+                    tuple(_patterns(entry)),
+                    str(entry["reason"]),
+                    str(entry["owner"]),
+                    t.cast(datetime.date, _day(entry["expires"])),
+                )
+            )
+    return found
+
+
+def _problems(name: str, entry: t.Mapping[str, t.Any], known: t.Sequence[str]) -> list[str]:
+    """Return a sentence for each thing that is wrong with one waiver."""
+    wrong = []
+    missing = [key for key in _REQUIRED if not str(entry.get(key) or "").strip()]
+    if missing:
+        wrong.append(f"{WAIVERS}: {name} lacks {' and '.join(missing)}.")
+    for key in sorted(str(key) for key in entry if key not in _KEYS):
+        nearest = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.0)
+        wrong.append(f"{WAIVERS}: {name} has no key {key}; the nearest is {nearest[0]}.")
+    if entry.get("control") and entry["control"] not in known:
+        wrong.append(_unknown(WAIVERS, str(entry["control"]), known))
+    if entry.get("expires") and _day(entry["expires"]) is None:
+        wrong.append(f"{WAIVERS}: {name} expires on {entry['expires']}, which is no day; write one such as 2027-01-31.")
+    if "hosts" in entry and not _patterns(entry):
+        wrong.append(f"{WAIVERS}: the hosts of {name} must be a pattern or a list of them; leave the key out for all.")
+    return wrong
+
+
+def _patterns(entry: t.Mapping[str, t.Any]) -> list[str]:
+    """Return a waiver's patterns of hosts, none where they are no texts."""
+    hosts = entry.get("hosts")
+    listed = [hosts] if isinstance(hosts, str) else hosts
+    if not isinstance(listed, list) or not all(isinstance(one, str) and one.strip() for one in listed):
+        return []
+    return [str(one) for one in listed]
+
+
+def _day(value: t.Any) -> datetime.date | None:
+    """Return a day as YAML or a text says it, None where it is none."""
+    if isinstance(value, datetime.datetime):
+        return None
+    if isinstance(value, datetime.date):
+        return datetime.date(value.year, value.month, value.day)
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        return None
+    try:
+        return datetime.date.fromisoformat(value)
+    except ValueError:
+        return None
