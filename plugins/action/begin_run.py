@@ -13,7 +13,12 @@ from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, controller, selection
+from ansible_collections.kubeharden.core.plugins.plugin_utils import (
+    api_access,
+    changes_file,
+    controller,
+    selection,
+)
 
 EXTRA_FLAGS = "kubeharden_extra_flags"
 
@@ -30,16 +35,19 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         names: set[str] = set()
         extra = [self._task.args.get("extra_flags") or {}]
+        access: list[str] = []
         for host in variables["ansible_play_hosts_all"]:
             known = variables["hostvars"][host]
             names.update(known)
             if EXTRA_FLAGS in known:  # a group or a host may have its own
                 extra.append(known[EXTRA_FLAGS])
+            access += api_access.problems({name: known[name] for name in known if name.startswith(controller.PREFIX)})
         now = time.time()
         run_id = self._task.args.get("run_id") or controller.new_run_id(now)
         problems = controller.problems_with_names(names, controller.known_variables())
         problems += [problem for one in extra for problem in controller.problems_with_extra_flags(one)]
         chosen = self._selection(variables, now)
+        problems += access
         problems = [*dict.fromkeys(problems), *chosen.problems, *controller.problems_with_run_id(run_id)]
         if problems:
             return {

@@ -12,12 +12,13 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import version_che
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
-#: Beside the concerns a template may say what it left as it is, and why.
+#: Beside the concerns a template may say what it left as it is, and why, and what a later run may do.
 NOTES = "notes"
+NOT_DONE = "not_done"
 Flags = dict[str, dict[str, t.Any]]
 
 #: What a flag of ours keeps when the user gives it another value.
-_KEPT = ("control", "mount")
+_KEPT = ("control", "mount", "files")
 
 
 def select(
@@ -28,7 +29,7 @@ def select(
     for component, concerns in flags.items():
         selected[component] = {}
         for concern, settings in concerns.items():
-            if concern != NOTES and wanted(run_tags, skip_tags, concern):
+            if concern not in (NOTES, NOT_DONE) and wanted(run_tags, skip_tags, concern):
                 selected[component].update(settings)
     return selected
 
@@ -64,6 +65,7 @@ class ActionModule(HostAction):
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Choose the settings that this run is about, of the components that this host has."""
         self._notes = [note for concerns in arguments["flags"].values() for note in concerns.get(NOTES, [])]
+        self._not_done = [words for concerns in arguments["flags"].values() for words in concerns.get(NOT_DONE, [])]
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
         selected = select(arguments["flags"], *tags)
         base = select(arguments.get("base_flags") or {}, *tags)
@@ -86,4 +88,5 @@ class ActionModule(HostAction):
             return version_check.refusal(self._looked_up.problems, task_vars["inventory_hostname"])
         result = super().execute(arguments, task_vars)
         result["notes"] = [*self._notes, *self._looked_up.warnings, *result.get("notes", [])]
+        result["not_done"] = [*self._not_done, *result.get("not_done", [])]
         return result

@@ -22,6 +22,7 @@ class ActionModule(HostAction):
         """Say who asks for the lock, and which files must be there."""
         name, process = controller.identity()
         self._extra = self._templar.template(task_vars.get("kubeharden_extra_flags") or {})
+        self._plugins = self._templar.template(task_vars.get("kubeharden_admission_plugins_extra") or [])
         self._problems = controller.problems_with_extra_flags(self._extra)
         if not self._problems:
             arguments["extra_flags"] = version_check.texts_of(self._extra)
@@ -43,6 +44,7 @@ class ActionModule(HostAction):
         problems = self._problems or [
             *version_check.check_extra(result["discovery"]["components"], self._extra),
             *result["flag_problems"],
+            *version_check.check_plugins(result["discovery"]["components"], self._plugins),
         ]
         return version_check.refusal(problems, task_vars["inventory_hostname"]) if problems else result
 

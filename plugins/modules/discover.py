@@ -27,6 +27,22 @@ options:
     description: Whether to read kubeadm's ConfigMaps; one control plane is enough for that.
     type: bool
     default: false
+  pod_security_level:
+    description:
+      - The level of Pod Security that is going to be enforced where a namespace says nothing; with O(read_api), the
+        namespaces whose pods it refuses are found by a dry run. Nothing is asked for C(privileged).
+    type: str
+    default: privileged
+  oidc:
+    description:
+      - By the name of a C(--oidc-*) flag, without dashes, its values as the user wants them. They take the place of
+        the flags and of the AuthenticationConfiguration that are found.
+    type: dict
+    default: {}
+  named_files:
+    description: By path, the variable of the user's that names a file which a control plane must have.
+    type: dict
+    default: {}
   kubeconfig:
     description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
     type: path
@@ -94,6 +110,21 @@ discovery:
     config_maps: {description: kubeadm's ConfigMaps by name., type: dict}
     anonymous_grants:
       description: Role bindings that an owner made for anonymous requests.
+      type: list
+      elements: str
+    authentication:
+      description:
+        - What an AuthenticationConfiguration must say of tokens (C(jwt), as YAML), why the flags that were found cannot
+          be said by one (C(obstacles)), and whether ours limits anonymous requests already (C(restricted)).
+      type: dict
+    exempt_namespaces:
+      description:
+        - Namespaces that must be exempt from Pod Security beside kube-system. Without the API, those that our
+          configuration exempts; null where it enforces nothing.
+      type: list
+      elements: str
+    configured_plugins:
+      description: Admission plugins that our configuration names.
       type: list
       elements: str
     live: {description: Whether processes belong to these files., type: bool}
@@ -206,24 +237,39 @@ def take_lock(module: AnsibleModule, host: t.Any) -> None:
         )
 
 
-def read_api(module: AnsibleModule, admin_kubeconfig: str) -> dict[str, t.Any]:
-    """Return what only the API knows: kubeadm's ConfigMaps, and bindings of the owner's for anonymous requests."""
+def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], list[str]]:
+    """Return what only the API knows, and sentences about it.
+
+    kubeadm's ConfigMaps, bindings of the owner's for anonymous requests, and namespaces that Pod Security must spare.
+    """
     from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions
 
     candidates = [module.params["kubectl"]] if module.params["kubectl"] else list(KUBECTL)
-    kubectl = Kubectl(find_kubectl(candidates), admin_kubeconfig, module.run_command)
-    found = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
+    kubectl = Kubectl(find_kubectl(candidates), found["admin_kubeconfig"], module.run_command)
+    config_maps = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
     bindings = [
         binding
         for kind in ("clusterrolebindings", "rolebindings")
         for binding in kubectl.list_objects(f"/apis/rbac.authorization.k8s.io/v1/{kind}")
     ]
-    return {
-        "config_maps": {name: config_map.data for name, config_map in found.items() if config_map is not None},
+    facts = {
+        "config_maps": {name: config_map.data for name, config_map in config_maps.items() if config_map is not None},
         "anonymous_grants": anonymous.grants(bindings),
     }
+    level = module.params["pod_security_level"]
+    if level == "privileged":
+        return facts, []
+    exempt = exemptions.find(
+        kubectl.list_objects("/api/v1/namespaces"),
+        found["exempt_namespaces"] or [],
+        level,
+        found["components"]["kube-apiserver"]["minor"],
+        kubectl.warnings_of_labels,
+    )
+    return {**facts, "exempt_namespaces": list(exempt.namespaces)}, list(exempt.notes)
 
 
 def flag_problems(module: AnsibleModule, host: t.Any, components: dict[str, t.Any]) -> list[str]:
@@ -246,7 +292,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, named_files, sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import foretell, recover
 
@@ -254,9 +300,12 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     require_root(host)
     take_lock(module, host)
-    discovery = Discovery(host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command)
+    discovery = Discovery(
+        host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command, oidc=parameters["oidc"]
+    )
     view = None
     if parameters["control_plane"]:
+        named_files.require(host, parameters["named_files"])
         # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
         view = sight.build(host, discovery.admin_kubeconfig, discovery.runtime_socket(), module.run_command)
     limit = float(parameters["gate_timeout"])
@@ -268,7 +317,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         notes = [*recover(host, view, limit), *kubelet.recover(host, service, limit)]
         found = {**discovery.run(), "live": host.live} if notes else found
     if host.live and parameters["read_api"]:
-        found.update(read_api(module, discovery.admin_kubeconfig))
+        facts, sentences = read_api(module, found)
+        found, notes = {**found, **facts}, [*notes, *sentences]
     return {
         "changed": False,
         "discovery": found,
@@ -286,6 +336,9 @@ def main() -> None:
             **HOST_OPTIONS,
             "control_plane": {"type": "bool", "default": False},
             "read_api": {"type": "bool", "default": False},
+            "pod_security_level": {"type": "str", "default": "privileged"},
+            "oidc": {"type": "dict", "default": {}},
+            "named_files": {"type": "dict", "default": {}},
             "kubeconfig": {"type": "path"},
             "kubectl": {"type": "path"},
             "controller": {"type": "str", "default": ""},

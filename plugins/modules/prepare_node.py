@@ -40,6 +40,10 @@ options:
     type: list
     elements: path
     default: []
+  named_files:
+    description: By path, the variable of the user's that names a file which a control plane must have.
+    type: dict
+    default: {}
   report_dir:
     description: Where the action plugin keeps C(changes.json) on the controller.
     type: path
@@ -85,10 +89,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import preparation
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import named_files, preparation
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
+    named_files.require(host, parameters["named_files"])
     changes = preparation.plan(host, parameters["files"], parameters["directories"])
     if changes and not module.check_mode:
         preparation.apply(host, changes, Backup(host, parameters["run_id"]))
@@ -109,6 +114,7 @@ def main() -> None:
             "contents": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
             "directories": {"type": "list", "elements": "path", "default": []},
+            "named_files": {"type": "dict", "default": {}},
             "report_dir": {"type": "path"},
         },
         supports_check_mode=True,

@@ -13,7 +13,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 #: Keys of a setting that are no rule's.
-_OWN_KEYS = ("default", "mount")
+_OWN_KEYS = ("default", "mount", "files")
 
 Settings = t.Mapping[str, t.Mapping[str, t.Any]]
 Values = dict[str, tuple[str, ...]]
@@ -57,6 +57,21 @@ def texts_of(extra: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str
     }
 
 
+def check_plugins(
+    components: t.Mapping[str, t.Mapping[str, t.Any]], extra: t.Sequence[t.Mapping[str, t.Any]]
+) -> list[str]:
+    """Return what kube-apiserver's version does not know of kubeharden_admission_plugins_extra.
+
+    It passes over the misspelt name of a plugin in its configuration without a word.
+    """
+    if not extra or "kube-apiserver" not in components:
+        return []
+    table, _warning = versions.choose("kube-apiserver", str(components["kube-apiserver"]["version"]))
+    plugins = [{key: entry[key] for key in ("name", "configuration", "path") if entry.get(key)} for entry in extra]
+    document = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": plugins}
+    return versions.judge_document(table, document, "kubeharden_admission_plugins_extra")
+
+
 def text_of(value: t.Any) -> str:
     """Return a value of the user's as a command line has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -66,7 +81,7 @@ def refusal(problems: t.Sequence[str], host: str) -> dict[str, t.Any]:
     """Return a task's result that says all problems."""
     return {
         "failed": True,
-        "msg": f"{' '.join(problems)} Nothing was changed on {host}; correct kubeharden_extra_flags or what is found "
+        "msg": f"{' '.join(problems)} Nothing was changed on {host}; correct the variable or what is found "
         "there, and run again.",
     }
 

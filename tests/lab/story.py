@@ -36,6 +36,23 @@ spec:
     args: [serve]
 """
 
+PRIVILEGED = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: watcher
+  namespace: watchers
+spec:
+  nodeName: {node}
+  hostPID: true
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: probe
+    image: {image}
+    args: [serve]
+"""
+"""A pod that Pod Security's level baseline refuses."""
+
 # The manifest is replaced as a whole: what an editor leaves beside it would be a manifest of its own.
 _PREPARE = """
 id engineer >/dev/null 2>&1 || useradd --create-home --shell /bin/bash engineer
@@ -89,6 +106,9 @@ class Story:
     def _prepare(self) -> None:
         pod = POD.format(node=self.cluster.workers[0], image=TEST_IMAGE)
         self.cluster.kubectl("apply", "-f", "-", stdin=pod)
+        self.cluster.kubectl("create", "namespace", "watchers")
+        watcher = PRIVILEGED.format(node=self.cluster.control_planes[0], image=TEST_IMAGE)
+        self.cluster.kubectl("apply", "-f", "-", stdin=watcher)
         for host in self.cluster.hosts:
             self.cluster.ssh(host, f"set -- {_quoted(MARKER)}; set -eu; {_PREPARE}")
             self.cluster.ssh(host, f"set -eu; {_PACKAGE}")

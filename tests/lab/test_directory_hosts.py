@@ -469,3 +469,87 @@ def test_a_policy_of_the_users_own_is_kept_judged_and_replaced_only_on_demand(ho
     assert replaced.code == 0, str(replaced)
     assert "--audit-policy-file=/etc/kubernetes/kubeharden/audit-policy.yaml" in manifest.read_text(encoding="utf-8")
     assert policy.exists()
+
+
+OIDC = {
+    "oidc-issuer-url": "https://issuer.example",
+    "oidc-client-id": "kubernetes",
+    "oidc-ca-file": "/etc/kubernetes/pki/ca.crt",
+}
+
+
+def _set_flags(hosts: Hosts, **flags: str) -> None:
+    words = "".join(f"    - --{name.replace('_', '-')}={value}\n" for name, value in flags.items())
+    for host in ("cp1", "cp2"):
+        manifest = hosts.root(host) / APISERVER
+        text = manifest.read_text(encoding="utf-8").replace(
+            "    - --allow-privileged", f"{words}    - --allow-privileged"
+        )
+        manifest.write_text(text, encoding="utf-8")
+        authority = hosts.root(host) / "etc/kubernetes/pki/ca.crt"
+        authority.parent.mkdir(exist_ok=True)
+        authority.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", encoding="utf-8")
+
+
+def test_flags_of_an_issuer_move_and_plugins_of_the_users_are_merged(hosts: Hosts) -> None:
+    _set_flags(hosts, **OIDC)
+    selector = "/etc/kubernetes/policy/selector.yaml"
+    for host in ("cp1", "cp2"):
+        place = hosts.root(host) / selector.lstrip("/")
+        place.parent.mkdir()
+        place.write_text("podNodeSelectorPluginConfig: {}\n", encoding="utf-8")
+    wanted: dict[str, Any] = {
+        "profile": "cis",
+        "admission_plugins_extra": [{"name": "PodNodeSelector", "path": selector}],
+    }
+    done = hosts.harden(**wanted)
+    assert done.code == 0, str(done)
+    for host in ("cp1", "cp2"):
+        manifest = (hosts.root(host) / APISERVER).read_text(encoding="utf-8")
+        assert "--oidc-" not in manifest
+        assert ",PodNodeSelector" in manifest
+        assert "mountPath: /etc/kubernetes/policy\n" in manifest
+        text = (hosts.root(host) / "etc/kubernetes/kubeharden/authentication.yaml").read_text(encoding="utf-8")
+        assert "jwt:\n  - issuer:\n      url: https://issuer.example\n" in text
+        assert "prefix: https://issuer.example#" in text
+        text = (hosts.root(host) / "etc/kubernetes/kubeharden/admission.yaml").read_text(encoding="utf-8")
+        assert f"path: {selector}\n" in text
+        assert "enforce: privileged\n" in text
+    assert "Not done on cp1, cp2: Pod Security enforces no level" in done.output
+    again = hosts.harden(**wanted)
+    assert again.code == 0, str(again)
+    assert hosts.changes == []
+
+
+def test_flags_that_no_field_stands_for_leave_everything_as_it_is_and_that_is_said(hosts: Hosts) -> None:
+    _set_flags(hosts, **OIDC, oidc_signing_algs="RS256")
+    run = hosts.harden("--check", "--limit", "cp1")
+    assert run.code == 0, str(run)
+    assert "cannot be carried over" in run.output
+    assert "--oidc-signing-algs=RS256, which no field stands for" in run.output
+    assert not any("authentication" in change["target"] for change in hosts.changes)
+
+
+@pytest.mark.parametrize(
+    ("variables", "host", "words"),
+    [
+        (
+            {"token_webhook_config_file": "/etc/kubernetes/webhook/config"},
+            "cp1",
+            "kubeharden_token_webhook_config_file names /etc/kubernetes/webhook/config, which is not on this host",
+        ),
+        (
+            {"admission_plugins_extra": [{"name": "PodNodeSelektor"}]},
+            "cp1",
+            "the nearest that it has is PodNodeSelector",
+        ),
+        ({"oidc_issuer_url": "http://a", "oidc_client_id": "b"}, "cp1", "http://a is no https:// address"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_written(
+    hosts: Hosts, variables: dict[str, Any], host: str, words: str
+) -> None:
+    before = hosts.state()
+    run = hosts.harden("--limit", host, **variables)
+    refused(run, host, words, "Nothing was changed")
+    assert hosts.state() == before

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from lab.kubelab.harness import Cluster
+from lab.kubelab.prepare import TEST_IMAGE
 from lab.product import HardenRun, announced, of_this_slice, restarted, without_random
-from lab.story import EVALUATED, MARKER, Story, differences, story_of
+from lab.story import EVALUATED, MARKER, PRIVILEGED, Story, differences, story_of
 
 APISERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 KUBEADM = "ConfigMap kube-system/kubeadm-config"
@@ -350,3 +351,28 @@ def test_profile_cis_gives_etcds_directory_away_and_etcd_goes_on_writing(story: 
     assert story.product.processes("cp1")["etcd"] == before
     story.cluster.kubectl("create", "configmap", "written-after-cis")
     story.cluster.kubectl("delete", "configmap", "written-after-cis")
+
+
+def test_profile_cis_refuses_privileged_pods_but_where_there_were_some(story: Story) -> None:
+    run = story.cis.well()
+    (change,) = [change for change in run.changes if change["target"] == "/etc/kubernetes/kubeharden/admission.yaml"]
+    assert '+          - "watchers"' in change["diff"]
+    assert "Namespace watchers becomes exempt from Pod Security, since level baseline refuses pods" in run.output
+    pod = PRIVILEGED.format(node="w1", image=TEST_IMAGE).replace("name: watcher\n", "name: another\n")
+    create = ("create", "--dry-run=server", "-f", "-")
+    story.cluster.kubectl(*create, stdin=pod)
+    elsewhere = pod.replace("namespace: watchers", "namespace: default")
+    refusal = story.cluster.kubectl(*create, stdin=elsewhere, check=False)
+    assert 'violates PodSecurity "baseline:latest"' in refusal.stderr
+
+
+def test_an_exemption_stays_without_its_pods_until_the_namespace_has_a_level_of_its_own(story: Story) -> None:
+    story.cis.well()
+    cluster, check = story.cluster, ("--check", "--tags", "apiserver")
+    cluster.kubectl("delete", "pod", "watcher", "--namespace", "watchers", "--now")
+    kept = story.product.harden(*check, profile="cis").well()
+    assert kept.changes == []
+    assert "Exempt from Pod Security since an earlier run: watchers." in kept.output
+    cluster.kubectl("label", "namespace", "watchers", "pod-security.kubernetes.io/enforce=privileged")
+    (change,) = story.product.harden(*check, profile="cis").well().changes
+    assert '-          - "watchers"' in change["diff"]

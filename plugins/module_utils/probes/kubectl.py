@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Protocol
 from urllib.parse import quote
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+
+_WARNING = "Warning: "
 
 CANDIDATES = ("/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl", "/snap/bin/kubectl")
 
@@ -95,6 +97,29 @@ class Kubectl:
             return [item for item in items if isinstance(item, dict)]
         except (ValueError, KeyError, TypeError):
             raise HardeningError(f"{address} cannot be read: {self.path} gave something that is no list.") from None
+
+    def warnings_of_labels(self, namespace: Mapping[str, Any], labels: Mapping[str, str]) -> list[str] | None:
+        """What the API server warns of, were these labels set on a namespace of a list; None where it is gone by now.
+
+        A dry run: the server admits the change, and writes nothing.
+        """
+        metadata = namespace["metadata"]
+        name = metadata["name"]
+        changed = {**metadata, "labels": {**(metadata.get("labels") or {}), **labels}}
+        # Somebody else may write it meanwhile, which is no matter here.
+        changed.pop("resourceVersion", None)
+        document = json.dumps({"apiVersion": "v1", "kind": "Namespace", **namespace, "metadata": changed})
+        address = f"/api/v1/namespaces/{quote(name, safe='')}?dryRun=All"
+        code, output, error = self._kubectl(["replace", "--raw", address, "-f", "-"], document)
+        if code == 0:
+            return [line[len(_WARNING) :] for line in error.splitlines() if line.startswith(_WARNING)]
+        if "(NotFound)" in error:
+            return None
+        raise HardeningError(
+            self._sentence(f"Namespace {name} cannot be asked which of its pods Pod Security refuses", output + error)
+            + f" Nothing was changed; a label {next(iter(labels))} of its own on the namespace makes the question "
+            "unnecessary."
+        )
 
     def approve(self, request: dict[str, Any], reason: str, message: str) -> None:
         """Approves a CertificateSigningRequest, as it was read and judged: one that has changed since is refused."""

@@ -29,9 +29,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
 
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
@@ -47,6 +48,7 @@ class Discovery:
         kubeconfig: The administrator's kubeconfig, None for the one that kubeadm wrote.
         proc: Where processes are seen.
         run: Runs a command of the host, None where nothing runs there.
+        oidc: The user's own --oidc-* flags by name; empty for those that are found.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Discovery:
         kubeconfig: str | None = None,
         proc: str = "/proc",
         run: t.Callable[[list[str]], tuple[int, str, str]] | None = None,
+        oidc: t.Mapping[str, t.Sequence[str]] | None = None,
     ) -> None:
+        self._oidc = oidc or {}
         self._run = run
         self.host = host
         self.control_plane = control_plane
@@ -83,6 +87,8 @@ class Discovery:
             "files": self._files(kubelet, components),
             "runtime_socket": self.runtime_socket(),
             "admin_kubeconfig": self.admin_kubeconfig if self.control_plane else None,
+            **self._admission(components),
+            "authentication": self._authentication(components),
         }
 
     # Layout
@@ -263,6 +269,27 @@ class Discovery:
             f"The version of {name} could not be told from its image {image}. Nothing was changed; start it, or "
             "give the image a tag with its version."
         )
+
+    def _admission(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+        """Return what our admission configuration exempts from Pod Security, and the plugins that it configures."""
+        path = None
+        if "kube-apiserver" in components:
+            path = self._configuration_of(components["kube-apiserver"]["manifest"], "admission-control-config-file")
+        ours = path is not None and path.startswith(CONFIGURATION_DIRECTORY + "/")
+        text = read_text(self.host.path(path)) if path and ours else None
+        return {"exempt_namespaces": exemptions.in_force(text), "configured_plugins": exemptions.configured(text)}
+
+    def _authentication(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any] | None:
+        """Return whose tokens kube-apiserver accepts or is to accept, None where there is none."""
+        if "kube-apiserver" not in components:
+            return None
+        return authentication.find(self.host, self._manifest(components["kube-apiserver"]["manifest"]), self._oidc)
+
+    def _configuration_of(self, manifest: str, flag: str) -> str | None:
+        """Return where a file that a flag of kube-apiserver names lies on the host."""
+        parsed = self._manifest(manifest)
+        values = parsed.flag_values("kube-apiserver", flag)
+        return (parsed.host_path_of("kube-apiserver", values[-1]) or values[-1]) if values else None
 
     # Files
 

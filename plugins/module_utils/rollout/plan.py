@@ -12,14 +12,14 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import audit_policy
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import admission, audit_policy
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 
 #: Keys of a setting that are ours, not the rule's.
-OWN_KEYS = ("default", "mount")
+OWN_KEYS = ("default", "mount", "files")
 _LABEL = 63
 
 
@@ -145,7 +145,8 @@ def plan_component(
     for flag, data in flags.items():
         plan.settings.append(_apply(plan.manifest, component, flag, data))
     for setting in plan.settings:
-        _mount(host, plan, setting)
+        for file in [*setting.values[-1:], *(setting.data.get("files") or [] if setting.values else [])]:
+            _mount(host, plan, setting, file)
     for flag, content in contents.items():
         _file(host, plan, flag, content, flags)
     return plan
@@ -169,12 +170,11 @@ def volume_name(directory: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", directory.lower()).strip("-")[-_LABEL:].strip("-")
 
 
-def _mount(host: Host, plan: ComponentPlan, setting: Setting) -> None:
-    """Mount the directory of a file that a flag names, unless the owner's own mount holds it already."""
+def _mount(host: Host, plan: ComponentPlan, setting: Setting, file: str) -> None:
+    """Mount the directory of a file that a flag or its file names, unless the owner's own mount holds it already."""
     access = setting.data.get("mount")
-    if not access or not setting.values or not setting.values[-1].startswith("/"):
+    if not access or not file.startswith("/"):
         return
-    file = setting.values[-1]
     directory = os.path.dirname(file)
     existing = plan.manifest.mount_for(plan.component, file)
     if existing is not None:
@@ -228,11 +228,24 @@ def _file(
 
 
 def _judge(host: Host, plan: ComponentPlan, flag: str, path: str) -> None:
-    if flag != "audit-policy-file":
+    """Say how good a file of the owner's is."""
+    if flag == "audit-policy-file":
+        kind, what = "audit_policy", "audit policy"
+        findings = audit_policy.judge(read_text(host.path(path)) or "")
+    elif flag == "admission-control-config-file":
+        kind, what = "admission_configuration", "admission configuration"
+        findings = admission.judge(read_text(host.path(path)) or "", lambda name: _read_beside(host, plan, flag, name))
+    else:
         return
-    findings = audit_policy.judge(read_text(host.path(path)) or "")
     verdict = "; ".join(findings) if findings else "nothing is wrong with it"
     plan.notes.append(
-        f"The audit policy {path} is the owner's and was kept ({verdict}). "
-        "kubeharden_replace: [audit_policy] puts Kubeharden's in its place."
+        f"The {what} {path} is the owner's and was kept ({verdict}). "
+        f"kubeharden_replace: [{kind}] puts Kubeharden's in its place."
     )
+
+
+def _read_beside(host: Host, plan: ComponentPlan, flag: str, name: str) -> str | None:
+    """Return the text of a file that a configuration file names as seen from its own place, None where none is."""
+    own = plan.manifest.flag_values(plan.component, flag)[-1]
+    path = plan.manifest.host_path_of(plan.component, os.path.join(os.path.dirname(own), name))
+    return read_text(host.path(path)) if path and name else None

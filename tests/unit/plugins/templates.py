@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 from pathlib import Path
@@ -22,6 +23,12 @@ FRESH: dict[str, t.Any] = {
     "control_planes": 1,
     "anonymous_grants": [],
     "left_out": [],
+    "configured_plugins": [],
+    "exempt_namespaces": [],
+    "authentication": {"jwt": "", "obstacles": [], "restricted": False},
+    "kubeharden_admission_plugins_extra": [],
+    "kubeharden_oidc_issuer_url": "",
+    "kubeharden_token_webhook_config_file": "",
     "minor": 37,
     "found_flags": {},
 }
@@ -32,6 +39,8 @@ def render(name: str, templates: Path = TEMPLATES, **variables: t.Any) -> str:
     jinja2 = pytest.importorskip("jinja2", reason="templates are rendered on the controller")
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     environment.tests["match"] = lambda value, pattern: re.match(pattern, value) is not None
+    environment.filters["to_json"] = json.dumps
+    environment.filters["to_nice_yaml"] = lambda value, **form: yaml.safe_dump(value, default_flow_style=False, **form)
     text = (templates / name).read_text(encoding="utf-8")
     return str(environment.from_string(text).render({**FRESH, **variables}))
 
@@ -39,7 +48,8 @@ def render(name: str, templates: Path = TEMPLATES, **variables: t.Any) -> str:
 def flags(component: str, templates: Path = TEMPLATES, **variables: t.Any) -> dict[str, dict[str, t.Any]]:
     """The wanted settings of a component, of every concern, as the action plugin hands them to the module."""
     concerns = yaml.safe_load(render(f"{component}/flags.yaml.j2", templates, **variables))
-    return {flag: data for concern, found in concerns.items() if concern != "notes" for flag, data in found.items()}
+    told = ("notes", "not_done")
+    return {flag: data for concern, found in concerns.items() if concern not in told for flag, data in found.items()}
 
 
 def contents(templates: Path = TEMPLATES, **variables: t.Any) -> dict[str, str]:

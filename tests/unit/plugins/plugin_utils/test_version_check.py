@@ -9,7 +9,12 @@ import pytest
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
-from ansible_collections.kubeharden.core.plugins.plugin_utils.version_check import check, check_extra, refusal
+from ansible_collections.kubeharden.core.plugins.plugin_utils.version_check import (
+    check,
+    check_extra,
+    check_plugins,
+    refusal,
+)
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
 MINORS = [versions.shown(one) for one in versions.known_versions("kubernetes")]
@@ -154,4 +159,34 @@ def test_the_users_own_flags() -> None:
 def test_a_refusal_says_everything_and_that_nothing_was_changed() -> None:
     result = refusal(["One.", "Two."], "cp1")
     assert result["failed"] is True
-    assert result["msg"].startswith("One. Two. Nothing was changed on cp1; correct kubeharden_extra_flags")
+    assert result["msg"].startswith("One. Two. Nothing was changed on cp1; correct the variable")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"name": "PodNodeSelector", "files": ["/x"]}, None),
+        ({"name": "PodNodeSelector", "configuration": {"anything": 1}}, None),
+        (
+            {"name": "PodNodeSelektor"},
+            "has no admission plugin PodNodeSelektor; the nearest that it has is PodNodeSelector",
+        ),
+        (
+            {
+                "name": "EventRateLimit",
+                "configuration": {
+                    "apiVersion": "eventratelimit.admission.k8s.io/v1alpha1",
+                    "kind": "Configuration",
+                    "limit": [],
+                },
+            },
+            "has no field limit",
+        ),
+    ],
+)
+def test_the_users_own_plugins(entry: dict[str, Any], words: str | None) -> None:
+    found = check_plugins(host(), [entry])
+    assert len(found) == (words is not None), found
+    assert words is None or words in found[0]
+    assert check_plugins({}, [entry]) == []
+    assert check_plugins(host(), []) == []

@@ -224,3 +224,39 @@ def test_find_kubectl() -> None:
     assert find_kubectl(["/", "/etc/passwd", "/bin/sh"]) == "/bin/sh"
     with pytest.raises(HardeningError, match=r"no kubectl on this host \(looked for /a, /b\); install it, or set"):
         find_kubectl(iter(["/a", "/b"]), lambda _path: False)
+
+
+NAMESPACE: dict[str, Any] = {
+    "metadata": {"name": "hot", "resourceVersion": "7", "labels": {"a": "b"}},
+    "spec": {"finalizers": ["kubernetes"]},
+}
+LABEL = "pod-security.kubernetes.io/enforce"
+
+
+def test_what_the_server_warns_of_a_label_that_is_not_set() -> None:
+    run = Runner(output="{}", error="Warning: existing pods\nwords\nWarning: hostly: host namespaces\n")
+    found = kubectl(run).warnings_of_labels(NAMESPACE, {LABEL: "baseline"})
+    assert found == ["existing pods", "hostly: host namespaces"]
+    ((words, sent),) = run.calls
+    assert words[3:] == ["replace", "--raw", "/api/v1/namespaces/hot?dryRun=All", "-f", "-"]
+    assert json.loads(str(sent)) == {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "hot", "labels": {"a": "b", LABEL: "baseline"}},
+        "spec": {"finalizers": ["kubernetes"]},
+    }
+
+
+def test_a_namespace_that_is_gone_is_asked_nothing() -> None:
+    run = Runner(1, error='Error from server (NotFound): namespaces "hot" not found\n')
+    assert kubectl(run).warnings_of_labels(NAMESPACE, {LABEL: "baseline"}) is None
+
+
+def test_a_webhook_that_takes_no_dry_run_is_one_sentence() -> None:
+    run = Runner(1, error='Error from server (BadRequest): admission webhook "x" does not support dry run\n')
+    with pytest.raises(HardeningError) as caught:
+        kubectl(run).warnings_of_labels(NAMESPACE, {LABEL: "baseline", f"{LABEL}-version": "v1.37"})
+    assert str(caught.value).startswith("Namespace hot cannot be asked which of its pods Pod Security refuses: ")
+    assert str(caught.value).endswith(
+        f"Nothing was changed; a label {LABEL} of its own on the namespace makes the question unnecessary."
+    )

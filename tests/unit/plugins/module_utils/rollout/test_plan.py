@@ -314,3 +314,29 @@ def test_a_manifest_that_is_none_is_a_sentence(host: Host, text: str) -> None:
 def test_a_volume_is_called_after_its_directory(directory: str, name: str) -> None:
     assert volume_name(directory) == name
     assert len(volume_name(directory)) <= 63
+
+
+def test_what_a_file_names_itself_is_mounted_too_and_the_owners_admission_configuration_is_judged(host: Host) -> None:
+    own = "/etc/kubernetes/admission/own.yaml"
+    lay(
+        host,
+        change=lambda text: text.replace(
+            "    - --allow-privileged", f"    - --admission-control-config-file={own}\n    - --allow-privileged"
+        ),
+    )
+    folder = Path(host.path("/etc/kubernetes/admission"))
+    folder.mkdir(parents=True)
+    (folder / "own.yaml").write_text(
+        "kind: AdmissionConfiguration\nplugins:\n- {name: EventRateLimit, path: limits.yaml}\n", encoding="utf-8"
+    )
+    (folder / "limits.yaml").write_text("limits: [{type: Server, qps: 1, burst: 1}]\n", encoding="utf-8")
+    flag = "admission-control-config-file"
+    flags = {
+        flag: {"keep": "/x/y", "mount": "read_only", "files": ["/etc/webhook/config", f"{folder}/z"], "control": "c"}
+    }
+    made = plan_component(host, "kube-apiserver", MANIFEST, flags, {flag: "ours"})
+    assert [mount.path for mount in made.mounts] == ["/etc/kubernetes/admission", "/etc/webhook", str(folder)]
+    assert all(mount.read_only for mount in made.mounts)
+    (note,) = made.notes
+    assert note.startswith(f"The admission configuration {own} is the owner's and was kept (Pod Security has no level")
+    assert "nothing limits events" not in note

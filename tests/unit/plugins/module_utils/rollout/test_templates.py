@@ -22,7 +22,11 @@ from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 DIRECTORY = "/etc/kubernetes/manifests"
-CIS: dict[str, t.Any] = {"kubeharden_profile": "cis", "control_planes": 3}
+CIS: dict[str, t.Any] = {
+    "kubeharden_profile": "cis",
+    "control_planes": 3,
+    "kubeharden_token_webhook_config_file": "/etc/kubernetes/webhook/config",
+}
 
 # A line that gives a rule its value: the flag is the line above it.
 _VALUE = re.compile(r"^    (?:\{\{.*\}\}|keep|exact|at_least|at_most|ordered_minimum): (?P<value>\S+)(?P<rest>.*)$")
@@ -31,7 +35,7 @@ _FLAG = re.compile(r"^  (?P<flag>[a-z][a-z-]+):$")
 
 def other_than(value: str) -> str:
     """Another value of the same form."""
-    table = {"true": "false", "VersionTLS12": "VersionTLS13", "127.0.0.1": "192.0.2.7", "5m": "4m"}
+    table = {"true": "false", "v1": "v1beta1", "VersionTLS12": "VersionTLS13", "127.0.0.1": "192.0.2.7", "5m": "4m"}
     plain = value.strip('"')
     if plain in table:
         other = table[plain]
@@ -214,3 +218,133 @@ def test_a_plan_that_was_written_is_not_changed_again(host: Host, component: str
 
 def flags_of(made: ComponentPlan) -> list[str]:
     return [setting.flag for setting in made.settings if setting.values]
+
+
+# ---- authentication
+
+
+OIDC: dict[str, t.Any] = {"found_flags": {"oidc-issuer-url": "https://a", "oidc-client-id": "k"}}
+JWT: dict[str, t.Any] = {"jwt": "jwt:\n  - issuer: {url: https://a}", "obstacles": [], "restricted": False}
+STUCK: dict[str, t.Any] = {"jwt": "", "obstacles": ["--oidc-signing-algs=RS256"], "restricted": False}
+OURS = {"authentication-config": "/etc/kubernetes/kubeharden/authentication.yaml"}
+THEIRS = {"authentication-config": "/etc/kubernetes/own.yaml"}
+USER: dict[str, t.Any] = {"kubeharden_oidc_issuer_url": "https://a", "authentication": JWT}
+
+
+@pytest.mark.parametrize(
+    ("variables", "written", "anonymous", "words"),
+    [
+        ({}, True, True, ""),
+        ({"found_flags": OURS}, True, True, ""),
+        ({"found_flags": {"anonymous-auth": "false"}}, False, False, ""),
+        ({"found_flags": {"anonymous-auth": "true"}}, True, True, ""),
+        ({"anonymous_grants": ["own"], "authentication": JWT, "found_flags": OURS}, True, False, "role bindings"),
+        ({"anonymous_grants": ["own"]}, False, False, "role bindings give them rights on purpose: own"),
+        (
+            {"found_flags": THEIRS},
+            False,
+            False,
+            "the AuthenticationConfiguration /etc/kubernetes/own.yaml is the owner's",
+        ),
+        ({"found_flags": THEIRS, "kubeharden_replace": ["authentication_configuration"]}, True, True, ""),
+        ({**OIDC, "authentication": JWT}, True, True, "What --oidc-client-id, --oidc-issuer-url say stands in"),
+        ({**OIDC, "authentication": JWT, "anonymous_grants": ["own"]}, False, False, "role bindings"),
+        ({**OIDC, "authentication": STUCK}, False, False, "cannot be carried over"),
+        (USER, True, True, ""),
+        ({**USER, "anonymous_grants": ["own"]}, True, False, "role bindings"),
+        ({**USER, "found_flags": {"anonymous-auth": "false"}}, True, False, ""),
+        ({**USER, "found_flags": THEIRS}, False, False, "kubeharden_oidc_issuer_url is without effect"),
+        (
+            {"anonymous_grants": ["own"], "authentication": {**JWT, "restricted": True}, "found_flags": OURS},
+            True,
+            True,
+            "",
+        ),
+    ],
+)
+def test_when_authentication_is_configured(
+    variables: dict[str, t.Any], written: bool, anonymous: bool, words: str
+) -> None:
+    """An AuthenticationConfiguration with a part anonymous and the flag, or one with --oidc-*, ends the server."""
+    flags = templates.flags("kube-apiserver", **variables)
+    assert ("authentication-config" in flags) == written
+    assert (flags.get("oidc-issuer-url") == {"absent": True, "control": "apiserver-anonymous"}) == written
+    assert ("anonymous-auth" in flags) == anonymous
+    notes = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **variables)).get("notes", [])
+    assert (words in " ".join(notes)) if words else not notes
+    if written:
+        document = yaml.safe_load(templates.contents(**variables)["authentication-config"])
+        assert ("anonymous" in document) == anonymous
+        assert ("jwt" in document) == bool(variables.get("authentication", {}).get("jwt"))
+
+
+# ---- the user's own admission plugins
+
+
+EXTRA: list[dict[str, t.Any]] = [
+    {"name": "PodNodeSelector", "path": "/etc/kubernetes/policy/selector.yaml"},
+    {"name": "EventRateLimit", "configuration": {"limits": [{"type": "Server", "qps": 1, "burst": 1}]}},
+    {"name": "ImagePolicyWebhook", "configuration": {"imagePolicy": {"allowTTL": 5}}, "files": ["/etc/policy/config"]},
+    {"name": "DenyServiceExternalIPs"},
+]
+
+
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+def test_plugins_of_the_users_are_switched_on_configured_and_mounted(profile: str) -> None:
+    given: dict[str, t.Any] = {"kubeharden_admission_plugins_extra": EXTRA, "kubeharden_profile": profile}
+    flags = templates.flags("kube-apiserver", **given)
+    assert sorted(flags["enable-admission-plugins"]["contains"]) == [
+        "DenyServiceExternalIPs",
+        "EventRateLimit",
+        "ImagePolicyWebhook",
+        "NodeRestriction",
+        "PodNodeSelector",
+    ]
+    assert flags["admission-control-config-file"]["files"] == [
+        "/etc/policy/config",
+        "/etc/kubernetes/policy/selector.yaml",
+    ]
+    plugins = yaml.safe_load(templates.contents(**given)["admission-control-config-file"])["plugins"]
+    assert [plugin["name"] for plugin in plugins] == [
+        "PodSecurity",
+        "PodNodeSelector",
+        "EventRateLimit",
+        "ImagePolicyWebhook",
+        "DenyServiceExternalIPs",
+    ]
+    assert [plugins[1]["path"], plugins[2]["configuration"], plugins[3]["configuration"]] == [
+        EXTRA[0]["path"],
+        EXTRA[1]["configuration"],
+        EXTRA[2]["configuration"],
+    ]
+
+
+def test_a_plugin_that_the_user_takes_out_again_is_switched_off() -> None:
+    """Without its configuration it might keep the server from starting."""
+    given: dict[str, t.Any] = {
+        "kubeharden_admission_plugins_extra": EXTRA[:1],
+        "configured_plugins": ["EventRateLimit", "PodSecurity", "PodNodeSelector", "ImagePolicyWebhook"],
+    }
+    flags = templates.flags("kube-apiserver", **given)
+    assert flags["enable-admission-plugins"]["without"] == ["AlwaysAdmit", "ImagePolicyWebhook"]
+    theirs = {**given, "found_flags": {"admission-control-config-file": "/etc/kubernetes/own.yaml"}}
+    assert templates.flags("kube-apiserver", **theirs)["enable-admission-plugins"]["without"] == ["AlwaysAdmit"]
+
+
+def test_plugins_of_the_users_have_no_effect_beside_an_admission_configuration_of_the_owners() -> None:
+    given: dict[str, t.Any] = {
+        "kubeharden_admission_plugins_extra": EXTRA,
+        "found_flags": {"admission-control-config-file": "/etc/kubernetes/own.yaml"},
+    }
+    flags = templates.flags("kube-apiserver", **given)
+    assert flags["enable-admission-plugins"]["contains"] == ["NodeRestriction"]
+    assert "files" not in flags["admission-control-config-file"]
+    notes = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **given))["notes"]
+    assert "kubeharden_admission_plugins_extra (PodNodeSelector, EventRateLimit, " in " ".join(notes)
+
+
+def test_where_no_api_can_be_asked_pod_security_enforces_nothing_and_that_is_said() -> None:
+    given: dict[str, t.Any] = {"kubeharden_profile": "cis", "exempt_namespaces": None}
+    (words,) = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **given))["not_done"]
+    assert words.startswith("Pod Security enforces no level")
+    assert "not_done" not in yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", kubeharden_profile="cis"))
