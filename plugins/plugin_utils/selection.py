@@ -18,7 +18,9 @@ ONLY = "kubeharden_only"
 WAIVERS = "kubeharden_waivers"
 _CONTROL = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
 #: A flag whose setting mounts a file that a component reads, and its control.
-_MOUNTED = re.compile(r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_only\n    control: ([a-z-]+)", re.MULTILINE)
+_MOUNTED = re.compile(
+    r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_only\n(?:    .*\n|{%.*\n)*?    control: ([a-z-]+)", re.MULTILINE
+)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 #: What a waiver says; all but the hosts must be there.
 _REQUIRED = ("control", "reason", "owner", "expires")

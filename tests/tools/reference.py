@@ -162,7 +162,12 @@ def _rendered(path: pathlib.Path, profile: str, minor: int) -> Any:
     )
     environment.tests["match"] = lambda value, pattern: re.match(pattern, value) is not None
     text = environment.from_string(path.read_text(encoding="utf-8")).render(
-        kubeharden_profile=profile, minor=minor, kubeharden_token_join=True, control_planes=3, approver=True
+        kubeharden_profile=profile,
+        kubeharden_token_join=True,
+        kubeharden_token_webhook_config_file="/etc/kubernetes/webhook.yaml",
+        minor=minor,
+        control_planes=3,
+        approver=True,
     )
     return yaml.safe_load(text)
 
