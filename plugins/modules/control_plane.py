@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - Edits the manifests line by line, so that what is not meant stays byte for byte, and writes each once.
   - Before that the kubelet starts the future manifest beside the running one (the trial); afterwards the new process
-    must be proven well (the gate). If either fails, the old bytes, modes and owners are back when the module returns.
+    must be proven well (the gate). etcd is never tried; it restarts while the API server of its host is away. If
+    anything fails, the old bytes, modes and owners are back when the module returns.
   - The action plugin leaves out the concerns whose tags are not wanted and adds O(extra_flags).
 extends_documentation_fragment:
   - kubeharden.core.host
@@ -121,7 +122,10 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import ControlPlane, Options
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import plan_component
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import (
+        add_companions,
+        plan_component,
+    )
 
     parameters = module.params
     found = parameters["discovery"]
@@ -140,6 +144,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         )
         for component, flags in parameters["flags"].items()
     ]
+    plans = add_companions(
+        plans, lambda name: plan_component(host, name, found["components"][name]["manifest"], {}, {})
+    )
     changes = [change for plan in plans for change in plan.changes()]
     seconds = {} if module.check_mode else control_plane.apply(plans)
     return result_of(

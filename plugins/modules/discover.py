@@ -294,7 +294,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, named_files, sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import foretell, recover
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import (
+        foretell,
+        recover,
+        require_presence,
+    )
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
@@ -309,13 +313,18 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
         view = sight.build(host, discovery.admin_kubeconfig, discovery.runtime_socket(), module.run_command)
     limit = float(parameters["gate_timeout"])
-    found = {**discovery.run(), "live": host.live}
     if module.check_mode:
+        require_presence(host, Journal(host))
         notes = foretell(Journal(host))
+        found = {**discovery.run(), "live": host.live}
     else:
+        # First of all: a run that died may have left this host without its API server.
+        notes = recover(host, view, limit)
+        found = {**discovery.run(), "live": host.live}
         service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
-        notes = [*recover(host, view, limit), *kubelet.recover(host, service, limit)]
-        found = {**discovery.run(), "live": host.live} if notes else found
+        told = kubelet.recover(host, service, limit)
+        found = {**discovery.run(), "live": host.live} if told else found
+        notes += told
     if host.live and parameters["read_api"]:
         facts, sentences = read_api(module, found)
         found, notes = {**found, **facts}, [*notes, *sentences]

@@ -23,8 +23,12 @@ RESERVED = re.compile(r"kubeharden_(fail_on|probe_writes|pki_\w+|rotation\w*|sch
 _FLAG = re.compile(r"[a-z][a-z0-9_-]*")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Components that the user's flags may be given for so far.
-EXTRA_FLAG_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-ALL_COMPONENTS = (*EXTRA_FLAG_COMPONENTS, "etcd", "kubelet", "kube-proxy")
+EXTRA_FLAG_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
+ALL_COMPONENTS = (*EXTRA_FLAG_COMPONENTS, "kubelet", "kube-proxy")
+#: Of etcd, what says which member of which cluster a host is: another value makes another etcd.
+_MEMBER = re.compile(
+    r"(name|data-dir|wal-dir|config-file|force-new-cluster|initial-.+|discovery.*|(listen|advertise)-(client|peer)-urls)$"
+)
 
 
 def new_run_id(now: float) -> str:
@@ -123,6 +127,8 @@ def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
         return [f"kubeharden_extra_flags: {flag} is no name of a flag; give the value of {component} beside it."]
     if flag.replace("_", "-") == "encryption-provider-config":
         return ["kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."]
+    if component == "etcd" and _MEMBER.match(flag.replace("_", "-")):
+        return [f"kubeharden_extra_flags: {flag} of etcd is refused: it says which member of which cluster a host is."]
     if isinstance(value, (dict, list)) or value is None:
         return [f"kubeharden_extra_flags: the value of {component} {flag} must be a text, a number or true or false."]
     return []

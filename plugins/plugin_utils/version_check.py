@@ -13,7 +13,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 #: Keys of a setting that are no rule's.
-_OWN_KEYS = ("default", "mount", "files")
+_OWN_KEYS = ("default", "files", "kubeadm", "mount")
 
 Settings = t.Mapping[str, t.Mapping[str, t.Any]]
 Values = dict[str, tuple[str, ...]]

@@ -67,6 +67,30 @@ _SETTLED_KINDS = (
 )
 
 
+# What etcd agrees to, asked with each protocol and suite alone.
+_ETCD_TLS = """
+import socket, ssl
+pki = "/etc/kubernetes/pki/etcd"
+for protocol, suite in (
+    (ssl.TLSVersion.TLSv1_3, None),
+    (ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-GCM-SHA256"),
+    (ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-CHACHA20-POLY1305"),
+    (ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-SHA"),
+):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(f"{pki}/ca.crt")
+    context.load_cert_chain(f"{pki}/server.crt", f"{pki}/server.key")
+    context.minimum_version = context.maximum_version = protocol
+    if suite:
+        context.set_ciphers(suite)
+    with socket.create_connection(("127.0.0.1", 2379), timeout=10) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as done:
+                print(suite or "any", done.version())
+        except ssl.SSLError:
+            print(suite or "any", "refused")
+"""
+
 _FATAL = re.compile(r"^fatal: \[(?P<host>\S+)\]: \w+! => (?P<result>\{.*\})$", re.MULTILINE)
 
 
@@ -190,6 +214,11 @@ class Product:
                 found[component] = found.get(component, "") + " ".join(rest.split())
         return found
 
+    def etcd_suites(self, host: str) -> dict[str, str]:
+        """The protocol that a host's etcd agrees to, by suite; ``any`` is TLS 1.3, whose suites cannot be chosen."""
+        said = self.cluster.ssh(host, "python3 -", stdin=_ETCD_TLS).stdout
+        return dict(line.split(" ", 1) for line in said.splitlines())
+
     def containers(self, host: str) -> list[str]:
         """The identifiers of the running containers of kube-system on a host: the kubelet removes dead ones late."""
         command = """
@@ -266,6 +295,11 @@ def of_this_slice(checks: set[str]) -> set[str]:
 def restarted(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
     """The components of a host that were restarted between two looks at its processes."""
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+def started(processes: Mapping[str, str], component: str) -> float:
+    """When a component of a host was started, in seconds, from a look at its processes."""
+    return time.mktime(time.strptime(processes[component].partition(" ")[2], "%a %b %d %H:%M:%S %Y"))
 
 
 def announced(changes: list[dict[str, Any]], host: str) -> set[str]:

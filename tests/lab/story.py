@@ -148,6 +148,11 @@ class Story:
         return self.look()
 
     @functools.cached_property
+    def etcd_suites_before(self) -> dict[str, str]:
+        """What the first control plane's etcd agrees to before it is hardened."""
+        return self.product.etcd_suites(self.cluster.control_planes[0])
+
+    @functools.cached_property
     def refused(self) -> tuple[HardenRun, State]:
         """A run with a value that only the component can refuse, and the cluster after it."""
         self.untouched  # noqa: B018
@@ -170,6 +175,7 @@ class Story:
         """The run that hardens the cluster, by an ordinary user with sudo, and the cluster after it."""
         self.bench_before  # noqa: B018
         self.foretold  # noqa: B018
+        self.etcd_suites_before  # noqa: B018
         with self.cluster.poller() as served:
             run = self.product.harden("--diff", *OPERATOR)
         self.keep("hardened", served)

@@ -341,12 +341,14 @@ def test_a_tag_alone_changes_its_own_concern(hosts: Hosts) -> None:
         "kube-apiserver": {"request-timeout": "61s"},
         "kube-controller-manager": {"terminated-pod-gc-threshold": "100"},
         "kube-scheduler": {"kube-api-qps": "51"},
+        "etcd": {"heartbeat-interval": "150"},
     }
     manifest = {
         "audit": "kube-apiserver.yaml",
         "apiserver": "kube-apiserver.yaml",
         "controller_manager": "kube-controller-manager.yaml",
         "scheduler": "kube-scheduler.yaml",
+        "etcd": "etcd.yaml",
     }
     for tag in (*manifest, "files", "kubelet", "kubeadm", "discover"):
         run = hosts.harden("--check", "--tags", tag, "--limit", "cp1", extra_flags=extra)
@@ -360,6 +362,7 @@ def test_a_tag_alone_changes_its_own_concern(hosts: Hosts) -> None:
         assert ("--request-timeout=61s" in diffs) == (tag == "apiserver")
         assert ("--terminated-pod-gc-threshold=100" in diffs) == (tag == "controller_manager")
         assert ("--kube-api-qps=51" in diffs) == (tag == "scheduler")
+        assert ("--heartbeat-interval=150" in diffs) == (tag == "etcd")
         assert (("file", "config.yaml") in changed) == (tag == "kubelet")
         assert ("attributes" in kinds) == (tag == "files")
         assert (changed == set()) == (tag in ("kubeadm", "discover"))

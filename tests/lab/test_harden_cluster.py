@@ -16,10 +16,11 @@ import pytest
 
 from lab.kubelab.harness import Cluster
 from lab.kubelab.prepare import TEST_IMAGE
-from lab.product import HardenRun, announced, of_this_slice, restarted, without_random
+from lab.product import HardenRun, announced, of_this_slice, restarted, started, without_random
 from lab.story import EVALUATED, MARKER, PRIVILEGED, Story, differences, story_of
 
 APISERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+ETCD = "/etc/kubernetes/manifests/etcd.yaml"
 KUBEADM = "ConfigMap kube-system/kubeadm-config"
 KUBELET = "ConfigMap kube-system/kubelet-config"
 
@@ -192,8 +193,9 @@ def test_check_mode_foretells_the_run(story: Story) -> None:
     assert {change["host"] for change in done} == {"cp1", "w1"}
     restarts = {change["target"]: change["restart"] for change in done if change["kind"] == "manifest"}
     assert restarts[APISERVER] == ["kube-apiserver"]
-    assert re.search(r"^cp1 +\d+ +kube-apiserver\b.* +-$", story.foretold[0].output, re.MULTILINE)
-    assert re.search(r"^cp1 +\d+ +kube-apiserver\b.* +\d+$", story.hardened[0].output, re.MULTILINE)
+    assert restarts[ETCD] == ["etcd", "kube-apiserver"]
+    assert re.search(r"^cp1 +\d+ +etcd, kube-apiserver\b.* +-$", story.foretold[0].output, re.MULTILINE)
+    assert re.search(r"^cp1 +\d+ +etcd, kube-apiserver\b.* +\d+$", story.hardened[0].output, re.MULTILINE)
 
 
 @each_version
@@ -205,6 +207,25 @@ def test_the_run_restarts_what_it_announced_and_nothing_else(story: Story) -> No
         # These two end by themselves when the only API server is away for longer than their lease.
         assert seen - said <= {"kube-controller-manager", "kube-scheduler"}, host
     assert "kube-apiserver" in announced(run.changes, "cp1")
+
+
+@each_version
+def test_etcd_was_there_before_its_api_server_started(story: Story) -> None:
+    processes = story.hardened[1].processes["cp1"]
+    assert story.foretold[2].processes["cp1"]["etcd"] != processes["etcd"]
+    assert started(processes, "etcd") <= started(processes, "kube-apiserver")
+
+
+@each_version
+def test_etcd_agrees_to_authenticated_encryption_only(story: Story) -> None:
+    strong = {
+        "any": "TLSv1.3",
+        "ECDHE-RSA-AES128-GCM-SHA256": "TLSv1.2",
+        "ECDHE-RSA-CHACHA20-POLY1305": "TLSv1.2",
+    }
+    assert story.etcd_suites_before == {**strong, "ECDHE-RSA-AES128-SHA": "TLSv1.2"}
+    story.hardened[0].well()
+    assert story.product.etcd_suites("cp1") == {**strong, "ECDHE-RSA-AES128-SHA": "refused"}
 
 
 def test_the_figure_of_a_single_control_plane_is_known(story: Story) -> None:
@@ -286,6 +307,12 @@ def test_kubeadm_would_write_the_manifest_that_is_running(story: Story) -> None:
     mount = re.compile(r"^\s+- mountPath: (\S+)$", re.MULTILINE)
     assert set(mount.findall(live)) == set(mount.findall(rendered))
     assert {"/etc/kubernetes/kubeharden", "/var/log/kubernetes/audit"} <= set(mount.findall(live))
+    command = "KUBEADM_INIT_DRYRUN_DIR=/root kubeadm init phase etcd local --dry-run"
+    story.cluster.ssh("cp1", f"{command} --config /root/rendered.yaml")
+    rendered = story.cluster.ssh("cp1", "cat /root/etcd.yaml").stdout
+    live = story.cluster.ssh("cp1", f"cat {ETCD}").stdout
+    assert set(flag.findall(live)) == set(flag.findall(rendered))
+    assert "--tls-min-version=TLS1.2" in flag.findall(live)
 
 
 def test_the_mode_of_a_packaged_unit_stays_when_the_package_is_installed_again(story: Story) -> None:

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="dead runs")]
 
 MANIFESTS = "/etc/kubernetes/manifests"
 TRIAL = f"{MANIFESTS}/kube-apiserver-kubeharden-trial.yaml"
+AWAY = "/etc/kubernetes/kube-apiserver.yaml.taken-away-by-kubeharden"
 JOURNAL = "/var/lib/kubeharden/journal.json"
 
 # The module on the host outlives its controller; nothing else on a host of the lab is run by Python.
@@ -92,3 +93,27 @@ def test_a_controller_that_dies_while_the_module_on_the_host_works_on(product: P
     finally:
         kill_run(process)
     converged(product, product.harden(extra_flags=flags("63s")), "63s")
+
+
+def test_a_run_that_dies_while_the_api_server_is_away_for_etcd(product: Product, tmp_path: Path) -> None:
+    """The next start brings it back first of all, and then does what the dead one was to do."""
+    product.harden().well()
+    extra = {"etcd": {"heartbeat-interval": "150"}}
+    process = product.start(tmp_path / "log", extra_flags=extra)
+    try:
+        wait_until("the API server's absence", 180, lambda: product.exists("cp1", AWAY), 0.1)
+    finally:
+        kill_run(process)
+    product.cluster.ssh("cp1", KILL_MODULE)
+    assert product.exists("cp1", AWAY)
+    assert not product.exists("cp1", f"{MANIFESTS}/kube-apiserver.yaml")
+    assert "away" in json.loads(product.cluster.ssh("cp1", f"cat {JOURNAL}").stdout)["apply"]
+    foretold = product.harden("--check", extra_flags=extra)
+    assert f"its manifest is {AWAY}" in foretold.messages["cp1"]
+    assert product.exists("cp1", AWAY)
+    run = product.harden(extra_flags=extra).well()
+    assert f"died before its change was proven: {MANIFESTS}/etcd.yaml, {MANIFESTS}/kube-apiserver.yaml" in run.output
+    assert "--heartbeat-interval=150" in product.cluster.ssh("cp1", "ps -C etcd -o args=").stdout
+    assert not product.exists("cp1", AWAY)
+    assert not product.exists("cp1", JOURNAL)
+    assert product.harden(extra_flags=extra).well().changed == {"cp1": 0, "w1": 0}

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from lab.kubelab.harness import Cluster, Served
-from lab.product import announced, of_this_slice, restarted, without_random
+from lab.product import BAD_CIPHERS, announced, of_this_slice, restarted, started, without_random
 from lab.story import Story, differences, story_of
 
 pytestmark = pytest.mark.on("3+2")
@@ -111,6 +111,16 @@ def test_the_run_restarts_what_it_announced_and_nothing_else(story: Story) -> No
         assert "kube-apiserver" in announced(run.changes, host)
 
 
+def test_etcds_members_restarted_one_after_the_other_each_before_its_api_server(story: Story) -> None:
+    looks = [story.hardened[1].processes[host] for host in story.cluster.control_planes]
+    assert all(
+        before["etcd"] != after["etcd"]
+        for before, after in zip((story.foretold[2].processes[host] for host in story.cluster.control_planes), looks)
+    )
+    order = [started(look, component) for look in looks for component in ("etcd", "kube-apiserver")]
+    assert order == sorted(order)
+
+
 def test_a_second_run_changes_nothing(story: Story) -> None:
     run, before, after = story.again
     run.well()
@@ -132,6 +142,32 @@ def test_kube_bench_finds_only_the_owner_of_etcds_directory(story: Story) -> Non
 def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
     for host, failed in story.bench_cis.items():
         assert of_this_slice(failed) == set(), host
+
+
+@pytest.mark.slow
+def test_a_value_that_only_etcd_refuses_goes_back_and_clients_lose_no_request(story: Story) -> None:
+    """There is no trial of etcd: it is the gate that sees it, on the first host, while the others serve."""
+    story.again[0].well()
+    before = story.look()
+    with story.cluster.poller() as served:
+        run = story.product.harden(extra_flags={"etcd": {"cipher-suites": BAD_CIPHERS}})
+    story.keep("etcd-put-back", served)
+    after = story.look()
+    assert run.code == 2, str(run)
+    assert set(run.messages) == {"cp1"}, str(run)
+    message = run.messages["cp1"]
+    assert message.startswith("etcd on cp1: it did not come up: it ended with exit code"), message
+    assert "most likely --cipher-suites is to blame" in message
+    assert "missing an HTTP/2-required AES_128_GCM_SHA256 cipher" in message
+    assert "The old bytes, modes and owners are back and the old component is proven well" in message
+    assert differences(before.content, after.content) == []
+    assert differences(before.config_maps, after.config_maps) == []
+    for host in OTHERS:
+        assert differences(before.attributes[host], after.attributes[host]) == []
+        assert before.processes[host] == after.processes[host], host
+    assert {"etcd", "kube-apiserver"} <= restarted(before.processes["cp1"], after.processes["cp1"])
+    assert started(after.processes["cp1"], "etcd") <= started(after.processes["cp1"], "kube-apiserver")
+    assert served.failed == 0, served.output
 
 
 @pytest.mark.slow

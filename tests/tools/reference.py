@@ -166,6 +166,7 @@ def _rendered(path: pathlib.Path, profile: str, minor: int) -> Any:
         kubeharden_token_join=True,
         kubeharden_token_webhook_config_file="/etc/kubernetes/webhook.yaml",
         minor=minor,
+        etcd_version="3.7.0",
         control_planes=3,
         approver=True,
     )

@@ -11,6 +11,9 @@ CONTROL_PLANE: tuple[str, ...] = ("etcd", "kube-apiserver", "kube-controller-man
 #: Components whose manifest may be tried beside the running one. Never etcd: two processes cannot share its data.
 TRIABLE: tuple[str, ...] = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
+#: What restarts together with a component: an API server uses only the etcd of its own host.
+TOGETHER: dict[str, tuple[str, ...]] = {"etcd": ("kube-apiserver",)}
+
 #: The tag of each component's concern.
 CONCERN: dict[str, str] = {
     "kube-apiserver": "apiserver",

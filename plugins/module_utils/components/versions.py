@@ -465,6 +465,8 @@ def contradictions(component: str, version: str, flags: t.Mapping[str, t.Sequenc
                 f"{named} does not start with the same admission plugin enabled and disabled: "
                 f"{', '.join(sorted(both))}."
             )
+    if component == "etcd" and list(names.get("tls-min-version", ()))[-1:] == ["TLS1.3"] and "cipher-suites" in names:
+        found.append(f"{named} does not start with --cipher-suites beside --tls-min-version=TLS1.3.")
     return found
 
 

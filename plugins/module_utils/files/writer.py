@@ -132,6 +132,22 @@ def remove_file(path: str) -> None:
         ) from error
 
 
+def move_file(source: str, target: str) -> None:
+    """Rename a file within its file system, so that it stays there after a power cut too; what was there is replaced.
+
+    Raises:
+        HardeningError: What was refused and why; the file is then where it was.
+    """
+    try:
+        os.replace(source, target)
+        for directory in dict.fromkeys((os.path.dirname(target), os.path.dirname(source))):
+            fsync_directory(directory)
+    except OSError as error:
+        raise HardeningError(
+            f"{source} could not be moved to {target}: {explain(error)}. Mend that and run again."
+        ) from error
+
+
 def make_directory(path: str, mode: int, owner: tuple[int, int] | None = None) -> list[str]:
     """Create a directory and the parents it lacks, each with the same mode, and return those that were made."""
     made: list[str] = []

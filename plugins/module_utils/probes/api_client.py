@@ -84,16 +84,25 @@ class ApiClient:
 
     def get(self, path: str) -> Answer:
         """GET of ``path`` ("/readyz"), once."""
-        request = f"GET {self._prefix}{path} HTTP/1.1\r\nHost: {self._authority}\r\nAccept: application/json, */*\r\n"
-        request += "User-Agent: kubeharden\r\nConnection: close\r\n"
+        return self._ask("GET", path)
+
+    def post(self, path: str, body: str) -> Answer:
+        """POST of JSON to ``path``, once: for servers that are asked a question in this way."""
+        return self._ask("POST", path, body)
+
+    def _ask(self, method: str, path: str, body: str = "") -> Answer:
+        request = f"{method} {self._prefix}{path} HTTP/1.1\r\nHost: {self._authority}\r\n"
+        request += "Accept: application/json, */*\r\nUser-Agent: kubeharden\r\nConnection: close\r\n"
         if self._token:
             request += f"Authorization: Bearer {self._token}\r\n"
+        if body:
+            request += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         deadline = _Deadline(self._timeout, self._clock)
         try:
             with _shake_hands(self._context, self._host, self._port, self._name, deadline) as connection:
                 deadline.apply(connection)
-                connection.sendall((request + "\r\n").encode("ascii"))
-                return _read_answer(connection, deadline)
+                connection.sendall(f"{request}\r\n{body}".encode("ascii"))
+                return _read_answer(connection, deadline, method)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             return Answer(0, reason=_reason(error))
 
@@ -167,9 +176,9 @@ def _shake_hands(context: ssl.SSLContext, host: str, port: int, name: str, deadl
         return context.wrap_socket(plain, server_hostname=name)
 
 
-def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline) -> Answer:
+def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline, method: str) -> Answer:
     stream = _Stream(connection, deadline)
-    with http.client.HTTPResponse(stream, method="GET") as response:  # type: ignore[arg-type]
+    with http.client.HTTPResponse(stream, method=method) as response:  # type: ignore[arg-type]
         response.begin()
         if stream.ended:  # within the headers, where http.client takes the end for an empty line
             return Answer(0, reason="eof")

@@ -25,12 +25,19 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     write_atomic,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import (
+    API_SERVER,
+    Absence,
+    put_back_in_order,
+    refusal_of,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     Failure,
     Sight,
     Watcher,
+    require_members_well,
     require_served,
     require_well,
 )
@@ -76,6 +83,8 @@ class ControlPlane:
         self._backup = Backup(host, options.run_id)
         #: Who waits for which component, from the moment at which the first live thing was touched.
         self._watchers: dict[str, Watcher] = {}
+        #: The API server's, while etcd restarts.
+        self._absence: Absence | None = None
         #: Components of which the kubelet may have seen something: a new manifest, or a stopped container.
         self._touched: set[str] = set()
 
@@ -85,19 +94,34 @@ class ControlPlane:
         Raises:
             HardeningError: What stopped it; the host is then what it was.
         """
-        plans = sorted((plan for plan in plans if plan.changed), key=lambda plan: CONTROL_PLANE.index(plan.component))
+        plans = sorted(
+            (plan for plan in plans if plan.changed or plan.along), key=lambda plan: CONTROL_PLANE.index(plan.component)
+        )
         if not plans:
             return {}
         self._require_room(plans)
         if self._sight is not None:
             for plan in plans:
-                require_well(self._sight, plan.component)
+                wanted = Manifest.parse(plan.before, plan.path).arguments(plan.component)
+                process = require_well(self._sight, plan.component, wanted)
                 self._require_images(plan)
+                if plan.component == "etcd":
+                    self._absence = self._absence_for(plan, plans, require_members_well(self._sight, process))
             require_served(self._sight)
             self._try(plans)
         return self._write_and_prove(plans)
 
     # Before
+
+    def _absence_for(self, etcd: ComponentPlan, plans: t.Sequence[ComponentPlan], members: int) -> Absence | None:
+        """Return how the API server is away while etcd restarts, None where both restart by their manifests at once.
+
+        The latter is the fastest on a single control plane: whatever the order, nobody else takes its requests.
+        """
+        companion = next((plan for plan in plans if plan.component == API_SERVER), None)
+        if companion is None or (members == 1 and companion.manifest_changed):
+            return None
+        return Absence(self._host, self._sight, companion.path, etcd.path, apart=members > 1)
 
     def _require_room(self, plans: t.Sequence[ComponentPlan]) -> None:
         for plan in plans:
@@ -138,7 +162,7 @@ class ControlPlane:
             return
         trial = Trial(self._host, self._journal, self._sight)
         for plan in plans:
-            if plan.component not in TRIABLE or not plan.restarts:
+            if plan.component not in TRIABLE or not plan.differs:
                 continue
             untried = _untried(plan)
             if untried:
@@ -162,24 +186,31 @@ class ControlPlane:
 
     def _write_and_prove(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
         # As they are now: an earlier step of this run may have been proven.
-        saved = [self._backup.save_step(change.target) for plan in plans for change in plan.changes()]
-        self._journal.note(
-            apply={
-                "run_id": self._options.run_id,
-                "saved": [dataclasses.asdict(entry) for entry in saved],
-                "manifests": os.path.dirname(plans[0].path),
-                "components": {plan.component: plan.path for plan in plans if plan.restarts},
-            }
-        )
+        targets = [change.target for plan in plans for change in plan.changes()]
+        if self._absence is not None:
+            targets.append(self._absence.manifest)
+        saved = [self._backup.save_step(target) for target in dict.fromkeys(targets)]
+        under_way: dict[str, t.Any] = {
+            "run_id": self._options.run_id,
+            "saved": [dataclasses.asdict(entry) for entry in saved],
+            "manifests": os.path.dirname(plans[0].path),
+            "components": {plan.component: plan.path for plan in plans if plan.restarts},
+        }
+        if self._absence is not None:
+            under_way["away"] = self._absence.as_record()
+        self._journal.note(apply=under_way)
         seconds: dict[str, float] = {}
         current = plans[0]
         try:
-            self._write(plans)
-            for current in plans:
-                if current.component in self._watchers:
+            self._lay_files(plans)
+            if self._sight is not None:
+                self._watchers = {plan.component: self._watcher(plan) for plan in plans if plan.restarts}
+            for group in self._groups(plans):
+                self._lay_manifests(group)
+                for current in (plan for plan in group if plan.component in self._watchers):
                     if current is not plans[0]:
                         self._watchers[current.component].forgive()
-                    seconds[current.component] = self._prove(self._watchers[current.component])
+                    seconds[current.component] = self._prove(current.component)
         except (Failure, HardeningError) as problem:
             restored = self._go_back(plans, saved)
             if isinstance(problem, HardeningError):
@@ -188,36 +219,54 @@ class ControlPlane:
         self._journal.strike("apply")
         return seconds
 
-    def _prove(self, watcher: Watcher) -> float:
+    def _prove(self, component: str) -> float:
+        """Wait for a component and return the seconds, of an API server that was away those of its absence too."""
         sight = t.cast(Sight, self._sight)
-        begun = sight.clock()
-        watcher.wait(self._options.limit)
+        away = self._absence.since if self._absence is not None and component == API_SERVER else None
+        begun = sight.clock() if away is None else away
+        self._watchers[component].wait(self._options.limit)
         return sight.clock() - begun
 
-    def _write(self, plans: t.Sequence[ComponentPlan]) -> None:
-        """Lay directories and files, then each manifest in one rename."""
+    def _groups(self, plans: t.Sequence[ComponentPlan]) -> t.Iterator[t.Sequence[ComponentPlan]]:
+        """Give what is laid in one moment, one group after the other is proven: etcd while the API server is away."""
+        if self._absence is None:
+            yield plans
+            return
+        self._touched.add(API_SERVER)
+        self._absence.begin()
+        if self._absence.apart and not self._absence.ended(self._options.limit):
+            raise HardeningError(
+                f"{API_SERVER} on {self._node} did not end within {self._options.limit:.0f} s after its manifest was "
+                "taken away, so that etcd was not touched."
+            )
+        yield plans[:1]
+        yield plans[1:]
+
+    def _lay_files(self, plans: t.Sequence[ComponentPlan]) -> None:
         owner = (0, 0) if self._host.can_own else None
         for plan in plans:
             for change in plan.directories:
                 make_directory(self._host.path(change.target), 0o700, owner)
             for change in plan.files:
                 write_atomic(self._host.path(change.target), (change.after or "").encode(), 0o600, owner)
-        if self._sight is not None:
-            self._watchers = {plan.component: self._watcher(plan) for plan in plans if plan.restarts}
+
+    def _lay_manifests(self, plans: t.Sequence[ComponentPlan]) -> None:
+        """Lay each manifest in one rename; where only a file has changed, the container starts again."""
         for plan in plans:
             self._touched.add(plan.component)
+            away = self._absence if self._absence is not None and self._absence.manifest == plan.path else None
             if plan.manifest_changed:
-                status = os.stat(self._host.path(plan.path))
-                kept = (status.st_uid, status.st_gid) if self._host.can_own else None
-                write_atomic(
-                    self._host.path(plan.path),
-                    plan.manifest.text.encode(),
-                    status.st_mode & 0o7777,
-                    kept,
-                    self._unwatched(plan.path),
-                )
-            elif plan.files and self._sight is not None:
+                self._lay_manifest(plan, away.moved_to if away else plan.path)
+            if away:
+                away.end()
+            elif plan.files and not plan.manifest_changed and self._sight is not None:
                 self._restart_container(plan.component)
+
+    def _lay_manifest(self, plan: ComponentPlan, path: str) -> None:
+        status = os.stat(self._host.path(path))
+        kept = (status.st_uid, status.st_gid) if self._host.can_own else None
+        unwatched = self._unwatched(plan.path)
+        write_atomic(self._host.path(path), plan.manifest.text.encode(), status.st_mode & 0o7777, kept, unwatched)
 
     def _watcher(self, plan: ComponentPlan, back: bool = False) -> Watcher:
         manifest = Manifest.parse(plan.before, plan.path) if back else plan.manifest
@@ -243,28 +292,45 @@ class ControlPlane:
         """Put everything back and prove the old component; returns the sentence that says so, whatever fails here."""
         touched = [plan for plan in plans if plan.component in self._watchers and plan.component in self._touched]
         # Before the bytes: from now on a new process is one of the old bytes.
-        waiting = [(plan, self._watcher(plan, back=True)) for plan in touched]
-        problems = self._backup.put_back(saved, os.path.dirname(plans[0].path))
+        waiting = {plan.component: self._watcher(plan, back=True) for plan in touched}
+        trouble = ""
+        if self._absence is not None and "etcd" in waiting:
+            etcd = waiting.pop("etcd")
+            problems, trouble = put_back_in_order(
+                self._backup, saved, self._absence, self._options.limit, lambda: self._trouble("etcd", etcd)
+            )
+        else:
+            problems = self._backup.put_back(saved, os.path.dirname(plans[0].path))
+            if self._absence is not None:
+                problems += refusal_of(self._absence.end)
         if problems:
             # The journal stays: the next run tries again.
             return f"{' '.join(problems)} The old bytes are in {self._backup.directory}; the next run tries once more"
         self._journal.strike("apply")
-        for plan, watcher in waiting:
-            try:
-                if not plan.manifest_changed:
-                    self._restart_container(plan.component)
-                watcher.wait(self._options.limit)
-            except (Failure, HardeningError) as failure:
-                return (
-                    f"The old bytes are back (from {self._backup.directory}), but {plan.component} is not well yet: "
-                    f"{str(failure).rstrip('.')}. Look at its log on this host before anything else"
-                )
+        by_file = [plan.component for plan in touched if not plan.manifest_changed and not plan.along]
+        for component, watcher in waiting.items():
+            trouble = trouble or self._trouble(component, watcher, component in by_file)
+        if trouble:
+            return (
+                f"The old bytes are back (from {self._backup.directory}), but {trouble}. Look at its log on this host "
+                "before anything else"
+            )
         what = (
             "the old component is proven well; hosts that come after were not touched"
-            if waiting
+            if touched
             else "nothing was restarted"
         )
         return f"The old bytes, modes and owners are back and {what}"
+
+    def _trouble(self, component: str, watcher: Watcher, restart: bool = False) -> str:
+        """Wait for an old component; returns what is wrong with it as half a sentence, empty where it is well."""
+        try:
+            if restart:
+                self._restart_container(component)
+            watcher.wait(self._options.limit)
+        except (Failure, HardeningError) as failure:
+            return f"{component} is not well yet: {str(failure).rstrip('.')}"
+        return ""
 
     def _sentence(self, plan: ComponentPlan, failure: Failure, what: str, left: str) -> str:
         flags = ", ".join(plan.changed_flags) or "no flag, but a file that it reads"

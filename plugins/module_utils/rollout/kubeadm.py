@@ -39,8 +39,8 @@ def _set(configuration: ClusterConfiguration, component: str, setting: t.Mapping
     flag, values = str(setting["flag"]), list(setting["values"])
     current = configuration.extra_arg_values(component, flag)
     rule = rule_from_data(_as_found(setting["data"], values), flag)
-    if not values and not current:
-        return False
+    if not current and (not values or values == [str(setting["data"].get("kubeadm"))]):
+        return False  # kubeadm writes it of itself
     decision = decide(rule, current)
     if decision.satisfied:
         return False

@@ -11,6 +11,7 @@ import re
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import TOGETHER
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import admission, audit_policy
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -19,7 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.record impor
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 
 #: Keys of a setting that are ours, not the rule's.
-OWN_KEYS = ("default", "mount", "files")
+OWN_KEYS = ("default", "files", "kubeadm", "mount")
 _LABEL = 63
 
 
@@ -64,6 +65,8 @@ class ComponentPlan:
     #: Directories that do not exist yet, by what they are for.
     directories: list[Change] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    #: Whether it restarts together with another component, though nothing of its own may change.
+    along: bool = False
 
     @property
     def manifest_changed(self) -> bool:
@@ -74,9 +77,13 @@ class ComponentPlan:
         return self.manifest_changed or bool(self.files) or bool(self.directories)
 
     @property
-    def restarts(self) -> bool:
+    def differs(self) -> bool:
         """A changed manifest restarts the pod; a changed file is read at the next start only, so it must be one."""
         return self.manifest_changed or bool(self.files)
+
+    @property
+    def restarts(self) -> bool:
+        return self.differs or self.along
 
     @property
     def changed_flags(self) -> list[str]:
@@ -93,7 +100,7 @@ class ComponentPlan:
                 self.before,
                 self.manifest.text,
                 [name for name in controls if name],
-                [self.component],
+                [self.component, *TOGETHER.get(self.component, ())],
             )
             changes.append(change)
         return changes
@@ -150,6 +157,21 @@ def plan_component(
     for flag, content in contents.items():
         _file(host, plan, flag, content, flags)
     return plan
+
+
+def add_companions(plans: t.Sequence[ComponentPlan], plan_of: t.Callable[[str], ComponentPlan]) -> list[ComponentPlan]:
+    """Return the plans with those of the components that restart together with one of them.
+
+    Args:
+        plans: Of the components that this run is about.
+        plan_of: Plans a component of which this run changes nothing.
+    """
+    planned = {plan.component: plan for plan in plans}
+    for component, companions in TOGETHER.items():
+        if component in planned and planned[component].differs:
+            for companion in companions:
+                planned.setdefault(companion, plan_of(companion)).along = True
+    return list(planned.values())
 
 
 def _apply(manifest: Manifest, component: str, flag: str, data: t.Mapping[str, t.Any]) -> Setting:

@@ -11,13 +11,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import Absence, put_back_in_order
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
-    INTERVAL,
     Failure,
     Sight,
-    matches,
-    unwell_here,
+    Watcher,
 )
 
 
@@ -38,6 +37,21 @@ def foretell(journal: Journal) -> list[str]:
             f"Run {left['kubelet']['run_id']} died before its kubelet was proven; the next run puts {path} back first."
         )
     return told
+
+
+def require_presence(host: Host, journal: Journal) -> None:
+    """Refuse to foretell anything of a control plane whose API server a run that died has left away.
+
+    Raises:
+        HardeningError: Where its manifest is, and what brings it back.
+    """
+    pending = journal.read().get("apply") or {}
+    if "away" in pending and Absence.from_record(host, None, pending["away"]).in_force:
+        raise HardeningError(
+            f"Run {pending['run_id']} died while kube-apiserver was away for a restart of etcd: its manifest is "
+            f"{pending['away']['moved_to']}. Nothing can be foretold of this host; a run without --check puts it back "
+            "first."
+        )
 
 
 def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
@@ -68,27 +82,38 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     if pending is None:
         return told
     backup = Backup(host, pending["run_id"])
-    problems = backup.put_back([Saved(**entry) for entry in pending["saved"]], pending["manifests"])
+    saved = [Saved(**entry) for entry in pending["saved"]]
+    trouble = ""
+    if "away" in pending:
+        absence = Absence.from_record(host, sight, pending["away"])
+        problems, trouble = put_back_in_order(
+            backup, saved, absence, limit, lambda: _trouble(host, sight, "etcd", absence.etcd, limit)
+        )
+    else:
+        problems = backup.put_back(saved, pending["manifests"])
     if problems:
         raise HardeningError(f"Run {pending['run_id']} died before its change was proven. {' '.join(problems)}")
     # Struck out before the proof: what a person mends by hand after this must not be put back once more.
     journal.strike("apply")
-    if sight is not None:
-        for component, path in pending["components"].items():
-            _await_well(host, sight, component, path, limit)
+    for component, path in pending["components"].items():
+        trouble = trouble or _trouble(host, sight, component, path, limit)
+    if trouble:
+        raise HardeningError(trouble)
     paths = ", ".join(entry["path"] for entry in pending["saved"])
     return [*told, f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were."]
 
 
-def _await_well(host: Host, sight: Sight, component: str, path: str, limit: float) -> None:
-    wanted = Manifest.parse(read_text(host.path(path)) or "", path).arguments(component)
-    end = sight.clock() + limit
-    while sight.clock() < end:
-        running = [process for process in sight.find(component) if matches(process, wanted)]
-        if running and not unwell_here(sight, component, running[-1].arguments):
-            return
-        sight.sleep(INTERVAL)
-    raise HardeningError(
-        f"A run died here and its bytes went back, but {component} was not well with its old manifest {path} "
-        f"within {limit:.0f} s. Look at its log on this host before anything else."
-    )
+def _trouble(host: Host, sight: Sight | None, component: str, path: str, limit: float) -> str:
+    """Wait for a component with its old manifest; returns what is wrong with it, empty where it is well."""
+    if sight is None:
+        return ""
+    manifest = Manifest.parse(read_text(host.path(path)) or "", path)
+    name = str(manifest.pod["metadata"]["name"])
+    try:
+        Watcher(sight, component, name, manifest.arguments(component), back=True).wait(limit)
+    except (Failure, HardeningError) as failure:
+        return (
+            f"A run died here and its bytes went back, but {component} was not well with its old manifest {path} "
+            f"within {limit:.0f} s: {str(failure).rstrip('.')}. Look at its log on this host before anything else."
+        )
+    return ""

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 
@@ -23,6 +26,8 @@ INTERVAL = 0.5
 #: On the way back the kubelet may have seen nothing, so that the old process runs on; one that is being stopped answers
 #: 500 at once, so this many seconds without trouble prove the old one too.
 STEADY_OLD = 10.0
+#: Seconds that the members of etcd may take to be well, all of them at one look.
+SETTLED = 30.0
 #: A container that was never made although the kubelet complains about its image or its mounts is given up after this.
 PATIENCE = 45.0
 #: Reasons by which the runtime says that a container can never start.
@@ -82,7 +87,18 @@ class Failure(Exception):
     def last_word(self) -> str:
         """The line that most likely says why."""
         errors = [line for line in self.lines if "rror" in line or "command failed" in line or "panic" in line]
-        return (errors or self.lines or [""])[-1].strip()
+        return _without_frame((errors or self.lines or [""])[-1].strip())
+
+
+def _without_frame(line: str) -> str:
+    """Return what a line of etcd's log says, which is JSON with a whole stack in it; other lines as they are."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(entry, dict) or "msg" not in entry:
+        return line
+    return ": ".join(str(entry[key]) for key in ("msg", "error") if key in entry)
 
 
 def local_client(sight: Sight, component: str, arguments: t.Sequence[str]) -> ApiClient:
@@ -100,6 +116,37 @@ def local_client(sight: Sight, component: str, arguments: t.Sequence[str]) -> Ap
     return ApiClient(None, server=server)
 
 
+def etcd_client(process: Process) -> EtcdClient:
+    """Return a client of the etcd that runs as a process, with the process's own certificate.
+
+    That of its server is a client's too, since etcd is a client of itself. The files are read as the process sees
+    them, so that its mounts do not matter.
+
+    Raises:
+        HardeningError: It serves its clients in a way in which it cannot be asked.
+    """
+    flags = parse_arguments(process.arguments[1:])
+    if occurrences(flags, "listen-client-http-urls"):
+        raise HardeningError(
+            "etcd answers HTTP apart from its clients (--listen-client-http-urls), where its members cannot be asked. "
+            "Nothing was changed; leave etcd out with --skip-tags etcd."
+        )
+    ca, certificate, key = (
+        f"{process.proc}/{process.pid}/root{(occurrences(flags, flag) or [''])[-1]}"
+        for flag in ("trusted-ca-file", "cert-file", "key-file")
+    )
+    # Loopback first, as kubeadm writes it.
+    for flag in ("listen-client-urls", "advertise-client-urls"):
+        for url in (occurrences(flags, flag) or [""])[-1].split(","):
+            parts = urlsplit(url.strip())
+            if parts.scheme == "https" and parts.hostname not in (None, "0.0.0.0", "::"):  # noqa: S104  (compared)
+                return EtcdClient(url.strip(), ca, certificate, key)
+    raise HardeningError(
+        "etcd serves its clients without TLS (--listen-client-urls). Nothing was changed; give it https:// addresses, "
+        "or leave it out with --skip-tags etcd."
+    )
+
+
 def unwell(client: ApiClient, component: str) -> str:
     """Return what is wrong with an instance, empty where nothing is: its health paths and one authorised call."""
     paths = list(_HEALTH[component][1])
@@ -112,9 +159,11 @@ def unwell(client: ApiClient, component: str) -> str:
     return ""
 
 
-def unwell_here(sight: Sight, component: str, arguments: t.Sequence[str]) -> str:
+def unwell_here(sight: Sight, process: Process) -> str:
     """Return what is wrong with this host's own instance of a component, empty where nothing is."""
-    return unwell(local_client(sight, component, arguments), component)
+    if process.name == "etcd":
+        return etcd_client(process).unwell()
+    return unwell(local_client(sight, process.name, process.arguments), process.name)
 
 
 def matches(process: Process, wanted: t.Sequence[str]) -> bool:
@@ -198,7 +247,7 @@ class Watcher:
                 well_since = None
             candidate = process
             if process is not None:
-                trouble = unwell_here(self._sight, self._component, process.arguments)
+                trouble = unwell_here(self._sight, process)
                 if trouble or not self._sight.same(process):
                     well_since = None
                 elif well_since is None:
@@ -277,8 +326,14 @@ class Watcher:
         return self._complaints()
 
 
-def require_well(sight: Sight, component: str) -> Process:
+def require_well(sight: Sight, component: str, wanted: t.Sequence[str] = ()) -> Process:
     """Return the running process of a component that is about to be changed.
+
+    Args:
+        sight: How the host is seen.
+        component: The component.
+        wanted: Its manifest's argument vector, by which it is told from another program of that name; the newest of
+            them is taken where nothing is said.
 
     Raises:
         HardeningError: It does not run or is not well, so that a change could not be told from the trouble before.
@@ -286,12 +341,37 @@ def require_well(sight: Sight, component: str) -> Process:
     running = sight.find(component)
     if not running:
         raise HardeningError(f"{component} does not run on this host. Nothing was changed; get it running first.")
-    trouble = unwell_here(sight, component, running[-1].arguments)
+    process = next((one for one in reversed(running) if matches(one, wanted)), running[-1])
+    trouble = unwell_here(sight, process)
     if trouble:
         raise HardeningError(
             f"{component} on this host is not well before any change: {trouble}. Nothing was changed; mend that first."
         )
-    return running[-1]
+    return process
+
+
+def require_members_well(sight: Sight, etcd: Process) -> int:
+    """Return the number of members of the cluster of an etcd, each of which is well.
+
+    They are given a while: a leader that has just changed, or a busy machine, is no trouble.
+
+    Raises:
+        HardeningError: Whose trouble another restart would make worse.
+    """
+    client = etcd_client(etcd)
+    members = client.members()
+    end = sight.clock() + SETTLED
+    while True:
+        troubles = client.unwell_members(members)
+        if not troubles or sight.clock() >= end:
+            break
+        sight.sleep(INTERVAL)
+    if troubles:
+        raise HardeningError(
+            f"etcd has members that are not well: {'; '.join(troubles)}. Its restart on this host could take the "
+            "majority away. Nothing was changed; mend them first."
+        )
+    return len(members)
 
 
 def require_served(sight: Sight, count: int = 10) -> None:

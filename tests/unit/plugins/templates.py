@@ -20,6 +20,8 @@ FRESH: dict[str, t.Any] = {
     "kubeharden_profile": "baseline",
     "kubeharden_replace": [],
     "kubeharden_token_join": True,
+    "kubeharden_extra_flags": {},
+    "etcd_version": "3.7.0",
     "control_planes": 1,
     "anonymous_grants": [],
     "left_out": [],

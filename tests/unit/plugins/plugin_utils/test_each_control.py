@@ -51,6 +51,25 @@ WEAK: dict[str, dict[str, str]] = {
     },
     "kube-controller-manager": {"bind-address": "10.213.0.11", "use-service-account-credentials": "false"},
     "kube-scheduler": {"bind-address": "10.213.0.11"},
+    "etcd": {
+        "client-cert-auth": "false",
+        "peer-client-cert-auth": "false",
+        "auto-tls": "true",
+        "peer-auto-tls": "true",
+        "enable-pprof": "true",
+    },
+}
+#: What is missing, since what is found would stay.
+MISSING = {
+    "etcd": (
+        "cert-file",
+        "key-file",
+        "trusted-ca-file",
+        "peer-cert-file",
+        "peer-key-file",
+        "peer-trusted-ca-file",
+        "listen-metrics-urls",
+    ),
 }
 WEAK_KUBELET = {
     "authentication": {
@@ -98,6 +117,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         manifest = Manifest.parse(path.read_text(encoding="utf-8"))
         for flag, value in flags.items():
             manifest.set_flag(component, flag, value)
+        for flag in MISSING.get(component, ()):
+            manifest.remove_flag(component, flag)
         path.write_text(manifest.text, encoding="utf-8")
     kubelet = root / KUBELET.lstrip("/")
     configuration = {**yaml.safe_load(kubelet.read_text(encoding="utf-8")), **WEAK_KUBELET}

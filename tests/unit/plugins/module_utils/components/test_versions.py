@@ -393,6 +393,20 @@ def test_contradictions(flags: dict[str, list[str]], sentence: str) -> None:
     assert versions.problems("kube-apiserver", "1.37.1", flags).problems == [f"kube-apiserver 1.37.1 {sentence}"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ({"tls-min-version": ["TLS1.3"], "cipher-suites": ["TLS_A"]}, True),
+        ({"tls-min-version": ["TLS1.2"], "cipher-suites": ["TLS_A"]}, False),
+        ({"tls-min-version": ["TLS1.3"]}, False),
+        ({"cipher-suites": ["TLS_A"]}, False),
+    ],
+)
+def test_etcd_takes_no_suites_beside_tls_1_3_alone(flags: dict[str, list[str]], found: bool) -> None:
+    sentence = "etcd 3.7.0 does not start with --cipher-suites beside --tls-min-version=TLS1.3."
+    assert versions.problems("etcd", "3.7.0", flags).problems == ([sentence] if found else [])
+
+
 def warnings(component: str, version: str, **flags: str) -> list[str]:
     return versions.problems(
         component, version, {name.replace("_", "-"): [value] for name, value in flags.items()}

@@ -353,3 +353,26 @@ def test_bytes_that_are_no_text_are_named_by_their_place(tmp_path: Path) -> None
     path.write_bytes(b"ab\xff")
     with pytest.raises(HardeningError, match=r"is no UTF-8 text \(byte 2\)"):
         writer.read_text(str(path))
+
+
+# ---- moving
+
+
+def test_a_file_is_moved_with_all_that_it_is_and_takes_the_place_of_another(tmp_path: Path) -> None:
+    source, target = tmp_path / "a" / "file", tmp_path / "b" / "file"
+    for path in (source, target):
+        path.parent.mkdir()
+        path.write_text(path.parent.name, encoding="utf-8")
+    source.chmod(0o640)
+    inode = source.stat().st_ino
+    writer.move_file(str(source), str(target))
+    assert not source.exists()
+    assert (target.read_text(encoding="utf-8"), target.stat().st_ino, mode_of(target)) == ("a", inode, 0o640)
+
+
+def test_a_move_that_is_refused_leaves_the_file_where_it_was(tmp_path: Path) -> None:
+    source = tmp_path / "file"
+    source.write_bytes(b"x")
+    with pytest.raises(HardeningError, match=r"could not be moved to .*: the directory does not exist"):
+        writer.move_file(str(source), str(tmp_path / "none" / "file"))
+    assert source.read_bytes() == b"x"

@@ -62,13 +62,19 @@ def without(flag: str, trial_too: bool = True) -> Callable[[Sequence[str]], bool
 class Place:
     """One host with its kubelet."""
 
-    def __init__(self, root: Path, world: World, good: Callable[[Sequence[str]], bool]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        world: World,
+        good: Callable[[Sequence[str]], bool],
+        components: Sequence[str] = (API, "kube-controller-manager", "kube-scheduler"),
+    ) -> None:
         self.root = root
         self.world = world
         self.run = RUN
         folder = root / DIRECTORY.lstrip("/")
         folder.mkdir(parents=True)
-        for component in (API, "kube-controller-manager", "kube-scheduler"):
+        for component in components:
             shutil.copy(FIXTURES / f"{component}.yaml", folder)
             os.chmod(folder / f"{component}.yaml", 0o600)
             os.utime(folder / f"{component}.yaml", ns=(1_600_000_000_000_000_001, 1_500_000_000_000_000_002))

@@ -43,6 +43,36 @@ FRESH = state(
 )
 
 
+@pytest.mark.parametrize("version", ["v1beta3", "v1beta4"])
+def test_etcds_arguments_are_said_but_for_those_that_kubeadm_gives_it_of_itself(version: str) -> None:
+    document = text("plain").replace("kubeadm.k8s.io/v1beta4", f"kubeadm.k8s.io/{version}")
+    etcd = state(
+        setting("client-cert-auth", ["true"], exact="true", kubeadm="true"),
+        setting("cert-file", ["/own.crt"], keep="/etc/kubernetes/pki/etcd/server.crt", kubeadm="/etc/server.crt"),
+        setting("tls-min-version", ["TLS1.3"], ordered_minimum="TLS1.2"),
+        setting("auto-tls", [], exact="false", default="false"),
+        component="etcd",
+    )
+    after, controls = plan_cluster_configuration(document, [etcd])
+    local = yaml.safe_load(after)["etcd"]["local"]
+    said = local["extraArgs"]
+    pairs = {one["name"]: one["value"] for one in said} if version == "v1beta4" else said
+    assert pairs == {"cert-file": "/own.crt", "tls-min-version": "TLS1.3"}
+    assert local["dataDir"] == "/var/lib/etcd"
+    assert controls == ["control-of-cert-file", "control-of-tls-min-version"]
+    assert plan_cluster_configuration(after, [etcd]) == (after, [])
+
+
+def test_what_the_config_map_says_of_etcd_is_corrected() -> None:
+    document = text("plain").replace(
+        "    dataDir: /var/lib/etcd",
+        '    dataDir: /var/lib/etcd\n    extraArgs:\n    - name: client-cert-auth\n      value: "false"',
+    )
+    etcd = state(setting("client-cert-auth", ["true"], exact="true", kubeadm="true"), component="etcd")
+    after, _controls = plan_cluster_configuration(document, [etcd])
+    assert after == document.replace('value: "false"', 'value: "true"')
+
+
 def test_a_fresh_cluster_gets_arguments_and_volumes() -> None:
     after, controls = plan_cluster_configuration(text("plain"), [FRESH])
     assert arguments(after) == {"audit-policy-file": POLICY, "audit-log-maxage": "30"}

@@ -20,7 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan impor
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
-COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 DIRECTORY = "/etc/kubernetes/manifests"
 CIS: dict[str, t.Any] = {
     "kubeharden_profile": "cis",
@@ -35,7 +35,15 @@ _FLAG = re.compile(r"^  (?P<flag>[a-z][a-z-]+):$")
 
 def other_than(value: str) -> str:
     """Another value of the same form."""
-    table = {"true": "false", "v1": "v1beta1", "VersionTLS12": "VersionTLS13", "127.0.0.1": "192.0.2.7", "5m": "4m"}
+    table = {
+        "TLS1.2": "TLS1.3",
+        "http://127.0.0.1:2381": "http://127.0.0.1:2382",
+        "true": "false",
+        "v1": "v1beta1",
+        "VersionTLS12": "VersionTLS13",
+        "127.0.0.1": "192.0.2.7",
+        "5m": "4m",
+    }
     plain = value.strip('"')
     if plain in table:
         other = table[plain]
@@ -143,7 +151,11 @@ def test_a_value_changed_in_a_template_is_the_only_change_in_the_plan(
     lines = difference(before.manifest.text, after.manifest.text)
     plain, new = value.strip('"'), other.strip('"')
     expected = {f"-- --{flag}={plain}", f"+- --{flag}={new}"}
-    if "default" in templates.flags(component, **CIS)[flag]:
+    data = templates.flags(component, **CIS)[flag]
+    if "keep" in data and "kubeadm" in data:
+        # kubeadm has written it, and what is found stays.
+        assert lines == []
+    elif "default" in data:
         # What the component takes anyway is not written.
         assert set(lines) < expected
     elif plain.startswith("/"):
@@ -348,3 +360,36 @@ def test_where_no_api_can_be_asked_pod_security_enforces_nothing_and_that_is_sai
     (words,) = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **given))["not_done"]
     assert words.startswith("Pod Security enforces no level")
     assert "not_done" not in yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", kubeharden_profile="cis"))
+
+
+# ---- etcd
+
+
+@pytest.mark.parametrize(("version", "known"), [("3.5.7", False), ("3.5.8", True), ("3.5.21", True), ("3.7.0", True)])
+def test_etcd_is_told_a_tls_version_from_where_it_knows_the_flag(version: str, known: bool) -> None:
+    assert ("tls-min-version" in templates.flags("etcd", etcd_version=version)) is known
+
+
+@pytest.mark.parametrize(
+    ("found", "extra", "only"),
+    [
+        ({}, {}, False),
+        ({"tls-min-version": "TLS1.2"}, {}, False),
+        ({"tls-min-version": "TLS1.3"}, {}, True),
+        ({}, {"etcd": {"tls-min-version": "TLS1.3"}}, True),
+        ({"tls-min-version": "TLS1.3"}, {"etcd": {"tls-min-version": "TLS1.2"}}, False),
+        ({}, {"kube-apiserver": {"tls-min-version": "VersionTLS13"}}, False),
+    ],
+)
+def test_an_etcd_of_tls_1_3_alone_is_given_no_suites(
+    found: dict[str, str], extra: dict[str, dict[str, str]], only: bool
+) -> None:
+    suites = templates.flags("etcd", found_flags=found, kubeharden_extra_flags=extra)["cipher-suites"]
+    assert suites.get("absent", False) is only
+
+
+def test_of_what_kubeadm_gives_etcd_only_tls_is_changed(fresh: Host) -> None:
+    """Each change restarts every member: the rest is there and stays byte for byte."""
+    made = plan(fresh, "etcd", kubeharden_profile="cis")
+    assert made.changed_flags == ["--tls-min-version", "--cipher-suites"]
+    assert {line[:2] for line in difference(made.before, made.manifest.text)} == {"+-"}

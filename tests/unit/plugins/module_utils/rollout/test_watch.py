@@ -334,7 +334,7 @@ def test_a_component_is_asked_where_its_flags_bind_it(
 
 def test_a_component_that_is_well_is_returned(world: World) -> None:
     world.lives = [Life(1, OLD)]
-    assert require_well(world.sight(), "kube-apiserver").pid == 1
+    assert require_well(world.sight(), "kube-apiserver", OLD).pid == 1
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_a_component_that_is_well_is_returned(world: World) -> None:
 def test_nothing_is_begun_on_a_component_that_is_not_well(world: World, lives: list[Life], words: str) -> None:
     world.lives = lives
     with pytest.raises(HardeningError, match=words):
-        require_well(world.sight(), "kube-apiserver")
+        require_well(world.sight(), "kube-apiserver", OLD)
 
 
 def test_nothing_is_begun_while_clients_lose_requests_anyway(world: World) -> None:
@@ -357,3 +357,71 @@ def test_a_front_door_that_answers_is_enough(world: World) -> None:
     world.lives = [Life(1, OLD)]
     require_served(world.sight())
     assert world.time == pytest.approx(1.0)
+
+
+# ---- etcd
+
+ETCD = ["etcd", "--trusted-ca-file=/pki/ca.crt", "--cert-file=/pki/server.crt", "--key-file=/pki/server.key"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        (["--listen-client-urls=https://127.0.0.1:2379,https://192.0.2.11:2379"], "https://127.0.0.1:2379"),
+        (["--listen-client-urls=http://127.0.0.1:2379,https://192.0.2.11:2379"], "https://192.0.2.11:2379"),
+        (
+            ["--listen-client-urls=https://0.0.0.0:2379", "--advertise-client-urls=https://cp1.example.net:2379"],
+            "https://cp1.example.net:2379",
+        ),
+        (
+            ["--listen-client-urls=https://[::]:2379", "--advertise-client-urls=https://[2001:db8::1]:2379"],
+            "https://[2001:db8::1]:2379",
+        ),
+    ],
+)
+def test_etcd_is_asked_where_it_serves_with_the_files_that_it_sees(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], address: str
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(watch, "EtcdClient", lambda *given: asked.append(given))
+    watch.etcd_client(Process(7, [*ETCD, *arguments], 0.0, 0, 1))
+    root = "/proc/7/root/pki"
+    assert asked == [(address, f"{root}/ca.crt", f"{root}/server.crt", f"{root}/server.key")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "without TLS"),
+        (["--listen-client-urls=http://127.0.0.1:2379"], "without TLS"),
+        (
+            ["--listen-client-urls=https://127.0.0.1:2379", "--listen-client-http-urls=https://127.0.0.1:2378"],
+            "answers HTTP apart from its clients",
+        ),
+    ],
+)
+def test_an_etcd_that_cannot_be_asked_is_told_how_to_be_left_out(arguments: list[str], words: str) -> None:
+    with pytest.raises(HardeningError, match=rf"{words}.* Nothing was changed; .*--skip-tags etcd"):
+        watch.etcd_client(Process(7, [*ETCD, *arguments], 0.0, 0, 1))
+
+
+def test_the_process_of_the_manifest_is_looked_at_and_no_other_of_its_name(world: World) -> None:
+    """An etcd of an application may run on the same host."""
+    mine = [*ETCD, "--listen-client-urls=https://127.0.0.1:2379"]
+    world.lives = [Life(1, mine), Life(2, ["etcd", "--data-dir=/of/somebody"], start=1.0)]
+    world.time = 2.0
+    assert require_well(world.sight(), "etcd", mine).pid == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"level":"fatal","msg":"listener failed","error":"no suite","stacktrace":"x"}', "listener failed: no suite"),
+        ('{"level":"error","msg":"an error"}', "an error"),
+        ('{"error": 1}', '{"error": 1}'),
+        ('["error"]', '["error"]'),
+        ("Error: unknown flag", "Error: unknown flag"),
+    ],
+)
+def test_etcds_last_words_are_taken_out_of_their_frame(line: str, words: str) -> None:
+    assert Failure("it ended", [line]).last_word == words

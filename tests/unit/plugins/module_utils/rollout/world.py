@@ -29,7 +29,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout import wat
 OLD = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=1"]
 NEW = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=2"]
 FOREVER = 1e9
-PORTS = {"kube-apiserver": "6443", "kube-controller-manager": "10257", "kube-scheduler": "10259"}
+PORTS = {"kube-apiserver": "6443", "kube-controller-manager": "10257", "kube-scheduler": "10259", "etcd": "2379"}
 
 
 @dataclasses.dataclass
@@ -153,6 +153,8 @@ class World:
         self.runtime: Runtime | None = Runtime(self)
         #: What every path answers while a process is well; others answer 200.
         self.answers: dict[str, int] = {}
+        #: The members of etcd's cluster, and what is wrong with each.
+        self.members: dict[str, str] = {"cp1": ""}
         #: Called when their time has come, so that a test can let something happen.
         self.events: list[tuple[float, Callable[[], None]]] = []
         #: Called whenever time has passed.
@@ -220,7 +222,22 @@ class World:
             def get(self, path: str) -> Answer:
                 return world.answer(path, self._server)
 
+        class Etcd:
+            def __init__(self, address: str, *_paths: str) -> None:
+                self._address = address
+
+            def unwell(self) -> str:
+                answer = world.answer("/health", self._address)
+                return "" if answer.status == 200 else f"/health answered {answer.status or answer.reason}"
+
+            def members(self) -> list[str]:
+                return list(world.members)
+
+            def unwell_members(self, members: Sequence[str]) -> list[str]:
+                return [f"{name}: {world.members[name]}" for name in members if world.members[name]]
+
         patch.setattr(watch, "ApiClient", Client)
+        patch.setattr(watch, "EtcdClient", Etcd)
 
 
 class Kubelet:
@@ -235,6 +252,8 @@ class Kubelet:
     DIRECTORY = "/etc/kubernetes/manifests"
     #: Seconds from a change to: the old port is closed, the old process is gone, the new one starts, it is well.
     CLOSED, GONE, STARTED, WELL = 0.5, 30.0, 39.0, 42.0
+    #: Of etcd, which ends by itself.
+    ETCD_GONE = 9.0
 
     def __init__(self, world: World, host: Host, good: Callable[[Sequence[str]], bool]) -> None:
         self._world, self._host, self._good = world, host, good
@@ -245,6 +264,8 @@ class Kubelet:
         #: Component and arguments of each start that was meant to stay.
         self.starts: list[tuple[str, list[str]]] = []
         self._owner: dict[str, tuple[Life, Box]] = {}
+        #: When the old process of a manifest is gone.
+        self._gone: dict[str, float] = {}
         for name, text in self._listing().items():
             self._seen[name] = text
             self._start(name, text, 0.0, 0.0)
@@ -266,9 +287,14 @@ class Kubelet:
             if found.get(name) == self._seen.get(name):
                 continue
             trial = "trial" in name
-            self._end(name, self.CLOSED, 1.0 if trial else self.GONE)
+            gone = self.ETCD_GONE if name.startswith("etcd") else self.GONE
+            self._end(name, self.CLOSED, 1.0 if trial else gone)
             if name in found:
-                start, well = (0.7, 4.0) if trial else (self.STARTED, self.WELL)
+                # After the end of the old process the kubelet looks again at a static pod some seconds later.
+                start = (
+                    0.7 if trial else max(1.0, self._gone.get(name, 0.0) - self._world.time + self.STARTED - self.GONE)
+                )
+                well = start + (3.3 if trial else self.WELL - self.STARTED)
                 self._start(name, found[name], self._world.time + start, self._world.time + well)
         self._seen = found
 
@@ -304,6 +330,7 @@ class Kubelet:
         life.unwell = min(life.unwell, self._world.time + closed)
         life.end = box.exited = min(life.end, self._world.time + gone)
         box.code, box.gone = 137, box.exited + 1.0
+        self._gone[name] = life.end
 
     def _stopped(self, container: str) -> None:
         """The same pod's container starts again at once."""

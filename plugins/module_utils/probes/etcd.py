@@ -1,0 +1,106 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an etcd says of itself and of the other members of its cluster, asked over HTTPS with a client certificate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+
+#: Answers 200 only after a read that a majority of the members has agreed on, and while there is no alarm.
+_HEALTH = "/health"
+_MEMBERS = "/v3/cluster/member/list"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of the cluster. One that has not started yet has neither a name nor addresses."""
+
+    name: str
+    client_urls: tuple[str, ...]
+    learner: bool
+
+
+class EtcdClient:
+    """Asks the etcd at ``address`` (``https://host:port``), and the members that it names.
+
+    ``ca``, ``certificate`` and ``key`` are paths of PEM files.
+    """
+
+    def __init__(self, address: str, ca: str, certificate: str, key: str) -> None:
+        self._address = address
+        self._ca, self._certificate, self._key = ca, certificate, key
+
+    def unwell(self) -> str:
+        """What is wrong with this etcd, empty where nothing is: it reads what a majority has agreed on."""
+        try:
+            return self._unwell_at(self._address)
+        except OSError as error:  # among others, it ended while it was looked at
+            return f"its certificate could not be read: {error.strerror}"
+
+    def members(self) -> list[Member]:
+        """The members of the cluster, as a majority of them sees it.
+
+        :raises HardeningError: it does not say
+        """
+        try:
+            answer = self._client(self._address).post(_MEMBERS, "{}")
+            listed = json.loads(answer.body)["members"] if answer.status == 200 else None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise HardeningError(
+                f"etcd could not be asked for its members: {error}. Nothing was changed; look at its certificates."
+            ) from None
+        if not isinstance(listed, list):
+            raise HardeningError(
+                f"etcd could not be asked for its members: {_MEMBERS} answered {answer.status or answer.reason}. "
+                "Nothing was changed; where it runs with --enable-grpc-gateway=false leave it out: --skip-tags etcd."
+            )
+        return [_member(entry) for entry in listed]
+
+    def unwell_members(self, members: Sequence[Member]) -> list[str]:
+        """What is wrong with each of these members of the cluster, empty where nothing is."""
+        found = []
+        for member in members:
+            address = next((url for url in member.client_urls if url.startswith("https://")), "")
+            if member.learner:
+                trouble = "it is still a learner"
+            elif not address:
+                trouble = "it has not started, or serves its clients without TLS"
+            else:
+                trouble = self._unwell_at(address)
+            if trouble:
+                found.append(f"{member.name or 'a member without a name'}: {trouble}")
+        return found
+
+    def _unwell_at(self, address: str) -> str:
+        answer = self._client(address).get(_HEALTH)
+        return "" if answer.status == 200 else f"{_HEALTH} answered {answer.status or answer.reason}"
+
+    def _client(self, address: str) -> ApiClient:
+        credentials = Kubeconfig(
+            path=self._certificate,
+            context="",
+            user="etcd",
+            server=address,
+            ca=_read(self._ca),
+            certificate=_read(self._certificate),
+            key=_read(self._key),
+        )
+        return ApiClient(credentials)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def _member(entry: dict[str, Any]) -> Member:
+    urls = tuple(str(url) for url in entry.get("clientURLs") or [])
+    return Member(str(entry.get("name") or ""), urls, entry.get("isLearner") is True)

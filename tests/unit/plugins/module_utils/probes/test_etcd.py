@@ -1,0 +1,145 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""etcd's client against real TLS servers that answer as etcd does."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient, Member
+
+HEALTH = "/health"
+MEMBERS = "/v3/cluster/member/list"
+Serve = Callable[[dict[str, tuple[int, Any]]], str]
+
+
+@pytest.fixture
+def files(tmp_path: Path, authority: Any) -> dict[str, str]:
+    """The paths of authority, certificate and key."""
+    pair = authority.issue("etcd")
+    content = {"ca": authority.certificate, "certificate": pair.certificate, "key": pair.key}
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    return {name: str(tmp_path / name) for name in content}
+
+
+@pytest.fixture
+def serve(files: dict[str, str], asked: list[tuple[str, str, bytes]]) -> Iterator[Serve]:
+    """Starts servers that want a client certificate and answer by path; returns the address."""
+    with contextlib.ExitStack() as stack:
+
+        def start(answers: dict[str, tuple[int, Any]]) -> str:
+            class Handler(http.server.BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    self._answer()
+
+                def do_POST(self) -> None:
+                    self._answer()
+
+                def _answer(self) -> None:
+                    length = int(self.headers.get("Content-Length") or 0)
+                    asked.append((self.command, self.path, self.rfile.read(length)))
+                    status, document = answers.get(self.path, (404, {}))
+                    self.send_response(status)
+                    self.end_headers()
+                    self.wfile.write(document if isinstance(document, bytes) else json.dumps(document).encode())
+
+                def log_message(self, *_arguments: Any) -> None:
+                    """Nothing."""
+
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(files["certificate"], files["key"])
+            context.load_verify_locations(files["ca"])
+            context.verify_mode = ssl.CERT_REQUIRED
+            server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+            stack.callback(server.shutdown)
+            return f"https://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+@pytest.fixture
+def asked() -> list[tuple[str, str, bytes]]:
+    """What the servers were asked: method, path and body."""
+    return []
+
+
+def test_an_etcd_that_reads_with_its_majority_is_well(
+    serve: Serve, files: dict[str, str], asked: list[tuple[str, str, bytes]]
+) -> None:
+    assert EtcdClient(serve({HEALTH: (200, {"health": "true"})}), **files).unwell() == ""
+    assert asked == [("GET", HEALTH, b"")]
+
+
+def test_what_is_wrong_is_said(serve: Serve, files: dict[str, str]) -> None:
+    assert EtcdClient(serve({HEALTH: (503, {})}), **files).unwell() == "/health answered 503"
+    assert EtcdClient("https://127.0.0.1:1", **files).unwell() == "/health answered refused"
+    gone = {**files, "certificate": "/proc/0/root/server.crt"}
+    assert EtcdClient("https://127.0.0.1:1", **gone).unwell().startswith("its certificate could not be read: ")
+
+
+def test_members_are_listed(serve: Serve, files: dict[str, str], asked: list[tuple[str, str, bytes]]) -> None:
+    listed = [
+        {"ID": "1", "name": "cp1", "clientURLs": ["https://192.0.2.11:2379"]},
+        {"ID": "2", "name": "cp2", "clientURLs": ["https://192.0.2.12:2379"], "isLearner": True},
+        {"ID": "3", "peerURLs": ["https://192.0.2.13:2380"]},
+    ]
+    address = serve({MEMBERS: (200, {"members": listed})})
+    assert EtcdClient(address, **files).members() == [
+        Member("cp1", ("https://192.0.2.11:2379",), False),
+        Member("cp2", ("https://192.0.2.12:2379",), True),
+        Member("", (), False),
+    ]
+    assert asked == [("POST", MEMBERS, b"{}")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((404, {}), "answered 404. Nothing was changed; where it runs with --enable-grpc-gateway=false"),
+        ((200, b"no JSON"), "could not be asked for its members"),
+        ((200, {}), "could not be asked for its members"),
+        ((200, {"members": {}}), "could not be asked for its members"),
+    ],
+)
+def test_members_that_are_not_said_are_an_error(
+    serve: Serve, files: dict[str, str], answer: tuple[int, Any], words: str
+) -> None:
+    with pytest.raises(HardeningError, match=words):
+        EtcdClient(serve({MEMBERS: answer}), **files).members()
+
+
+def test_a_file_that_is_gone_is_an_error_in_one_sentence(files: dict[str, str]) -> None:
+    with pytest.raises(HardeningError, match="could not be asked for its members"):
+        EtcdClient("https://127.0.0.1:1", **{**files, "ca": "/proc/0/root/ca.crt"}).members()
+
+
+def test_each_member_is_asked_at_its_own_address(serve: Serve, files: dict[str, str]) -> None:
+    well, ill = serve({HEALTH: (200, {})}), serve({HEALTH: (503, {})})
+    members = [
+        Member("cp1", (well,), False),
+        Member("cp2", ("http://127.0.0.1:1", ill), False),
+        Member("cp3", (well,), True),
+        Member("", (), False),
+        Member("cp4", ("http://127.0.0.1:1",), False),
+    ]
+    assert EtcdClient(well, **files).unwell_members(members) == [
+        "cp2: /health answered 503",
+        "cp3: it is still a learner",
+        "a member without a name: it has not started, or serves its clients without TLS",
+        "cp4: it has not started, or serves its clients without TLS",
+    ]
+    assert EtcdClient(well, **files).unwell_members(members[:1]) == []
