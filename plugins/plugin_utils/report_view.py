@@ -422,12 +422,12 @@ def _turns(
 def _bar(counts: t.Sequence[tuple[Status, int]]) -> list[dict[str, t.Any]]:
     """Return the shares of the bar in per cent; what is there at all has at least half of one."""
     shares = [max(count, sum(number for _status, number in counts) / 200) for _status, count in counts if count]
-    bar, offset = [], 0.0
+    parts, offset = [], 0.0
     for (status, _count), share in zip([item for item in counts if item[1]], shares):
         width = 100 * share / sum(shares)
-        bar.append({"status": status, "offset": f"{offset:.2f}%", "width": f"{width:.2f}%"})
+        parts.append({"status": status, "offset": f"{offset:.2f}%", "width": f"{width:.2f}%"})
         offset += width
-    return bar
+    return parts
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -70,13 +70,13 @@ class Browser:
 
     def _next(self, end: float, waiting_for: str) -> dict[str, t.Any]:
         while b"\0" not in self._read:
-            ready, _, _ = select.select([self._back], [], [], max(0.0, end - time.monotonic()))
+            ready, _writable, _failed = select.select([self._back], [], [], max(0.0, end - time.monotonic()))
             chunk = os.read(self._back, 1 << 20) if ready else b""
             if not chunk:
                 why = "Chromium ended" if ready else "no answer in 60 s"
                 raise BrowserError(f"{waiting_for}: {why}, code {self._process.poll()}")
             self._read += chunk
-        line, _, self._read = self._read.partition(b"\0")
+        line, _end, self._read = self._read.partition(b"\0")
         message: dict[str, t.Any] = json.loads(line)
         return message
 

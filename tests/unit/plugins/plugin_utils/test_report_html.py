@@ -77,7 +77,7 @@ def everywhere(value: t.Any, text: str) -> t.Any:
 def on(text: str) -> list[int]:
     """Return the numbers that ranges say."""
     runs = [run.partition("-") for run in text.split(",") if run]
-    return [number for first, _, last in runs for number in range(int(first), int(last or first) + 1)]
+    return [number for first, _dash, last in runs for number in range(int(first), int(last or first) + 1)]
 
 
 SMALL = sample.report()
@@ -123,8 +123,8 @@ def test_any_text_leaves_the_page_as_it_is(text: str, field: str) -> None:
 def test_the_policy_allows_this_style_and_this_script_and_nothing_else() -> None:
     text = render(SMALL)
     page = Page(text)
-    (policy,) = [attributes["content"] for attributes, _ in page.each("meta", http_equiv="")] or [
-        attributes["content"] for attributes, _ in page.each("meta") if "http-equiv" in attributes
+    (policy,) = [attributes["content"] for attributes, _text in page.each("meta", http_equiv="")] or [
+        attributes["content"] for attributes, _text in page.each("meta") if "http-equiv" in attributes
     ]
     directives = dict(part.split(" ", 1) for part in policy.split("; "))
     for tag, directive in (("style", "style-src"), ("script", "script-src")):
@@ -195,19 +195,19 @@ def test_every_verdict_is_in_the_matrix() -> None:
 def test_the_page_has_what_its_filters_read() -> None:
     page = Page(render(SMALL))
     view = report_view.view(SMALL, None)
-    names = [attributes["data-name"] for attributes, _ in page.each("tr") if "data-name" in attributes]
+    names = [attributes["data-name"] for attributes, _text in page.each("tr") if "data-name" in attributes]
     assert names == [host.name for host in view["hosts"]]
-    rows = [attributes for attributes, _ in page.each("tr") if "data-severity" in attributes]
+    rows = [attributes for attributes, _text in page.each("tr") if "data-severity" in attributes]
     assert [(row["data-severity"], row["data-frameworks"].split()) for row in rows] == [
         (row["control"].severity, list(row["control"].mappings))
         for section in view["matrix"]["sections"].values()
         for row in section
     ]
-    groups = [attributes for attributes, _ in page.each("div", class_="group")]
+    groups = [attributes for attributes, _text in page.each("div", class_="group")]
     told = {(names[index], group["data-status"]) for group in groups for index in on(group["data-on"])}
     codes = {status.word: status.code for status in view["statuses"]}
     assert told == {(result["host"], codes[result["status"]]) for result in SMALL["results"]}
-    assert {attributes["value"] for attributes, _ in page.each("input", name="status")} == set(codes.values())
+    assert {attributes["value"] for attributes, _text in page.each("input", name="status")} == set(codes.values())
 
 
 def test_the_summary_counts() -> None:

@@ -39,7 +39,7 @@ def test_ranges_say_the_same_numbers(numbers: set[int]) -> None:
     """The script of the page reads them back."""
     back: set[int] = set()
     for run in filter(None, names.ranges(numbers).split(",")):
-        first, _, last = run.partition("-")
+        first, _dash, last = run.partition("-")
         back |= set(range(int(first), int(last or first) + 1))
     assert back == numbers
 
