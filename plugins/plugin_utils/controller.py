@@ -16,6 +16,8 @@ import typing as t
 
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.proxyconfig import FIELD_OF_FLAG
+
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = "kubeharden_"
 #: Public names that a later version brings; until then they would be without effect, which nobody must find out late.
@@ -23,8 +25,12 @@ RESERVED = re.compile(r"kubeharden_(fail_on|probe_writes|pki_\w+|rotation\w*|sch
 _FLAG = re.compile(r"[a-z][a-z0-9_-]*")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Components that the user's flags may be given for so far.
-EXTRA_FLAG_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-ALL_COMPONENTS = (*EXTRA_FLAG_COMPONENTS, "etcd", "kubelet", "kube-proxy")
+EXTRA_FLAG_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+ALL_COMPONENTS = (*EXTRA_FLAG_COMPONENTS, "etcd")
+#: Flags of the kubelet that say where everything else of it is.
+_KUBELET_REFUSED = ("bootstrap-kubeconfig", "config", "config-dir", "kubeconfig")
+#: What an environment file of a unit passes on as it is written.
+_PLAIN_VALUE = re.compile(r"[^\s\"'\\$`]*")
 
 
 def new_run_id(now: float) -> str:
@@ -123,6 +129,12 @@ def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
         return [f"kubeharden_extra_flags: {flag} is no name of a flag; give the value of {component} beside it."]
     if flag.replace("_", "-") == "encryption-provider-config":
         return ["kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."]
+    if component == "kube-proxy" and flag.replace("_", "-") not in FIELD_OF_FLAG:
+        return [f"kubeharden_extra_flags: kube-proxy reads its configuration only, which has no field for {flag}."]
+    if component == "kubelet" and flag.replace("_", "-") in _KUBELET_REFUSED:
+        return [f"kubeharden_extra_flags: {flag} of the kubelet is refused: it would start with another configuration."]
+    if component == "kubelet" and isinstance(value, str) and not _PLAIN_VALUE.fullmatch(value):
+        return [f"kubeharden_extra_flags: the value of kubelet {flag} must be without blanks, quotes, \\, $ and `."]
     if isinstance(value, (dict, list)) or value is None:
         return [f"kubeharden_extra_flags: the value of {component} {flag} must be a text, a number or true or false."]
     return []
