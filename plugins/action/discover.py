@@ -42,7 +42,7 @@ class ActionModule(HostAction):
             return result
         # Here and not only where they are written: a host whose turn comes later stops the run before its first write.
         problems = self._problems or [
-            *version_check.check_extra(result["discovery"]["components"], self._extra),
+            *version_check.check_extra(version_check.with_kubelet(result["discovery"]), self._extra),
             *result["flag_problems"],
             *version_check.check_plugins(result["discovery"]["components"], self._plugins),
         ]

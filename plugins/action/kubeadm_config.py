@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOTES, select
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import Shared
 
@@ -20,20 +20,17 @@ class ActionModule(HostAction):
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Choose the kubelet's settings that this run is about."""
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
-        concerns = arguments.get("kubelet_settings") or {}
-        arguments["kubelet_settings"] = {
-            field: data
-            for name, settings in concerns.items()
-            if wanted(*tags, name)
-            for field, data in settings.items()
-        }
+        written = (arguments.get("kubelet_settings") or {}).get(NOTES) or []
+        settings = select(arguments.get("kubelet_settings") or {}, *tags)
+        # What needs something of the node would keep a new node's kubelet from starting.
+        arguments["kubelet_settings"] = {field: data for field, data in settings.items() if "needs" not in data}
         waived = arguments.get("waived") or {}
         static_pods = Shared("ConfigMap kube-system/kubeadm-config", waived, arguments.get("control_planes") or [])
         kubelets = Shared("ConfigMap kube-system/kubelet-config", waived, arguments.get("nodes") or [])
         for name in ("states", "base_states"):
             arguments[name] = [static_pods.state(state) for state in arguments.get(name) or []]
         arguments["kubelet_settings"] = kubelets.settings(arguments["kubelet_settings"])
-        self._notes = [*static_pods.notes(), *kubelets.notes()]
+        self._notes = [*written, *static_pods.notes(), *kubelets.notes()]
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
+from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import select, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 
@@ -12,3 +18,13 @@ class ActionModule(HostAction):
     """Documented in plugins/modules/kubelet.py."""
 
     MODULE = "kubelet"
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Choose the settings that this run is about."""
+        tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
+        for name in ("settings", "sysctls"):
+            arguments[name] = select(arguments.get(name) or {}, *tags)
+        extra = (arguments.get("extra_flags") or {}).get("kubelet") or {}
+        chosen = extra if wanted(*tags, CONCERN["kubelet"]) else {}
+        arguments["extra_flags"] = {flag_name(flag): version_check.text_of(value) for flag, value in chosen.items()}
+        return arguments

@@ -107,6 +107,7 @@ discovery:
       type: list
       elements: dict
     files: {description: "Paths of what the benchmarks name, by what each file is.", type: dict}
+    oldest_kubelet: {description: "The minor version of the cluster's oldest kubelet.", type: int}
     config_maps: {description: kubeadm's ConfigMaps by name., type: dict}
     anonymous_grants:
       description: Role bindings that an owner made for anonymous requests.
@@ -242,6 +243,7 @@ def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[
 
     kubeadm's ConfigMaps, bindings of the owner's for anonymous requests, and namespaces that Pod Security must spare.
     """
+    from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
     from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
@@ -255,7 +257,10 @@ def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[
         for kind in ("clusterrolebindings", "rolebindings")
         for binding in kubectl.list_objects(f"/apis/rbac.authorization.k8s.io/v1/{kind}")
     ]
+    nodes = [(node.get("status") or {}).get("nodeInfo") or {} for node in kubectl.list_objects("/api/v1/nodes")]
+    kubelets = [node["kubeletVersion"] for node in nodes if node.get("kubeletVersion")]
     facts = {
+        "oldest_kubelet": min((versions.version_of(version)[1] for version in kubelets), default=0),
         "config_maps": {name: config_map.data for name, config_map in config_maps.items() if config_map is not None},
         "anonymous_grants": anonymous.grants(bindings),
     }
@@ -292,7 +297,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, named_files, sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
+        kube_proxy,
+        kube_proxy_api,
+        kubelet,
+        named_files,
+        sight,
+    )
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import (
         foretell,
@@ -322,9 +333,14 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         notes = recover(host, view, limit)
         found = {**discovery.run(), "live": host.live}
         service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
-        told = kubelet.recover(host, service, limit)
-        found = {**discovery.run(), "live": host.live} if told else found
-        notes += told
+        notes += kubelet.recover(host, service, limit)
+        if host.live and parameters["control_plane"]:
+            notes += kube_proxy.recover(
+                host,
+                lambda: kube_proxy_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
+                limit,
+            )
+        found = {**discovery.run(), "live": host.live} if notes else found
     if host.live and parameters["read_api"]:
         facts, sentences = read_api(module, found)
         found, notes = {**found, **facts}, [*notes, *sentences]

@@ -87,6 +87,11 @@ changes:
   returned: success
   type: list
   elements: dict
+notes:
+  description: What a person should know, as sentences; the action plugin adds what the template left as it was.
+  returned: success
+  type: list
+  elements: str
 not_done:
   description: What was left undone because it takes a running cluster.
   returned: success

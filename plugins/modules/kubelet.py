@@ -26,6 +26,17 @@ options:
       - By concern, by the path of a field, the wanted setting; C(templates/kubelet/configuration.yaml.j2) renders it.
     type: dict
     required: true
+  sysctls:
+    description:
+      - By concern, by its name, each setting of the kernel that the kubelet asks for;
+        C(templates/kubelet/sysctls.yaml.j2) renders it. They are set and kept for the next boot
+        before the kubelet is told to insist on them.
+    type: dict
+    default: {}
+  extra_flags:
+    description: By component, flags of the user's; those of the kubelet go to C(/var/lib/kubelet/kubeadm-flags.env).
+    type: dict
+    default: {}
   gate_timeout:
     description: Seconds that the kubelet may take to be well.
     type: int
@@ -89,22 +100,25 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     run,
 )
 
-#: The control whose setting makes a kubelet ask for a serving certificate.
-SERVING = "kubelet-serving-certificate"
-
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight, sysctl
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
 
     parameters = module.params
     found = parameters["discovery"]
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    settings = {field: data for concern in parameters["settings"].values() for field, data in concern.items()}
-    planned = kubelet.Kubelet(host, found["kubelet"], settings, found["node_name"])
+    planned = kubelet.Kubelet(
+        host,
+        found["kubelet"],
+        parameters["settings"],
+        found["node_name"],
+        sysctl.Sysctls(host, parameters["sysctls"]),
+        parameters["extra_flags"],
+    )
     changes = planned.plan()
     restarted = {}
     if changes and not module.check_mode:
@@ -122,7 +136,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     return result_of(
         module,
         changes,
-        asks=[found["node_name"]] if changes and SERVING in changes[0].controls and host.live else [],
+        asks=[found["node_name"]] if host.live and planned.asks else [],
         restarted=restarted,
         notes=planned.notes,
         not_done=["The kubelet: no restart and proof, which take a running host."] if changes and not host.live else [],
@@ -137,6 +151,8 @@ def main() -> None:
             **HOST_OPTIONS,
             "discovery": {"type": "dict", "required": True},
             "settings": {"type": "dict", "required": True},
+            "sysctls": {"type": "dict", "default": {}},
+            "extra_flags": {"type": "dict", "default": {}},
             "gate_timeout": {"type": "int", "default": 300},
             "report_dir": {"type": "path"},
         },

@@ -16,19 +16,24 @@ import typing as t
 
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.proxyconfig import FIELD_OF_FLAG
+
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = "kubeharden_"
 #: Public names that a later version brings; until then they would be without effect, which nobody must find out late.
 RESERVED = re.compile(r"kubeharden_(fail_on|probe_writes|pki_\w+|rotation\w*|schedule_\w+)$")
 _FLAG = re.compile(r"[a-z][a-z0-9_-]*")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-#: Components that the user's flags may be given for so far.
-EXTRA_FLAG_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
-ALL_COMPONENTS = (*EXTRA_FLAG_COMPONENTS, "kubelet", "kube-proxy")
+#: Components that the user's flags may be given for.
+COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kubelet", "kube-proxy")
 #: Of etcd, what says which member of which cluster a host is: another value makes another etcd.
 _MEMBER = re.compile(
     r"(name|data-dir|wal-dir|config-file|force-new-cluster|initial-.+|discovery.*|(listen|advertise)-(client|peer)-urls)$"
 )
+#: Flags of the kubelet that say where everything else of it is.
+_KUBELET_REFUSED = ("bootstrap-kubeconfig", "config", "config-dir", "kubeconfig")
+#: What an environment file of a unit passes on as it is written.
+_PLAIN_VALUE = re.compile(r"[^\s\"'\\$`]*")
 
 
 def new_run_id(now: float) -> str:
@@ -107,11 +112,9 @@ def problems_with_extra_flags(extra: t.Any) -> list[str]:
         return ["kubeharden_extra_flags must be a mapping of component to flags."]
     problems = []
     for component, flags in extra.items():
-        if component not in ALL_COMPONENTS:
-            nearest = difflib.get_close_matches(str(component), ALL_COMPONENTS, n=1, cutoff=0.0)
+        if component not in COMPONENTS:
+            nearest = difflib.get_close_matches(str(component), COMPONENTS, n=1, cutoff=0.0)
             problems.append(f"kubeharden_extra_flags: there is no component {component}; the nearest is {nearest[0]}.")
-        elif component not in EXTRA_FLAG_COMPONENTS:
-            problems.append(f"kubeharden_extra_flags: flags of {component} are not changed by this version.")
         if not isinstance(flags, dict):
             problems.append(f"kubeharden_extra_flags: {component} must be a mapping of flag to value.")
             continue
@@ -129,6 +132,12 @@ def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
         return ["kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."]
     if component == "etcd" and _MEMBER.match(flag.replace("_", "-")):
         return [f"kubeharden_extra_flags: {flag} of etcd is refused: it says which member of which cluster a host is."]
+    if component == "kube-proxy" and flag.replace("_", "-") not in FIELD_OF_FLAG:
+        return [f"kubeharden_extra_flags: kube-proxy reads its configuration only, which has no field for {flag}."]
+    if component == "kubelet" and flag.replace("_", "-") in _KUBELET_REFUSED:
+        return [f"kubeharden_extra_flags: {flag} of the kubelet is refused: it would start with another configuration."]
+    if component == "kubelet" and isinstance(value, str) and not _PLAIN_VALUE.fullmatch(value):
+        return [f"kubeharden_extra_flags: the value of kubelet {flag} must be without blanks, quotes, \\, $ and `."]
     if isinstance(value, (dict, list)) or value is None:
         return [f"kubeharden_extra_flags: the value of {component} {flag} must be a text, a number or true or false."]
     return []

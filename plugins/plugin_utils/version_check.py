@@ -14,6 +14,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 
 #: Keys of a setting that are no rule's.
 _OWN_KEYS = ("default", "files", "kubeadm", "mount")
+#: Components of every node whose flags the user may give; kube-proxy has the version of kubeadm's cluster.
+ON_NODES = ("kubelet", "kube-proxy")
 
 Settings = t.Mapping[str, t.Mapping[str, t.Any]]
 Values = dict[str, tuple[str, ...]]
@@ -29,7 +31,7 @@ def check(components: t.Mapping[str, t.Mapping[str, t.Any]], settings: t.Mapping
     A setting that is no rule is a problem like the others.
     """
     found = versions.Findings([], [])
-    for component in (name for name in CONTROL_PLANE if name in components):
+    for component in (name for name in (*CONTROL_PLANE, *ON_NODES) if name in components):
         try:
             one = _component(component, components[component], settings.get(component, {}))
         except HardeningError as error:
@@ -47,7 +49,17 @@ def check_extra(
         component: {flag: {"exact": text} for flag, text in flags.items()}
         for component, flags in texts_of(extra).items()
     }
-    return check(components, settings).problems
+    known = dict(components)
+    if "kube-apiserver" in known:
+        known["kube-proxy"] = {"version": known["kube-apiserver"]["version"], "flags": {}}
+    return check(known, settings).problems
+
+
+def with_kubelet(discovery: t.Mapping[str, t.Any]) -> dict[str, t.Mapping[str, t.Any]]:
+    """Return the components of a host, and its kubelet where its version is known."""
+    kubelet = discovery["kubelet"]
+    known = {"kubelet": {"version": kubelet["version"], "flags": {}}} if kubelet.get("version") else {}
+    return {**discovery["components"], **known}
 
 
 def texts_of(extra: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:

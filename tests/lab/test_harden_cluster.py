@@ -403,3 +403,20 @@ def test_an_exemption_stays_without_its_pods_until_the_namespace_has_a_level_of_
     cluster.kubectl("label", "namespace", "watchers", "pod-security.kubernetes.io/enforce=privileged")
     (change,) = story.product.harden(*check, profile="cis").well().changes
     assert '-          - "watchers"' in change["diff"]
+
+
+def test_profile_cis_of_every_node(story: Story) -> None:
+    """kube-proxy with one right, a kubelet that insists on its kernel and names the certificate that it serves."""
+    story.cis.well()
+    current = "/var/lib/kubelet/pki/kubelet-server-current.pem"
+    served = "openssl s_client -connect 127.0.0.1:10250 </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    for host in story.cluster.hosts:
+        rights = story.cluster.ssh(host, "grep CapEff /proc/$(pidof kube-proxy)/status").stdout.split()[1]
+        assert int(rights, 16) == 1 << 12, host  # CAP_NET_ADMIN
+        story.cluster.ssh(host, "curl -sSk --max-time 5 -o /dev/null https://10.96.0.1/version")
+        story.cluster.ssh(host, "grep -q 'kernel.panic = 10' /etc/sysctl.d/90-kubeharden.conf")
+        configuration = story.cluster.ssh(host, "cat /var/lib/kubelet/config.yaml").stdout
+        assert {"protectKernelDefaults: true", f"tlsCertFile: {current}"} <= set(configuration.splitlines()), host
+        stored = story.cluster.ssh(host, f"openssl x509 -noout -serial -in {current}").stdout
+        assert story.cluster.ssh(host, served).stdout == stored, host
+    assert "protectKernelDefaults" not in story.product.config_maps()["kubelet-config"]["kubelet"]

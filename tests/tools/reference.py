@@ -25,6 +25,7 @@ MINORS = range(33, 38)
 RULES = {
     "exact": "is {}",
     "keep": "is {} where it was absent",
+    "loopback": "is on the loopback, {} where it was absent",
     "at_least": "is {} or more",
     "at_most": "is {} or less",
     "ordered_minimum": "is {} or newer",
@@ -42,8 +43,8 @@ RULES = {
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _MARKUP = re.compile(r"\b[VCOM]\(([^)]*)\)")
-_CONTROL = re.compile(r"^\s*control: (?P<control>[\w-]+)(?:\s+# (?P<why>.*))?$")
-_KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w-]+):\s*$")
+_CONTROL = re.compile(r"^(?P<indent> *)  control: (?P<control>[\w-]+)(?:\s+# (?P<why>.*))?$")
+_KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w.-]+):(?:\s*|\s+#.*)$")
 
 
 def _plain(text: str) -> str:
@@ -77,14 +78,14 @@ def variables() -> str:
 def _settings_of(path: pathlib.Path) -> list[tuple[str, str, str]]:
     """Return setting, control and reason of each line of a template that names a control."""
     found = []
-    key = ""
+    keys: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         header = _KEY.match(line)
         if header:
-            key = header["key"]
+            keys[header["indent"]] = header["key"]
         control = _CONTROL.match(line)
         if control:
-            found.append((key, control["control"], _plain(control["why"] or "")))
+            found.append((keys[control["indent"]], control["control"], _plain(control["why"] or "")))
     return found
 
 
@@ -169,6 +170,8 @@ def _rendered(path: pathlib.Path, profile: str, minor: int) -> Any:
         etcd_version="3.7.0",
         control_planes=3,
         approver=True,
+        oldest_kubelet=minor,
+        kubelet_pki="/var/lib/kubelet/pki",
     )
     return yaml.safe_load(text)
 

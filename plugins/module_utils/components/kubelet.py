@@ -12,9 +12,15 @@ import typing as t
 
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
+#: The variable of kubeadm-flags.env that kubeadm's drop-in of the unit reads.
+KUBEADM_ARGUMENTS = "KUBELET_KUBEADM_ARGS"
+#: That of /etc/default/kubelet, which comes behind it and so beats it.
+OWN_ARGUMENTS = "KUBELET_EXTRA_ARGS"
+_PLAIN = re.compile(r"[^\s\"'\\$`]+")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
@@ -84,6 +90,41 @@ def _split(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:
         return text.split()
+
+
+def kubeadm_arguments(text: str) -> list[str]:
+    """Return the arguments that kubeadm's environment file gives the kubelet."""
+    return _split(environment(text).get(KUBEADM_ARGUMENTS, ""))
+
+
+def set_flags(text: str, flags: t.Mapping[str, str]) -> str:
+    """Return kubeadm's environment file (kubeadm-flags.env) with these flags, every other line and flag as it was.
+
+    Args:
+        text: The file.
+        flags: By flag, its one value, without what a shell or systemd would take apart (blanks, quotes, backslashes,
+            dollars).
+    """
+    present = parse_arguments(kubeadm_arguments(text))
+    wanted = {flag_name(flag): value for flag, value in flags.items()}
+    if all([one.effective for one in present if one.name == name] == [value] for name, value in wanted.items()):
+        return text
+    words = kubeadm_arguments(text)
+    taken = {position for one in present if one.name in wanted for position in one.positions}
+    kept = [word for position, word in enumerate(words) if position not in taken]
+    arguments = " ".join([*map(_word, kept), *(f"--{name}={value}" for name, value in wanted.items())])
+    line = f'{KUBEADM_ARGUMENTS}="{arguments}"'
+    lines = text.splitlines(keepends=True)
+    places = [number for number, one in enumerate(lines) if (m := _ASSIGNMENT.match(one)) and m[1] == KUBEADM_ARGUMENTS]
+    if places:
+        lines[places[-1]] = line + ("\n" if lines[places[-1]].endswith("\n") else "")
+        return "".join(lines)
+    return text + ("\n" if text and not text.endswith("\n") else "") + line + "\n"
+
+
+def _word(word: str) -> str:
+    """Return an argument as it may stand between double quotes in an environment file."""
+    return word if _PLAIN.fullmatch(word) else shlex.quote(word).replace('"', '\\"')
 
 
 def load(text: str, where: str) -> dict[str, t.Any]:

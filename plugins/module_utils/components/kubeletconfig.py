@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings in a KubeletConfiguration: the kubelet's own file, and the document in kubeadm's ConfigMap."""
+"""Settings in a KubeletConfiguration (the kubelet's own file, the document in kubeadm's ConfigMap) and its like."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.flags i
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 #: Keys of a setting that are not the rule's.
-_OWN_KEYS = ("default",)
+_OWN_KEYS = ("default", "needs")
 #: Flags that beat a field of the configuration file.
 OVERRIDING_FLAGS: t.Mapping[str, str] = {
     "authentication.anonymous.enabled": "anonymous-auth",
@@ -25,6 +25,7 @@ OVERRIDING_FLAGS: t.Mapping[str, str] = {
     "tlsMinVersion": "tls-min-version",
     "tlsCipherSuites": "tls-cipher-suites",
     "podPidsLimit": "pod-max-pids",
+    "protectKernelDefaults": "protect-kernel-defaults",
     "seccompDefault": "seccomp-default",
 }
 
@@ -34,45 +35,55 @@ def good_enough(data: t.Mapping[str, t.Any], value: t.Any) -> bool:
 
     Args:
         data: The setting, as the template has it.
-        value: The value as data, None where there is none.
+        value: The value as data, None or empty where there is none: an empty text is the same as none to a component.
     """
-    if value is None:
+    if _unset(value):
         return "default" in data and good_enough(data, data["default"])
     return decide(_rule(data), [_text(value)]).satisfied
 
 
-def apply(text: str, settings: t.Mapping[str, t.Mapping[str, t.Any]], source: str) -> tuple[str, list[str]]:
+def _unset(value: t.Any) -> bool:
+    return value is None or value == ""
+
+
+def apply(
+    text: str, settings: t.Mapping[str, t.Mapping[str, t.Any]], source: str, kind: str | None = "KubeletConfiguration"
+) -> tuple[str, list[str]]:
     """Return the document with the settings, every other byte as it was, and the controls of what changed.
 
     Args:
-        text: A KubeletConfiguration.
+        text: A document of that kind.
         settings: By the path of a field (``authentication.anonymous.enabled``), the setting.
         source: What a sentence calls the document.
+        kind: What the document must be, None for a part of one that does not say it.
     """
     document = yamledit.Document(text, source)
-    if not isinstance(document.value, dict) or document.get(["kind"]) != "KubeletConfiguration":
-        raise HardeningError(f"{source} is no KubeletConfiguration. Nothing was changed; repair it.")
+    if not isinstance(document.value, dict) or (kind and document.get(["kind"]) != kind):
+        raise HardeningError(f"{source} is no {kind or 'mapping'}. Nothing was changed; repair it.")
     controls = []
     for field, data in settings.items():
         value = document.get(field.split("."))
         if good_enough(data, value):
             continue
-        decision = decide(_rule(data), [] if value is None else [_text(value)])
+        decision = decide(_rule(data), [] if _unset(value) else [_text(value)])
         _write(document, field.split("."), _typed(data, decision.values))
-        controls.append(str(data["control"]))
-    return document.text, sorted(set(controls))
+        controls.append(str(data.get("control", "")))
+    return document.text, sorted({control for control in controls if control})
 
 
 def _wanted(data: t.Mapping[str, t.Any]) -> t.Any:
-    return next(value for key, value in data.items() if key not in ("control", "default", "unlimited"))
+    return next(value for key, value in data.items() if key not in ("control", "unlimited", *_OWN_KEYS))
 
 
 def _rule(data: t.Mapping[str, t.Any]) -> t.Any:
     wanted = _wanted(data)
-    kind = "bool" if isinstance(wanted, bool) else "slice" if isinstance(wanted, list) else "string"
+    kinds = ((bool, "bool"), (list, "slice"), (float, "float"))
+    kind = next((name for kind_of, name in kinds if isinstance(wanted, kind_of)), "string")
     rule = {key: value for key, value in data.items() if key not in _OWN_KEYS}
     if isinstance(wanted, bool):
         rule = {key: _text(value) if isinstance(value, bool) else value for key, value in rule.items()}
+    if isinstance(rule.get("exact"), list):
+        rule["exact"] = _text(rule["exact"])
     return rule_from_data({**rule, "kind": kind})
 
 
@@ -89,7 +100,7 @@ def _typed(data: t.Mapping[str, t.Any], values: t.Sequence[str]) -> t.Any:
         return values[0] == "true"
     if isinstance(wanted, list):
         return split_list(",".join(values))
-    return int(values[0]) if isinstance(wanted, int) else values[0]
+    return type(wanted)(values[0]) if isinstance(wanted, (int, float)) else values[0]
 
 
 def _write(document: yamledit.Document, path: list[str], value: t.Any) -> None:

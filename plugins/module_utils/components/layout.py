@@ -44,6 +44,8 @@ UNIT_DIRECTORIES: tuple[str, ...] = (
 )
 
 KUBELET_CONFIGURATION = "/var/lib/kubelet/config.yaml"
+#: What kubeadm lays over its ConfigMap kubelet-config on this node alone.
+KUBELET_INSTANCE = "/var/lib/kubelet/instance-config.yaml"
 KUBELET_FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
 KUBELET_OVERRIDES = ("/etc/default/kubelet", "/etc/sysconfig/kubelet")
 MANIFESTS = "/etc/kubernetes/manifests"

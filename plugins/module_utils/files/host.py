@@ -15,6 +15,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 
 #: What a component reads of ours. A directory: a file that is mounted alone keeps its old inode when it is replaced.
 CONFIGURATION_DIRECTORY = "/etc/kubernetes/kubeharden"
+#: Patches that kubeadm upgrade applies to what it writes, when it is told to (--patches).
+PATCHES_DIRECTORY = f"{CONFIGURATION_DIRECTORY}/patches"
 #: Private: backups, record and journal.
 STATE_DIRECTORY = "/var/lib/kubeharden"
 #: May vanish with a reboot.

@@ -31,7 +31,7 @@ class Change:
     """One line of changes.json, the same whether it is foretold or done.
 
     Attributes:
-        kind: file, directory, attributes, manifest, api_object, user, package or override.
+        kind: file, directory, attributes, manifest, api_object, user, package, sysctl or override.
         target: The path, the API object or the name.
         action: create, update, set, remove or install.
         before: Text before, None where it did not exist or is no text that may be shown.

@@ -121,6 +121,35 @@ class Kubectl:
             "unnecessary."
         )
 
+    def get_object(self, address: str, what: str) -> dict[str, Any] | None:
+        """The object at an address, or None when there is none; ``what`` is what a sentence calls it."""
+        code, output, error = self._kubectl(["get", "--raw", address])
+        if code != 0:
+            if "(NotFound)" in error:
+                return None
+            raise HardeningError(self._sentence(f"{what} cannot be read", output + error))
+        try:
+            document = json.loads(output)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise HardeningError(f"{what} cannot be read: {self.path} gave something that is no object.")
+        return document
+
+    def try_get(self, address: str) -> str | None:
+        """What an address answers, or None when the answer is a refusal or an error: for what is asked until it is."""
+        code, output, _error = self._kubectl(["get", "--raw", address])
+        return output if code == 0 else None
+
+    def replace_object(self, address: str, what: str, document: dict[str, Any]) -> bool:
+        """Writes an object, if nobody else wrote it since it was read (its resourceVersion); says whether it did."""
+        code, output, error = self._kubectl(["replace", "--raw", address, "-f", "-"], json.dumps(document))
+        if code == 0:
+            return True
+        if "(Conflict)" in error:
+            return False
+        raise HardeningError(self._sentence(f"{what} cannot be written and is as it was", output + error))
+
     def approve(self, request: dict[str, Any], reason: str, message: str) -> None:
         """Approves a CertificateSigningRequest, as it was read and judged: one that has changed since is refused."""
         name = request["metadata"]["name"]
@@ -137,15 +166,11 @@ class Kubectl:
     def replace_config_map(self, config_map: ConfigMap) -> None:
         """Writes the ConfigMap, if nobody else wrote it since it was read."""
         what = f"ConfigMap {config_map.namespace}/{config_map.name}"
-        arguments = ["replace", "--raw", _address(config_map.namespace, config_map.name), "-f", "-"]
-        code, output, error = self._kubectl(arguments, config_map.to_json())
-        if code == 0:
-            return
-        if "(Conflict)" in error:
+        address = _address(config_map.namespace, config_map.name)
+        if not self.replace_object(address, what, json.loads(config_map.to_json())):
             raise HardeningError(
                 f"{what} was changed by someone else since this run read it; it was left as it is now. Run again."
             )
-        raise HardeningError(self._sentence(f"{what} cannot be written and is as it was", output + error))
 
     def _kubectl(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
         general = [f"--kubeconfig={self.kubeconfig_path}", f"--request-timeout={self._timeout}s"]

@@ -154,6 +154,7 @@ class Discovery:
         static_pods = flags.get("pod-manifest-path") or configuration.get("staticPodPath") or ""
         return {
             "running": bool(running),
+            "version": self._said_version(running),
             "arguments": arguments,
             "flags": flags,
             "units": units,
@@ -260,11 +261,9 @@ class Discovery:
         tag = _VERSION.search(image.rsplit("@", 1)[0].rsplit("/", 1)[-1])
         if tag:
             return tag.group(1)
-        if running and self._run is not None:
-            # The program of a container is started from outside it: the components are static binaries.
-            said = _VERSION.search(self._run([f"/proc/{running[-1].pid}/exe", "--version"])[1])
-            if said:
-                return said.group(1)
+        said = self._said_version(running)
+        if said:
+            return said
         raise HardeningError(
             f"The version of {name} could not be told from its image {image}. Nothing was changed; start it, or "
             "give the image a tag with its version."
@@ -290,6 +289,14 @@ class Discovery:
         parsed = self._manifest(manifest)
         values = parsed.flag_values("kube-apiserver", flag)
         return (parsed.host_path_of("kube-apiserver", values[-1]) or values[-1]) if values else None
+
+    def _said_version(self, running: t.Sequence[processes.Process]) -> str:
+        """Return the version that a running program says of itself, empty where none runs or it says none."""
+        if not running or self._run is None:
+            return ""
+        # The program of a container is started from outside it: the components are static binaries.
+        said = _VERSION.search(self._run([f"/proc/{running[-1].pid}/exe", "--version"])[1])
+        return said.group(1) if said else ""
 
     # Files
 

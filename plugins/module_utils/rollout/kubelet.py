@@ -11,18 +11,27 @@ import os
 import time
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files, kubeletconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
+    KUBELET_FLAGS,
+    KUBELET_INSTANCE,
+    KUBELET_OVERRIDES,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text, require_room, write_atomic
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 
 Run = t.Callable[[list[str]], "tuple[int, str, str]"]
 
 #: A kubelet that is refused ends within a second or two and is started again every ten: it must outlive one such round.
 STEADY = 12.0
+#: The field that makes a kubelet ask for a serving certificate.
+ASKS = "serverTLSBootstrap"
 INTERVAL = 0.5
 _LINES = 20
 
@@ -73,19 +82,33 @@ class Kubelet:
     Args:
         host: The host's file system.
         found: What discovery says of the kubelet.
-        settings: By field, the setting.
+        settings: By field, the setting. One with ``needs: sysctls`` is of this node alone, once its kernel has what the
+            kubelet asks of it: a new node would not start with it, so kubeadm's ConfigMap never has it.
         node: The node's name, for sentences.
+        sysctls: The kernel's settings.
+        flags: The user's own flags, by name.
     """
 
     def __init__(
-        self, host: Host, found: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Mapping[str, t.Any]], node: str
+        self,
+        host: Host,
+        found: t.Mapping[str, t.Any],
+        settings: t.Mapping[str, t.Mapping[str, t.Any]],
+        node: str,
+        sysctls: Sysctls | None = None,
+        flags: t.Mapping[str, str] | None = None,
     ) -> None:
         self._host = host
         self._found = found
         self._settings = settings
         self._node = node
+        self._sysctls = sysctls or Sysctls(host, {})
+        self._flags = flags or {}
         self._path = str(found["configuration_file"])
-        self._change: Change | None = None
+        self._kernel: list[Change] = []
+        self._files: list[Change] = []
+        #: Whether the change makes the kubelet ask for a serving certificate.
+        self.asks = False
         #: What a person should know, as sentences.
         self.notes: list[str] = []
 
@@ -94,16 +117,56 @@ class Kubelet:
         before = read_text(self._host.path(self._path))
         if before is None:
             raise HardeningError(f"The kubelet's configuration {self._path} is missing. Nothing was changed.")
+        self._kernel = self._sysctls.plan()
+        if self._sysctls.trouble:
+            self._settings = {field: data for field, data in self._settings.items() if "needs" not in data}
         after, controls = kubeletconfig.apply(before, self._settings, self._path)
-        self.notes = self._overridden()
-        if after == before:
-            return []
-        self._change = file_change("file", self._path, before, after, controls, ["kubelet"])
-        return [self._change]
+        self.notes = [*([self._sysctls.trouble] if self._sysctls.trouble else []), *self._overridden()]
+        asked, asks = (kubeletconfig.fields(text, self._path).get(ASKS) is True for text in (before, after))
+        self.asks = asks and not asked
+        self._files = []
+        if after != before:
+            self._files.append(file_change("file", self._path, before, after, controls, ["kubelet"]))
+        self._plan_instance()
+        self._plan_flags()
+        return [*self._kernel, *self._files]
+
+    def _plan_instance(self) -> None:
+        """Let kubeadm lay over its ConfigMap what is of this node alone, at each upgrade."""
+        before = read_text(self._host.path(KUBELET_INSTANCE))
+        own = {field: data for field, data in self._settings.items() if "needs" in data}
+        if before is None or not own:
+            return
+        after, controls = kubeletconfig.apply(before, own, KUBELET_INSTANCE, None)
+        if after != before:
+            self._files.append(file_change("file", KUBELET_INSTANCE, before, after, controls))
+
+    def _plan_flags(self) -> None:
+        """Give the kubelet the user's flags where kubeadm has its own, which every upgrade keeps."""
+        if not self._flags:
+            return
+        units = [read_text(self._host.path(unit)) or "" for unit in self._found["units"]]
+        if not any(KUBELET_FLAGS in unit and kubelet_files.KUBEADM_ARGUMENTS in unit for unit in units):
+            raise HardeningError(
+                f"kubeharden_extra_flags: the unit of the kubelet of {self._node} does not read {KUBELET_FLAGS}, where "
+                "its flags would be written. Nothing was changed; leave them away, or start it as kubeadm does."
+            )
+        before = read_text(self._host.path(KUBELET_FLAGS))
+        after = kubelet_files.set_flags(before or "", self._flags)
+        if after != before:
+            self._files.append(file_change("file", KUBELET_FLAGS, before, after, [], ["kubelet"]))
+        for path in KUBELET_OVERRIDES:
+            words = kubelet_files.environment(read_text(self._host.path(path)) or "").get(kubelet_files.OWN_ARGUMENTS)
+            for argument in parse_arguments((words or "").split()):
+                if argument.name in self._flags and argument.effective != self._flags[argument.name]:
+                    self.notes.append(
+                        f"kubeharden_extra_flags: --{argument.name}={argument.effective} in {path} beats it for the "
+                        "kubelet; take it out there."
+                    )
 
     def _overridden(self) -> list[str]:
         """Say which settings a drop-in or a flag of the owner's takes back: those beat the file."""
-        flags = self._found.get("flags", {})
+        flags = {**self._found.get("flags", {}), **self._flags}
         effective = self._found["configuration"]
         file = kubeletconfig.fields(read_text(self._host.path(self._path)) or "", self._path)
         notes = []
@@ -124,32 +187,70 @@ class Kubelet:
         Raises:
             HardeningError: What stopped it; the old bytes are back then.
         """
-        change = self._change
-        if change is None:
+        paths = [change.target for change in (*self._kernel, *self._files) if change.kind != "sysctl"]
+        if not paths and not self._kernel:
             return None
-        real = self._host.path(self._path)
-        require_room(os.path.dirname(real), len((change.after or "").encode()))
+        for change in self._files:
+            require_room(os.path.dirname(self._host.path(change.target)), len((change.after or "").encode()))
         journal = Journal(self._host)
-        saved = backup.save_step(self._path)
-        journal.note(kubelet={"run_id": os.path.basename(backup.directory), "saved": dataclasses.asdict(saved)})
-        status = os.stat(real)
-        owner = (status.st_uid, status.st_gid) if self._host.can_own else None
-        write_atomic(real, (change.after or "").encode(), status.st_mode & 0o7777, owner)
+        for name, value in self._sysctls.before.items():
+            backup.note("sysctl", name, before=value)
+        saved = [backup.save_step(path) for path in paths]
+        pending = {
+            "run_id": os.path.basename(backup.directory),
+            "saved": [dataclasses.asdict(one) for one in saved],
+            "sysctls": self._sysctls.before,
+        }
+        journal.note(kubelet=pending)
+        try:
+            self._sysctls.apply()
+        except HardeningError as error:
+            problems = _put_back(self._host, backup, pending)
+            journal.strike("kubelet")
+            told = "".join(f" {problem}" for problem in problems)
+            raise HardeningError(f"{error} The kubelet of {self._node} was not touched.{told}") from error
+        for change in self._files:
+            self._write(change)
         seconds = None
-        if service is not None:
+        if service is not None and any(change.restart for change in self._files):
             trouble = restart(service, limit)
             if isinstance(trouble, str):
-                backup.restore(saved)
+                problems = _put_back(self._host, backup, pending)
                 journal.strike("kubelet")
                 again = restart(service, limit)
                 state = f"is not well either: {again}" if isinstance(again, str) else "is proven well"
                 raise HardeningError(
-                    f"The kubelet of {self._node} did not come up with the changed {self._path}: {trouble} The old "
-                    f"bytes are back and the old kubelet {state}; its pods ran on."
+                    f"The kubelet of {self._node} did not come up with the changed {_listed(self._files)}: {trouble} "
+                    f"The old bytes are back and the old kubelet {state}; its pods ran on."
+                    + "".join(f" {problem}" for problem in problems)
                 )
             seconds = trouble
         journal.strike("kubelet")
         return seconds
+
+    def _write(self, change: Change) -> None:
+        real = self._host.path(change.target)
+        mode, uid, gid = 0o644, 0, 0
+        if change.before is not None:
+            status = os.stat(real)
+            mode, uid, gid = status.st_mode & 0o7777, status.st_uid, status.st_gid
+        write_atomic(real, (change.after or "").encode(), mode, (uid, gid) if self._host.can_own else None)
+
+
+def _listed(changes: t.Sequence[Change]) -> str:
+    return " and ".join(change.target for change in changes if change.restart)
+
+
+def _put_back(host: Host, backup: Backup, pending: t.Mapping[str, t.Any]) -> list[str]:
+    """Put back files and the kernel's settings; return a sentence for each that did not go back."""
+    problems = backup.put_back([Saved(**one) for one in pending["saved"]])
+    kernel = Sysctls(host, {})
+    for name, value in pending["sysctls"].items():
+        try:
+            kernel.write(name, value)
+        except HardeningError as error:
+            problems.append(f"{name} did not go back to {value}: {error}")
+    return problems
 
 
 def restart(service: Service, limit: float) -> float | str:
@@ -189,11 +290,14 @@ def recover(host: Host, service: Service | None, limit: float) -> list[str]:
     pending = journal.read().get("kubelet")
     if pending is None:
         return []
-    saved = Saved(**pending["saved"])
-    Backup(host, pending["run_id"]).restore(saved)
+    backup = Backup(host, pending["run_id"])
+    problems = _put_back(host, backup, pending)
+    if problems:
+        raise HardeningError(f"Run {pending['run_id']} died before its kubelet was proven. {' '.join(problems)}")
+    paths = ", ".join(one["path"] for one in pending["saved"])
     if service is not None:
         trouble = restart(service, limit)
         if isinstance(trouble, str):
-            raise HardeningError(f"A run died here and {saved.path} went back, but the kubelet is not well: {trouble}")
+            raise HardeningError(f"A run died here and {paths} went back, but the kubelet is not well: {trouble}")
     journal.strike("kubelet")
-    return [f"Run {pending['run_id']} died before its kubelet was proven: {saved.path} went back to what it was."]
+    return [f"Run {pending['run_id']} died before its kubelet was proven: {paths} went back to what it was."]

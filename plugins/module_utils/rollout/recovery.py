@@ -32,9 +32,14 @@ def foretell(journal: Journal) -> list[str]:
             f"Run {left['apply']['run_id']} died before its change was proven; the next run puts {paths} back first."
         )
     if "kubelet" in left:
-        path = left["kubelet"]["saved"]["path"]
+        paths = ", ".join(entry["path"] for entry in left["kubelet"]["saved"])
         told.append(
-            f"Run {left['kubelet']['run_id']} died before its kubelet was proven; the next run puts {path} back first."
+            f"Run {left['kubelet']['run_id']} died before its kubelet was proven; the next run puts {paths} back first."
+        )
+    if "kube_proxy" in left:
+        told.append(
+            f"Run {left['kube_proxy']['run_id']} died before kube-proxy was proven; the next run puts its ConfigMap "
+            "and DaemonSet back first."
         )
     return told
 

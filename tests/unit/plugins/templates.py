@@ -33,6 +33,8 @@ FRESH: dict[str, t.Any] = {
     "kubeharden_token_webhook_config_file": "",
     "minor": 37,
     "found_flags": {},
+    "oldest_kubelet": 37,
+    "kubelet_pki": "/var/lib/kubelet/pki",
 }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.components import daemonset, kubeletconfig, proxyconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host, open_host
@@ -26,6 +26,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.attributes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import plan_cluster_configuration
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import plan_component
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.plugin_utils import selection
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
@@ -82,6 +83,21 @@ WEAK_KUBELET = {
     "makeIPTablesUtilChains": False,
     "eventRecordQPS": 0,
     "rotateCertificates": False,
+}
+WEAK_KUBE_PROXY = "kind: KubeProxyConfiguration\nenableProfiling: true\nmetricsBindAddress: 0.0.0.0:10249\n"
+#: kube-proxy's pods as kubeadm makes them, as far as they are changed.
+POD: dict[str, t.Any] = {
+    "spec": {
+        "containers": [
+            {
+                "name": "kube-proxy",
+                "command": ["kube-proxy"],
+                "securityContext": {"privileged": True},
+                "volumeMounts": [{"name": "kube-proxy"}],
+            }
+        ],
+        "volumes": [{"name": "kube-proxy", "configMap": {"name": "kube-proxy"}}],
+    }
 }
 #: What a kubeadm host has beside the demo's files, which are without secrets.
 MORE_FILES = (
@@ -164,8 +180,16 @@ class Planner:
         concerns = {component: self._render(f"{component}/flags.yaml.j2", left_out) for component in COMPONENTS}
         concerns[API]["trust"] = self._render(f"{API}/trust.yaml.j2", left_out)["apiserver"]
         concerns["kubelet"] = self._render("kubelet/configuration.yaml.j2", left_out)
+        concerns["sysctls"] = self._render("kubelet/sysctls.yaml.j2", left_out)
+        concerns["kube-proxy"] = self._render("kube-proxy/configuration.yaml.j2", left_out)
+        concerns["kube-proxy-pod"] = self._render("kube-proxy/daemonset.yaml.j2", left_out)
         flat = {
-            unit: {name: data for key, settings in found.items() if key != "notes" for name, data in settings.items()}
+            unit: {
+                name: data
+                for key, settings in found.items()
+                if key != "notes"
+                for name, data in (settings or {}).items()
+            }
             for unit, found in concerns.items()
         }
         return {**flat, "files": self._render("files/attributes.yaml.j2", left_out)}
@@ -182,7 +206,27 @@ class Planner:
     def _plan(self, unit: str, settings: dict[str, t.Any]) -> Effects:
         if unit == "files":
             return self._files(settings)
-        return self._kubelet(settings) if unit == "kubelet" else self._component(unit, settings)
+        plans = {
+            "kubelet": self._kubelet,
+            "sysctls": self._sysctls,
+            "kube-proxy": self._kube_proxy,
+            "kube-proxy-pod": self._kube_proxy_pod,
+        }
+        return plans[unit](settings) if unit in plans else self._component(unit, settings)
+
+    def _sysctls(self, settings: dict[str, t.Any]) -> Effects:
+        changes = Sysctls(self._world.host, settings).plan()
+        return {(change.kind, change.target): change.after for change in changes}
+
+    def _kube_proxy(self, settings: dict[str, t.Any]) -> Effects:
+        after = yaml.safe_load(proxyconfig.apply(WEAK_KUBE_PROXY, settings, "kube-proxy")[0])
+        before = yaml.safe_load(WEAK_KUBE_PROXY)
+        return {("kube-proxy", field): after[field] for field in after if after[field] != before[field]}
+
+    def _kube_proxy_pod(self, settings: dict[str, t.Any]) -> Effects:
+        before, after = leaves(POD["spec"]), leaves(daemonset.harden(POD, settings)[0]["spec"])
+        parts = {"containers": "security_context", "initContainers": "security_context", "volumes": "volume_mode"}
+        return {("kube-proxy-pod", parts[key]): "less" for key in after if before.get(key) != after[key]}
 
     def _component(self, component: str, settings: dict[str, t.Any]) -> Effects:
         contents = self.contents if component == API else {}
@@ -225,11 +269,15 @@ class Planner:
         found: dict[str, set[tuple[str, ...]]] = {}
         for unit, settings in self.wanted(()).items():
             for name, data in settings.items():
+                if unit == "kube-proxy" and "keep" in data:
+                    continue  # good by itself, and the owner's where there is one
                 mine = found.setdefault(data["control"], set())
                 if unit == "files":
                     mine |= {("attributes", path) for path in self._world.found["files"].get(name, [])}
-                elif unit == "kubelet":
-                    mine.add(("kubelet", name))
+                elif unit == "sysctls":
+                    mine |= {("directory", "/etc/sysctl.d"), ("file", "/etc/sysctl.d/90-kubeharden.conf")}
+                elif unit in ("kubelet", "kube-proxy", "kube-proxy-pod"):
+                    mine.add((unit, name))
                 else:
                     mine |= {("flag", unit, name), ("kubeadm", unit, name)} | self._needs(unit, name, data)
         return found

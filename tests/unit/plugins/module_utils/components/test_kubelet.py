@@ -104,3 +104,21 @@ def test_a_drop_in_is_a_merge_patch(base: dict[str, t.Any], patch: dict[str, t.A
     before = repr(base)
     assert kubelet.merge(base, patch) == merged
     assert repr(base) == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", 'KUBELET_KUBEADM_ARGS="--v=4"\n'),
+        ('KUBELET_KUBEADM_ARGS=""\n', 'KUBELET_KUBEADM_ARGS="--v=4"\n'),
+        ('KUBELET_KUBEADM_ARGS="--node-ip=10.0.0.1"\n', 'KUBELET_KUBEADM_ARGS="--node-ip=10.0.0.1 --v=4"\n'),
+        ('KUBELET_KUBEADM_ARGS="--v=2 --node-ip=::1"\n', 'KUBELET_KUBEADM_ARGS="--node-ip=::1 --v=4"\n'),
+        ("KUBELET_KUBEADM_ARGS=--v=2", 'KUBELET_KUBEADM_ARGS="--v=4"'),
+        ('# theirs\nKUBELET_KUBEADM_ARGS="--v 2"\nX=1\n', '# theirs\nKUBELET_KUBEADM_ARGS="--v=4"\nX=1\n'),
+        ('KUBELET_KUBEADM_ARGS="--v=4 --node-ip=::1"\n', 'KUBELET_KUBEADM_ARGS="--v=4 --node-ip=::1"\n'),
+    ],
+)
+def test_flags_are_set_in_kubeadms_file(before: str, after: str) -> None:
+    assert kubelet.set_flags(before, {"v": "4"}) == after
+    assert kubelet.set_flags(after, {"v": "4"}) == after
+    assert "--v=4" in kubelet.kubeadm_arguments(after)

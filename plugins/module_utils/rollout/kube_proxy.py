@@ -1,0 +1,341 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kube-proxy of the whole cluster: configuration and DaemonSet written once, rolled node by node, proven, or back."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import os
+import typing as t
+
+import yaml
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components import daemonset, kubeletconfig, proxyconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import kube_proxy as judge
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+
+CONFIG_MAP = "ConfigMap kube-system/kube-proxy"
+DAEMON_SET = "DaemonSet kube-system/kube-proxy"
+CONFIGURATION = "config.conf"
+KUBECONFIG = "kubeconfig.conf"
+INTERVAL = 1.0
+#: Seconds that a rollout of somebody else, as after kubeadm upgrade, may take to end before this one begins.
+SETTLE = 60.0
+#: Writes of others to the same object that are taken for its own status, which settles while pods start.
+_ATTEMPTS = 5
+
+Document = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Api:
+    """How the cluster is seen and changed; tests give their own.
+
+    Attributes:
+        config_map: ConfigMap kube-system/kube-proxy, None where there is none.
+        daemon_set: DaemonSet kube-system/kube-proxy, None where there is none.
+        pods: The pods of the DaemonSet.
+        bindings: Every ClusterRoleBinding and RoleBinding.
+        write_config_map: Writes it at the resourceVersion that it has; False where it has changed since.
+        write_daemon_set: The same for the DaemonSet.
+        health: What a pod's health port answers under /livez, by the pod's name and the port; None for no good answer.
+        log: The last line that a container of a pod wrote, by their names; empty for none.
+        service: Whether the Service default/kubernetes answers a TLS handshake at its own address from this host.
+        clock: Seconds, monotonic.
+        sleep: Waits that many seconds.
+    """
+
+    config_map: t.Callable[[], Document | None]
+    daemon_set: t.Callable[[], Document | None]
+    pods: t.Callable[[], list[Document]]
+    bindings: t.Callable[[], list[Document]]
+    write_config_map: t.Callable[[Document], bool]
+    write_daemon_set: t.Callable[[Document], bool]
+    health: t.Callable[[str, int], str | None]
+    log: t.Callable[[str, str], str]
+    service: t.Callable[[], bool]
+    clock: t.Callable[[], float]
+    sleep: t.Callable[[float], None]
+
+
+class KubeProxy:
+    """Plans and applies what kube-proxy is started with.
+
+    Args:
+        api: The cluster.
+        settings: By field of its configuration, the setting.
+        pod: What its pods must become, as components.daemonset has it; empty where nothing is wanted of them.
+    """
+
+    def __init__(
+        self, api: Api, settings: t.Mapping[str, t.Mapping[str, t.Any]], pod: t.Mapping[str, t.Mapping[str, t.Any]]
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._pod = pod
+        self._config_map: Document | None = None
+        self._daemon_set: Document | None = None
+        self._configuration = ""
+        self._template: Document = {}
+        #: What a person should know, as sentences.
+        self.notes: list[str] = []
+        #: What was left undone and why, as sentences.
+        self.not_done: list[str] = []
+
+    def plan(self) -> list[Change]:
+        """Return what would change, without changing it."""
+        config_map, daemon_set = self._api.config_map(), self._api.daemon_set()
+        if config_map is None or daemon_set is None or CONFIGURATION not in (config_map.get("data") or {}):
+            missing = CONFIG_MAP if config_map is None or daemon_set is not None else DAEMON_SET
+            self.notes.append(f"kube-proxy is not run as kubeadm runs it ({missing} is missing), so it was left alone.")
+            return []
+        before = config_map["data"][CONFIGURATION]
+        self._judge(config_map["data"], before)
+        after, controls = proxyconfig.apply(before, self._settings, CONFIG_MAP)
+        template, pod_controls = self._planned_pod(daemon_set["spec"]["template"])
+        if after == before and template == daemon_set["spec"]["template"]:
+            return []
+        trouble = self._await_rest(daemon_set)
+        if trouble:
+            self.not_done.append(
+                f"{CONFIG_MAP} and the DaemonSet were left as they are, since {trouble} before anything was changed. "
+                "Mend that, and run again."
+            )
+            return []
+        self._config_map, self._daemon_set = config_map, daemon_set
+        self._configuration = after
+        by_hand = _updates(daemon_set) == "OnDelete"
+        restarts = [] if by_hand else ["kube-proxy"]
+        changes = []
+        if after != before:
+            changes.append(file_change("api_object", CONFIG_MAP, before, after, controls, restarts))
+            annotations = {**(template["metadata"].get("annotations") or {})}
+            annotations[daemonset.CONFIGURATION_HASH] = hashlib.sha256(after.encode()).hexdigest()
+            template["metadata"]["annotations"] = annotations
+        self._template = template
+        old, new = _shown(daemon_set["spec"]["template"]), _shown(template)
+        changes.append(file_change("api_object", DAEMON_SET, old, new, pod_controls or controls, restarts))
+        if by_hand:
+            self.notes.append(f"{DAEMON_SET} updates OnDelete: each pod takes up what changed when it is deleted.")
+        return changes
+
+    def _await_rest(self, daemon_set: t.Mapping[str, t.Any]) -> str:
+        """Return in a clause what keeps a rollout of somebody else from its end, empty once it is finished."""
+        begun, trouble = self._api.clock(), _unwell(daemon_set)
+        while trouble and self._api.clock() - begun < SETTLE:
+            self._api.sleep(INTERVAL)
+            trouble = _unwell(self._api.daemon_set() or daemon_set)
+        return trouble
+
+    def _planned_pod(self, template: t.Mapping[str, t.Any]) -> tuple[Document, list[str]]:
+        main = daemonset.container(template)
+        if main is None:
+            if self._pod:
+                self.notes.append(f"{DAEMON_SET} has no container {daemonset.CONTAINER}, so its pods were left alone.")
+            return copy.deepcopy(dict(template)), []
+        return daemonset.harden(template, self._pod)
+
+    def _judge(self, data: t.Mapping[str, str], configuration: str) -> None:
+        """Say what is not changed here, and would be weaker than it should be."""
+        problems = judge.kubeconfig_problems(data.get(KUBECONFIG, ""))
+        if problems:
+            self.notes.append(
+                f"The kubeconfig in {CONFIG_MAP} was left as it is, but {'; '.join(problems)}. kubeadm init phase "
+                "addon kube-proxy writes it anew."
+            )
+        foreign = judge.foreign_bindings(self._api.bindings())
+        if foreign:
+            self.notes.append(
+                f"kube-proxy needs no more than ClusterRole {judge.ROLE}, but is also given: {', '.join(foreign)}. "
+                "Nothing was taken away; see who made these."
+            )
+        address = str(kubeletconfig.at(kubeletconfig.fields(configuration, CONFIG_MAP), "metricsBindAddress") or "")
+        rule = self._settings.get("metricsBindAddress", {})
+        if address and "keep" in rule and not proxyconfig.is_loopback(address):
+            self.notes.append(
+                f"kube-proxy shows its metrics at {address}, to everybody who reaches the node, and was left so; "
+                "profile cis takes them to the loopback."
+            )
+
+    def apply(self, host: Host, backup: Backup, limit: float) -> float:
+        """Write, roll and prove; returns the seconds until every node was proven.
+
+        Args:
+            host: The host through which the API is spoken to; its journal has what is under way.
+            backup: Where the old objects are kept.
+            limit: Seconds without a step forward after which the old objects go back.
+
+        Raises:
+            HardeningError: What stopped it; the old objects are back then.
+        """
+        if self._config_map is None or self._daemon_set is None:
+            return 0.0
+        begun = self._api.clock()
+        journal = Journal(host)
+        old = {
+            "run_id": os.path.basename(backup.directory),
+            "configuration": self._config_map["data"][CONFIGURATION],
+            "template": self._daemon_set["spec"]["template"],
+        }
+        backup.note("api_object", CONFIG_MAP, before=old["configuration"])
+        backup.note("api_object", DAEMON_SET, before=json.dumps(old["template"]))
+        journal.note(kube_proxy=old)
+        try:
+            if self._configuration != old["configuration"]:
+                _write_configuration(self._api, self._configuration, old["configuration"])
+            _write_template(self._api, self._template, old["template"])
+        except HardeningError as error:
+            _configuration_back(self._api, old["configuration"])  # the DaemonSet is what somebody else made of it
+            journal.strike("kube_proxy")
+            raise HardeningError(f"kube-proxy was left as it was: {error}") from error
+        trouble = _prove(self._api, limit)
+        if trouble:
+            _put_back(self._api, old)
+            journal.strike("kube_proxy")
+            again = _prove(self._api, limit)
+            state = f"are not well either: {again}" if again else "are proven well"
+            raise HardeningError(
+                f"kube-proxy did not come up with what was changed: {trouble}. {CONFIG_MAP} and the DaemonSet went "
+                f"back to what they were, and its pods {state}."
+            )
+        journal.strike("kube_proxy")
+        return self._api.clock() - begun
+
+
+def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:
+    """Put back what a run which died had not proven; returns what was done, as sentences."""
+    journal = Journal(host)
+    pending = journal.read().get("kube_proxy")
+    if pending is None:
+        return []
+    cluster = api()
+    _put_back(cluster, pending)
+    journal.strike("kube_proxy")
+    trouble = _prove(cluster, limit)
+    if trouble:
+        raise HardeningError(
+            f"Run {pending['run_id']} died before kube-proxy was proven, and what it changed went back, but {trouble}."
+        )
+    return [f"Run {pending['run_id']} died before kube-proxy was proven: its ConfigMap and DaemonSet went back."]
+
+
+def _shown(template: t.Mapping[str, t.Any]) -> str:
+    return yaml.safe_dump(dict(template), default_flow_style=False)
+
+
+def _updates(daemon_set: t.Mapping[str, t.Any]) -> str:
+    return str((daemon_set["spec"].get("updateStrategy") or {}).get("type") or "RollingUpdate")
+
+
+def _unwell(daemon_set: t.Mapping[str, t.Any]) -> str:
+    """Return in a clause why a rollout is not finished, empty where it is."""
+    status = daemon_set.get("status") or {}
+    wanted, available = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
+    if status.get("observedGeneration") != daemon_set["metadata"].get("generation"):
+        return "its rollout has not begun"
+    if _updates(daemon_set) != "OnDelete" and status.get("updatedNumberScheduled", 0) < wanted:
+        return f"it was rolled out on {status.get('updatedNumberScheduled', 0)} of {wanted} nodes"
+    return "" if available >= wanted else f"it is available on {available} of {wanted} nodes"
+
+
+def _write_configuration(api: Api, text: str, expected: str) -> None:
+    for _attempt in range(_ATTEMPTS):
+        found = api.config_map()
+        if found is None or (found.get("data") or {}).get(CONFIGURATION) != expected:
+            break
+        if api.write_config_map({**found, "data": {**found["data"], CONFIGURATION: text}}):
+            return
+    raise HardeningError(f"{CONFIG_MAP} was changed by someone else since this run read it. Run again.")
+
+
+def _write_template(api: Api, template: Document, expected: Document) -> None:
+    for _attempt in range(_ATTEMPTS):
+        found = api.daemon_set()
+        if found is None or found["spec"]["template"] != expected:
+            break
+        if api.write_daemon_set({**found, "spec": {**found["spec"], "template": template}}):
+            return
+    raise HardeningError(f"{DAEMON_SET} was changed by someone else since this run read it. Run again.")
+
+
+def _put_back(api: Api, old: t.Mapping[str, t.Any]) -> None:
+    """Give both objects what they had; where one is as it was nothing is written."""
+    _configuration_back(api, old["configuration"])
+    daemon_set = api.daemon_set()
+    if daemon_set is not None and daemon_set["spec"]["template"] != old["template"]:
+        _write_template(api, old["template"], daemon_set["spec"]["template"])
+
+
+def _configuration_back(api: Api, text: str) -> None:
+    config_map = api.config_map()
+    if config_map is not None and config_map["data"].get(CONFIGURATION) != text:
+        _write_configuration(api, text, config_map["data"][CONFIGURATION])
+
+
+def _prove(api: Api, limit: float) -> str:
+    """Return in a clause what is wrong after no step forward for that many seconds; empty when all is well.
+
+    Well is: the rollout is finished, every pod says that it has laid its rules since it was started, and a Service
+    answers at its own address.
+    """
+    last, since, trouble = "", api.clock(), ""
+    while api.clock() - since < limit:
+        daemon_set = api.daemon_set()
+        trouble = "its DaemonSet is gone" if daemon_set is None else _unwell(daemon_set)
+        trouble = trouble or _silent(api) or ("" if api.service() else "the Service default/kubernetes does not answer")
+        if not trouble:
+            return ""
+        if trouble != last:
+            last, since = trouble, api.clock()
+        api.sleep(INTERVAL)
+    return f"{trouble}, for {limit:.0f} s{_last_words(api)}"
+
+
+def _last_words(api: Api) -> str:
+    """Return what the first container that does not run said last, as the end of a sentence; empty for none."""
+    for pod in api.pods():
+        status = pod.get("status") or {}
+        for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+            state = container.get("state") or {}
+            ended_well = (state.get("terminated") or {}).get("exitCode") == 0
+            if "running" in state or ended_well:
+                continue
+            words = api.log(str(pod["metadata"]["name"]), str(container["name"])).strip()
+            if words:
+                return f"; {container['name']} on {pod['spec'].get('nodeName')} said last: {mask(words)!r}"
+    return ""
+
+
+def _silent(api: Api) -> str:
+    """Return in a clause whose kube-proxy has not said that its rules are laid; one that nobody may ask is left out."""
+    config_map = api.config_map() or {}
+    document = kubeletconfig.fields((config_map.get("data") or {}).get(CONFIGURATION, ""), CONFIG_MAP)
+    address = str(document.get("healthzBindAddress") or proxyconfig.HEALTH)
+    port = address.rpartition(":")[2]
+    if not port.isdigit() or port == "0" or proxyconfig.is_loopback(address):
+        return ""
+    for pod in api.pods():
+        answer = api.health(str(pod["metadata"]["name"]), int(port))
+        if not _has_synced(answer):
+            return f"kube-proxy on {pod['spec'].get('nodeName', 'no node')} does not say that it has laid its rules"
+    return ""
+
+
+def _has_synced(answer: str | None) -> bool:
+    """Return whether a health port says that every address family's rules have been laid since the process started.
+
+    The answer names a family only from its first success on; the word healthy alone is true from the start.
+    """
+    try:
+        families = json.loads(answer or "{}").get("status") or {}
+    except (ValueError, AttributeError):
+        return False
+    return bool(families) and all(isinstance(one, dict) and one.get("healthy") for one in families.values())

@@ -1,0 +1,299 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kube-proxy of a cluster: planned, rolled and proven; what does not come up goes back, also after a run that died."""
+
+from __future__ import annotations
+
+import copy
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.daemonset import CONFIGURATION_HASH
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy, recovery
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kube_proxy import Api, KubeProxy
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.components.test_daemonset import (
+    TEMPLATE,
+    WANTED,
+)
+
+CONFIGURATION = "kind: KubeProxyConfiguration\nhealthzBindAddress: {health}\nmetricsBindAddress: {metrics}\n"
+METRICS = {"loopback": "127.0.0.1:10249", "default": "127.0.0.1:10249", "control": "kube-proxy-metrics"}
+SETTINGS = {"metricsBindAddress": METRICS}
+KUBECONFIG = "clusters: [{cluster: {server: 'https://a', certificate-authority: /ca.crt}}]\n"
+HEALTHY = json.dumps({"healthy": True, "status": {"IPv4": {"healthy": True}}})
+
+
+class World:
+    """Two nodes; a change of the pod template is rolled out after two looks, unless a word in it or its map is bad."""
+
+    def __init__(self, metrics: str = "0.0.0.0:10249", health: str = '""') -> None:
+        text = CONFIGURATION.format(metrics=metrics, health=health)
+        self.map: dict[str, t.Any] | None = {"data": {"config.conf": text, "kubeconfig.conf": KUBECONFIG}}
+        self.set: dict[str, t.Any] | None = {
+            "metadata": {"generation": 1},
+            "spec": {"template": copy.deepcopy(TEMPLATE)},
+            "status": {"observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 2},
+        }
+        self.set["status"]["numberAvailable"] = 2
+        self.bad: tuple[str, ...] = ()
+        self.conflicts = 0
+        self.answer: str | None = HEALTHY
+        self.bindings: list[dict[str, t.Any]] = []
+        self.time = 0.0
+        self.looks = 0
+        self.asked: list[tuple[str, int]] = []
+        self.writes: list[str] = []
+        self.dies = False
+
+    def api(self) -> Api:
+        return Api(
+            config_map=lambda: copy.deepcopy(self.map),
+            daemon_set=self.daemon_set,
+            pods=lambda: [
+                {
+                    "metadata": {"name": f"kube-proxy-{node}"},
+                    "spec": {"nodeName": node},
+                    "status": {"containerStatuses": [{"name": "kube-proxy", "state": {"waiting": {}}}]},
+                }
+                for node in ("a", "b")
+            ],
+            bindings=lambda: self.bindings,
+            write_config_map=self.write_map,
+            write_daemon_set=self.write_set,
+            health=self.health,
+            log=lambda _pod, _container: "E no such mode\n",
+            service=lambda: True,
+            clock=lambda: self.time,
+            sleep=self.sleep,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def health(self, pod: str, port: int) -> str | None:
+        self.asked.append((pod, port))
+        return self.answer
+
+    def is_bad(self) -> bool:
+        assert self.map is not None
+        assert self.set is not None
+        text = self.map["data"]["config.conf"] + json.dumps(self.set["spec"])
+        return any(word in text for word in self.bad)
+
+    def daemon_set(self) -> dict[str, t.Any] | None:
+        if self.set is not None and self.set["status"]["updatedNumberScheduled"] < 2:
+            self.looks += 1
+            if self.looks > 2 and not self.is_bad():
+                self.set["status"].update(
+                    updatedNumberScheduled=2, observedGeneration=self.set["metadata"]["generation"]
+                )
+        return copy.deepcopy(self.set)
+
+    def write_map(self, document: dict[str, t.Any]) -> bool:
+        self.writes.append("map")
+        self.map = copy.deepcopy(document)
+        return True
+
+    def write_set(self, document: dict[str, t.Any]) -> bool:
+        if self.dies:
+            raise KeyboardInterrupt
+        if self.conflicts:
+            self.conflicts -= 1
+            return False
+        self.writes.append("set")
+        self.set = copy.deepcopy(document)
+        self.set["metadata"]["generation"] += 1
+        self.set["status"]["updatedNumberScheduled"] = 0
+        self.looks = 0
+        return True
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(str(tmp_path))
+
+
+def planned(world: World, **pod: t.Any) -> KubeProxy:
+    return KubeProxy(world.api(), SETTINGS, pod)
+
+
+def apply(host: Host, made: KubeProxy, limit: float = 30.0) -> float:
+    return made.apply(host, Backup(host, "run-1"), limit)
+
+
+def test_a_change_is_written_rolled_and_proven(host: Host) -> None:
+    world = World()
+    made = planned(world, **WANTED)
+    changes = made.plan()
+    assert world.writes == []
+    assert [change.target for change in changes] == [kube_proxy.CONFIG_MAP, kube_proxy.DAEMON_SET]
+    assert changes[0].controls == ("kube-proxy-metrics",)
+    assert changes[1].controls == ("files", "privileges")
+    assert all(change.restart == ("kube-proxy",) and not change.random for change in changes)
+    assert apply(host, made) > 0
+    assert world.writes == ["map", "set"]
+    assert world.map is not None
+    assert world.set is not None
+    assert world.map["data"]["config.conf"] == changes[0].after
+    assert world.map["data"]["kubeconfig.conf"] == KUBECONFIG
+    assert CONFIGURATION_HASH in world.set["spec"]["template"]["metadata"]["annotations"]
+    assert world.asked[-2:] == [("kube-proxy-a", 10256), ("kube-proxy-b", 10256)]
+    assert Journal(host).read() == {}
+    assert planned(world, **WANTED).plan() == []
+
+
+def test_the_foretold_change_does_not_hang_on_time_or_chance() -> None:
+    assert planned(World()).plan() == planned(World()).plan()
+
+
+def test_a_daemon_set_that_kubeadm_wrote_anew_is_no_change(host: Host) -> None:
+    """It lacks our annotation then, but kubeadm itself has rolled its pods with the ConfigMap as it is."""
+    world = World()
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert world.set is not None
+    world.set["spec"]["template"] = copy.deepcopy(TEMPLATE)
+    assert planned(world).plan() == []
+
+
+@pytest.mark.parametrize("bad", ["127.0.0.1:10249", "NET_ADMIN"])
+def test_what_does_not_come_up_goes_back(host: Host, bad: str) -> None:
+    world = World()
+    before = copy.deepcopy((world.map, world.set))
+    world.bad = (bad,)
+    made = planned(world, **WANTED)
+    made.plan()
+    with pytest.raises(HardeningError) as caught:
+        apply(host, made)
+    assert "went back to what they were, and its pods are proven well" in str(caught.value)
+    assert "kube-proxy on a said last: 'E no such mode'" in str(caught.value)
+    assert world.map == (before[0])
+    assert world.set is not None
+    assert before[1] is not None
+    assert world.set["spec"] == before[1]["spec"]
+    assert Journal(host).read() == {}
+
+
+@pytest.mark.parametrize(
+    "answer", [None, "", "no JSON", "[]", '{"healthy": true}', '{"status": {"IPv4": {"healthy": false}}}']
+)
+def test_a_kube_proxy_that_never_laid_its_rules_goes_back(host: Host, answer: str | None) -> None:
+    """The word healthy alone is said by one that has not done anything yet."""
+    world = World()
+    world.answer = answer
+    made = planned(world)
+    made.plan()
+    with pytest.raises(HardeningError, match="kube-proxy on a does not say that it has laid its rules"):
+        apply(host, made)
+
+
+def test_a_health_port_that_nobody_may_ask_is_not_asked(host: Host) -> None:
+    world = World(health="127.0.0.1:10256")
+    world.answer = None
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert world.asked == []
+
+
+def test_another_health_port_is_asked(host: Host) -> None:
+    world = World(health="0.0.0.0:7777")
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert world.asked[0] == ("kube-proxy-a", 7777)
+
+
+def test_a_write_that_met_the_objects_own_status_is_tried_again(host: Host) -> None:
+    world = World()
+    world.conflicts = 2
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert world.writes == ["map", "set"]
+
+
+def test_what_someone_else_changed_meanwhile_stays(host: Host) -> None:
+    world = World()
+    made = planned(world)
+    made.plan()
+    assert world.set is not None
+    world.set["spec"]["template"]["spec"]["containers"][0]["image"] = "theirs"
+    with pytest.raises(HardeningError, match="changed by someone else"):
+        apply(host, made)
+    assert world.set["spec"]["template"]["spec"]["containers"][0]["image"] == "theirs"
+    assert world.writes == ["map", "map"]
+    assert Journal(host).read() == {}
+
+
+def test_a_rollout_that_never_ended_is_left_alone_and_told() -> None:
+    world = World()
+    assert world.set is not None
+    world.set["status"]["numberAvailable"] = 1
+    made = planned(world)
+    assert made.plan() == []
+    assert "available on 1 of 2 nodes before anything was changed" in made.not_done[0]
+    assert world.time >= kube_proxy.SETTLE
+
+
+def test_a_rollout_that_ends_meanwhile_is_waited_for() -> None:
+    world = World()
+    assert world.set is not None
+    world.set["status"]["updatedNumberScheduled"] = 1
+    assert len(planned(world).plan()) == 2
+
+
+@pytest.mark.parametrize("gone", ["map", "set"])
+def test_a_cluster_without_kube_proxy_is_left_alone(gone: str) -> None:
+    world = World()
+    setattr(world, gone, None)
+    made = planned(world, **WANTED)
+    assert made.plan() == []
+    assert "is missing), so it was left alone" in made.notes[0]
+
+
+def test_what_is_judged_is_told_and_not_changed() -> None:
+    world = World()
+    assert world.map is not None
+    world.map["data"]["kubeconfig.conf"] = KUBECONFIG.replace("https", "http")
+    account = {"kind": "ServiceAccount", "namespace": "kube-system", "name": "kube-proxy"}
+    world.bindings = [{"metadata": {"name": "more"}, "roleRef": {"name": "admin"}, "subjects": [account]}]
+    keep = {"metricsBindAddress": {"keep": "127.0.0.1:10249", "default": "127.0.0.1:10249", "control": "metrics"}}
+    made = KubeProxy(world.api(), keep, {})
+    assert made.plan() == []
+    assert [words in note for words, note in zip(("https", "more (admin)", "0.0.0.0:10249"), made.notes)] == [True] * 3
+
+
+def test_on_delete_nothing_restarts_and_it_is_said() -> None:
+    world = World()
+    assert world.set is not None
+    world.set["spec"]["updateStrategy"] = {"type": "OnDelete"}
+    made = planned(world)
+    assert {change.restart for change in made.plan()} == {()}
+    assert "OnDelete" in made.notes[0]
+
+
+def test_a_run_that_died_is_undone_by_the_next(host: Host) -> None:
+    world = World()
+    before = copy.deepcopy((world.map, world.set))
+    made = planned(world, **WANTED)
+    made.plan()
+    world.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        apply(host, made)
+    assert "puts its ConfigMap and DaemonSet back first" in recovery.foretell(Journal(host))[0]
+    world.dies = False
+    (told,) = kube_proxy.recover(host, world.api, 30.0)
+    assert "Run run-1 died before kube-proxy was proven" in told
+    assert world.map == before[0]
+    assert world.set == before[1]
+    assert kube_proxy.recover(host, world.api, 30.0) == []

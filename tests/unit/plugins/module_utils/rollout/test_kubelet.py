@@ -1,0 +1,149 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A kubelet and what it needs of its node: written together, proven together, or all of it goes back."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, recovery
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet import Kubelet, Service
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
+
+CONFIGURATION = "/var/lib/kubelet/config.yaml"
+INSTANCE = "/var/lib/kubelet/instance-config.yaml"
+FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
+SYSCTLS = "/etc/sysctl.d/90-kubeharden.conf"
+UNIT = "/usr/lib/systemd/system/kubelet.service"
+TEXTS = {
+    CONFIGURATION: "kind: KubeletConfiguration\nmaxPods: 5  # theirs\n",
+    INSTANCE: 'containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock"\n',
+    FLAGS: 'KUBELET_KUBEADM_ARGS="--v=2"\n',
+    UNIT: f"EnvironmentFile=-{FLAGS}\nExecStart=/usr/bin/kubelet $KUBELET_KUBEADM_ARGS\n",
+}
+SETTINGS: dict[str, dict[str, t.Any]] = {
+    "protectKernelDefaults": {"exact": True, "needs": "sysctls", "control": "kernel"},
+    "podPidsLimit": {"keep": 4096, "control": "pids"},
+}
+WANTED = {"kernel.panic": {"exact": 10, "control": "kernel"}}
+FOUND: dict[str, t.Any] = {"configuration_file": CONFIGURATION, "configuration": {}, "flags": {}, "units": [UNIT]}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    (tmp_path / "etc/sysctl.d").mkdir(parents=True)
+    for path, text in TEXTS.items():
+        file = tmp_path / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return Host(str(tmp_path))
+
+
+def texts(host: Host) -> dict[str, str]:
+    return {path: Path(host.path(path)).read_text(encoding="utf-8") for path in TEXTS}
+
+
+def made(host: Host, **flags: str) -> Kubelet:
+    return Kubelet(host, FOUND, SETTINGS, "w1", Sysctls(host, WANTED), flags)
+
+
+def service(*states: str) -> Service:
+    """A service whose process has these states at each start, the last one for ever."""
+    clock = [0.0]
+    starts = list(states)
+
+    def run(words: list[str]) -> tuple[int, str, str]:
+        if words[:2] == ["systemctl", "restart"] and len(starts) > 1:
+            starts.pop(0)
+        if words[:2] == ["systemctl", "show"]:
+            return 0, f"MainPID=7\nSubState={starts[0]}\nExecMainStatus={int(starts[0] != 'running')}\n", ""
+        return 0, "E invalid kernel flag\n" if words[0] == "journalctl" else "", ""
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    return Service(run, lambda: True, lambda: clock[0], sleep)
+
+
+def test_kernel_configuration_and_flags_are_one_change_with_one_restart(host: Host) -> None:
+    planned = made(host, v="4")
+    changes = planned.plan()
+    assert [change.target for change in changes] == [SYSCTLS, CONFIGURATION, INSTANCE, FLAGS]
+    assert [change.restart for change in changes] == [(), ("kubelet",), (), ("kubelet",)]
+    assert texts(host) == TEXTS
+    assert planned.apply(Backup(host, "run-1"), service("", "running"), 60.0) is not None
+    after = texts(host)
+    assert after[CONFIGURATION] == TEXTS[CONFIGURATION] + "podPidsLimit: 4096\nprotectKernelDefaults: true\n"
+    assert after[INSTANCE] == TEXTS[INSTANCE] + "protectKernelDefaults: true\n"
+    assert after[FLAGS] == 'KUBELET_KUBEADM_ARGS="--v=4"\n'
+    assert Journal(host).read() == {}
+    assert made(host, v="4").plan() == []
+
+
+def test_all_of_it_goes_back_when_the_kubelet_does_not_come_up(host: Host) -> None:
+    planned = made(host, v="4")
+    planned.plan()
+    with pytest.raises(HardeningError) as caught:
+        planned.apply(Backup(host, "run-1"), service("", "auto-restart", "running"), 60.0)
+    assert f"changed {CONFIGURATION} and {FLAGS}" in str(caught.value)
+    assert "the old kubelet is proven well" in str(caught.value)
+    assert texts(host) == TEXTS
+    assert not Path(host.path(SYSCTLS)).exists()
+    assert Journal(host).read() == {}
+
+
+def test_without_its_kernel_settings_the_rest_is_done(host: Host) -> None:
+    Path(host.path("/etc/sysctl.conf")).write_text("kernel.panic = 60\n", encoding="utf-8")
+    planned = made(host)
+    (change,) = planned.plan()
+    assert str(change.after).endswith("podPidsLimit: 4096\n")
+    assert "protectKernelDefaults was left out: /etc/sysctl.conf would set kernel.panic to 60" in planned.notes[0]
+
+
+def test_a_node_that_kubeadm_gave_no_file_of_its_own_gets_none(host: Host) -> None:
+    Path(host.path(INSTANCE)).unlink()
+    assert INSTANCE not in [change.target for change in made(host).plan()]
+
+
+def test_flags_of_a_kubelet_that_reads_no_file_of_kubeadms_are_refused(host: Host) -> None:
+    Path(host.path(UNIT)).write_text("ExecStart=/usr/bin/kubelet\n", encoding="utf-8")
+    with pytest.raises(HardeningError, match="does not read /var/lib/kubelet/kubeadm-flags"):
+        made(host, v="4").plan()
+    assert made(host).plan()
+
+
+def test_a_flag_of_the_owners_that_beats_it_is_named(host: Host) -> None:
+    Path(host.path("/etc/default")).mkdir()
+    Path(host.path("/etc/default/kubelet")).write_text("KUBELET_EXTRA_ARGS=--v=9\n", encoding="utf-8")
+    planned = made(host, v="4")
+    planned.plan()
+    assert any("--v=9 in /etc/default/kubelet beats it" in note for note in planned.notes)
+
+
+def test_a_run_that_died_is_undone_by_the_next(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(_service: Service, _limit: float) -> float:
+        raise KeyboardInterrupt
+
+    planned = made(host, v="4")
+    planned.plan()
+    proven = kubelet.restart
+    monkeypatch.setattr(kubelet, "restart", die)
+    with pytest.raises(KeyboardInterrupt):
+        planned.apply(Backup(host, "run-1"), service("running"), 60.0)
+    monkeypatch.setattr(kubelet, "restart", proven)
+    assert texts(host) != TEXTS
+    (foretold,) = recovery.foretell(Journal(host))
+    assert CONFIGURATION in foretold
+    (told,) = kubelet.recover(host, service("", "running"), 60.0)
+    assert FLAGS in told
+    assert texts(host) == TEXTS
+    assert not Path(host.path(SYSCTLS)).exists()
+    assert kubelet.recover(host, service("running"), 60.0) == []
