@@ -98,11 +98,10 @@ def junit(report: Report) -> bytes:
     by_host: dict[str, list[Result]] = {}
     for result in report["results"]:
         by_host.setdefault(result["host"], []).append(result)
-    root = ElementTree.Element("testsuites", name="kubeharden", **_totals(report["results"]))
+    root = ElementTree.Element("testsuites", {"name": "kubeharden", **_totals(report["results"])})
     for host, results in by_host.items():
-        suite = ElementTree.SubElement(
-            root, "testsuite", name=_text(host), timestamp=str(report["made_at"])[:19], **_totals(results)
-        )
+        about = {"name": _text(host), "timestamp": str(report["made_at"])[:19], **_totals(results)}
+        suite = ElementTree.SubElement(root, "testsuite", about)
         for result in results:
             name = f"{result['control']}: {titles[result['control']]}"
             case = ElementTree.SubElement(suite, "testcase", classname=_text(host), name=_text(name))

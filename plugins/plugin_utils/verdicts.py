@@ -107,7 +107,7 @@ def _host_record(host: Host, seen: Seen) -> dict[str, t.Any]:
     return {
         "name": host.name,
         "roles": ["control_plane"] if host.name in seen.control_planes else ["worker"],
-        "versions": host.versions(),
+        "versions": host.known_versions(),
         "reachable": not host.problem,
         "note": mask(host.problem or _note(host)),
     }

@@ -170,14 +170,14 @@ def _fields_that_differ(remembered: t.Any, fields: t.Any, path: str = "") -> t.I
 
 def version_skew(cluster: Cluster, _control: Control) -> Verdict:
     """The policy of Kubernetes: API servers within one minor, kubelets up to three older and never newer."""
-    servers = {host.name: _minor(host.versions().get("kube-apiserver")) for host in cluster.hosts}
+    servers = {host.name: _minor(host.known_versions().get("kube-apiserver")) for host in cluster.hosts}
     known = {name: minor for name, minor in servers.items() if minor}
     if not known:
         raise NotJudged(UNKNOWN, "no API server's version was seen")
     oldest, newest = min(known.values()), max(known.values())
     wrong = [f"API servers of {oldest[0]}.{oldest[1]} and {newest[0]}.{newest[1]}"] if newest[1] - oldest[1] > 1 else []
     for host in cluster.hosts:
-        for component, version in sorted(host.versions().items()):
+        for component, version in sorted(host.known_versions().items()):
             minor = _minor(version)
             if minor is None or component in ("etcd", "kube-apiserver"):
                 continue
@@ -197,7 +197,7 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
     oldest = (newest[0], newest[1] - _SUPPORTED + 1)
     seen, old = 0, []
     for host in cluster.hosts:
-        for component, version in sorted(host.versions().items()):
+        for component, version in sorted(host.known_versions().items()):
             minor = _minor(version)
             if minor is None or component == "etcd":
                 continue

@@ -504,6 +504,8 @@ def probe_foreign_certificate(host: Host, _control: Control) -> Verdict:
 def probe_plain_ports(host: Host, _control: Control) -> Verdict:
     """8080 and 10255 are closed, or something else listens there."""
     entries = _probes(host).get("ports") or []
+    if not entries:
+        raise NotJudged(UNKNOWN, "no port was asked")
     wrong = [f"port {one['port']} at {one['address']}: {one['words']}" for one in entries if one.get("kubernetes")]
     if wrong:
         return Verdict(FAIL, _list(wrong))

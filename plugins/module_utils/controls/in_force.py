@@ -104,7 +104,7 @@ class Host:
         """What runs, or should run, on the host."""
         return self.evidence.get("components") or {}
 
-    def versions(self) -> dict[str, str]:
+    def known_versions(self) -> dict[str, str]:
         """Return the version of each component that said one."""
         return {name: str(one["version"]) for name, one in self.components.items() if one.get("version")}
 

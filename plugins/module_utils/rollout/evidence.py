@@ -337,9 +337,9 @@ class Collector:
             return {**found, "problem": self._explain(error)}
         for name in names:
             path = f"{directory}/{name}"
-            if os.path.isdir(self._host.path(path)):
-                continue
             try:
+                if os.path.isdir(self._host.path(path)):
+                    continue
                 document = _load(read_text(self._host.path(path)), path)
             except HardeningError as error:
                 reason = self._explain(error)
