@@ -162,7 +162,7 @@ def parse(*raw: t.Any) -> list[ReportWaiver]:
 
 def test_waivers_are_read_with_their_hosts() -> None:
     one, two = parse({**GOOD, "hosts": ["workers", "cluster"]}, {**GOOD, "expires": datetime.date(2027, 1, 31)})
-    assert one.hosts == {"w1", "w2", "cluster"}
+    assert one.hosts == frozenset({"w1", "w2", "cluster"})
     assert two.hosts is None
     assert two.expires == one.expires == datetime.date(2027, 1, 31)
     assert one.holds(datetime.datetime(2027, 1, 31, 23, 59, tzinfo=datetime.timezone.utc).timestamp())
