@@ -21,6 +21,8 @@ _KNOWN_FOR_EVERYBODY = (
     "kubeadm:bootstrap-signer-clusterinfo",
 )  # fmt: skip
 _MASTERS = "system:masters"
+#: kubeadm's own: by this the API server reaches kubelets.
+_KUBELET_CLIENT = ("kubeadm:apiserver-kubelet-client", "kube-apiserver-kubelet-client")
 _LEVEL_LABEL = "pod-security.kubernetes.io/enforce"
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -174,7 +176,8 @@ def _holders(
         wanted = [right for right in rights if not (namespace and right.cluster_wide)]
         if not any(allows(rules, right) for right in wanted):
             continue
-        who = [_shown(one) for one in _subjects(binding) if not _is_system_subject(one)]
+        others = [one for one in _subjects(binding) if not _is_system_subject(one)]
+        who = [_shown(one) for one in others if (_plain_name(binding), one[1]) != _KUBELET_CLIENT]
         if who:
             found.append(f"{', '.join(who)} by binding {name_of(binding)} to {reference.get('name')}")
     return sorted(found)

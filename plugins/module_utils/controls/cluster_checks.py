@@ -22,12 +22,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     Verdict,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import same, text_of
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import (
-    Host,
-    NotJudged,
-    is_missing,
-    within,
-)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 #: Fields of the ConfigMap kubelet-config that each node has in its own way.
@@ -157,10 +152,10 @@ def _fields_that_differ(remembered: t.Any, fields: t.Any, path: str = "") -> t.I
         name = f"{path}.{key}" if path else str(key)
         if name in _OF_THE_NODE:
             continue
-        have = within(fields, str(key)) if isinstance(fields, dict) else None
+        have = fields.get(key) if isinstance(fields, dict) else None
         if isinstance(wanted, dict):
-            yield from _fields_that_differ(wanted, {} if is_missing(have) else have, name)
-        elif is_missing(have):
+            yield from _fields_that_differ(wanted, have, name)
+        elif have is None:
             # The kubelet leaves out what is zero; kubeadm writes 0s for durations that are the default.
             if text_of(wanted) not in ("", "0", "0s", "false", "None") and wanted not in ([], {}):
                 yield name

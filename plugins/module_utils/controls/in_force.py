@@ -176,7 +176,9 @@ class Host:
         self.component(component)
         if component == "kubelet" and self._configz is not None:
             value = within(self._configz, field)
-            items = _items(None if value is _MISSING else value)
+            if value is _MISSING:
+                return Value((), f"the kubelet itself reports no {field}, which is the zero value")
+            items = _items(value)
             return Value(items, f"the kubelet itself reports {field} {_shown(items)}")
         if flag:
             present = self.occurrences(component, flag)
@@ -212,11 +214,6 @@ def within(document: t.Any, path: str) -> t.Any:
             return _MISSING
         document = document[key]
     return document
-
-
-def is_missing(value: t.Any) -> bool:
-    """Return whether :func:`within` found nothing."""
-    return value is _MISSING
 
 
 def default_items(default: str, kind: str) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import socket
 import ssl
 import time
@@ -125,6 +126,25 @@ def ask(address: str, port: int, path: str, timeout: float, credentials: Kubecon
     host = f"[{address}]" if _is_v6(address) else address
     client = api_client.ApiClient(None, f"https://{host}:{port}", timeout, stranger=credentials)
     return client.get(path)
+
+
+def key_problem(certificate: bytes, key: bytes) -> str:
+    """What is wrong with the key of a certificate, both PEM; empty where it is its own. No key reaches a disk."""
+    try:
+        descriptor = os.memfd_create("kubeharden", os.MFD_CLOEXEC)
+    except (AttributeError, OSError):
+        return "its key could not be compared, since this system has no files in memory"
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(certificate + b"\n" + key)
+        stream.flush()
+        try:
+            # The empty password keeps OpenSSL from asking at a terminal for that of an encrypted key.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                return "the key beside it is another certificate's"
+            return "the key beside it cannot be read"
+    return ""
 
 
 def _is_v6(address: str) -> bool:

@@ -44,7 +44,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.serving_r
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing, pem, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    kubeconfig as kubeconfig_files,
+    listing,
+    pem,
+    profile,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client, listeners, processes
 
 SCHEMA = 1
@@ -564,11 +569,33 @@ class Collector:
                 read[path] = data
         users = self._users_of_files()
         shown = [
-            {**_facts(one), "used_by": sorted(users.get(str(one["path"]), ()))}
-            for one in listing.describe(read, self._now)
-            if "days_left" in one or one.get("problem")
+            {**_facts(one), "used_by": sorted(users.get(path, ()))}
+            for path, data in sorted(read.items())
+            if not path.endswith(".key")
+            for one in self._entries(path, data, read)
         ]
         return {"certificates": shown, "certificates_problem": problem}
+
+    def _entries(self, path: str, data: bytes, read: t.Mapping[str, bytes]) -> list[dict[str, t.Any]]:
+        """Return what a file's certificates say, and whether the key beside or within it is the first one's.
+
+        The library would compute a key's primes anew, which takes longer than all the rest: OpenSSL compares.
+        """
+        try:
+            key = data if b"PRIVATE KEY-----" in data else read.get(f"{path.rpartition('.')[0]}.key")
+            if b"-----BEGIN CERTIFICATE-----" not in data:
+                if b"kind: Config" not in data:
+                    return []
+                facts = kubeconfig_files.parse(data, path)
+                if facts.certificate is None:
+                    return []  # it names a file, which is looked at for itself
+                data, key = facts.certificate, facts.key
+            entries = listing.describe_pem(data, path, self._now)
+            if entries and key is not None:
+                entries[0]["problem"] = entries[0]["problem"] or listeners.key_problem(data, key)
+        except HardeningError as error:
+            return [{"path": path, "problem": self._explain(error)}]
+        return entries
 
     def _users_of_files(self) -> dict[str, set[str]]:
         users: dict[str, set[str]] = {}
@@ -686,8 +713,7 @@ def _reachable(address: str) -> str:
 
 def _facts(entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     kept = (
-        "path", "kind", "subject", "issuer", "names", "not_after", "days_left", "key_algorithm", "authority",
-        "self_issued", "key_fits", "problem", "user",
+        "path", "kind", "subject", "issuer", "names", "not_after", "days_left", "key_algorithm", "problem",
     )  # fmt: skip
     return {key: entry[key] for key in kept if key in entry}
 

@@ -121,3 +121,11 @@ def test_what_a_plain_port_says(body: bytes, said: str) -> None:
 
     with serving(handle) as port:
         assert listeners.plain_port("127.0.0.1", port, LIMIT) == said
+
+
+def test_a_key_is_compared_with_its_certificate() -> None:
+    one, other = listeners.stranger(time.time()), listeners.stranger(time.time())
+    certificate, key = t.cast(bytes, one.certificate), t.cast(bytes, one.key)
+    assert listeners.key_problem(certificate, key) == ""
+    assert listeners.key_problem(certificate, t.cast(bytes, other.key)) == "the key beside it is another certificate's"
+    assert listeners.key_problem(certificate, b"no key") == "the key beside it cannot be read"
