@@ -465,6 +465,8 @@ def probe_certificates(host: Host, _control: Control) -> Verdict:
 
 _TARGETS = {"controllers": ("kube-controller-manager", "kube-scheduler")}
 _REFUSALS = (401, 403, 404)
+#: A server that cannot ask the API server who may do what answers 500 to everybody: that tells nothing.
+_NO_ANSWERS = (429, 500, 502, 503, 504)
 
 
 def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdict:
@@ -479,6 +481,8 @@ def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdi
         url = f"{_where(one)}{one['path']}"
         if one["status"] in _REFUSALS:
             refused.append(f"{one['path']} {one['status']}")
+        elif one["status"] in _NO_ANSWERS:
+            unseen.append(f"{url} answered {one['status']}")
         elif one["status"]:
             wrong.append(f"{url} answered {one['status']}")
         elif str(one.get("reason")).startswith("tls") or one.get("reason") == "eof":

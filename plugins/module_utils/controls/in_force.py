@@ -16,6 +16,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.flags i
     kind_of,
     occurrences,
     parse_arguments,
+    parse_quantity,
     split_list,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
@@ -158,11 +159,24 @@ class Host:
             return Value(tuple(effective_values(present, kind) or ()), f"the process has {shown}")
         if known is None:
             return Value((), f"{component} {self._version(component)} has no flag --{flag_name(flag)}", known=False)
+        self._require_one_default(component, flag, known)
         items = default_items(known.default, kind)
         shown = ",".join(items) or "empty"
         return Value(
             tuple(items), f"--{flag_name(flag)} is absent, so it is {shown}, the default of {self._version(component)}"
         )
+
+    def _require_one_default(self, component: str, flag: str, known: versions.Flag) -> None:
+        """Refuse to take a default for granted where the version is not known and versions differ in it."""
+        if self.components.get(component, {}).get("version"):
+            return
+        product = versions.product_of(component)
+        for version in versions.known_versions(product):
+            other = versions.Table.load(versions.shown(version), product).lookup(component, flag)
+            if other is None or other.default != known.default:
+                raise NotJudged(
+                    UNKNOWN, f"--{flag_name(flag)} is absent and the version, whose default it is, could not be told"
+                )
 
     def field(self, component: str, field: str, flag: str) -> Value:
         """Return what a field of a component's configuration file comes to.
@@ -196,10 +210,12 @@ class Host:
             raise NotJudged(UNKNOWN, f"{component} has no configuration file and there is no flag for {field}")
         aside = f" (the kubelet was not asked: {self._configz_problem})" if self._configz_problem else ""
         value = within(found.get("fields") or {}, field)
-        if value is not _MISSING:
+        known = self.table(component).fields(*FILES_OF_FIELDS[component]) or {}
+        # A duration of 0s, which kubeadm writes everywhere, means the default.
+        is_default = field in known and known[field].type == "duration" and parse_quantity(text_of(value)) == 0
+        if value is not _MISSING and not is_default:
             items = _items(value)
             return Value(items, f"{found['file']} has {field} {_shown(items)}{aside}")
-        known = self.table(component).fields(*FILES_OF_FIELDS[component]) or {}
         items = _items(known[field].default if field in known else None)
         return Value(items, f"{found['file']} has no {field}, so it is {_shown(items)}{aside}", known=field in known)
 

@@ -160,6 +160,8 @@ def kubelet(
         ("kubelet-event-rate", kubelet({"eventRecordQPS": 0}), "fail", "no limit"),
         ("kubelet-event-rate", kubelet({"eventRecordQPS": 0}, version="1.36.1"), "pass", "default of 50"),
         ("kubelet-tls-cipher-suites", kubelet({"tlsCipherSuites": ["TLS_RSA_WITH_AES_128_CBC_SHA"]}), "fail", "CBC"),
+        # What kubeadm writes for a duration that is the default.
+        ("kubelet-idle-streams", kubelet({"streamingConnectionIdleTimeout": "0s"}), "pass", "so it is 4h0m0s"),
         ("kubelet-hostname", kubelet({}, "--hostname-override=other"), "fail", "other"),
         ("kubelet-serving-certificate", kubelet({}), "fail", "it signs its certificate itself"),
         ("kubelet-serving-certificate", kubelet({"serverTLSBootstrap": True}), "unknown", "was not seen"),
@@ -225,6 +227,13 @@ def test_a_host_that_was_not_reached_passes_nothing(control: str) -> None:
     )
 
 
+def test_a_default_is_not_taken_for_granted_where_the_version_is_not_known() -> None:
+    seen = apiserver(version="")
+    assert verdict("apiserver-audit-log-maxage", seen).status == "unknown"  # 0 until 1.35, 366 from 1.36 on
+    assert verdict("apiserver-profiling", seen).status == "fail"  # true in every version
+    assert verdict("apiserver-audit-log-maxage", apiserver("--audit-log-maxage=30", version="")).status == "pass"
+
+
 def test_a_component_that_has_no_process_is_unknown_and_one_that_is_not_there_does_not_apply() -> None:
     stopped = {"running": False, "arguments": [], "version": "", "problem": "kube-apiserver has no process"}
     seen = host(components={"kube-apiserver": stopped})
@@ -255,7 +264,7 @@ def test_handshakes(one: dict[str, t.Any], control: str, status: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "reason", "wanted"),
-    [(401, "", "pass"), (403, "", "pass"), (200, "", "fail"), (0, "tls: bad certificate", "pass"), (0, "eof", "pass"),
+    [(401, "", "pass"), (403, "", "pass"), (200, "", "fail"), (500, "", "unknown"), (0, "tls: bad certificate", "pass"), (0, "eof", "pass"),
      (0, "refused", "unknown"), (0, "timeout", "unknown")],
 )  # fmt: skip
 def test_answers_to_strangers(status: int, reason: str, wanted: str) -> None:

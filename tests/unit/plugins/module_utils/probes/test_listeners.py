@@ -91,6 +91,7 @@ def test_a_server_with_a_weak_suite_is_found(pair: Path) -> None:
 def test_a_port_that_is_closed_or_silent_is_no_refusal() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert listeners.try_weak("127.0.0.1", server.getsockname()[1], 0.3).problem == "timeout"
+        assert listeners.plain_port("127.0.0.1", server.getsockname()[1], 0.3) == "other"
         port = server.getsockname()[1]
     assert listeners.try_weak("127.0.0.1", port, LIMIT).problem == "refused"
     assert listeners.plain_port("127.0.0.1", port, LIMIT) == "closed"
