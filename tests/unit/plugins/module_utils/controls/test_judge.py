@@ -264,9 +264,17 @@ def test_handshakes(one: dict[str, t.Any], control: str, status: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "reason", "wanted"),
-    [(401, "", "pass"), (403, "", "pass"), (200, "", "fail"), (500, "", "unknown"), (0, "tls: bad certificate", "pass"), (0, "eof", "pass"),
-     (0, "refused", "unknown"), (0, "timeout", "unknown")],
-)  # fmt: skip
+    [
+        (401, "", "pass"),
+        (403, "", "pass"),
+        (200, "", "fail"),
+        (500, "", "unknown"),
+        (0, "tls: bad certificate", "pass"),
+        (0, "eof", "pass"),
+        (0, "refused", "unknown"),
+        (0, "timeout", "unknown"),
+    ],
+)
 def test_answers_to_strangers(status: int, reason: str, wanted: str) -> None:
     request = {
         "component": "kubelet", "address": "127.0.0.1", "port": 10250, "path": "/pods", "credentials": "none",
