@@ -17,6 +17,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import CHECK_NAMES
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
+from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
 ROOT = Path(__file__).parents[5]
 #: CIS Kubernetes Benchmark 1.12: how many checks each section has, 1 to 4 whole and the rights of 5.
@@ -58,6 +59,27 @@ def test_every_control_that_is_enforced_is_judged() -> None:
     judged = {name for one in controls for name in (one.id, one.part_of)}
     assert enforced - judged - NOT_JUDGED == set()
     assert {one.part_of for one in controls} - {one.id for one in controls} - enforced - {""} == set()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "kube-apiserver/flags.yaml.j2",
+        "kube-controller-manager/flags.yaml.j2",
+        "kube-scheduler/flags.yaml.j2",
+        "kubelet/configuration.yaml.j2",
+    ],
+)
+def test_the_profile_of_a_control_is_the_one_that_enforces_it(template: str) -> None:
+    """Else a failure would be explained away that a run mends, or held against a profile that does not touch it."""
+    control = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
+    baseline, cis = (
+        set(control.findall(templates.render(template, kubeharden_profile=profile, approver=True)))
+        for profile in ("baseline", "cis")
+    )
+    said = {one.id: one.profile for one in catalogue_files.load()}
+    assert {name: said[name] for name in baseline if name in said} == dict.fromkeys(baseline & set(said), "baseline")
+    assert {said[name] for name in cis - baseline if name in said} <= {"cis"}
 
 
 def test_every_check_is_used_and_none_has_two_meanings() -> None:
