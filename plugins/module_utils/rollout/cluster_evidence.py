@@ -18,8 +18,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
 SCHEMA = 1
-#: Seconds that one request may take, and those for kubelets' configurations together.
+#: Seconds that one request may take, and those for objects and for kubelets' configurations together.
 REQUEST_LIMIT = 10.0
+OBJECTS_LIMIT = 60.0
 KUBELETS_LIMIT = 60.0
 #: Objects a request: an answer is read up to a limit (api_client.LARGEST_ANSWER).
 _PAGE = 40
@@ -55,6 +56,7 @@ class ClusterCollector:
     def __init__(self, client: ApiClient, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
+        self._end = clock() + OBJECTS_LIMIT
 
     @classmethod
     def of(cls, kubeconfig: Kubeconfig) -> ClusterCollector:
@@ -86,6 +88,8 @@ class ClusterCollector:
         }
 
     def _get(self, path: str) -> t.Any:
+        if self._clock() >= self._end:
+            raise HardeningError(f"{path} was not asked for: there was no time left")
         answer = self._client.get(path)
         if answer.status != 200:
             raise HardeningError(f"{path} could not be read: {_words(answer)}")
@@ -122,13 +126,10 @@ class ClusterCollector:
         except HardeningError as error:
             problems["nodes"] = str(error)
             return {}
-        end = self._clock() + KUBELETS_LIMIT
+        self._end = self._clock() + KUBELETS_LIMIT
         found: dict[str, dict[str, t.Any]] = {}
         for node in nodes:
             name = str((node.get("metadata") or {}).get("name"))
-            if self._clock() >= end:
-                found[name] = {"problem": "there was no time left to ask"}
-                continue
             try:
                 said = self._get(f"/api/v1/nodes/{name}/proxy/configz")["kubeletconfig"]
                 found[name] = {"configuration": {key: value for key, value in said.items() if key not in _NOT_KEPT}}

@@ -86,3 +86,12 @@ def test_kubelets_and_config_maps() -> None:
     assert found["configz"]["w2"]["problem"].endswith("HTTP 503")
     assert found["configz"]["w3"]["problem"] == "its answer is no configuration"
     assert (found["kubelet_config"], found["kubeadm_config"]) == ("a: 1", "")
+
+
+def test_an_api_server_that_hangs_is_not_waited_for_without_end() -> None:
+    moments = iter(float(number * 9) for number in range(1000))
+    api = Api({"/": Answer(0, reason="timeout")})
+    found = ClusterCollector(api, clock=lambda: next(moments)).collect()  # type: ignore[arg-type]
+    problems = [one["problem"] for one in found["findings"].values()]
+    assert all(problems)
+    assert any("no time left" in problem for problem in problems)
