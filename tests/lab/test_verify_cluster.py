@@ -136,7 +136,7 @@ def test_what_is_broken_out_of_band_is_named_exactly_and_mended_by_a_run(story: 
     cluster, product = story.cluster, story.product
     old = product.processes("cp1")["kube-scheduler"]
     cluster.ssh("cp1", BREAK)
-    wait = "for i in $(seq 100); do pgrep -f 'kube-scheduler .*bind-address=0.0.0.0' && exit 0; sleep 1; done; exit 1"
+    wait = "for i in $(seq 100); do pgrep -f 'kube-schedule[r] .*bind-address=0.0.0.0' && exit 0; sleep 1; done; exit 1"
     cluster.ssh("cp1", wait)
     assert product.processes("cp1")["kube-scheduler"] != old
     cluster.wait_quiet()
