@@ -1,10 +1,11 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The judgement, on the controller: every control of every host, the console's table, report.json and junit.xml."""
+"""The judgement, on the controller: every control of every host, the console's table and the reports."""
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import time
@@ -19,7 +20,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     catalogue_files,
     controller,
+    report_earlier,
+    report_html,
     report_waivers,
+    selection,
     verdict_texts,
     verdicts,
 )
@@ -53,7 +57,9 @@ class ActionModule(ActionBase):
         path = os.path.join(report_dir, "report.json")
         write_atomic(path, (json.dumps(report, indent=1) + "\n").encode(), 0o600)
         write_atomic(os.path.join(report_dir, "junit.xml"), verdict_texts.junit(report), 0o600)
-        for line in verdict_texts.render(report, report_dir):
+        earlier, notes = report_earlier.newest(report_dir, report)
+        write_atomic(os.path.join(report_dir, "report.html"), report_html.render(report, earlier).encode(), 0o600)
+        for line in [*verdict_texts.render(report, report_dir), *notes]:
             self._display.display(line)
         result = {"changed": False, "summary": report["summary"], "report": path}
         found = verdicts.failures(report, str(arguments["fail_on"]))
@@ -92,11 +98,13 @@ class ActionModule(ActionBase):
         def matching(patterns: t.Sequence[str]) -> set[str]:
             found: set[str] = set()
             for pattern in patterns:
-                found.update(groups.get(pattern) or ({pattern} & everyone))
+                found.update(fnmatch.filter(everyone, pattern))
+                for group in fnmatch.filter(groups, pattern):
+                    found.update(groups[group])
             return found
 
         raw = self._task.args.get("waivers") or []
-        return report_waivers.parse(raw, controls, matching, verdicts.CLUSTER)
+        return report_waivers.parse(raw, controls, matching, verdicts.CLUSTER, selection.known_controls())
 
     def _seen(self, variables: t.Mapping[str, t.Any]) -> verdicts.Seen:
         """Return what the tasks before this one registered; raw, since what looks like a template in it is text."""

@@ -12,8 +12,8 @@ short_description: Judge every control of every host, and write the reports
 version_added: 0.1.0
 description:
   - Runs on the controller and reaches no host. Judges what M(kubeharden.core.verify_host) and
-    M(kubeharden.core.verify_cluster) saw by the catalogue in C(controls/), prints a table, and writes C(report.json)
-    (C(docs/report.schema.json)) and C(junit.xml).
+    M(kubeharden.core.verify_cluster) saw by the catalogue in C(controls/), prints a table, and writes C(report.html),
+    C(report.json) (C(docs/report.schema.json)) and C(junit.xml).
   - Ends with an error where a control of the chosen severity or above failed or could not be judged.
 options:
   report_dir:

@@ -62,7 +62,9 @@ def expired(waivers: t.Sequence[ReportWaiver], now: float) -> list[str]:
     ]
 
 
-def parse(raw: t.Any, controls: t.Sequence[Control], matching: Matching, cluster: str) -> list[ReportWaiver]:
+def parse(
+    raw: t.Any, controls: t.Sequence[Control], matching: Matching, cluster: str, enforced: t.Sequence[str] = ()
+) -> list[ReportWaiver]:
     """Return the waivers.
 
     Args:
@@ -70,11 +72,12 @@ def parse(raw: t.Any, controls: t.Sequence[Control], matching: Matching, cluster
         controls: The catalogue.
         matching: How patterns of hosts are matched.
         cluster: The name under which the cluster stands among the hosts.
+        enforced: Ids that harden.yml knows, some of which are not judged.
 
     Raises:
         HardeningError: Waivers that are none, or of a control that does not exist; all of them in one text.
     """
-    known = sorted({name for control in controls for name in (control.id, control.part_of) if name})
+    known = sorted({name for control in controls for name in (control.id, control.part_of) if name} | set(enforced))
     problems: list[str] = []
     found = []
     if not isinstance(raw, list):

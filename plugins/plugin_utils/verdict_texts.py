@@ -40,7 +40,7 @@ def render(report: Report, where: str) -> list[str]:
     if unknown:
         lines += ["", "Not judged:"]
         lines += [line for words, ones in unknown.items() for line in _wrapped(f"{_where(ones)}: {words}", "  ")]
-    lines += ["", f"Profile {report['profile']}, run {report['run_id']}: {where}/report.json, junit.xml"]
+    lines += ["", f"Profile {report['profile']}, run {report['run_id']}: {where}/report.html, report.json, junit.xml"]
     return lines
 
 

@@ -137,7 +137,7 @@ def test_the_console_has_a_row_a_host_and_what_to_do() -> None:
     assert "apiserver-profiling: The API server hands out no profiles" in text
     assert "What to do: harden.yml sets --profiling=false (tag apiserver)." in text
     assert "Not judged:" in lines
-    assert lines[-1].endswith("/reports/run-1/report.json, junit.xml")
+    assert lines[-1].endswith("/reports/run-1/report.html, report.json, junit.xml")
     assert max(map(len, lines)) <= 140
 
 

@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[5]
 SECTIONS = {
     "1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1, "5.1": 13,
 }  # fmt: skip
-#: Settings that keep a cluster working rather than hard; nothing is judged by them.
-NOT_JUDGED = {"apiserver-graceful-stop", "apiserver-tls-curves"}
+#: Settings that keep a cluster working rather than hard, or that only the owner's own word brings.
+NOT_JUDGED = {"apiserver-graceful-stop", "apiserver-tls-curves", "apiserver-token-webhook"}
 
 GOOD: dict[str, t.Any] = {
     "id": "my-control",
