@@ -41,9 +41,10 @@ $(VENV)/.ready: pyproject.toml tests/tools/make_venv tests/tools/find_pythons
 	@tests/tools/make_venv --group dev $(if $(PYTHON),--python $(PYTHON)) $(VENV)
 
 .PHONY: demo
-demo: setup ## harden inventories/demo (directories, no root, no cluster) into build/demo and show what changed
+demo: setup ## harden inventories/demo (directories, no root, no cluster) into build/demo, show what changed, and verify
 	@rm -rf build/demo
 	@$(BIN)/ansible-playbook -i inventories/demo harden.yml --diff
+	@$(BIN)/ansible-playbook -i inventories/demo verify.yml
 
 ##@ For work on Kubeharden
 

@@ -170,7 +170,12 @@ def _directories(settings: t.Iterable[t.Mapping[str, t.Any]]) -> set[str]:
 
 
 def select(
-    only: t.Mapping[str, t.Any], waivers: t.Mapping[str, t.Any], known: t.Sequence[str], matching: Matching, now: float
+    only: t.Mapping[str, t.Any],
+    waivers: t.Mapping[str, t.Any],
+    known: t.Sequence[str],
+    matching: Matching,
+    now: float,
+    judged: t.Sequence[str] = (),
 ) -> Selection:
     """Return what a run leaves out.
 
@@ -180,6 +185,7 @@ def select(
         known: Ids of all controls.
         matching: How patterns are matched.
         now: Seconds since 1970.
+        judged: Ids of controls that verify.yml judges; a waiver of one that nothing is written for leaves nothing out.
     """
     chosen = Selection()
     wanted = _only(only, known, chosen)
@@ -187,8 +193,9 @@ def select(
         chosen.everywhere = [control for control in known if control not in wanted]
         chosen.notes.append(f"Nothing but {', '.join(wanted)} was looked at ({ONLY}).")
     for raw, hosts in _alike(waivers):
-        for waiver in _waivers(raw, known, chosen.problems):
-            _apply(waiver, hosts, matching, now, chosen)
+        for waiver in _waivers(raw, [*known, *judged], chosen.problems):
+            if waiver.control in known:
+                _apply(waiver, hosts, matching, now, chosen)
     for control, hosts in chosen.on_hosts.items():
         if control in wanted:
             chosen.problems.append(f"{control} is in {ONLY} and waived ({WAIVERS}); take it out of one of them.")

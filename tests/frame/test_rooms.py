@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "pki": set(),
     "components": set(),
     "probes": set(),
-    "controls": set(),
+    "controls": {"components"},
     "rollout": {"files", "pki", "components", "probes", "controls"},
 }
 

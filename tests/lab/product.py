@@ -105,6 +105,33 @@ def lines(text: str) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
+class VerifyRun(Run):
+    """A run of verify.yml, and the document of its report.json."""
+
+    report: dict[str, Any]
+
+    def statuses(self, host: str) -> dict[str, str]:
+        """By control, its status on a host."""
+        return {one["control"]: one["status"] for one in self.report["results"] if one["host"] == host}
+
+    def evidence(self, host: str, control: str) -> str:
+        """What was seen of a control on a host."""
+        (found,) = [one for one in self.report["results"] if (one["host"], one["control"]) == (host, control)]
+        return str(found["evidence"])
+
+    def by_check(self, host: str) -> dict[str, str]:
+        """By check of the CIS benchmark, the worst status of the controls that stand for it on a host."""
+        worst: dict[str, str] = {}
+        order = ["not_applicable", "pass", "waived", "explained", "unknown", "fail"]
+        for one in self.report["results"]:
+            if one["host"] != host:
+                continue
+            for check in one["mappings"]["cis"]:
+                worst[check] = max(worst.get(check, "not_applicable"), one["status"], key=order.index)
+        return worst
+
+
+@dataclasses.dataclass(frozen=True)
 class HardenRun(Run):
     """A run of harden.yml.
 
@@ -256,6 +283,21 @@ class Product:
         names = ("kubeadm-config", "kubelet-config", "kube-proxy")
         found = {name: self.cluster.objects("configmap", name, "-n", "kube-system") for name in names}
         return {name: item["data"] for name, item in found.items()}
+
+    def verify(self, *arguments: str, **variables: Any) -> VerifyRun:
+        """Run verify.yml and return what it did, well or not.
+
+        :param variables: of the playbook, without the prefix ``kubeharden_``.
+        """
+        report = self._reports / f"{len(list(self._reports.iterdir())):03d}"
+        named = {f"kubeharden_{name}": value for name, value in variables.items()}
+        report.mkdir()
+        extra = json.dumps({"kubeharden_report_dir": str(report), "kubeharden_fail_on": "none", **named})
+        words = ["verify.yml", *arguments, "-e", extra]
+        done = self.cluster.playbook(words[0], *words[1:], check=False, env=self.environment())
+        path = report / "report.json"
+        document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"results": []}
+        return VerifyRun(" ".join(words), done.returncode, done.stdout + done.stderr, document)
 
     # kube-bench
 

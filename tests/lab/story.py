@@ -12,7 +12,7 @@ from typing import Any
 
 from lab.kubelab.harness import Cluster, Served
 from lab.kubelab.prepare import TEST_IMAGE
-from lab.product import ARTEFACTS, BAD_CIPHERS, HardenRun, Product
+from lab.product import ARTEFACTS, BAD_CIPHERS, HardenRun, Product, VerifyRun
 from tools.reference import left_by_kube_bench
 
 OPERATOR = ("-e", "ansible_user=engineer", "--become")
@@ -143,6 +143,12 @@ class Story:
         return self.product.bench("before")
 
     @functools.cached_property
+    def verified_before(self) -> tuple[VerifyRun, State, State]:
+        """Verify on what kubeadm made, in check mode, and the cluster before and after it."""
+        before = self.look()
+        return self.product.verify("--check"), before, self.look()
+
+    @functools.cached_property
     def untouched(self) -> State:
         """What kubeadm made."""
         return self.look()
@@ -174,6 +180,7 @@ class Story:
     def hardened(self) -> tuple[HardenRun, State]:
         """The run that hardens the cluster, by an ordinary user with sudo, and the cluster after it."""
         self.bench_before  # noqa: B018
+        self.verified_before  # noqa: B018
         self.foretold  # noqa: B018
         self.etcd_suites_before  # noqa: B018
         with self.cluster.poller() as served:
@@ -189,6 +196,13 @@ class Story:
         return self.product.bench("baseline")
 
     @functools.cached_property
+    def verified_after(self) -> tuple[VerifyRun, State, State]:
+        """Verify after kube-bench has looked too, and the cluster before and after it."""
+        self.bench_after  # noqa: B018
+        before = self.look()
+        return self.product.verify(fail_on="high"), before, self.look()
+
+    @functools.cached_property
     def again(self) -> tuple[HardenRun, State, State]:
         """A second run, and the cluster before and after it."""
         self.hardened[0].well()
@@ -198,7 +212,7 @@ class Story:
     @functools.cached_property
     def cis(self) -> HardenRun:
         """A run with the profile cis, and kube-bench has seen what there was before."""
-        self.bench_after  # noqa: B018
+        self.verified_after  # noqa: B018
         return self.product.harden(profile="cis")
 
     @functools.cached_property
@@ -206,6 +220,12 @@ class Story:
         """The checks that kube-bench fails after that."""
         self.cis.well()
         return self.product.bench("cis")
+
+    @functools.cached_property
+    def verified_cis(self) -> VerifyRun:
+        """Verify after that."""
+        self.bench_cis  # noqa: B018
+        return self.product.verify(profile="cis", fail_on="high")
 
     def said_in_the_page(self, profile: str) -> dict[str, set[tuple[str, str]]]:
         """By host, what docs/controls.md says that kube-bench fails and warns of."""

@@ -43,8 +43,11 @@ class Run:
 
     @property
     def changed(self) -> dict[str, int]:
-        """Number of changed tasks by host, from the recap."""
-        return {match["host"]: int(match["changed"]) for match in RECAP.finditer(self.output)}
+        """Number of changed tasks by host, from the recap; from all of them where several playbooks ran."""
+        found: dict[str, int] = {}
+        for match in RECAP.finditer(self.output):
+            found[match["host"]] = found.get(match["host"], 0) + int(match["changed"])
+        return found
 
     @property
     def complaints(self) -> list[str]:

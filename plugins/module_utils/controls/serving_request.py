@@ -105,11 +105,19 @@ def served_by(certificate: bytes, authority: bytes, node: str) -> str:
     common = [str(entry.value) for entry in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if common != [_PREFIX + node]:
         return f"it is that of {leaf.subject.rfc4514_string()}"
+    if is_signed_by(certificate, authority):
+        return ""
+    return f"it was signed by {leaf.issuer.rfc4514_string()}, not by the cluster's authority"
+
+
+def is_signed_by(certificate: bytes, authority: bytes) -> bool:
+    """Return whether one of an authority's certificates (PEM) signed a certificate (DER)."""
+    leaf = x509.load_der_x509_certificate(certificate)
     for block in authority.split(b"-----END CERTIFICATE-----")[:-1]:
         issuer = x509.load_pem_x509_certificate(block + b"-----END CERTIFICATE-----\n")
         if leaf.issuer == issuer.subject and _signed(leaf, issuer):
-            return ""
-    return f"it was signed by {leaf.issuer.rfc4514_string()}, not by the cluster's authority"
+            return True
+    return False
 
 
 def _signed(leaf: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -54,7 +54,8 @@ class ApiClient:
     tls-server-name, else the server's host. A kubeadm certificate has the name ``kubernetes`` on every control plane.
     ``timeout`` in seconds bounds each request as a whole: connect, handshake, and a server that drips its answer.
     Without a kubeconfig nothing is sent to prove who asks, and any certificate is taken: for the loopback ports of
-    components that make a certificate of their own at each start.
+    components that make a certificate of their own at each start. ``stranger`` then has a certificate to show all the
+    same, one that nobody signed: what a server makes of it is what one wants to know.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ApiClient:
         timeout: float = 5.0,
         verify_hostname: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        stranger: Kubeconfig | None = None,
     ) -> None:
         url = server or (kubeconfig.server if kubeconfig else "")
         try:
@@ -80,6 +82,8 @@ class ApiClient:
         self._name = verify_hostname or (kubeconfig and kubeconfig.tls_server_name) or host
         self._token = kubeconfig.token if kubeconfig else None
         self._context = _context(kubeconfig) if kubeconfig else _trusting_context()
+        if stranger is not None and stranger.certificate is not None and stranger.key is not None:
+            _load_client_certificate(self._context, stranger, stranger.certificate + b"\n" + stranger.key)
         self._clock = clock
 
     def get(self, path: str) -> Answer:
@@ -104,7 +108,7 @@ class ApiClient:
                 connection.sendall(f"{request}\r\n{body}".encode("ascii"))
                 return _read_answer(connection, deadline, method)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
-            return Answer(0, reason=_reason(error))
+            return Answer(0, reason=reason_of(error))
 
 
 def tls_peer(host: str, port: int, timeout: float = 5.0, clock: Callable[[], float] = time.monotonic) -> Peer:
@@ -115,7 +119,7 @@ def tls_peer(host: str, port: int, timeout: float = 5.0, clock: Callable[[], flo
         with _shake_hands(context, host, port, host, deadline) as connection:
             return Peer(connection.getpeercert(binary_form=True))
     except (OSError, UnicodeError) as error:
-        return Peer(None, _reason(error))
+        return Peer(None, reason_of(error))
 
 
 class _Deadline:
@@ -190,7 +194,8 @@ def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline, method: str) ->
         return Answer(response.status, body)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why there was no whole answer, in the words of ``Answer``."""
     if isinstance(error, ConnectionRefusedError):
         return "refused"
     if isinstance(error, (socket.timeout, TimeoutError)):

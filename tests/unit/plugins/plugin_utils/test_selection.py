@@ -47,6 +47,15 @@ def test_without_a_word_nothing_is_left_out() -> None:
     assert chosen.left_out() == {"everywhere": [], "on_hosts": {}}
 
 
+def test_a_waiver_of_a_control_that_is_only_judged_leaves_nothing_out() -> None:
+    lists = [waiver("rbac-proxy", hosts="cluster"), waiver("rbac-prox")]
+    chosen = selection.select(
+        {host: [] for host in HOSTS}, dict.fromkeys(HOSTS, lists), KNOWN, matching, NOON, ["rbac-proxy"]
+    )
+    assert (chosen.everywhere, chosen.on_hosts) == ([], {})
+    assert chosen.problems == ["kubeharden_waivers: there is no control rbac-prox; the nearest is rbac-proxy."]
+
+
 def test_only_leaves_out_all_others() -> None:
     chosen = select(only=["a-profiling", "k-profiling", "a-profiling"])
     assert chosen.everywhere == ["a-hsts", "s-profiling"]

@@ -1,0 +1,124 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judgement, on the controller: every control of every host, the console's table and the reports."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import time
+import typing as t
+
+import yaml
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import write_atomic
+from ansible_collections.kubeharden.core.plugins.plugin_utils import (
+    catalogue_files,
+    controller,
+    report_earlier,
+    report_html,
+    report_waivers,
+    selection,
+    verdict_texts,
+    verdicts,
+)
+
+#: Controls that the sentence at the end names.
+_MOST_NAMES = 10
+
+
+class ActionModule(ActionBase):
+    """Documented in plugins/modules/verify_report.py."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Check what the user said, or judge and tell."""
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = self._task.args
+        now = time.time()
+        try:
+            controls = catalogue_files.load(arguments.get("controls_files") or [])
+            waivers = self._waivers(controls, variables)
+        except HardeningError as error:
+            return {"failed": True, "msg": f"{error} Nothing was looked at."}
+        if arguments.get("only_check"):
+            return self._begin(variables, now)
+        run_id, report_dir = str(arguments["run_id"]), str(arguments["report_dir"])
+        settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers)
+        report = verdicts.build(self._seen(variables), controls, settings)
+        os.makedirs(report_dir, mode=0o700, exist_ok=True)
+        path = os.path.join(report_dir, "report.json")
+        write_atomic(path, (json.dumps(report, indent=1) + "\n").encode(), 0o600)
+        write_atomic(os.path.join(report_dir, "junit.xml"), verdict_texts.junit(report), 0o600)
+        earlier, notes = report_earlier.newest(report_dir, report)
+        write_atomic(os.path.join(report_dir, "report.html"), report_html.render(report, earlier).encode(), 0o600)
+        for line in [*verdict_texts.render(report, report_dir), *notes]:
+            self._display.display(line)
+        result = {"changed": False, "summary": report["summary"], "report": path}
+        found = verdicts.failures(report, str(arguments["fail_on"]))
+        if not found:
+            return result
+        names = list(dict.fromkeys(str(one["control"]) for one in found))
+        shown = ", ".join(names[:_MOST_NAMES]) + (
+            f" and {len(names) - _MOST_NAMES} more" if names[_MOST_NAMES:] else ""
+        )
+        return {
+            **result,
+            "failed": True,
+            "msg": f"{len(found)} results of severity {arguments['fail_on']} or above failed or could not be judged: "
+            f"{shown}. {path} has the evidence and what to do; kubeharden_fail_on says what counts.",
+        }
+
+    def _begin(self, variables: t.Mapping[str, t.Any], now: float) -> dict[str, t.Any]:
+        """Return name and directory of the run, unless something that the user said would be without effect."""
+        names: set[str] = set()
+        for host in variables["ansible_play_hosts_all"]:
+            names.update(variables["hostvars"][host])
+        run_id = str(self._task.args.get("run_id") or controller.new_run_id(now))
+        problems = controller.problems_with_names(names, controller.known_variables())
+        problems += controller.problems_with_run_id(run_id)
+        if problems:
+            return {"failed": True, "msg": " ".join(problems) + " Nothing was looked at."}
+        report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))
+        return {"changed": False, "run_id": run_id, "report_dir": report_dir}
+
+    def _waivers(
+        self, controls: t.Sequence[Control], variables: t.Mapping[str, t.Any]
+    ) -> list[report_waivers.ReportWaiver]:
+        groups = variables.get("groups") or {}
+        everyone = set(groups.get("all") or [])
+
+        def matching(patterns: t.Sequence[str]) -> set[str]:
+            found: set[str] = set()
+            for pattern in patterns:
+                found.update(fnmatch.filter(everyone, pattern))
+                for group in fnmatch.filter(groups, pattern):
+                    found.update(groups[group])
+            return found
+
+        raw = self._task.args.get("waivers") or []
+        return report_waivers.parse(raw, controls, matching, verdicts.CLUSTER, selection.known_controls())
+
+    def _seen(self, variables: t.Mapping[str, t.Any]) -> verdicts.Seen:
+        """Return what the tasks before this one registered; raw, since what looks like a template in it is text."""
+        hosts: dict[str, t.Mapping[str, t.Any]] = {}
+        cluster = None
+        for host in self._task.args["hosts"]:
+            known = variables["hostvars"].raw_get(host)
+            hosts[host] = known.get("__verify_host_seen") or {"problem": "the host was not looked at"}
+            asked = known.get("__verify_cluster_seen") or {}
+            if "problem" in asked:
+                cluster = asked
+        return verdicts.Seen(hosts, cluster, self._task.args.get("control_planes") or [])
+
+
+def _version() -> str:
+    text = (controller.COLLECTION / "galaxy.yml").read_text(encoding="utf-8")
+    return str(yaml.safe_load(text)["version"])

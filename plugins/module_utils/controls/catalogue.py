@@ -1,0 +1,179 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a control is, and what a judge says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+PASS = "pass"  # noqa: S105  (a verdict)
+FAIL = "fail"
+NOT_APPLICABLE = "not_applicable"
+WAIVED = "waived"
+EXPLAINED = "explained"
+UNKNOWN = "unknown"
+STATUSES = (FAIL, UNKNOWN, EXPLAINED, WAIVED, PASS, NOT_APPLICABLE)
+
+SEVERITIES = ("low", "medium", "high")
+#: From which profile on harden.yml enforces a control; ``none`` for those that it leaves to the owner, ``baseline``
+#: also for those that only a person can mend.
+PROFILES = ("baseline", "cis", "none")
+FRAMEWORKS = ("cis", "nsa", "stig", "bsi", "nis2")
+COMPONENTS = (
+    "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kubelet", "kube-proxy", "node", "cluster",
+)  # fmt: skip
+#: How a control may be judged, and the keys that each way needs.
+KINDS: t.Mapping[str, tuple[str, ...]] = {
+    "flag": ("flag",),
+    "plugin": ("plugin", "enabled"),
+    "field": ("field", "flag"),
+    "files": ("files",),
+    "check": ("check",),
+}
+#: Conditions that a flag's or a field's value may have to meet (controls.conditions).
+CONDITIONS = ("is", "set", "unset", "has", "has_not", "at_least", "at_most", "only", "minimum", "loopback")
+
+_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What a judge says, and what it saw."""
+
+    status: str
+    evidence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """One control of the catalogue.
+
+    Attributes:
+        id: Its name, which waivers use.
+        title: What holds where it passes, one sentence.
+        severity: low, medium or high.
+        level: 1, or 2 for what costs something.
+        component: Whose it is; ``node`` for a host as a whole, ``cluster`` for what only the API knows.
+        why: Why it matters.
+        remedy: The variable and tag that mend it, or why only a person can.
+        judge: ``kind`` and what that kind needs.
+        mappings: By framework, the identifiers of those who ask for it.
+        profile: From which profile on harden.yml enforces it.
+        explanation: Why it is not enforced before that.
+        part_of: The control of harden.yml that it is a part of; a waiver of that one holds here too.
+    """
+
+    id: str
+    title: str
+    severity: str
+    level: int
+    component: str
+    why: str
+    remedy: str
+    judge: t.Mapping[str, t.Any]
+    mappings: t.Mapping[str, tuple[str, ...]]
+    profile: str = "baseline"
+    explanation: str = ""
+    part_of: str = ""
+
+    @property
+    def for_cluster(self) -> bool:
+        """Whether it is judged once, not on each host."""
+        return self.component == "cluster"
+
+    def is_enforced_by(self, profile: str) -> bool:
+        """Whether harden.yml with this profile brings it about."""
+        return self.profile in ("baseline", profile)
+
+    def as_record(self) -> dict[str, t.Any]:
+        """Return what the report says of it."""
+        return {
+            "id": self.id, "title": self.title, "severity": self.severity, "level": self.level,
+            "component": self.component, "why": self.why, "remedy": self.remedy, "mappings": self.shown_mappings(),
+        }  # fmt: skip
+
+    def shown_mappings(self) -> dict[str, list[str]]:
+        """Return the identifiers of every framework, empty lists included."""
+        return {name: list(self.mappings.get(name, ())) for name in FRAMEWORKS}
+
+
+def controls_from(documents: t.Mapping[str, t.Any], checks: t.Collection[str]) -> list[Control]:
+    """Return the controls of a catalogue.
+
+    Args:
+        documents: By the file's name, its content.
+        checks: Names that a judge of the kind ``check`` may have.
+
+    Raises:
+        HardeningError: Something in it that is no control, with file and place.
+    """
+    found: dict[str, Control] = {}
+    for source, document in documents.items():
+        entries = document.get("controls") if isinstance(document, dict) else None
+        if not isinstance(entries, list):
+            raise HardeningError(f"{source} is no catalogue: it has no list `controls`. Correct the file.")
+        for number, entry in enumerate(entries, 1):
+            control = _control(entry, f"{source}, control {number}", checks)
+            if control.id in found:
+                raise HardeningError(f"{source}: there are two controls {control.id}. Give one of them another id.")
+            found[control.id] = control
+    return list(found.values())
+
+
+def _control(entry: t.Any, where: str, checks: t.Collection[str]) -> Control:
+    if not isinstance(entry, dict):
+        raise HardeningError(f"{where} is no mapping. Correct the file.")
+    names = {field.name for field in dataclasses.fields(Control)}
+    required = names - {"profile", "explanation", "part_of"}
+    wrong = sorted(str(key) for key in set(entry) - names) + sorted(required - set(entry))
+    if wrong:
+        raise HardeningError(f"{where} has unknown or missing keys: {', '.join(wrong)}. Correct the file.")
+    mappings = entry["mappings"] if isinstance(entry["mappings"], dict) else {}
+    texts = {key: str(entry[key]).strip() for key in ("id", "title", "severity", "component", "why", "remedy")}
+    optional = {key: str(entry[key]).strip() for key in ("profile", "explanation", "part_of") if key in entry}
+    control = Control(
+        level=entry["level"] if entry["level"] in (1, 2) else 0,
+        judge=entry["judge"] if isinstance(entry["judge"], dict) else {},
+        mappings={str(name): tuple(str(one) for one in values or ()) for name, values in mappings.items()},
+        **texts,
+        **optional,
+    )
+    problem = _problem(control, checks)
+    if problem:
+        raise HardeningError(f"{where} ({control.id}): {problem} Correct the file.")
+    return control
+
+
+def _problem(control: Control, checks: t.Collection[str]) -> str:
+    if not _ID.fullmatch(control.id):
+        return "its id must be small letters, digits and dashes."
+    for name, allowed in (("severity", SEVERITIES), ("component", COMPONENTS), ("profile", PROFILES)):
+        if getattr(control, name) not in allowed:
+            return f"its {name} must be one of {', '.join(allowed)}."
+    if not control.level:
+        return "its level must be 1 or 2."
+    unknown = sorted(set(control.mappings) - set(FRAMEWORKS))
+    if unknown:
+        return f"there is no framework {unknown[0]}; there are {', '.join(FRAMEWORKS)}."
+    if control.profile != "baseline" and not control.explanation:
+        return "it needs an explanation, since not every profile enforces it."
+    return _problem_of_judge(control, checks)
+
+
+def _problem_of_judge(control: Control, checks: t.Collection[str]) -> str:
+    kind = str(control.judge.get("kind"))
+    if kind not in KINDS:
+        return f"its judge must be of a kind among {', '.join(KINDS)}."
+    missing = [key for key in KINDS[kind] if key not in control.judge]
+    if missing:
+        return f"a judge of the kind {kind} needs {', '.join(missing)}."
+    if kind == "check" and control.judge["check"] not in checks:
+        return f"there is no check {control.judge['check']}."
+    if kind in ("flag", "field") and not any(key in control.judge for key in CONDITIONS):
+        return f"its judge needs one of {', '.join(CONDITIONS)}."
+    return ""

@@ -1,0 +1,229 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges what only the API knows, and what takes all hosts together."""
+
+from __future__ import annotations
+
+import typing as t
+
+import yaml
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
+from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
+    FAIL,
+    NOT_APPLICABLE,
+    PASS,
+    UNKNOWN,
+    Control,
+    Verdict,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import same, text_of
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+#: Fields of the ConfigMap kubelet-config that each node has in its own way.
+_OF_THE_NODE = ("apiVersion", "kind", "containerRuntimeEndpoint", "imageServiceEndpoint")
+_MOST = 8
+#: Minor versions that get mended, the newest included.
+_SUPPORTED = 3
+
+
+class Cluster:
+    """What was collected of the cluster and its hosts.
+
+    Args:
+        evidence: As the module ``verify_cluster`` returned it; None where nothing was collected.
+        problem: Why nothing was.
+        hosts: Every host of the inventory.
+        waivers: Sentences on waivers that have expired.
+    """
+
+    def __init__(
+        self,
+        evidence: t.Mapping[str, t.Any] | None,
+        problem: str,
+        hosts: t.Sequence[Host],
+        waivers: t.Sequence[str] = (),
+    ) -> None:
+        self._evidence = evidence
+        self._problem = problem or "no control plane was asked"
+        self.hosts = hosts
+        self.waivers = waivers
+
+    @property
+    def evidence(self) -> t.Mapping[str, t.Any]:
+        """What the API said.
+
+        Raises:
+            NotJudged: It was not asked.
+        """
+        if self._evidence is None:
+            raise NotJudged(UNKNOWN, self._problem)
+        return self._evidence
+
+    def read(self, name: str) -> t.Any:
+        """Return something that was read of the API.
+
+        Raises:
+            NotJudged: It was not given.
+        """
+        problem = (self.evidence.get("problems") or {}).get(name)
+        if problem:
+            raise NotJudged(UNKNOWN, str(problem))
+        return self.evidence.get(name)
+
+
+def _of_api(cluster: Cluster, control: Control) -> Verdict:
+    """Judge by the findings that the module made of the API's objects."""
+    name = str(control.judge["check"])
+    found = (cluster.evidence.get("findings") or {}).get(name)
+    if found is None or found.get("problem"):
+        raise NotJudged(UNKNOWN, str((found or {}).get("problem") or "the API was not asked for it"))
+    findings = [str(one) for one in found["findings"]]
+    if findings:
+        return Verdict(FAIL, _list(findings))
+    return Verdict(PASS, f"nothing found in {found['looked_at']} objects")
+
+
+def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
+    """Flags of the control planes' processes that the next upgrade would take away or change."""
+    text = cluster.read("kubeadm_config")
+    if not text:
+        return Verdict(NOT_APPLICABLE, "there is no ConfigMap kube-system/kubeadm-config")
+    try:
+        configuration = ClusterConfiguration.parse(str(text))
+        remembered = {
+            component: dict(configuration.extra_args(component))
+            for component in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
+        }
+    except HardeningError as error:
+        raise NotJudged(UNKNOWN, str(error)) from None
+    drift, seen = [], 0
+    for host in cluster.hosts:
+        for component, arguments in remembered.items():
+            if not host.components.get(component, {}).get("running"):
+                continue
+            seen += 1
+            drift += [f"{host.name}: {words}" for words in _flags_that_differ(host, component, arguments)]
+    if not seen:
+        raise NotJudged(UNKNOWN, "no process of a control plane was seen")
+    return Verdict(FAIL, _list(drift)) if drift else Verdict(PASS, f"{seen} processes have the flags of kubeadm-config")
+
+
+def _flags_that_differ(host: Host, component: str, arguments: t.Mapping[str, str]) -> list[str]:
+    found = []
+    for name, wanted in arguments.items():
+        have = host.occurrences(component, name)
+        if wanted not in have and not any(same(value, wanted) for value in have):
+            shown = have[-1] if have else "nothing"
+            found.append(f"{component} has {shown} for --{flag_name(name)}, kubeadm-config {wanted}")
+    return found
+
+
+def kubelet_drift(cluster: Cluster, _control: Control) -> Verdict:
+    """Fields in which a kubelet differs from the ConfigMap kubelet-config."""
+    text = cluster.read("kubelet_config")
+    if not text:
+        return Verdict(NOT_APPLICABLE, "there is no ConfigMap kube-system/kubelet-config")
+    try:
+        remembered = yaml.safe_load(str(text))
+    except (yaml.YAMLError, ValueError):
+        return Verdict(FAIL, "the ConfigMap kube-system/kubelet-config is no YAML")
+    configz = cluster.evidence.get("configz") or {}
+    answers = {node: one["configuration"] for node, one in configz.items() if one.get("configuration")}
+    if not answers:
+        raise NotJudged(UNKNOWN, "no kubelet could be asked for its configuration")
+    drift = []
+    for node, fields in sorted(answers.items()):
+        different = sorted(_fields_that_differ(remembered, fields))
+        if different:
+            drift.append(f"{node}: {', '.join(different)}")
+    return (
+        Verdict(FAIL, _list(drift)) if drift else Verdict(PASS, f"{len(answers)} kubelets run what kubelet-config says")
+    )
+
+
+def _fields_that_differ(remembered: t.Any, fields: t.Any, path: str = "") -> t.Iterator[str]:
+    for key, wanted in (remembered if isinstance(remembered, dict) else {}).items():
+        name = f"{path}.{key}" if path else str(key)
+        if name in _OF_THE_NODE:
+            continue
+        have = fields.get(key) if isinstance(fields, dict) else None
+        if isinstance(wanted, dict):
+            yield from _fields_that_differ(wanted, have, name)
+        elif have is None:
+            # The kubelet leaves out what is zero; kubeadm writes 0s for durations that are the default.
+            if text_of(wanted) not in ("", "0", "0s", "false", "None") and wanted not in ([], {}):
+                yield name
+        elif have != wanted and not same(text_of(have), text_of(wanted)) and text_of(wanted) not in ("0s", "0"):
+            yield name
+
+
+def version_skew(cluster: Cluster, _control: Control) -> Verdict:
+    """The policy of Kubernetes: API servers within one minor, kubelets up to three older and never newer."""
+    servers = {host.name: _minor(host.known_versions().get("kube-apiserver")) for host in cluster.hosts}
+    known = {name: minor for name, minor in servers.items() if minor}
+    if not known:
+        raise NotJudged(UNKNOWN, "no API server's version was seen")
+    oldest, newest = min(known.values()), max(known.values())
+    wrong = [f"API servers of {oldest[0]}.{oldest[1]} and {newest[0]}.{newest[1]}"] if newest[1] - oldest[1] > 1 else []
+    for host in cluster.hosts:
+        for component, version in sorted(host.known_versions().items()):
+            minor = _minor(version)
+            if minor is None or component in ("etcd", "kube-apiserver"):
+                continue
+            behind = 3 if component in ("kubelet", "kube-proxy") else 1
+            if minor > oldest or newest[1] - minor[1] > behind:
+                wrong.append(f"{host.name}: {component} {version} with API servers of {oldest[0]}.{oldest[1]}")
+    return (
+        Verdict(FAIL, _list(wrong))
+        if wrong
+        else Verdict(PASS, f"API servers of {newest[0]}.{newest[1]}, all else fits")
+    )
+
+
+def versions_supported(cluster: Cluster, control: Control) -> Verdict:
+    """Every minor version is among those that get mended, by the catalogue's dated word."""
+    newest = versions.version_of(str(control.judge["newest"]))
+    oldest = (newest[0], newest[1] - _SUPPORTED + 1)
+    seen, old = 0, []
+    for host in cluster.hosts:
+        for component, version in sorted(host.known_versions().items()):
+            minor = _minor(version)
+            if minor is None or component == "etcd":
+                continue
+            seen += 1
+            if minor < oldest:
+                old.append(f"{host.name}: {component} {version}")
+    words = f"{versions.shown(oldest)} to {versions.shown(newest)} are mended as of {control.judge['dated']}"
+    if old:
+        return Verdict(FAIL, f"{_list(old)}; {words}")
+    if not seen:
+        raise NotJudged(UNKNOWN, "no component's version was seen")
+    return Verdict(PASS, words)
+
+
+def waivers(cluster: Cluster, _control: Control) -> Verdict:
+    """No waiver has expired."""
+    if cluster.waivers:
+        return Verdict(FAIL, _list(list(cluster.waivers)))
+    return Verdict(PASS, "every waiver is in force")
+
+
+def _minor(version: str | None) -> versions.Version | None:
+    return versions.version_of(version) if version else None
+
+
+def _list(items: t.Sequence[str]) -> str:
+    more = f"; and {len(items) - _MOST} more" if len(items) > _MOST else ""
+    return "; ".join(items[:_MOST]) + more
+
+
+CHECKS: dict[str, t.Callable[[Cluster, Control], Verdict]] = {
+    **dict.fromkeys(api_findings.NAMES, _of_api),
+    **{check.__name__: check for check in (kubeadm_drift, kubelet_drift, version_skew, versions_supported, waivers)},
+}

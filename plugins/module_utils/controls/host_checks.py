@@ -1,0 +1,553 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges of one host that need more than one value: files that components name, keys, listeners."""
+
+from __future__ import annotations
+
+import typing as t
+from urllib.parse import urlsplit
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
+    FAIL,
+    NOT_APPLICABLE,
+    PASS,
+    UNKNOWN,
+    Control,
+    Verdict,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import is_loopback, unmet
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+
+#: What a request without credentials may reach: the health paths, and the authority that a joining node reads.
+_OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/api/v1/namespaces/kube-public/configmaps/cluster-info"})
+_APISERVER = "kube-apiserver"
+#: Providers of an EncryptionConfiguration that encrypt; kms of version 1 is refused by supported versions.
+_ENCRYPTING = ("secretbox", "kms", "aescbc", "aesgcm")
+_STRONG = ("secretbox", "kms", "aescbc")
+_SECRETS = ("secrets", "*.", "*.*")
+
+
+def anonymous(host: Host, _control: Control) -> Verdict:
+    """Anonymous requests are off, or kept to the health paths by an AuthenticationConfiguration."""
+    flag = host.flag(_APISERVER, "anonymous-auth")
+    path = host.flag(_APISERVER, "authentication-config").items
+    if not path:
+        allowed = parse_bool(flag.items[-1]) if flag.items else True
+        words = f"{flag.words}; there is no AuthenticationConfiguration"
+        return Verdict(FAIL if allowed is not False else PASS, words)
+    found = host.document("authentication").get("anonymous")
+    if not isinstance(found, dict):
+        allowed = parse_bool(flag.items[-1]) if flag.items else True
+        return Verdict(FAIL if allowed is not False else PASS, f"{path[-1]} has no section anonymous; {flag.words}")
+    if not found.get("enabled"):
+        return Verdict(PASS, f"{path[-1]} switches anonymous requests off")
+    paths = [str(one.get("path")) for one in found.get("conditions") or [] if isinstance(one, dict)]
+    if not paths:
+        return Verdict(FAIL, f"{path[-1]} allows anonymous requests on every path")
+    others = sorted(set(paths) - _OPEN_PATHS)
+    if others:
+        return Verdict(FAIL, f"{path[-1]} allows anonymous requests on {', '.join(others)}")
+    return Verdict(PASS, f"{path[-1]} allows anonymous requests on {', '.join(paths)} only")
+
+
+def authorizers(host: Host, control: Control) -> Verdict:
+    """The authorizers, by flag or by AuthorizationConfiguration, are with some and without others."""
+    configured = host.flag(_APISERVER, "authorization-config").items
+    if configured:
+        types = tuple(str(one) for one in host.document("authorization").get("types") or [])
+        words = f"{configured[-1]} has {', '.join(types) or 'no authorizer'}"
+    else:
+        value = host.flag(_APISERVER, "authorization-mode")
+        # Without any authorizer the server allows everything.
+        types, words = value.items or ("AlwaysAllow",), value.words
+    missing = [one for one in control.judge.get("with", ()) if one not in types]
+    wrong = [one for one in control.judge.get("without", ()) if one in types]
+    if missing or wrong:
+        return Verdict(
+            FAIL, f"{words}; should {'be with ' + ', '.join(missing) if missing else 'be without ' + wrong[0]}"
+        )
+    return Verdict(PASS, words)
+
+
+def plugin(host: Host, control: Control) -> Verdict:
+    """An admission plugin is on, or off, by the flags and the version's default."""
+    name, wanted = str(control.judge["plugin"]), bool(control.judge["enabled"])
+    on = host.flag(_APISERVER, "enable-admission-plugins")
+    off = host.flag(_APISERVER, "disable-admission-plugins")
+    default = host.table(_APISERVER).plugins().get(name, False)
+    enabled = name in on.items or (default and name not in off.items)
+    if name in on.items:
+        words = f"--enable-admission-plugins names {name}"
+    elif name in off.items:
+        words = f"--disable-admission-plugins names {name}"
+    else:
+        words = f"{name} is named nowhere and is {'on' if default else 'off'} by default"
+    return Verdict(PASS if enabled == wanted else FAIL, words)
+
+
+def admission_configuration(host: Host, _control: Control) -> Verdict:
+    """An admission configuration says a level of Pod Security."""
+    path = host.flag(_APISERVER, "admission-control-config-file")
+    if not path.items:
+        return Verdict(FAIL, path.words)
+    plugins = host.document("admission").get("plugins") or {}
+    found = plugins.get("PodSecurity")
+    if not isinstance(found, dict):
+        return Verdict(FAIL, f"{path.items[-1]} configures {', '.join(plugins) or 'nothing'}, but not PodSecurity")
+    defaults = found.get("defaults") or {}
+    levels = {name: str(defaults.get(name, "privileged")) for name in ("enforce", "audit", "warn")}
+    words = f"{path.items[-1]}: " + ", ".join(f"{name} {level}" for name, level in levels.items())
+    weak = all(level == "privileged" for level in levels.values())
+    return Verdict(FAIL if weak else PASS, words + ("; nothing is refused or reported" if weak else ""))
+
+
+def audit_log_size(host: Host, control: Control) -> Verdict:
+    """Rotated files are large enough. 0 is 100 MB until 1.35, and no rotation from 1.36 on."""
+    value = host.flag(_APISERVER, "audit-log-maxsize")
+    if value.items and value.items[-1] == "0":
+        if host.table(_APISERVER).version < (1, 36):
+            return Verdict(PASS, f"{value.words}, which is 100 MB in this version")
+        return Verdict(FAIL, f"{value.words}, which ends rotation in this version: the disk fills")
+    words = unmet(value.items, control.judge)
+    return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
+
+
+def audit_policy(host: Host, _control: Control) -> Verdict:
+    """The audit policy answers the questions of controls.audit_policy."""
+    path = host.flag(_APISERVER, "audit-policy-file").items
+    if not path:
+        return Verdict(FAIL, "there is no audit policy")
+    findings = host.document("audit_policy").get("findings") or []
+    if findings:
+        return Verdict(FAIL, f"{path[-1]}: " + _list([str(one) for one in findings]))
+    return Verdict(PASS, f"{path[-1]} records what it should, and no bodies of Secrets")
+
+
+def encryption(host: Host, control: Control) -> Verdict:
+    """The first provider for Secrets encrypts, and for the control of the provider: strongly."""
+    path = host.flag(_APISERVER, "encryption-provider-config")
+    if not path.items:
+        return Verdict(FAIL, path.words)
+    for entry in host.document("encryption").get("resources") or []:
+        if not any(name in _SECRETS for name in entry.get("resources") or []):
+            continue
+        first = str((entry.get("providers") or ["identity"])[0])
+        allowed = _STRONG if control.part_of else _ENCRYPTING
+        words = f"{path.items[-1]}: Secrets are written by {first}"
+        return Verdict(PASS if first in allowed else FAIL, words)
+    return Verdict(FAIL, f"{path.items[-1]} says nothing of Secrets")
+
+
+def cipher_suites(host: Host, control: Control) -> Verdict:
+    """The suites of TLS 1.2 are strong, or TLS 1.3 is the lowest version, whose suites cannot be chosen."""
+    if control.component == "kubelet":
+        lowest = host.field("kubelet", "tlsMinVersion", "tls-min-version")
+        value = host.field("kubelet", "tlsCipherSuites", "tls-cipher-suites")
+    else:
+        lowest = host.flag(control.component, "tls-min-version")
+        value = host.flag(control.component, "tls-cipher-suites")
+    if lowest.items == ("VersionTLS13",):
+        return Verdict(PASS, f"{lowest.words}, so no other suites are spoken")
+    words = unmet(value.items, control.judge)
+    return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
+
+
+def gate(host: Host, control: Control) -> Verdict:
+    """A feature gate has the wanted value, by flag, field or default."""
+    name, wanted = str(control.judge["gate"]), bool(control.judge["enabled"])
+    component = control.component
+    if component == "kubelet":
+        value = host.field("kubelet", "featureGates", "feature-gates")
+    else:
+        value = host.flag(component, "feature-gates")
+    settings = dict(item.partition("=")[::2] for item in value.items)
+    if name in settings:
+        enabled = parse_bool(settings[name])
+        return Verdict(PASS if enabled is wanted else FAIL, f"{name}={settings[name]} is set")
+    known = host.table(component).gates(component).get(name)
+    if known is None:
+        return Verdict(NOT_APPLICABLE, f"this version has no gate {name}")
+    return Verdict(
+        PASS if known.default is wanted else FAIL,
+        f"{name} is not set and is {'on' if known.default else 'off'} by default",
+    )
+
+
+def scheduler_profiling(host: Host, _control: Control) -> Verdict:
+    """Profiling is off; where there is a configuration file the flag is ignored."""
+    path = host.flag("kube-scheduler", "config").items
+    if not path:
+        value = host.flag("kube-scheduler", "profiling")
+        words = unmet(value.items, {"is": False})
+        return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
+    enabled = host.document("scheduler").get("enable_profiling")
+    shown = "nothing, so it is on" if enabled is None else str(enabled).lower()
+    return Verdict(
+        PASS if enabled is False else FAIL, f"--config is set, so the flag is ignored; {path[-1]} says {shown}"
+    )
+
+
+def etcd_authority(host: Host, _control: Control) -> Verdict:
+    """etcd's authority is another than the one of the cluster's clients."""
+    path = host.flag("etcd", "trusted-ca-file")
+    if not path.items:
+        return Verdict(FAIL, path.words)
+    found = host.evidence.get("authorities") or {}
+    own, clients = found.get("etcd"), found.get("clients")
+    if own is None:
+        raise NotJudged(UNKNOWN, f"{path.items[-1]} could not be read")
+    if clients is None:
+        return Verdict(NOT_APPLICABLE, f"{path.items[-1]}; no API server runs here to compare it with")
+    shared = sorted(set(own) & set(clients))
+    if shared:
+        return Verdict(FAIL, f"{path.items[-1]} holds the authority of the cluster's clients ({shared[0][:16]})")
+    return Verdict(PASS, f"{path.items[-1]} is another authority than that of the cluster's clients")
+
+
+def etcd_listeners(host: Host, _control: Control) -> Verdict:
+    """Plain text is spoken on the host itself only."""
+    plain = []
+    for flag in ("listen-client-urls", "listen-peer-urls", "listen-metrics-urls", "listen-client-http-urls"):
+        for url in ",".join(host.flag("etcd", flag).items).split(","):
+            parts = urlsplit(url)
+            if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+                plain.append(f"--{flag} {url}")
+    if plain:
+        return Verdict(FAIL, "; ".join(plain))
+    return Verdict(PASS, "every --listen flag is https:// or an address of the host itself")
+
+
+def event_rate(host: Host, control: Control) -> Verdict:
+    """eventRecordQPS is bounded. 0 was the default until 1.36 and is no limit from 1.37 on."""
+    value = host.field("kubelet", "eventRecordQPS", "event-qps")
+    if not value.items or value.items[-1] == "0":
+        if host.table("kubelet").version < (1, 37):
+            return Verdict(PASS, f"{value.words}, which is the default of 50 in this version")
+        return Verdict(FAIL, f"{value.words}, which is no limit in this version")
+    words = unmet(value.items, control.judge)
+    return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
+
+
+def kubelet_serving(host: Host, _control: Control) -> Verdict:
+    """The kubelet asks for a serving certificate or is given one, and what it serves was signed by the authority."""
+    bootstrap = host.field("kubelet", "serverTLSBootstrap", "rotate-server-certificates")
+    given = [
+        host.field("kubelet", "tlsCertFile", "tls-cert-file"),
+        host.field("kubelet", "tlsPrivateKeyFile", "tls-private-key-file"),
+    ]
+    if unmet(bootstrap.items, {"is": True}) and not all(value.items and value.items[-1] for value in given):
+        return Verdict(FAIL, f"{bootstrap.words}; and no tlsCertFile is set: it signs its certificate itself")
+    served = next((one for one in _tls(host) if one.get("component") == "kubelet"), {})
+    certificate = served.get("certificate")
+    if not certificate:
+        raise NotJudged(
+            UNKNOWN, f"{bootstrap.words}; what it serves was not seen: {served.get('problem') or 'no answer'}"
+        )
+    if not certificate.get("chains"):
+        return Verdict(FAIL, f"{bootstrap.words}; but it serves a certificate of {certificate['issuer']}")
+    return Verdict(PASS, f"{bootstrap.words}; it serves a certificate of {certificate['issuer']}")
+
+
+def kubelet_keys(host: Host, _control: Control) -> Verdict:
+    """Every key of the kubelet's file and drop-ins is known to its version and stands once."""
+    host.component("kubelet")
+    found = host.evidence.get("kubelet") or {}
+    if found.get("problem"):
+        raise NotJudged(UNKNOWN, str(found["problem"]))
+    known = host.table("kubelet").fields("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration") or {}
+    problems = []
+    for document in found.get("documents") or []:
+        problems += [f"{document['path']}: {key} stands twice" for key in document.get("twice") or []]
+        problems += [
+            f"{document['path']}: {key} is not known" for key in document.get("keys") or [] if not _is_known(key, known)
+        ]
+    if problems:
+        return Verdict(FAIL, _list(problems))
+    return Verdict(PASS, f"{len(found.get('documents') or [])} files, every key is known and stands once")
+
+
+def _is_known(key: str, known: t.Collection[str]) -> bool:
+    """Return whether a path of keys is a field, or lies within one whose keys are free."""
+    while key:
+        if key in known:
+            return True
+        parent = key.rpartition(".")[0]
+        # A field whose own fields the table has is no map of free keys.
+        if parent in known and any(other.startswith(parent + ".") for other in known):
+            return False
+        key = parent
+    return False
+
+
+def manifests_directory(host: Host, _control: Control) -> Verdict:
+    """Files of the manifests directory are pods, and each pod is there once."""
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    found = host.evidence.get("manifests") or {}
+    if found.get("problem"):
+        raise NotJudged(UNKNOWN, str(found["problem"]))
+    if not found.get("directory"):
+        return Verdict(NOT_APPLICABLE, "the kubelet has no manifests directory")
+    pods: dict[str, list[str]] = {}
+    problems = [f"{name} {words}" for name, words in sorted((found.get("wrong") or {}).items())]
+    for name, pod in sorted((found.get("pods") or {}).items()):
+        pods.setdefault(str(pod), []).append(str(name))
+    problems += [f"{' and '.join(names)} both define {pod}" for pod, names in pods.items() if len(names) > 1]
+    if problems:
+        return Verdict(FAIL, f"{found['directory']}: {_list(problems)}")
+    return Verdict(PASS, f"{found['directory']} holds {', '.join(pods) or 'nothing'}")
+
+
+def judge_files(host: Host, control: Control) -> Verdict:
+    """Owner and mode of every file that a word stands for."""
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    judge = control.judge
+    wrong: list[str] = []
+    unseen: list[str] = []
+    seen = 0
+    for word in judge["files"]:
+        for entry in (host.evidence.get("files") or {}).get(word) or []:
+            if entry.get("problem"):
+                unseen.append(f"{entry['path']}: {entry['problem']}")
+                continue
+            seen += 1
+            wrong.extend(_wrong_attributes(host, entry, judge))
+    if wrong:
+        return Verdict(FAIL, _list(wrong))
+    if unseen:
+        return Verdict(UNKNOWN, _list(unseen))
+    if not seen:
+        return Verdict(NOT_APPLICABLE, "there is no such file on this host")
+    if "owner" in judge and not host.live:
+        return Verdict(UNKNOWN, "a directory that stands for a host cannot say whom its files belong to")
+    shown = [f"mode {judge['mode']} or stricter"] if "mode" in judge else []
+    shown += [f"owner {judge['owner']}:{judge['group']}"] if "owner" in judge else []
+    return Verdict(PASS, f"{seen} {'file' if seen == 1 else 'files'}, {' and '.join(shown)}")
+
+
+def _wrong_attributes(host: Host, entry: t.Mapping[str, t.Any], judge: t.Mapping[str, t.Any]) -> list[str]:
+    found = []
+    if "mode" in judge and int(entry["mode"], 8) & 0o7777 & ~int(judge["mode"], 8):
+        found.append(f"{entry['path']} has mode {entry['mode']}")
+    if "owner" in judge and host.live and (entry["owner"], entry["group"]) != (judge["owner"], judge["group"]):
+        found.append(f"{entry['path']} belongs to {entry['owner']}:{entry['group']}")
+    return found
+
+
+# Certificates
+
+
+def certificates_expiry(host: Host, control: Control) -> Verdict:
+    """No certificate ends soon."""
+    entries = [one for one in _certificates(host) if isinstance(one.get("days_left"), int)]
+    limit = int(control.judge["days"])
+    ending = sorted((one for one in entries if one["days_left"] < limit), key=lambda one: int(one["days_left"]))
+    if ending:
+        return Verdict(FAIL, _list([f"{one['path']} ({one['subject']}) {_days(one['days_left'])}" for one in ending]))
+    first = min(entries, key=lambda one: int(one["days_left"]))
+    return Verdict(
+        PASS, f"{len(entries)} certificates; the first to end is {first['path']}, {_days(first['days_left'])}"
+    )
+
+
+def certificates_strength(host: Host, _control: Control) -> Verdict:
+    """Keys are RSA of 2048 bits or more, or of an elliptic curve."""
+    weak = []
+    entries = [one for one in _certificates(host) if one.get("key_algorithm")]
+    for one in entries:
+        kind, _dummy, size = str(one["key_algorithm"]).partition("-")
+        if kind == "RSA" and size.isdigit() and int(size) < 2048:
+            weak.append(f"{one['path']} has a key of {one['key_algorithm']}")
+    if weak:
+        return Verdict(FAIL, _list(weak))
+    return Verdict(
+        PASS, f"{len(entries)} certificates, " + ", ".join(sorted({str(one["key_algorithm"]) for one in entries}))
+    )
+
+
+def certificates_keys(host: Host, _control: Control) -> Verdict:
+    """Every certificate can be read, and its key is its own."""
+    entries = _certificates(host)
+    wrong = [f"{one['path']}: {one['problem']}" for one in entries if one.get("problem")]
+    if wrong:
+        return Verdict(FAIL, _list(wrong))
+    return Verdict(PASS, f"{len(entries)} certificates")
+
+
+def _certificates(host: Host) -> list[t.Mapping[str, t.Any]]:
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    entries = list(host.evidence.get("certificates") or [])
+    unseen = host.evidence.get("certificates_problem")
+    if unseen:
+        raise NotJudged(UNKNOWN, str(unseen))
+    if not entries:
+        raise NotJudged(NOT_APPLICABLE, "there are no certificates on this host")
+    return entries
+
+
+def _days(days: int) -> str:
+    return f"ended {-days} days ago" if days < 0 else f"in {days} days"
+
+
+# Probes
+
+
+def _probes(host: Host) -> t.Mapping[str, t.Any]:
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    if not host.live:
+        raise NotJudged(UNKNOWN, "no process belongs to a directory that stands for a host")
+    return host.evidence.get("probes") or {}
+
+
+def _tls(host: Host) -> list[t.Mapping[str, t.Any]]:
+    return list(_probes(host).get("tls") or [])
+
+
+def _where(one: t.Mapping[str, t.Any]) -> str:
+    return f"{one.get('component')} at {one.get('address')}:{one.get('port')}"
+
+
+def _verdict_of_ports(
+    entries: t.Sequence[t.Mapping[str, t.Any]], wrong: t.Sequence[str], unseen: t.Sequence[str], words: str
+) -> Verdict:
+    if wrong:
+        return Verdict(FAIL, _list(wrong))
+    if unseen:
+        return Verdict(UNKNOWN, _list(unseen))
+    if not entries:
+        return Verdict(NOT_APPLICABLE, "no component listens with TLS on this host")
+    return Verdict(PASS, words)
+
+
+def _handshakes(host: Host, name: str, words: str) -> Verdict:
+    entries = _tls(host)
+    wrong, unseen = [], []
+    for one in entries:
+        tried = one.get(name) or {}
+        if tried.get("accepted"):
+            wrong.append(f"{_where(one)} agreed to {tried['accepted']}")
+        elif one.get("problem") or tried.get("problem"):
+            unseen.append(f"{_where(one)}: {one.get('problem') or tried.get('problem')}")
+    shown = ", ".join(str(one["port"]) for one in entries)
+    return _verdict_of_ports(entries, wrong, unseen, f"refused on ports {shown}: {words}")
+
+
+def probe_old_tls(host: Host, _control: Control) -> Verdict:
+    """No handshake below TLS 1.2 was agreed to."""
+    return _handshakes(host, "old", "TLS 1.0 and 1.1")
+
+
+def probe_weak_suites(host: Host, _control: Control) -> Verdict:
+    """No handshake with nothing but weak suites was agreed to."""
+    return _handshakes(host, "weak", "suites of TLS 1.2 without forward secrecy or authenticated encryption")
+
+
+def probe_certificates(host: Host, _control: Control) -> Verdict:
+    """What is served is what the file says, and is valid."""
+    entries = _tls(host)
+    wrong, unseen = [], []
+    for one in entries:
+        certificate = one.get("certificate")
+        if not certificate:
+            unseen.append(f"{_where(one)}: {one.get('problem') or 'no certificate was shown'}")
+        elif certificate["days_left"] < 0:
+            wrong.append(f"{_where(one)} serves {certificate['subject']}, which {_days(certificate['days_left'])}")
+        elif one.get("file_sha256") and one["file_sha256"] != certificate["sha256"]:
+            wrong.append(f"{_where(one)} serves another certificate than {one['file']} holds")
+    shown = ", ".join(str(one["port"]) for one in entries)
+    return _verdict_of_ports(entries, wrong, unseen, f"seen on ports {shown}")
+
+
+_TARGETS = {"controllers": ("kube-controller-manager", "kube-scheduler")}
+_REFUSALS = (401, 403, 404)
+#: A server that cannot ask the API server who may do what answers 500 to everybody: that tells nothing.
+_NO_ANSWERS = (429, 500, 502, 503, 504)
+
+
+def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdict:
+    """Every request of some credentials was refused; a handshake that ends is a refusal too."""
+    entries = [
+        one
+        for one in _probes(host).get("requests") or []
+        if one.get("credentials") == credentials and (not targets or one.get("component") in targets)
+    ]
+    wrong, unseen, refused = [], [], []
+    for one in entries:
+        url = f"{_where(one)}{one['path']}"
+        if one["status"] in _REFUSALS:
+            refused.append(f"{one['path']} {one['status']}")
+        elif one["status"] in _NO_ANSWERS:
+            unseen.append(f"{url} answered {one['status']}")
+        elif one["status"]:
+            wrong.append(f"{url} answered {one['status']}")
+        elif str(one.get("reason")).startswith("tls") or one.get("reason") == "eof":
+            refused.append(f"{one['component']} ended the handshake")
+        else:
+            unseen.append(f"{url}: {one.get('reason')}")
+    if not entries and not wrong:
+        raise NotJudged(NOT_APPLICABLE, "no such component listens on this host")
+    return _verdict_of_ports(entries, wrong, unseen, "refused: " + ", ".join(dict.fromkeys(refused)))
+
+
+def probe_anonymous(host: Host, control: Control) -> Verdict:
+    """Requests without credentials are refused."""
+    target = str(control.judge["target"])
+    return _requests(host, "none", _TARGETS.get(target, (target,)))
+
+
+def probe_foreign_certificate(host: Host, _control: Control) -> Verdict:
+    """Requests with a certificate that nobody signed are refused."""
+    return _requests(host, "foreign", ())
+
+
+def probe_plain_ports(host: Host, _control: Control) -> Verdict:
+    """8080 and 10255 are closed, or something else listens there."""
+    entries = _probes(host).get("ports") or []
+    if not entries:
+        raise NotJudged(UNKNOWN, "no port was asked")
+    wrong = [f"port {one['port']} at {one['address']}: {one['words']}" for one in entries if one.get("kubernetes")]
+    if wrong:
+        return Verdict(FAIL, _list(wrong))
+    return Verdict(PASS, "; ".join(f"{one['address']}:{one['port']} {one['words']}" for one in entries))
+
+
+def _list(items: t.Sequence[str], most: int = 8) -> str:
+    """Return items as one text, the first few of many."""
+    more = f"; and {len(items) - most} more" if len(items) > most else ""
+    return "; ".join(items[:most]) + more
+
+
+CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
+    check.__name__: check
+    for check in (
+        admission_configuration,
+        anonymous,
+        audit_log_size,
+        audit_policy,
+        authorizers,
+        certificates_expiry,
+        certificates_keys,
+        certificates_strength,
+        cipher_suites,
+        encryption,
+        etcd_authority,
+        etcd_listeners,
+        event_rate,
+        gate,
+        kubelet_keys,
+        kubelet_serving,
+        manifests_directory,
+        probe_anonymous,
+        probe_certificates,
+        probe_foreign_certificate,
+        probe_old_tls,
+        probe_plain_ports,
+        probe_weak_suites,
+        scheduler_profiling,
+    )
+}

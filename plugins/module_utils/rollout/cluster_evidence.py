@@ -1,0 +1,175 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What verify reads of the API, on one control plane: objects are judged where they were read, so that only findings
+travel. Read, never changed; what may not be read is said, with the API server's own word."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+
+SCHEMA = 1
+#: Seconds that one request may take, and those for objects and for kubelets' configurations together.
+REQUEST_LIMIT = 10.0
+OBJECTS_LIMIT = 60.0
+KUBELETS_LIMIT = 60.0
+#: Objects a request: an answer is read up to a limit (api_client.LARGEST_ANSWER).
+_PAGE = 40
+
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_LISTS = {
+    "clusterroles": f"{_RBAC}/clusterroles",
+    "roles": f"{_RBAC}/roles",
+    "clusterrolebindings": f"{_RBAC}/clusterrolebindings",
+    "rolebindings": f"{_RBAC}/rolebindings",
+    "serviceaccounts": "/api/v1/serviceaccounts",
+    "pods": "/api/v1/pods",
+    "namespaces": "/api/v1/namespaces",
+    "networkpolicies": "/apis/networking.k8s.io/v1/networkpolicies",
+    "tokens": "/api/v1/namespaces/kube-system/secrets?fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken",
+}
+_CONFIG_MAPS = {
+    "kubeadm_config": ("kubeadm-config", "ClusterConfiguration"),
+    "kubelet_config": ("kubelet-config", "kubelet"),
+}
+#: Of the kubelet's configuration, nothing is secret; these say nothing that is judged.
+_NOT_KEPT = ("logging", "memorySwap", "containerRuntimeEndpoint", "imageServiceEndpoint")
+
+
+class ClusterCollector:
+    """Asks one API server.
+
+    Args:
+        client: With the administrator's credentials, or those of somebody who may only read.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, client: ApiClient, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._end = clock() + OBJECTS_LIMIT
+
+    @classmethod
+    def of(cls, kubeconfig: Kubeconfig) -> ClusterCollector:
+        """Return a collector with these credentials."""
+        return cls(ApiClient(kubeconfig, timeout=REQUEST_LIMIT))
+
+    def collect(self) -> dict[str, t.Any]:
+        """Return findings, kubeadm's ConfigMaps and what kubelets report of themselves."""
+        read: dict[str, list[api_findings.Object]] = {}
+        problems: dict[str, str] = {}
+        for name, path in _LISTS.items():
+            try:
+                listed = self._list(path)
+                read[name] = [_token(one) for one in listed] if name == "tokens" else listed
+            except HardeningError as error:
+                problems[name] = str(error)
+        texts: dict[str, t.Any] = {}
+        for key, (name, field) in _CONFIG_MAPS.items():
+            try:
+                texts[key] = self._config_map(name, field)
+            except HardeningError as error:
+                problems[key] = str(error)
+        return {
+            "schema": SCHEMA,
+            "findings": _findings(read, problems),
+            "configz": self._configz(problems),
+            "problems": {key: words for key, words in problems.items() if key not in _LISTS},
+            **texts,
+        }
+
+    def _get(self, path: str) -> t.Any:
+        if self._clock() >= self._end:
+            raise HardeningError(f"{path} was not asked for: there was no time left")
+        answer = self._client.get(path)
+        if answer.status != 200:
+            raise HardeningError(f"{path} could not be read: {_words(answer)}")
+        try:
+            return json.loads(answer.body)
+        except ValueError:
+            raise HardeningError(f"{path} could not be read: the answer is no JSON") from None
+
+    def _list(self, path: str) -> list[api_findings.Object]:
+        items: list[api_findings.Object] = []
+        sign = "&" if "?" in path else "?"
+        token = ""
+        while True:
+            more = f"&continue={token}" if token else ""
+            page = self._get(f"{path}{sign}limit={_PAGE}{more}")
+            items += [one for one in page.get("items") or [] if isinstance(one, dict)]
+            token = str((page.get("metadata") or {}).get("continue") or "")
+            if not token:
+                return items
+
+    def _config_map(self, name: str, field: str) -> str:
+        path = f"/api/v1/namespaces/kube-system/configmaps/{name}"
+        answer = self._client.get(path)
+        if answer.status == 404:
+            return ""
+        if answer.status != 200:
+            raise HardeningError(f"ConfigMap kube-system/{name} could not be read: {_words(answer)}")
+        return str((json.loads(answer.body).get("data") or {}).get(field) or "")
+
+    def _configz(self, problems: dict[str, str]) -> dict[str, dict[str, t.Any]]:
+        """Return by node what its kubelet reports, through the API server's proxy."""
+        try:
+            nodes = self._list("/api/v1/nodes")
+        except HardeningError as error:
+            problems["nodes"] = str(error)
+            return {}
+        self._end = self._clock() + KUBELETS_LIMIT
+        found: dict[str, dict[str, t.Any]] = {}
+        for node in nodes:
+            name = str((node.get("metadata") or {}).get("name"))
+            try:
+                said = self._get(f"/api/v1/nodes/{name}/proxy/configz")["kubeletconfig"]
+                found[name] = {"configuration": {key: value for key, value in said.items() if key not in _NOT_KEPT}}
+            except (HardeningError, KeyError, TypeError, AttributeError) as error:
+                words = str(error) if isinstance(error, HardeningError) else "its answer is no configuration"
+                found[name] = {"problem": words}
+        return found
+
+
+def _words(answer: Answer) -> str:
+    """Return the API server's own reason; a Status says it in a sentence."""
+    if not answer.status:
+        return str(answer.reason)
+    try:
+        message = str(json.loads(answer.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status}"
+    return f"HTTP {answer.status}, {message}"
+
+
+def _token(secret: api_findings.Object) -> dict[str, str]:
+    """Return the public half of a bootstrap token and when it ends; its secret half is let go of here."""
+    data = secret.get("data") or {}
+    try:
+        expires = base64.b64decode(str(data.get("expiration") or "")).decode("ascii")
+        name = base64.b64decode(str(data.get("token-id") or "")).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        expires, name = "", api_findings.name_of(secret)
+    return {"id": name, "expires": expires}
+
+
+def _findings(
+    read: t.Mapping[str, t.Sequence[api_findings.Object]], problems: t.Mapping[str, str]
+) -> dict[str, dict[str, t.Any]]:
+    found: dict[str, dict[str, t.Any]] = {}
+    for check, needs in api_findings.NEEDS.items():
+        unread = [problems[name] for name in needs if name in problems]
+        if unread:
+            found[check] = {"findings": [], "problem": unread[0]}
+        else:
+            looked_at = sum(len(read[name]) for name in needs)
+            found[check] = {"findings": api_findings.find(check, read), "problem": "", "looked_at": looked_at}
+    return found

@@ -1,0 +1,106 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host's controls are judged by."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: verify_host
+short_description: Collect what the controls of a host are judged by
+version_added: 0.1.0
+description:
+  - Reads processes, files' owners and modes, configuration, certificates and what ports answer, in one call. Changes
+    nothing, takes no lock, needs no harden.yml before it, and judges nothing. M(kubeharden.core.verify_report) does.
+  - What cannot be seen is said in its place. A host that cannot be reached is no failure either; RV(problem) then says
+    why.
+options:
+  root:
+    description: A directory that stands for the host's C(/).
+    type: path
+    default: /
+  control_plane:
+    description: Whether the inventory says that this host is a control plane.
+    type: bool
+    default: false
+  kubeconfig:
+    description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
+    type: path
+attributes:
+  check_mode:
+    description: Can run in check mode, which makes no difference.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: N/A
+  platform:
+    description: Hosts that run Linux.
+    platforms: linux
+    support: full
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Look at a host
+  kubeharden.core.verify_host:
+    control_plane: true
+  register: seen
+"""
+
+RETURN = r"""
+evidence:
+  description: What was seen, without any secret; its form is this version's own.
+  returned: when the host could be looked at
+  type: dict
+problem:
+  description: Why it could not, one sentence; empty when it could.
+  returned: always
+  type: str
+"""
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import find_libraries, run
+
+
+def work(module: AnsibleModule) -> dict[str, t.Any]:
+    """Look at the host."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector
+
+    parameters = module.params
+    collector = Collector(
+        Host(parameters["root"]),
+        parameters["control_plane"],
+        parameters["kubeconfig"],
+        module.run_command,
+        time.time(),
+        time.monotonic,
+    )
+    return {"changed": False, "evidence": collector.collect(), "problem": ""}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": {"type": "path", "default": "/"},
+            "control_plane": {"type": "bool", "default": False},
+            "kubeconfig": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    missing = find_libraries()
+    if missing:
+        words = f"No Python on this host has {' and '.join(missing)}, so nothing could be read; install them."
+        module.exit_json(changed=False, problem=words)
+    run(module, work, takes_lock=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue of controls on the controller: ours, and files of the user's own."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+import yaml
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control, controls_from
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import CHECK_NAMES
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
+
+DIRECTORY = COLLECTION / "controls"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load(own: t.Sequence[str] = ()) -> list[Control]:
+    """Return every control, those of the user's files last.
+
+    Raises:
+        HardeningError: A file that cannot be read or is no catalogue.
+    """
+    ours = sorted(str(path) for path in DIRECTORY.glob("*.yml"))
+    documents = {os.path.relpath(path, COLLECTION) if path in ours else path: _read(path) for path in (*ours, *own)}
+    return controls_from(documents, CHECK_NAMES)
+
+
+def _read(path: str) -> t.Any:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return yaml.load(stream, Loader=_Loader)  # noqa: S506  (a safe loader, either of the two)
+    except OSError as error:
+        raise HardeningError(f"kubeharden_controls_files: {path} could not be read: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise HardeningError(f"{path} is no YAML: {' '.join(str(error).split())}. Correct the file.") from error

@@ -1,0 +1,145 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waivers in reports: a control that need not hold on some hosts for some time, and who answers for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import difflib
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+
+_REQUIRED = ("control", "reason", "owner", "expires")
+_KEYS = (*_REQUIRED, "hosts")
+
+#: Returns the inventory's hosts that patterns match, as Ansible matches them.
+Matching = t.Callable[[t.Sequence[str]], t.Collection[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportWaiver:
+    """One waiver.
+
+    Attributes:
+        control: Its control, or the control that several are a part of.
+        hosts: Names of hosts; None for all, the cluster included.
+        patterns: As the user wrote them.
+        reason: Why, in the owner's words.
+        owner: Who answers for it.
+        expires: The last day on which it holds, in UTC.
+    """
+
+    control: str
+    hosts: frozenset[str] | None
+    patterns: tuple[str, ...]
+    reason: str
+    owner: str
+    expires: datetime.date
+
+    def holds(self, now: float) -> bool:
+        """Return whether its last day is not over; now is in seconds since 1970."""
+        return datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date() <= self.expires
+
+    def covers(self, control: Control, host: str) -> bool:
+        """Return whether it is about this control on this host."""
+        return self.control in (control.id, control.part_of) and (self.hosts is None or host in self.hosts)
+
+    def as_record(self) -> dict[str, t.Any]:
+        """Return what the report says of it."""
+        return {"reason": self.reason, "owner": self.owner, "expires": self.expires.isoformat()}
+
+
+def expired(waivers: t.Sequence[ReportWaiver], now: float) -> list[str]:
+    """Return a sentence for each waiver whose last day is over."""
+    return [
+        f"the waiver of {one.control} (owner: {one.owner}) ended with {one.expires}"
+        for one in waivers
+        if not one.holds(now)
+    ]
+
+
+def parse(
+    raw: t.Any, controls: t.Sequence[Control], matching: Matching, cluster: str, enforced: t.Sequence[str] = ()
+) -> list[ReportWaiver]:
+    """Return the waivers.
+
+    Args:
+        raw: kubeharden_waivers.
+        controls: The catalogue.
+        matching: How patterns of hosts are matched.
+        cluster: The name under which the cluster stands among the hosts.
+        enforced: Ids that harden.yml knows, some of which are not judged.
+
+    Raises:
+        HardeningError: Waivers that are none, or of a control that does not exist; all of them in one text.
+    """
+    known = sorted({name for control in controls for name in (control.id, control.part_of) if name} | set(enforced))
+    problems: list[str] = []
+    found = []
+    if not isinstance(raw, list):
+        raise HardeningError("kubeharden_waivers must be a list of waivers.")
+    for number, entry in enumerate(raw, 1):
+        problem = _problem(entry, known)
+        if problem:
+            problems.append(f"kubeharden_waivers, waiver {number}: {problem}")
+            continue
+        patterns = _patterns(entry)
+        lost = [one for one in patterns if one != cluster and not matching([one])]
+        if lost:
+            problems.append(f"kubeharden_waivers, waiver {number}: no host and no group is called {', '.join(lost)}.")
+        hosts = {cluster for one in patterns if one == cluster}.union(
+            *(matching([one]) for one in patterns if one != cluster)
+        )
+        found.append(
+            ReportWaiver(
+                control=str(entry["control"]),
+                hosts=frozenset(hosts) if patterns else None,
+                patterns=tuple(patterns),
+                reason=str(entry["reason"]),
+                owner=str(entry["owner"]),
+                expires=t.cast(datetime.date, _day(entry["expires"])),
+            )
+        )
+    if problems:
+        raise HardeningError(" ".join(problems))
+    return found
+
+
+def _problem(entry: t.Any, known: t.Sequence[str]) -> str:
+    if not isinstance(entry, dict):
+        return f"it must be a mapping with {', '.join(_REQUIRED)}."
+    missing = [key for key in _REQUIRED if not str(entry.get(key) or "").strip()]
+    wrong = sorted(str(key) for key in set(entry) - set(_KEYS))
+    if missing or wrong:
+        return " ".join(
+            [*(f"it lacks {key}." for key in missing), *(f"there is no key {key} in a waiver." for key in wrong)]
+        )
+    if entry["control"] not in known:
+        nearest = difflib.get_close_matches(str(entry["control"]), known, n=1, cutoff=0.0)
+        return f"there is no control {entry['control']}; the nearest is {nearest[0]}."
+    if _day(entry["expires"]) is None:
+        return f"{entry['expires']} is no day; write one such as 2027-01-31."
+    if "hosts" in entry and not _patterns(entry):
+        return "its hosts must be a pattern or a list of them; leave the key out for all."
+    return ""
+
+
+def _patterns(entry: t.Mapping[str, t.Any]) -> list[str]:
+    hosts = entry.get("hosts")
+    listed = [hosts] if isinstance(hosts, str) else hosts
+    if not isinstance(listed, list) or not all(isinstance(one, str) and one.strip() for one in listed):
+        return []
+    return [str(one) for one in listed]
+
+
+def _day(value: t.Any) -> datetime.date | None:
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return value
+    try:
+        return datetime.date.fromisoformat(str(value)) if len(str(value)) == len("2027-01-31") else None
+    except ValueError:
+        return None

@@ -1,0 +1,161 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The document of report.json: verdicts on every control of every host, with what the profile and waivers make of them.
+
+docs/report.schema.json says its form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
+    EXPLAINED,
+    FAIL,
+    NOT_APPLICABLE,
+    SEVERITIES,
+    STATUSES,
+    UNKNOWN,
+    WAIVED,
+    Control,
+    Verdict,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster, judge_host
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+from ansible_collections.kubeharden.core.plugins.plugin_utils.report_waivers import ReportWaiver, expired
+
+SCHEMA = 1
+#: The name under which what belongs to no host stands among them.
+CLUSTER = "cluster"
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What the tasks of a run returned.
+
+    Attributes:
+        hosts: By the inventory's name, what verify_host returned.
+        cluster: What verify_cluster returned, None where nobody was asked.
+        control_planes: Names of the hosts that the inventory calls control planes.
+    """
+
+    hosts: t.Mapping[str, t.Mapping[str, t.Any]]
+    cluster: t.Mapping[str, t.Any] | None
+    control_planes: t.Collection[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides beside the evidence."""
+
+    run_id: str
+    profile: str
+    version: str
+    now: float
+    waivers: t.Sequence[ReportWaiver] = ()
+
+
+def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict[str, t.Any]:
+    """Return the document."""
+    hosts = [_host(name, result, seen) for name, result in sorted(seen.hosts.items())]
+    answer = seen.cluster or {}
+    problem = str(answer.get("problem") or "no API server of the control planes in this run answered")
+    cluster = Cluster(answer.get("evidence"), problem, hosts, expired(settings.waivers, settings.now))
+    results = []
+    for control in controls:
+        if control.for_cluster:
+            results.append(_result(control, CLUSTER, judge_cluster(cluster, control), settings))
+        else:
+            results += [_result(control, host.name, judge_host(host, control), settings) for host in hosts]
+    summary = dict.fromkeys(STATUSES, 0)
+    for result in results:
+        summary[result["status"]] += 1
+    return {
+        "schema": SCHEMA,
+        "run_id": settings.run_id,
+        "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(settings.now)),
+        "mode": "verify",
+        "profile": settings.profile,
+        "version": settings.version,
+        "hosts": [_host_record(host, seen) for host in hosts],
+        "controls": [control.as_record() for control in controls],
+        "results": results,
+        "certificates": [one for host in hosts for one in _certificates(host)],
+        "summary": summary,
+    }
+
+
+def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen) -> Host:
+    evidence = result.get("evidence")
+    configz: t.Mapping[str, t.Any] = {}
+    problem = ""
+    answer = (seen.cluster or {}).get("evidence") or {}
+    if evidence:
+        node = str(evidence.get("node_name") or name)
+        configz = (answer.get("configz") or {}).get(node) or {}
+        problem = str(configz.get("problem") or (answer.get("problems") or {}).get("nodes") or "")
+        problem = problem or ("" if configz else "no API server told of this node")
+    return Host(name, evidence, str(result.get("problem") or ""), configz.get("configuration"), problem)
+
+
+def _host_record(host: Host, seen: Seen) -> dict[str, t.Any]:
+    return {
+        "name": host.name,
+        "roles": ["control_plane"] if host.name in seen.control_planes else ["worker"],
+        "versions": host.known_versions(),
+        "reachable": not host.problem,
+        "note": mask(host.problem or _note(host)),
+    }
+
+
+def _note(host: Host) -> str:
+    if not host.live:
+        return "a directory that stands for a host; what needs a process is unknown"
+    if not host.evidence.get("privileged"):
+        return "looked at by a user without root's rights; what needs more is unknown"
+    return ""
+
+
+def _certificates(host: Host) -> t.Iterator[dict[str, t.Any]]:
+    for one in host.evidence.get("certificates") or []:
+        if "days_left" in one:
+            kept = ("path", "subject", "issuer", "names", "not_after", "days_left", "used_by")
+            yield {"host": host.name, **{key: one.get(key) for key in kept}}
+
+
+def _result(control: Control, host: str, verdict: Verdict, settings: Settings) -> dict[str, t.Any]:
+    result: dict[str, t.Any] = {
+        "control": control.id,
+        "host": host,
+        "status": verdict.status,
+        "severity": control.severity,
+        "evidence": mask(verdict.evidence),
+        "remedy": control.remedy,
+        "mappings": control.shown_mappings(),
+    }
+    if verdict.status not in (FAIL, UNKNOWN):
+        return result
+    waiver = next((one for one in settings.waivers if one.holds(settings.now) and one.covers(control, host)), None)
+    if waiver is not None:
+        return {**result, "status": WAIVED, "waiver": waiver.as_record()}
+    if verdict.status == FAIL and not control.is_enforced_by(settings.profile):
+        return {**result, "status": EXPLAINED, "evidence": f"{result['evidence']}. {control.explanation}"}
+    return result
+
+
+def failures(report: t.Mapping[str, t.Any], fail_on: str) -> list[t.Mapping[str, t.Any]]:
+    """Return the results that end a play: failed or not judged, of this severity or above."""
+    if fail_on == "none":
+        return []
+    counted = SEVERITIES[SEVERITIES.index(fail_on) :]
+    return [one for one in report["results"] if one["status"] in (FAIL, UNKNOWN) and one["severity"] in counted]
+
+
+def worth_telling(report: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
+    """Return what is neither passed nor without meaning on its host."""
+    return [one for one in report["results"] if one["status"] not in ("pass", NOT_APPLICABLE)]

@@ -1,0 +1,146 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Findings among the API's objects: what an owner made is found, what Kubernetes makes is not."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.api_findings import NEEDS, RIGHTS, Right, allows
+
+
+def thing(name: str, namespace: str = "", **more: t.Any) -> dict[str, t.Any]:
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {}), **more.pop("metadata", {})}
+    return {"metadata": metadata, **more}
+
+
+def role(name: str, verbs: str, resources: str, group: str = "", namespace: str = "") -> dict[str, t.Any]:
+    rule = {"verbs": verbs.split(","), "resources": resources.split(","), "apiGroups": [group]}
+    return thing(name, namespace, rules=[rule])
+
+
+def binding(name: str, to: str, kind: str, who: str, namespace: str = "", of: str = "") -> dict[str, t.Any]:
+    subject = {"kind": kind, "name": who, **({"namespace": of} if of else {})}
+    reference = {"kind": "Role" if to.startswith("role:") else "ClusterRole", "name": to.removeprefix("role:")}
+    return thing(name, namespace, roleRef=reference, subjects=[subject])
+
+
+def find(check: str, **read: list[dict[str, t.Any]]) -> list[str]:
+    return api_findings.find(check, {name: read.get(name, []) for name in NEEDS[check]})
+
+
+@pytest.mark.parametrize(
+    ("check", "verbs", "resources", "group"),
+    [
+        ("rbac_secrets", "list", "secrets", ""),
+        ("rbac_create_pods", "create", "daemonsets", "apps"),
+        ("rbac_escalation", "escalate", "clusterroles", "rbac.authorization.k8s.io"),
+        ("rbac_escalation", "impersonate", "users", ""),
+        ("rbac_persistent_volumes", "create", "persistentvolumes", ""),
+        ("rbac_proxy", "get", "nodes/proxy", ""),
+        ("rbac_proxy", "get", "*/proxy", ""),
+        ("rbac_approval", "update", "certificatesigningrequests/approval", "certificates.k8s.io"),
+        ("rbac_webhooks", "patch", "mutatingwebhookconfigurations", "admissionregistration.k8s.io"),
+        ("rbac_tokens", "create", "serviceaccounts/token", ""),
+        *((check, "*", "*", "*") for check in RIGHTS),
+    ],
+)
+def test_a_right_is_found_with_who_has_it(check: str, verbs: str, resources: str, group: str) -> None:
+    roles = [role("mine", verbs, resources, group)]
+    found = find(check, clusterroles=roles, clusterrolebindings=[binding("b", "mine", "User", "alice")])
+    assert found == ["User alice by binding b to mine"]
+    system = [
+        binding("b", "mine", "User", "system:kube-scheduler"),
+        binding("c", "mine", "ServiceAccount", "csi", of="kube-system"),
+    ]
+    assert find(check, clusterroles=roles, clusterrolebindings=system) == []
+    assert find(check, clusterroles=roles) == []
+
+
+def test_a_namespaces_own_binding_counts_where_the_right_reaches_beyond_it() -> None:
+    inside = binding("b", "role:mine", "User", "alice", "team")
+    assert find("rbac_secrets", roles=[role("mine", "get", "secrets", "", "team")], rolebindings=[inside]) == []
+    assert find(
+        "rbac_tokens", roles=[role("mine", "create", "serviceaccounts/token", "", "team")], rolebindings=[inside]
+    )
+
+
+def test_a_rule_that_names_objects_gives_no_right_to_all_of_them() -> None:
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["mine"]}
+    assert not allows([rule, "no rule"], Right(("get",), "", ("secrets",)))
+
+
+def test_cluster_admin_is_found_beyond_kubernetes_own_bindings() -> None:
+    bindings = [
+        binding("cluster-admin", "cluster-admin", "Group", "system:masters"),
+        binding("kubeadm:cluster-admins", "cluster-admin", "Group", "kubeadm:cluster-admins"),
+        binding("helm", "cluster-admin", "ServiceAccount", "tiller", of="kube-system"),
+    ]
+    assert find("cluster_admin", clusterrolebindings=bindings) == ["ServiceAccount kube-system/tiller by binding helm"]
+
+
+def test_wildcards_of_roles_of_ones_own() -> None:
+    roles = [
+        role("mine", "*", "pods"),
+        role("system:mine", "*", "*"),
+        role("cluster-admin", "*", "*"),
+        thing(
+            "shipped", rules=[{"verbs": ["*"]}], metadata={"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}
+        ),
+    ]
+    assert find("rbac_wildcards", clusterroles=roles) == ["mine has * in verbs"]
+
+
+def test_everybody_masters_and_default_accounts() -> None:
+    known = binding("system:discovery", "system:discovery", "Group", "system:authenticated")
+    mine = binding("open", "view", "Group", "system:unauthenticated")
+    assert find("rbac_anonymous", clusterrolebindings=[known, mine]) == [
+        "system:unauthenticated by binding open to view"
+    ]
+    assert find("rbac_masters", rolebindings=[binding("m", "edit", "Group", "system:masters", "a")]) == ["binding a/m"]
+    default = binding("d", "edit", "ServiceAccount", "default", "a", of="a")
+    assert find("default_account_bindings", rolebindings=[default]) == [
+        "ServiceAccount a/default by binding a/d to edit"
+    ]
+
+
+def test_pods_that_get_a_token_nobody_asked_for() -> None:
+    pods = [
+        thing("quiet", "a", spec={"serviceAccountName": "default"}),
+        thing("loud", "b", spec={"serviceAccountName": "default"}),
+        thing("says-no", "b", spec={"serviceAccountName": "default", "automountServiceAccountToken": False}),
+        thing("own", "b", spec={"serviceAccountName": "own"}),
+        thing("static", "kube-system", spec={}),
+    ]
+    accounts = [thing("default", "a", automountServiceAccountToken=False), thing("default", "b")]
+    assert find("default_account_tokens", serviceaccounts=accounts, pods=pods) == ["pod b/loud"]
+
+
+def test_namespaces_without_level_or_policy_and_what_lies_in_default() -> None:
+    level = {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+    namespaces = [thing("a", metadata=level), thing("b"), thing("kube-system")]
+    assert find("namespaces_pod_security", namespaces=namespaces) == ["b has no level"]
+    assert find("namespaces_network_policy", namespaces=namespaces, networkpolicies=[thing("deny", "a")]) == ["b"]
+    assert find("namespaces_default_unused", pods=[thing("p", "default"), thing("q", "a")]) == ["pod default/p"]
+
+
+def test_secrets_in_the_environment() -> None:
+    named = {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}
+    pods = [
+        thing("a", "n", spec={"containers": [named]}),
+        thing("b", "n", spec={"containers": [{}], "initContainers": [{"envFrom": [{"secretRef": {"name": "s"}}]}]}),
+        thing("c", "n", spec={"containers": [{"env": [{"name": "A", "value": "b"}]}]}),
+    ]
+    assert find("secrets_in_environment", pods=pods) == ["pod n/a", "pod n/b"]
+
+
+def test_tokens_without_an_end() -> None:
+    tokens: list[dict[str, t.Any]] = [
+        {"id": "abcdef", "expires": ""},
+        {"id": "ghijkl", "expires": "2027-01-01T00:00:00Z"},
+    ]
+    assert find("bootstrap_tokens", tokens=tokens) == ["abcdef"]

@@ -1,0 +1,134 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue is whole: every automated check of the benchmark, every control that is enforced, nothing misspelt."""
+
+from __future__ import annotations
+
+import copy
+import re
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import cluster_checks, host_checks
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import controls_from
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import CHECK_NAMES
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
+from ansible_collections.kubeharden.core.tests.unit.plugins import templates
+
+ROOT = Path(__file__).parents[5]
+#: CIS Kubernetes Benchmark 1.12: how many checks each section has, 1 to 4 whole and the rights of 5.
+SECTIONS = {
+    "1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1, "5.1": 13,
+}  # fmt: skip
+#: Settings that keep a cluster working rather than hard, or that only the owner's own word brings.
+NOT_JUDGED = {"apiserver-graceful-stop", "apiserver-tls-curves", "apiserver-token-webhook"}
+
+GOOD: dict[str, t.Any] = {
+    "id": "my-control",
+    "title": "A title",
+    "severity": "low",
+    "level": 1,
+    "component": "kubelet",
+    "why": "Because.",
+    "remedy": "Do it.",
+    "judge": {"kind": "field", "field": "readOnlyPort", "flag": "read-only-port", "is": 0},
+    "mappings": {"cis": ["4.2.4"]},
+}
+
+
+def test_every_check_of_cis_that_can_be_automated_is_mapped() -> None:
+    mapped = {check for control in catalogue_files.load() for check in control.mappings.get("cis", ())}
+    wanted = {f"{section}.{number + 1}" for section, most in SECTIONS.items() for number in range(most)}
+    wanted |= {f"2.{number + 1}" for number in range(7)}
+    assert wanted - mapped == set()
+
+
+def test_every_control_that_is_enforced_is_judged() -> None:
+    """The templates and the catalogue are two statements that meet only here."""
+    control = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
+    enforced = {
+        name
+        for path in (ROOT / "templates").rglob("*.j2")
+        for name in control.findall(path.read_text(encoding="utf-8"))
+    }
+    controls = catalogue_files.load()
+    judged = {name for one in controls for name in (one.id, one.part_of)}
+    assert enforced - judged - NOT_JUDGED == set()
+    assert {one.part_of for one in controls} - {one.id for one in controls} - enforced - {""} == set()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "kube-apiserver/flags.yaml.j2",
+        "kube-controller-manager/flags.yaml.j2",
+        "kube-scheduler/flags.yaml.j2",
+        "kubelet/configuration.yaml.j2",
+    ],
+)
+def test_the_profile_of_a_control_is_the_one_that_enforces_it(template: str) -> None:
+    """Else a failure would be explained away that a run mends, or held against a profile that does not touch it."""
+    control = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
+    baseline, cis = (
+        set(control.findall(templates.render(template, kubeharden_profile=profile, approver=True)))
+        for profile in ("baseline", "cis")
+    )
+    said = {one.id: one.profile for one in catalogue_files.load()}
+    assert {name: said[name] for name in baseline if name in said} == dict.fromkeys(baseline & set(said), "baseline")
+    assert {said[name] for name in cis - baseline if name in said} <= {"cis"}
+
+
+def test_every_check_is_used_and_none_has_two_meanings() -> None:
+    used = {str(one.judge["check"]) for one in catalogue_files.load() if one.judge["kind"] == "check"}
+    assert used == CHECK_NAMES
+    assert not set(host_checks.CHECKS) & set(cluster_checks.CHECKS)
+
+
+def test_every_control_has_a_norm_beside_cis() -> None:
+    for control in catalogue_files.load():
+        assert control.mappings.get("nsa"), control.id
+        assert control.mappings.get("bsi"), control.id
+        assert control.mappings.get("nis2"), control.id
+
+
+def test_a_catalogue_of_the_users_own_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text("controls:\n  - " + str({**GOOD, "profile": "none", "explanation": "Ours."}), encoding="utf-8")
+    assert catalogue_files.load([str(path)])[-1].id == "my-control"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": "My Control"}, "its id must be small letters"),
+        ({"severity": "awful"}, "its severity must be one of low, medium, high"),
+        ({"component": "kubelets"}, "its component must be one of"),
+        ({"level": 3}, "its level must be 1 or 2"),
+        ({"mappings": {"iso": ["1"]}}, "there is no framework iso"),
+        ({"profile": "cis"}, "it needs an explanation"),
+        ({"judge": {"kind": "magic"}}, "its judge must be of a kind among"),
+        ({"judge": {"kind": "flag"}}, "a judge of the kind flag needs flag"),
+        ({"judge": {"kind": "flag", "flag": "profiling"}}, "its judge needs one of is, set"),
+        ({"judge": {"kind": "check", "check": "nothing"}}, "there is no check nothing"),
+        ({"serverity": "low"}, "unknown or missing keys: serverity"),
+    ],
+)
+def test_what_is_no_control_is_refused_with_its_place(change: dict[str, t.Any], words: str) -> None:
+    with pytest.raises(HardeningError, match=r"mine\.yml, control 1") as caught:
+        controls_from({"mine.yml": {"controls": [{**copy.deepcopy(GOOD), **change}]}}, CHECK_NAMES)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("document", [None, [], {"control": []}, {"controls": "all"}])
+def test_what_is_no_catalogue_is_refused(document: t.Any) -> None:
+    with pytest.raises(HardeningError, match=r"mine\.yml is no catalogue"):
+        controls_from({"mine.yml": document}, CHECK_NAMES)
+
+
+def test_two_controls_of_one_name_are_refused() -> None:
+    with pytest.raises(HardeningError, match="there are two controls my-control"):
+        controls_from({"mine.yml": {"controls": [GOOD, GOOD]}}, CHECK_NAMES)

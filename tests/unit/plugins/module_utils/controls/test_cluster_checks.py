@@ -1,0 +1,132 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verdicts that take the cluster as a whole."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Verdict
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
+
+CONTROLS = {control.id: control for control in catalogue_files.load() if control.for_cluster}
+
+KUBEADM = """\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+kubernetesVersion: v1.37.1
+apiServer:
+  extraArgs:
+  - {name: profiling, value: "false"}
+"""
+KUBELET = """\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {anonymous: {enabled: false}}
+seccompDefault: true
+syncFrequency: 0s
+staticPodPath: /etc/kubernetes/manifests
+"""
+
+
+def host(name: str, *flags: str, **versions: str) -> Host:
+    components: dict[str, t.Any] = {
+        component.replace("_", "-"): {
+            "running": True,
+            "arguments": [component, *(flags if component == "kube_apiserver" else ())],
+            "version": version,
+        }
+        for component, version in versions.items()
+    }
+    return Host(name, {"live": True, "components": components})
+
+
+def verdict(control: str, evidence: dict[str, t.Any] | None, *hosts: Host, waivers: t.Sequence[str] = ()) -> Verdict:
+    return judge_cluster(Cluster(evidence, "nobody was asked", hosts, waivers), CONTROLS[control])
+
+
+OWN = {"kubeadm-drift", "kubelet-drift", "versions-skew", "versions-supported", "waiver-expired"}
+
+
+@pytest.mark.parametrize("control", sorted(set(CONTROLS) - OWN))
+def test_findings_of_the_api(control: str) -> None:
+    check = CONTROLS[control].judge["check"]
+    assert verdict(control, None) == Verdict("unknown", "nobody was asked")
+    assert verdict(control, {"findings": {}}).status == "unknown"
+    forbidden = {"findings": {check: {"findings": [], "problem": "HTTP 403"}}}
+    assert verdict(control, forbidden) == Verdict("unknown", "HTTP 403")
+    found = {"findings": {check: {"findings": ["one"], "problem": "", "looked_at": 3}}}
+    assert verdict(control, found) == Verdict("fail", "one")
+    found = {"findings": {check: {"findings": [], "problem": "", "looked_at": 3}}}
+    assert verdict(control, found).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "status", "words"),
+    [
+        (KUBEADM, ["--profiling=false"], "pass", "1 processes"),
+        (KUBEADM, ["--profiling=F"], "pass", "1 processes"),
+        (KUBEADM, [], "fail", "cp1: kube-apiserver has nothing for --profiling, kubeadm-config false"),
+        ("", [], "not_applicable", "there is no ConfigMap"),
+        ("kind: Secret", [], "unknown", ""),
+    ],
+)
+def test_what_kubeadm_remembers_and_what_runs(text: str, flags: list[str], status: str, words: str) -> None:
+    said = verdict("kubeadm-drift", {"kubeadm_config": text}, host("cp1", *flags, kube_apiserver="1.37.1"))
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
+def test_what_kubeadm_remembers_is_unknown_without_a_process() -> None:
+    assert verdict("kubeadm-drift", {"kubeadm_config": KUBEADM}).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"seccompDefault": True, "syncFrequency": "1m0s", "staticPodPath": "/etc/kubernetes/manifests"}, ""),
+        ({"staticPodPath": "/etc/kubernetes/manifests"}, "w1: seccompDefault"),
+        (
+            {"seccompDefault": True, "staticPodPath": "/else", "authentication": {"anonymous": {"enabled": True}}},
+            "w1: authentication.anonymous.enabled, staticPodPath",
+        ),
+    ],
+)
+def test_what_kubelets_run_and_what_kubeadm_remembers(fields: dict[str, t.Any], words: str) -> None:
+    said = verdict("kubelet-drift", {"kubelet_config": KUBELET, "configz": {"w1": {"configuration": fields}}})
+    assert said.status == ("fail" if words else "pass"), said
+    assert words in said.evidence
+    assert verdict("kubelet-drift", {"kubelet_config": KUBELET, "configz": {}}).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [
+        ([host("a", kube_apiserver="1.37.1", kubelet="1.34.0"), host("b", kube_apiserver="1.36.0")], "pass"),
+        ([host("a", kube_apiserver="1.37.1"), host("b", kube_apiserver="1.35.0")], "fail"),
+        ([host("a", kube_apiserver="1.36.1", kubelet="1.37.0")], "fail"),
+        ([host("a", kube_apiserver="1.37.1", kubelet="1.33.0")], "fail"),
+        ([host("a", kube_apiserver="1.37.1", kube_scheduler="1.35.0")], "fail"),
+        ([host("w", kubelet="1.37.1")], "unknown"),
+    ],
+)
+def test_version_skew(hosts: list[Host], status: str) -> None:
+    assert verdict("versions-skew", {}, *hosts).status == status
+
+
+def test_versions_out_of_support_are_named() -> None:
+    said = verdict(
+        "versions-supported", {}, host("a", kube_apiserver="1.37.1"), host("w", kubelet="1.34.4", etcd="3.5.1")
+    )
+    assert said == Verdict("fail", "w: kubelet 1.34.4; 1.35 to 1.37 are mended as of 2026-11-24")
+    assert verdict("versions-supported", {}).status == "unknown"
+
+
+def test_an_expired_waiver_is_a_finding() -> None:
+    assert verdict("waiver-expired", None).status == "pass"
+    assert verdict("waiver-expired", None, waivers=["the waiver of a ended"]).status == "fail"

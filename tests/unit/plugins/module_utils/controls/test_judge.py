@@ -1,0 +1,309 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verdicts from evidence: what is in force counts, and what cannot be seen is never a pass."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control, Verdict
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, default_items
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
+
+CONTROLS = {control.id: control for control in catalogue_files.load()}
+
+
+def running(name: str, *flags: str, version: str = "1.37.1") -> dict[str, t.Any]:
+    """A component's part of the evidence."""
+    return {"running": True, "arguments": [f"/usr/bin/{name}", *flags], "version": version, "manifest": ""}
+
+
+def host(*, configz: dict[str, t.Any] | None = None, live: bool = True, **evidence: t.Any) -> Host:
+    return Host("cp1", {"schema": 1, "live": live, "privileged": True, **evidence}, configz=configz)
+
+
+def apiserver(*flags: str, version: str = "1.37.1", **evidence: t.Any) -> Host:
+    return host(components={"kube-apiserver": running("kube-apiserver", *flags, version=version)}, **evidence)
+
+
+def verdict(control: str, seen: Host) -> Verdict:
+    return judge_host(seen, CONTROLS[control])
+
+
+@pytest.mark.parametrize(
+    ("control", "flags", "version", "status", "words"),
+    [
+        ("apiserver-profiling", [], "1.37.1", "fail", "is absent, so it is true, the default of 1.37.1"),
+        ("apiserver-profiling", ["--profiling=false"], "1.37.1", "pass", "the process has --profiling=false"),
+        ("apiserver-profiling", ["--profiling=false", "--profiling"], "1.37.1", "fail", "should be false"),
+        # The default of this very version counts.
+        ("apiserver-audit-log-maxage", [], "1.37.1", "pass", "so it is 366"),
+        ("apiserver-audit-log-maxage", ["--audit-log-maxage=7"], "1.37.1", "fail", "at least 30"),
+        ("apiserver-audit-log-maxsize", [], "1.34.4", "pass", "which is 100 MB"),
+        ("apiserver-audit-log-maxsize", ["--audit-log-maxsize=0"], "1.36.2", "fail", "ends rotation"),
+        ("apiserver-static-tokens", ["--token-auth-file=/t.csv"], "1.37.1", "fail", "should not be set"),
+        ("apiserver-basic-authentication", [], "1.37.1", "pass", "has no flag --basic-auth-file"),
+        ("apiserver-authorization", [], "1.37.1", "fail", "be without AlwaysAllow"),
+        ("apiserver-authorization-node", ["--authorization-mode=Node,RBAC"], "1.37.1", "pass", "Node,RBAC"),
+        ("apiserver-authorization-rbac", ["--authorization-mode=Node"], "1.37.1", "fail", "be with RBAC"),
+        ("apiserver-node-restriction", ["--enable-admission-plugins=NodeRestriction"], "1.37.1", "pass", "names"),
+        ("apiserver-node-restriction", [], "1.37.1", "fail", "off by default"),
+        ("apiserver-pod-security", [], "1.37.1", "pass", "on by default"),
+        ("apiserver-pod-security", ["--disable-admission-plugins=PodSecurity"], "1.37.1", "fail", "disable"),
+        ("apiserver-anonymous", [], "1.37.1", "fail", "there is no AuthenticationConfiguration"),
+        ("apiserver-anonymous", ["--anonymous-auth=false"], "1.37.1", "pass", "the process has"),
+        ("apiserver-encryption", [], "1.37.1", "fail", "is absent"),
+        ("apiserver-tls-version", [], "1.37.1", "pass", "so it is empty"),
+        ("apiserver-tls-cipher-suites", [], "1.37.1", "fail", "should be set"),
+        ("apiserver-tls-cipher-suites", ["--tls-min-version=VersionTLS13"], "1.37.1", "pass", "no other suites"),
+        ("apiserver-etcd-client-certificate", ["--etcd-certfile=/a"], "1.37.1", "fail", "--etcd-keyfile is absent"),
+        ("apiserver-service-account-key", ["--service-account-signing-endpoint=/s"], "1.37.1", "pass", "stands in"),
+        ("apiserver-alpha-features", ["--feature-gates=AllAlpha=true"], "1.37.1", "fail", "should not hold"),
+    ],
+)
+def test_the_api_servers_flags(control: str, flags: list[str], version: str, status: str, words: str) -> None:
+    said = verdict(control, apiserver(*flags, version=version))
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
+@pytest.mark.parametrize(
+    ("component", "control", "flags", "status"),
+    [
+        # The benchmark's scanner passes an absent flag, whose default is every address.
+        ("kube-controller-manager", "controller-manager-bind-address", [], "fail"),
+        ("kube-controller-manager", "controller-manager-bind-address", ["--bind-address=127.0.0.1"], "pass"),
+        ("kube-controller-manager", "controller-manager-kubelet-rotation", [], "pass"),
+        (
+            "kube-controller-manager", "controller-manager-kubelet-rotation",
+            ["--feature-gates=RotateKubeletServerCertificate=false"], "fail",
+        ),
+        ("kube-scheduler", "scheduler-bind-address", [], "fail"),
+        ("kube-scheduler", "scheduler-profiling", ["--profiling=false"], "pass"),
+        ("etcd", "etcd-client-cert-auth", [], "fail"),
+        ("etcd", "etcd-client-cert-auth", ["-client-cert-auth"], "pass"),
+        ("etcd", "etcd-auto-tls", [], "pass"),
+        ("etcd", "etcd-plain-listeners", ["--listen-metrics-urls=http://127.0.0.1:2381"], "pass"),
+        ("etcd", "etcd-plain-listeners", ["--listen-client-urls=https://10.0.0.1:2379,http://10.0.0.1:23790"], "fail"),
+    ],
+)  # fmt: skip
+def test_other_components_flags(component: str, control: str, flags: list[str], status: str) -> None:
+    version = "3.6.5" if component == "etcd" else "1.37.1"
+    seen = host(components={component: running(component, *flags, version=version)})
+    assert verdict(control, seen).status == status
+
+
+def test_a_scheduler_with_a_configuration_file_ignores_the_flag() -> None:
+    component = running("kube-scheduler", "--profiling=false", "--config=/s.yaml")
+    seen = host(components={"kube-scheduler": component}, documents={"scheduler": {"enable_profiling": None}})
+    assert verdict("scheduler-profiling", seen).status == "fail"
+    seen = host(components={"kube-scheduler": component}, documents={"scheduler": {"enable_profiling": False}})
+    assert verdict("scheduler-profiling", seen).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ({"anonymous": None}, "fail"),
+        ({"anonymous": {"enabled": False}}, "pass"),
+        ({"anonymous": {"enabled": True}}, "fail"),
+        ({"anonymous": {"enabled": True, "conditions": [{"path": "/livez"}]}}, "pass"),
+        ({"anonymous": {"enabled": True, "conditions": [{"path": "/livez"}, {"path": "/api"}]}}, "fail"),
+        ({"problem": "/a.yaml is no YAML"}, "unknown"),
+    ],
+)
+def test_anonymous_requests_by_configuration(found: dict[str, t.Any], status: str) -> None:
+    seen = apiserver("--authentication-config=/a.yaml", documents={"authentication": found})
+    assert verdict("apiserver-anonymous", seen).status == status
+
+
+@pytest.mark.parametrize(
+    ("providers", "encrypted", "strong"),
+    [
+        (["secretbox", "identity"], "pass", "pass"),
+        (["aesgcm", "identity"], "pass", "fail"),
+        (["identity", "secretbox"], "fail", "fail"),
+    ],
+)
+def test_the_first_provider_writes(providers: list[str], encrypted: str, strong: str) -> None:
+    # A later entry for something else must not hide it: scanners look at the last one.
+    entries = [{"resources": ["secrets"], "providers": providers}, {"resources": ["events"], "providers": ["identity"]}]
+    seen = apiserver("--encryption-provider-config=/e.yaml", documents={"encryption": {"resources": entries}})
+    assert verdict("apiserver-encryption", seen).status == encrypted
+    assert verdict("apiserver-encryption-provider", seen).status == strong
+
+
+def kubelet(
+    fields: dict[str, t.Any] | None, *flags: str, configz: dict[str, t.Any] | None = None, version: str = "1.37.1"
+) -> Host:
+    part = {"file": "/var/lib/kubelet/config.yaml" if fields is not None else "", "fields": fields or {}, "problem": ""}
+    return host(components={"kubelet": running("kubelet", *flags, version=version)}, kubelet=part, configz=configz)
+
+
+@pytest.mark.parametrize(
+    ("control", "seen", "status", "words"),
+    [
+        ("kubelet-anonymous", kubelet({}), "pass", "has no authentication.anonymous.enabled, so it is false"),
+        # Without a file the flags' defaults hold, which let everybody in.
+        ("kubelet-anonymous", kubelet(None), "fail", "--anonymous-auth is absent, so it is true"),
+        ("kubelet-authorization", kubelet(None), "fail", "AlwaysAllow"),
+        # A flag beats the file, and the kubelet's own word beats both.
+        ("kubelet-read-only-port", kubelet({"readOnlyPort": 0}, "--read-only-port=10255"), "fail", "10255"),
+        ("kubelet-read-only-port", kubelet({"readOnlyPort": 10255}, configz={}), "pass", "the kubelet itself reports"),
+        ("kubelet-seccomp", kubelet({"seccompDefault": True}, configz={}), "fail", "the kubelet itself reports"),
+        ("kubelet-rotate-certificates", kubelet({}), "fail", "should be true"),
+        ("kubelet-pod-pids", kubelet({}), "fail", "so it is -1"),
+        ("kubelet-pod-pids", kubelet({"podPidsLimit": 4096}), "pass", "4096"),
+        ("kubelet-event-rate", kubelet({"eventRecordQPS": 0}), "fail", "no limit"),
+        ("kubelet-event-rate", kubelet({"eventRecordQPS": 0}, version="1.36.1"), "pass", "default of 50"),
+        ("kubelet-tls-cipher-suites", kubelet({"tlsCipherSuites": ["TLS_RSA_WITH_AES_128_CBC_SHA"]}), "fail", "CBC"),
+        # What kubeadm writes for a duration that is the default.
+        ("kubelet-idle-streams", kubelet({"streamingConnectionIdleTimeout": "0s"}), "pass", "so it is 4h0m0s"),
+        ("kubelet-hostname", kubelet({}, "--hostname-override=other"), "fail", "other"),
+        ("kubelet-serving-certificate", kubelet({}), "fail", "it signs its certificate itself"),
+        ("kubelet-serving-certificate", kubelet({"serverTLSBootstrap": True}), "unknown", "was not seen"),
+    ],
+)
+def test_the_kubelets_configuration(control: str, seen: Host, status: str, words: str) -> None:
+    said = verdict(control, seen)
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
+def test_keys_that_the_kubelet_does_not_know_or_that_stand_twice_are_named() -> None:
+    good = ["apiVersion", "kind", "authentication", "authentication.anonymous", "evictionHard", "evictionHard.a.b"]
+    part = {"file": "/c", "problem": "", "documents": [{"path": "/c", "keys": good, "twice": []}]}
+    seen = host(components={"kubelet": running("kubelet")}, kubelet=part)
+    assert verdict("kubelet-configuration-keys", seen).status == "pass"
+    part["documents"] = [{"path": "/c", "keys": [*good, "readOnlyport", "authentication.x"], "twice": ["readOnlyPort"]}]
+    said = verdict("kubelet-configuration-keys", seen)
+    assert said.status == "fail"
+    for words in ("readOnlyPort stands twice", "readOnlyport is not known", "authentication.x is not known"):
+        assert words in said.evidence
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ({"directory": "/m", "pods": {"a.yaml": "kube-system/a"}}, "pass"),
+        ({"directory": "/m", "pods": {"a.yaml": "kube-system/a", "a.yaml.bak": "kube-system/a"}}, "fail"),
+        ({"directory": "/m", "wrong": {"notes.txt": "is no Pod"}}, "fail"),
+        ({"directory": "/m", "problem": "permission denied"}, "unknown"),
+        ({}, "not_applicable"),
+    ],
+)
+def test_the_manifests_directory(found: dict[str, t.Any], status: str) -> None:
+    assert verdict("manifests-directory", host(manifests=found)).status == status
+
+
+def entry(mode: str = "0600", owner: str = "root", **more: str) -> dict[str, str]:
+    return {"path": "/f", "mode": mode, "owner": owner, "group": owner, **more}
+
+
+@pytest.mark.parametrize(
+    ("entries", "live", "mode", "owner"),
+    [
+        ([entry()], True, "pass", "pass"),
+        ([entry("0400")], True, "pass", "pass"),
+        ([entry("0640")], True, "fail", "pass"),
+        ([entry("0600", "etcd")], True, "pass", "fail"),
+        ([entry("0600", "etcd")], False, "pass", "unknown"),
+        ([], True, "not_applicable", "not_applicable"),
+        ([entry(), {"path": "/g", "problem": "Permission denied"}], True, "unknown", "unknown"),
+    ],
+)
+def test_owners_and_modes(entries: list[dict[str, str]], live: bool, mode: str, owner: str) -> None:
+    seen = host(live=live, files={"kube_apiserver_manifest": entries})
+    assert verdict("files-apiserver-manifest", seen).status == mode
+    assert verdict("files-apiserver-manifest-owner", seen).status == owner
+
+
+@pytest.mark.parametrize("control", sorted(name for name, one in CONTROLS.items() if not one.for_cluster))
+def test_a_host_that_was_not_reached_passes_nothing(control: str) -> None:
+    assert verdict(control, Host("cp2", None, "cp2 could not be reached")) == Verdict(
+        "unknown", "cp2 could not be reached"
+    )
+
+
+def test_a_default_is_not_taken_for_granted_where_the_version_is_not_known() -> None:
+    seen = apiserver(version="")
+    assert verdict("apiserver-audit-log-maxage", seen).status == "unknown"  # 0 until 1.35, 366 from 1.36 on
+    assert verdict("apiserver-profiling", seen).status == "fail"  # true in every version
+    assert verdict("apiserver-audit-log-maxage", apiserver("--audit-log-maxage=30", version="")).status == "pass"
+
+
+def test_a_component_that_has_no_process_is_unknown_and_one_that_is_not_there_does_not_apply() -> None:
+    stopped = {"running": False, "arguments": [], "version": "", "problem": "kube-apiserver has no process"}
+    seen = host(components={"kube-apiserver": stopped})
+    assert verdict("apiserver-profiling", seen) == Verdict("unknown", "kube-apiserver has no process")
+    assert verdict("scheduler-profiling", seen).status == "not_applicable"
+
+
+@pytest.mark.parametrize(
+    ("one", "control", "status"),
+    [
+        ({"old": {"accepted": "TLSv1.1 X"}}, "probe-old-tls", "fail"),
+        ({"old": {"accepted": "", "problem": ""}}, "probe-old-tls", "pass"),
+        ({"problem": "timeout"}, "probe-old-tls", "unknown"),
+        ({"weak": {"accepted": "TLSv1.2 AES128-SHA"}}, "probe-weak-suites", "explained"),
+        ({"certificate": {"days_left": 3, "sha256": "a", "subject": "s"}}, "probe-served-certificates", "pass"),
+        ({"certificate": {"days_left": -1, "sha256": "a", "subject": "s"}}, "probe-served-certificates", "fail"),
+        (
+            {"certificate": {"days_left": 3, "sha256": "a", "subject": "s"}, "file": "/f", "file_sha256": "b"},
+            "probe-served-certificates", "fail",
+        ),
+    ],
+)  # fmt: skip
+def test_handshakes(one: dict[str, t.Any], control: str, status: str) -> None:
+    seen = host(probes={"tls": [{"component": "kubelet", "address": "127.0.0.1", "port": 10250, **one}]})
+    wanted = "fail" if status == "explained" else status
+    assert verdict(control, seen).status == wanted
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "wanted"),
+    [
+        (401, "", "pass"),
+        (403, "", "pass"),
+        (200, "", "fail"),
+        (500, "", "unknown"),
+        (0, "tls: bad certificate", "pass"),
+        (0, "eof", "pass"),
+        (0, "refused", "unknown"),
+        (0, "timeout", "unknown"),
+    ],
+)
+def test_answers_to_strangers(status: int, reason: str, wanted: str) -> None:
+    request = {
+        "component": "kubelet", "address": "127.0.0.1", "port": 10250, "path": "/pods", "credentials": "none",
+        "status": status, "reason": reason,
+    }  # fmt: skip
+    assert verdict("probe-anonymous-kubelet", host(probes={"requests": [request]})).status == wanted
+
+
+def test_certificates_that_end_are_named_the_first_to_end_first() -> None:
+    listed: list[dict[str, t.Any]] = [
+        {"path": f"/{days}.crt", "subject": "CN=a", "days_left": days, "key_algorithm": "ECDSA-P256"}
+        for days in (400, 12, -2)
+    ]
+    said = verdict("certificates-expiry", host(certificates=listed))
+    assert said == Verdict("fail", "/-2.crt (CN=a) ended 2 days ago; /12.crt (CN=a) in 12 days")
+    assert verdict("certificates-expiry", host(certificates=listed[:1])).status == "pass"
+    listed[0]["key_algorithm"] = "RSA-1024"
+    assert verdict("certificates-strength", host(certificates=listed)).status == "fail"
+    assert verdict("certificates-keys", host(certificates=[{"path": "/a", "problem": "no PEM"}])).status == "fail"
+
+
+def test_a_default_that_a_program_prints_is_read_by_its_kind() -> None:
+    assert default_items("[a,b]", "slice") == ["a", "b"]
+    assert [default_items(text, "slice") for text in ("[]", "", "<nil>", "map[]")] == [[], [], [], []]
+    assert default_items("1m0s", "duration") == ["1m0s"]
+
+
+def test_a_controls_title_and_remedy_are_sentences_of_their_own() -> None:
+    def broken(control: Control) -> bool:
+        return control.title.endswith(".") or not control.remedy.endswith(".") or not control.why.endswith(".")
+
+    assert [name for name, control in CONTROLS.items() if broken(control)] == []

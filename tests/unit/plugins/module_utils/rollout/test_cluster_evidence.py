@@ -1,0 +1,97 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading the API: pages, refusals and kubelets that do not answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import ClusterCollector
+
+
+class Api:
+    """Answers by the beginning of a path; anything else is an empty list."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def get(self, path: str) -> Answer:
+        self.asked.append(path)
+        for beginning, answer in self.answers.items():
+            if path.startswith(beginning):
+                return answer
+        return reply({"items": []})
+
+
+def reply(document: t.Any, status: int = 200) -> Answer:
+    return Answer(status, json.dumps(document).encode())
+
+
+def collect(answers: dict[str, Answer]) -> tuple[dict[str, t.Any], Api]:
+    api = Api(answers)
+    return ClusterCollector(api, clock=lambda: 0.0).collect(), api  # type: ignore[arg-type]
+
+
+def secret(name: str, expiration: str) -> dict[str, t.Any]:
+    values = {"token-id": name, "token-secret": "0123456789abcdef", "expiration": expiration}
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items() if value}
+    return {"metadata": {"name": f"bootstrap-token-{name}", "namespace": "kube-system"}, "data": data}
+
+
+def test_a_list_is_read_to_its_end() -> None:
+    page = reply({"items": [{"metadata": {"name": "b"}}], "metadata": {"continue": ""}})
+    first = reply({"items": [{"metadata": {"name": "a"}}], "metadata": {"continue": "more"}})
+    found, api = collect({"/api/v1/namespaces?limit=40&continue=more": page, "/api/v1/namespaces?": first})
+    assert found["findings"]["namespaces_pod_security"]["findings"] == ["a has no level", "b has no level"]
+    assert found["findings"]["namespaces_pod_security"]["looked_at"] == 2
+    assert len(api.asked) > len(api_findings.NEEDS) / 2
+
+
+def test_what_may_not_be_read_is_said_in_the_api_servers_words() -> None:
+    refused = reply({"kind": "Status", "message": "pods is forbidden: User cannot list"}, 403)
+    found, _api = collect({"/api/v1/pods": refused, "/api/v1/nodes": Answer(0, reason="timeout")})
+    words = found["findings"]["secrets_in_environment"]["problem"]
+    assert words == "/api/v1/pods?limit=40 could not be read: HTTP 403, pods is forbidden: User cannot list"
+    assert found["problems"] == {"nodes": "/api/v1/nodes?limit=40 could not be read: timeout"}
+    assert found["findings"]["cluster_admin"]["problem"] == ""
+
+
+def test_the_secret_half_of_a_token_is_let_go_of() -> None:
+    tokens = [secret("abcdef", ""), secret("ghijkl", "2027-01-01T00:00:00Z")]
+    found, _api = collect({"/api/v1/namespaces/kube-system/secrets": reply({"items": tokens})})
+    assert found["findings"]["bootstrap_tokens"]["findings"] == ["abcdef"]
+    assert "0123456789abcdef" not in json.dumps(found)
+    assert base64.b64encode(b"0123456789abcdef").decode() not in json.dumps(found)
+
+
+def test_kubelets_and_config_maps() -> None:
+    nodes = [{"metadata": {"name": name}} for name in ("w1", "w2", "w3")]
+    found, _api = collect(
+        {
+            "/api/v1/nodes/w1/": reply({"kubeletconfig": {"readOnlyPort": 1, "logging": {}}}),
+            "/api/v1/nodes/w2/": Answer(503, b"no JSON"),
+            "/api/v1/nodes/w3/": reply([]),
+            "/api/v1/nodes?": reply({"items": nodes}),
+            "/api/v1/namespaces/kube-system/configmaps/kubelet-config": reply({"data": {"kubelet": "a: 1"}}),
+            "/api/v1/namespaces/kube-system/configmaps/kubeadm-config": reply({}, 404),
+        }
+    )
+    assert found["configz"]["w1"] == {"configuration": {"readOnlyPort": 1}}
+    assert found["configz"]["w2"]["problem"].endswith("HTTP 503")
+    assert found["configz"]["w3"]["problem"] == "its answer is no configuration"
+    assert (found["kubelet_config"], found["kubeadm_config"]) == ("a: 1", "")
+
+
+def test_an_api_server_that_hangs_is_not_waited_for_without_end() -> None:
+    moments = iter(float(number * 9) for number in range(1000))
+    api = Api({"/": Answer(0, reason="timeout")})
+    found = ClusterCollector(api, clock=lambda: next(moments)).collect()  # type: ignore[arg-type]
+    problems = [one["problem"] for one in found["findings"].values()]
+    assert all(problems)
+    assert any("no time left" in problem for problem in problems)

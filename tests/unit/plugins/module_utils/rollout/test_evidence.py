@@ -1,0 +1,134 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is collected of a directory that stands for a host, and what becomes of what cannot be read."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector, keys_of
+
+MANIFESTS = "etc/kubernetes/manifests"
+CONFIGURATION = "var/lib/kubelet/config.yaml"
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: kube-apiserver, namespace: kube-system}
+spec:
+  containers:
+  - name: kube-apiserver
+    image: registry.k8s.io/kube-apiserver:v1.37.1
+    command: [kube-apiserver, --profiling=false]
+"""
+
+
+def write(root: Path, path: str, text: str | bytes = "", mode: int = 0o600) -> Path:
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(text if isinstance(text, bytes) else text.encode())
+    target.chmod(mode)
+    return target
+
+
+def collect(root: Path, control_plane: bool = True) -> dict[str, t.Any]:
+    def run(command: list[str]) -> tuple[int, str, str]:
+        raise AssertionError(command)
+
+    return Collector(Host(str(root)), control_plane, None, run, 1_795_500_000.0, lambda: 0.0).collect()
+
+
+@pytest.fixture(name="root")
+def a_control_plane(tmp_path: Path) -> Path:
+    write(tmp_path, f"{MANIFESTS}/kube-apiserver.yaml", POD)
+    write(tmp_path, CONFIGURATION, "staticPodPath: /etc/kubernetes/manifests\nreadOnlyPort: 0\nreadOnlyport: 1\n")
+    write(tmp_path, "etc/kubernetes/pki/ca.key", "no key", 0o640)
+    write(tmp_path, "etc/hostname", "CP1\n")
+    return tmp_path
+
+
+def test_a_directory_has_files_and_no_processes(root: Path) -> None:
+    seen = collect(root)
+    assert not seen["live"]
+    component = seen["components"]["kube-apiserver"]
+    assert (component["running"], component["version"]) == (False, "1.37.1")
+    assert component["problem"] == "no process belongs to a directory that stands for a host"
+    assert component["manifest"] == f"/{MANIFESTS}/kube-apiserver.yaml"
+    assert seen["node_name"] == "cp1"
+    assert seen["probes"] == {}
+    assert seen["manifests"]["pods"] == {"kube-apiserver.yaml": "kube-system/kube-apiserver"}
+    assert seen["kubelet"]["documents"][0]["keys"] == ["staticPodPath", "readOnlyPort", "readOnlyport"]
+    modes = {one["path"]: one["mode"] for one in seen["files"]["pki_key"]}
+    assert modes == {"/etc/kubernetes/pki/ca.key": "0640"}
+    # The inventory says that it is a control plane, so what has no manifest is missed all the same.
+    assert not seen["components"]["kube-scheduler"]["running"]
+    assert set(collect(root / "nothing", control_plane=False)["components"]) == set()
+
+
+def test_what_lies_among_manifests_and_is_no_pod_is_said(root: Path) -> None:
+    write(root, f"{MANIFESTS}/kube-apiserver.yaml.bak", POD)
+    write(root, f"{MANIFESTS}/notes.txt", "kind: List")
+    write(root, f"{MANIFESTS}/broken.yaml", "a: [")
+    write(root, f"{MANIFESTS}/latin.yaml", b"caf\xe9")
+    write(root, f"{MANIFESTS}/.hidden", "a: [")
+    os.mkfifo(root / MANIFESTS / "pipe")
+    os.symlink("loop", root / MANIFESTS / "loop")
+    (root / MANIFESTS / "below").mkdir()
+    found = collect(root)["manifests"]
+    assert found["pods"]["kube-apiserver.yaml.bak"] == "kube-system/kube-apiserver"
+    assert sorted(found["wrong"]) == ["broken.yaml", "latin.yaml", "loop", "notes.txt", "pipe"]
+    assert found["wrong"]["notes.txt"] == "is no Pod"
+    assert "no regular file" in found["wrong"]["pipe"]
+
+
+@pytest.mark.parametrize("text", [b"a: [", b"caf\xe9", b"just text"])
+def test_a_kubelets_configuration_that_cannot_be_read_is_a_problem_or_empty(root: Path, text: bytes) -> None:
+    write(root, CONFIGURATION, text)
+    found = collect(root)["kubelet"]
+    assert found["problem"] or found["fields"] == {}
+
+
+def test_a_file_of_two_gigabytes_is_not_read(root: Path) -> None:
+    with open(write(root, "etc/kubernetes/pki/large.crt"), "r+b") as handle:
+        handle.truncate(2 << 30)
+    with open(write(root, CONFIGURATION), "r+b") as handle:
+        handle.truncate(2 << 30)
+    seen = collect(root)
+    assert "larger than" in seen["certificates_problem"]
+    assert "larger than" in seen["kubelet"]["problem"]
+
+
+def test_a_pipe_in_place_of_a_file_does_not_hang(root: Path) -> None:
+    (root / CONFIGURATION).unlink()
+    os.mkfifo(root / CONFIGURATION)
+    os.mkfifo(root / "etc/kubernetes/pki/pipe.crt")
+    seen = collect(root)
+    assert "no regular file" in seen["kubelet"]["problem"]
+    assert "no regular file" in seen["certificates_problem"]
+
+
+def test_a_certificate_that_is_none_is_named(root: Path) -> None:
+    write(root, "etc/kubernetes/pki/bad.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    (found,) = collect(root)["certificates"]
+    assert found["path"] == "/etc/kubernetes/pki/bad.crt"
+    assert found["problem"]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "twice"),
+    [
+        ("a: {b: 1, c: {d: 2}}", ["a", "a.b", "a.c", "a.c.d"], []),
+        ("a: 1\nb: 2\na: 3\n", ["a", "b"], ["a"]),
+        ("a: {b: 1, b: 2}", ["a", "a.b"], ["a.b"]),
+        ("- a", [], []),
+        ("a: [", [], []),
+        ("", [], []),
+    ],
+)
+def test_the_keys_of_a_file(text: str, keys: list[str], twice: list[str]) -> None:
+    assert keys_of(text) == {"keys": keys, "twice": twice}

@@ -1,0 +1,190 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""report.json keeps to its schema, and its statuses to what profile and waivers make of a verdict."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import typing as t
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files, report_waivers, verdicts
+from ansible_collections.kubeharden.core.plugins.plugin_utils.report_waivers import ReportWaiver
+from ansible_collections.kubeharden.core.plugins.plugin_utils.verdict_texts import junit, render
+
+SCHEMA = Path(__file__).parents[4] / "docs" / "report.schema.json"
+CONTROLS = catalogue_files.load()
+NOW = 1_795_500_000.0  # 2026-11-24
+DAY = datetime.date(2026, 11, 24)
+
+
+def component(name: str, *flags: str) -> dict[str, t.Any]:
+    return {"running": True, "arguments": [name, *flags], "version": "1.37.1", "manifest": ""}
+
+
+def seen() -> verdicts.Seen:
+    certificate = {
+        "path": "/c", "subject": "CN=a", "issuer": "CN=b", "names": ["a"], "not_after": "2027-01-01T00:00:00Z",
+        "days_left": 38, "used_by": ["kubelet"], "key_algorithm": "ECDSA-P256", "problem": "",
+    }  # fmt: skip
+    evidence = {
+        "live": True,
+        "privileged": False,
+        "node_name": "cp1",
+        "components": {"kube-apiserver": component("kube-apiserver", "--profiling"), "kubelet": component("kubelet")},
+        "certificates": [certificate, {"path": "/d", "kind": "unreadable", "problem": "no certificate"}],
+    }
+    configz = {"cp1": {"configuration": {"readOnlyPort": 10255}}}
+    return verdicts.Seen(
+        {"cp1": {"evidence": evidence}, "w1": {"problem": "w1 could not be reached\x00"}},
+        {"evidence": {"configz": configz, "findings": {}, "problems": {}}},
+        ["cp1"],
+    )
+
+
+def report(profile: str = "baseline", *waivers: ReportWaiver) -> dict[str, t.Any]:
+    return verdicts.build(seen(), CONTROLS, verdicts.Settings("run-1", profile, "1.0.0", NOW, waivers))
+
+
+def result(document: dict[str, t.Any], control: str, host: str = "cp1") -> dict[str, t.Any]:
+    (found,) = [one for one in document["results"] if (one["control"], one["host"]) == (control, host)]
+    return t.cast("dict[str, t.Any]", found)
+
+
+def waiver(control: str, hosts: set[str] | None = None, days: int = 0) -> ReportWaiver:
+    until = DAY + datetime.timedelta(days=days)
+    return ReportWaiver(control, frozenset(hosts) if hosts is not None else None, (), "ours", "ops", until)
+
+
+def test_the_report_keeps_to_its_published_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    document = json.loads(json.dumps(report("baseline", waiver("apiserver-profiling"))))
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(document)] == []
+    document["results"][0]["status"] = "fine"
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(document))
+
+
+def test_every_control_has_a_result_on_every_host() -> None:
+    document = report()
+    pairs = [(one["control"], one["host"]) for one in document["results"]]
+    assert len(pairs) == len(set(pairs))
+    own = sum(1 for control in CONTROLS if not control.for_cluster)
+    assert len(pairs) == 2 * own + (len(CONTROLS) - own)
+    assert sum(document["summary"].values()) == len(pairs)
+    assert result(document, "apiserver-profiling", "w1")["status"] == "unknown"
+    assert [host["reachable"] for host in document["hosts"]] == [True, False]
+    assert result(document, "kubelet-read-only-port")["status"] == "fail"
+
+
+def test_what_the_profile_does_not_enforce_is_explained_and_never_a_pass() -> None:
+    document = report("baseline")
+    assert result(document, "apiserver-token-expiration")["status"] == "explained"
+    assert "Programs that never read" in result(document, "apiserver-token-expiration")["evidence"]
+    assert result(report("cis"), "apiserver-token-expiration")["status"] == "fail"
+    assert result(report("cis"), "apiserver-always-pull-images")["status"] == "explained"
+    # What was not seen is not explained away.
+    assert result(document, "apiserver-token-expiration", "w1")["status"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("one", "status"),
+    [
+        (waiver("apiserver-profiling"), "waived"),
+        (waiver("apiserver-profiling", {"cp1"}), "waived"),
+        (waiver("apiserver-profiling", {"w1"}), "fail"),
+        (waiver("apiserver-profiling", days=-1), "fail"),
+    ],
+)
+def test_waivers(one: ReportWaiver, status: str) -> None:
+    document = report("baseline", one)
+    found = result(document, "apiserver-profiling")
+    assert found["status"] == status
+    assert ("waiver" in found) is (status == "waived")
+    expired = result(document, "waiver-expired", "cluster")
+    assert expired["status"] == ("fail" if one.expires < DAY else "pass")
+
+
+def test_a_waiver_of_harden_holds_for_its_parts() -> None:
+    assert result(report("baseline", waiver("apiserver-admission-plugins")), "apiserver-node-restriction")[
+        "status"
+    ] == ("waived")
+
+
+def test_failures_count_from_a_severity_on_and_unknown_counts() -> None:
+    document = report()
+    assert verdicts.failures(document, "none") == []
+    high = {one["control"] for one in verdicts.failures(document, "high")}
+    assert "kubelet-read-only-port" in high
+    assert "apiserver-profiling" not in high
+    assert "apiserver-profiling" in {one["control"] for one in verdicts.failures(document, "medium")}
+    assert any(one["status"] == "unknown" for one in verdicts.failures(document, "high"))
+
+
+def test_the_console_has_a_row_a_host_and_what_to_do() -> None:
+    lines = render(report(), "/reports/run-1")
+    text = "\n".join(lines)
+    assert any(line.startswith("cp1 ") for line in lines)
+    assert any(line.startswith("cluster ") for line in lines)
+    assert "Failed, severity high:" in lines
+    assert "apiserver-profiling: The API server hands out no profiles" in text
+    assert "What to do: harden.yml sets --profiling=false (tag apiserver)." in text
+    assert "Not judged:" in lines
+    assert lines[-1].endswith("/reports/run-1/report.html, report.json, junit.xml")
+    assert max(map(len, lines)) <= 140
+
+
+def test_junit_can_be_read_whatever_a_host_said() -> None:
+    root = ElementTree.fromstring(junit(report("baseline", waiver("apiserver-profiling"))))  # noqa: S314  (ours)
+    assert [suite.get("name") for suite in root] == ["cluster", "cp1", "w1"] or {
+        suite.get("name") for suite in root
+    } == {"cluster", "cp1", "w1"}
+    assert root.get("tests") == str(sum(report()["summary"].values()))
+    assert root.findall(".//failure")
+    assert root.findall(".//error")
+    assert root.findall(".//skipped")
+
+
+GOOD = {"control": "apiserver-profiling", "reason": "r", "owner": "o", "expires": "2027-01-31"}
+
+
+def parse(*raw: t.Any) -> list[ReportWaiver]:
+    groups = {"workers": {"w1", "w2"}, "w1": {"w1"}}
+    return report_waivers.parse(list(raw), CONTROLS, lambda patterns: groups.get(patterns[0], set()), verdicts.CLUSTER)
+
+
+def test_waivers_are_read_with_their_hosts() -> None:
+    one, two = parse({**GOOD, "hosts": ["workers", "cluster"]}, {**GOOD, "expires": datetime.date(2027, 1, 31)})
+    assert one.hosts == frozenset({"w1", "w2", "cluster"})
+    assert two.hosts is None
+    assert two.expires == one.expires == datetime.date(2027, 1, 31)
+    assert one.holds(datetime.datetime(2027, 1, 31, 23, 59, tzinfo=datetime.timezone.utc).timestamp())
+    assert not one.holds(datetime.datetime(2027, 2, 1, tzinfo=datetime.timezone.utc).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"control": "apiserver-profilin"},
+            "there is no control apiserver-profilin; the nearest is apiserver-profiling",
+        ),
+        ({"owner": ""}, "it lacks owner"),
+        ({"until": "x"}, "there is no key until"),
+        ({"expires": "soon"}, "soon is no day"),
+        ({"expires": "20270131"}, "is no day"),
+        ({"hosts": []}, "its hosts must be a pattern"),
+        ({"hosts": "nobody"}, "no host and no group is called nobody"),
+    ],
+)
+def test_a_waiver_that_makes_no_sense_stops_the_run(change: dict[str, t.Any], words: str) -> None:
+    with pytest.raises(HardeningError, match="kubeharden_waivers, waiver 1") as caught:
+        parse({**GOOD, **change})
+    assert words in str(caught.value)
