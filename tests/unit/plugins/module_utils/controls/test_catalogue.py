@@ -26,6 +26,8 @@ SECTIONS = {
 }  # fmt: skip
 #: Settings that keep a cluster working rather than hard, or that only the owner's own word brings.
 NOT_JUDGED = {"apiserver-graceful-stop", "apiserver-tls-curves", "apiserver-token-webhook"}
+#: What kube-proxy's pods may do and what their volumes show is written, and not judged so far.
+NOT_JUDGED |= {"kube-proxy-files", "kube-proxy-privileges"}
 
 GOOD: dict[str, t.Any] = {
     "id": "my-control",
