@@ -44,12 +44,12 @@ metadata:
   namespace: watchers
 spec:
   nodeName: {node}
-  hostPID: true
   terminationGracePeriodSeconds: 0
   containers:
   - name: probe
     image: {image}
     args: [serve]
+    securityContext: {{privileged: true}}
 """
 """A pod that Pod Security's level baseline refuses."""
 
