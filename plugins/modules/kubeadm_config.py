@@ -77,11 +77,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-notes:
-  description: What a person should know, as sentences.
-  returned: success
-  type: list
-  elements: str
 changes:
   description: What changed, or would change, as changes.json has it.
   returned: success
