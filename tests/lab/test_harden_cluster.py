@@ -395,6 +395,7 @@ def test_profile_cis_refuses_privileged_pods_but_where_there_were_some(story: St
     assert 'violates PodSecurity "baseline:latest"' in refusal.stderr
 
 
+@pytest.mark.slow
 def test_an_exemption_stays_without_its_pods_until_the_namespace_has_a_level_of_its_own(story: Story) -> None:
     story.cis.well()
     cluster, check = story.cluster, ("--check", "--tags", "apiserver")

@@ -130,6 +130,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.on("1+1")
 def test_what_is_broken_out_of_band_is_named_exactly_and_mended_by_a_run(story: Story) -> None:
     story.verified_cis  # noqa: B018
