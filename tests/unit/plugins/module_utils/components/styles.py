@@ -46,7 +46,8 @@ QUOTED = (
     "# c",
     "1:30",
 )
-STRANGE = ("\u00fc\u4e16", "\U0001f600", "tab\there", "two\nlines\n", "\x07", "back\\slash", "\u2028", "'\"", "\x85")
+_LITERAL = "two\nlines\n"
+STRANGE = ("\u00fc\u4e16", "\U0001f600", "tab\there", _LITERAL, "\x07", "back\\slash", "\u2028", "'\"", "\x85")
 
 strings = st.sampled_from([*PLAIN, *PLAIN_IN_BLOCK, *QUOTED, *STRANGE])
 scalars = st.one_of(strings, st.sampled_from(PLAIN), st.integers(-1000, 1000), st.booleans(), st.none())
@@ -99,7 +100,8 @@ def write(value: Any, rng: random.Random, style: Style | None = None) -> str:
     style = style or any_style(rng)
     lines = _block(value, rng, style)
     text = style.header + "\n".join(lines)
-    if style.final_newline or lines[-1].strip() == "":
+    # Without it, a literal scalar at the end would have another value: its last line break is the text's.
+    if style.final_newline or lines[-1].strip() == "" or _ends_literal(lines[-1]):
         text += "\n"
     return text.replace("\n", style.newline)
 
@@ -107,17 +109,23 @@ def write(value: Any, rng: random.Random, style: Style | None = None) -> str:
 def _block(value: Any, rng: random.Random, style: Style) -> list[str]:
     lines: list[str] = []
     for key, item in value.items() if isinstance(value, dict) else ((None, item) for item in value):
-        lines.extend(_noise(rng, style) if lines else [])
+        lines.extend(_noise(rng, style, lines[-1]) if lines else [])
         lines.extend(_entry(key, item, rng, style))
     return lines or [_flow(value, rng)]
 
 
-def _noise(rng: random.Random, style: Style) -> list[str]:
+def _ends_literal(line: str) -> bool:
+    return line.strip() == _LITERAL.splitlines()[-1]
+
+
+def _noise(rng: random.Random, style: Style, above: str) -> list[str]:
     lines = []
     if rng.random() < style.blanks:
         lines.append(rng.choice(("", "  ")))
     if rng.random() < style.comments:
-        lines.append(rng.choice(("", " ", "    ")) + rng.choice(("# - a: b", "#x: [", "# it's")))
+        # Below a literal scalar, what is indented as deep belongs to it.
+        indents = ("",) if _ends_literal(above) else ("", " ", "    ")
+        lines.append(rng.choice(indents) + rng.choice(("# - a: b", "#x: [", "# it's")))
     return lines
 
 
@@ -142,7 +150,7 @@ def _entry(key: str | None, value: Any, rng: random.Random, style: Style) -> lis
         return [head, *(indent + line if line.strip() else line for line in inner)]
     if isinstance(value, (dict, list)):
         return [f"{head} {_flow(value, rng)}{_comment(rng, style)}"]
-    if isinstance(value, str) and "\n" in value and rng.random() < 0.7 and value == "two\nlines\n":
+    if isinstance(value, str) and "\n" in value and rng.random() < 0.7 and value == _LITERAL:
         return [f"{head} |", *(" " * max(style.step, 2) + line for line in value.splitlines())]
     written = _scalar(value, rng, flow=False)
     if not written:
