@@ -79,20 +79,20 @@ def _at_work(module: AnsibleModule) -> t.Iterator[None]:
         yield
 
 
-def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]], takes_lock: bool = False) -> None:
+def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]], under_lock: bool = True) -> None:
     """Do the work and return its result; what a person must act on becomes the module's message.
 
     Args:
         module: The module.
         work: What it does.
-        takes_lock: Whether the work itself takes the host's lock, rather than being done under it.
+        under_lock: Whether it is done under the host's lock. It is not where it takes the lock itself, or only looks.
     """
     try:
-        if takes_lock:
-            result = work(module)
-        else:
+        if under_lock:
             with _at_work(module):
                 result = work(module)
+        else:
+            result = work(module)
     except HardeningError as error:
         module.fail_json(msg=str(error))
     else:

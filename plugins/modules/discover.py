@@ -379,7 +379,7 @@ def main() -> None:
     missing = find_libraries()
     if missing:
         module.exit_json(changed=False, libraries_missing=missing, packages=packages_for(missing))
-    run(module, work, takes_lock=True)
+    run(module, work, under_lock=False)
 
 
 if __name__ == "__main__":

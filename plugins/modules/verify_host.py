@@ -99,7 +99,7 @@ def main() -> None:
     if missing:
         words = f"No Python on this host has {' and '.join(missing)}, so nothing could be read; install them."
         module.exit_json(changed=False, problem=words)
-    run(module, work, takes_lock=True)
+    run(module, work, under_lock=False)
 
 
 if __name__ == "__main__":
