@@ -142,9 +142,14 @@ def kubelet_drift(cluster: Cluster, _control: Control) -> Verdict:
         different = sorted(_fields_that_differ(remembered, fields))
         if different:
             drift.append(f"{node}: {', '.join(different)}")
-    return (
-        Verdict(FAIL, _list(drift)) if drift else Verdict(PASS, f"{len(answers)} kubelets run what kubelet-config says")
-    )
+    if drift:
+        return Verdict(FAIL, _list(drift))
+    silent = sorted(set(configz) - set(answers))
+    if silent:
+        raise NotJudged(
+            UNKNOWN, f"the kubelet was not heard on {_list(silent)}; the others run what kubelet-config says"
+        )
+    return Verdict(PASS, f"{len(answers)} kubelets run what kubelet-config says")
 
 
 def _fields_that_differ(remembered: t.Any, fields: t.Any, path: str = "") -> t.Iterator[str]:
@@ -179,11 +184,10 @@ def version_skew(cluster: Cluster, _control: Control) -> Verdict:
             behind = 3 if component in ("kubelet", "kube-proxy") else 1
             if minor > oldest or newest[1] - minor[1] > behind:
                 wrong.append(f"{host.name}: {component} {version} with API servers of {oldest[0]}.{oldest[1]}")
-    return (
-        Verdict(FAIL, _list(wrong))
-        if wrong
-        else Verdict(PASS, f"API servers of {newest[0]}.{newest[1]}, all else fits")
-    )
+    if wrong:
+        return Verdict(FAIL, _list(wrong))
+    _require_versions(cluster)
+    return Verdict(PASS, f"API servers of {newest[0]}.{newest[1]}, all else fits")
 
 
 def versions_supported(cluster: Cluster, control: Control) -> Verdict:
@@ -204,7 +208,26 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
         return Verdict(FAIL, f"{_list(old)}; {words}")
     if not seen:
         raise NotJudged(UNKNOWN, "no component's version was seen")
+    _require_versions(cluster)
     return Verdict(PASS, words)
+
+
+def _require_versions(cluster: Cluster) -> None:
+    """Refuse to pass what was seen in part.
+
+    Raises:
+        NotJudged: A host was not seen, or a component of it did not say its version.
+    """
+    unseen = []
+    for host in cluster.hosts:
+        known = host.known_versions()
+        lacking = sorted(set(host.components) - set(known) - {"etcd"})
+        if host.problem:
+            unseen.append(host.name)
+        elif lacking:
+            unseen.append(f"{host.name} ({', '.join(lacking)})")
+    if unseen:
+        raise NotJudged(UNKNOWN, f"not every version was seen: {_list(unseen)}")
 
 
 def waivers(cluster: Cluster, _control: Control) -> Verdict:

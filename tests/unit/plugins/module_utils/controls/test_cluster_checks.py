@@ -102,6 +102,9 @@ def test_what_kubelets_run_and_what_kubeadm_remembers(fields: dict[str, t.Any], 
     assert said.status == ("fail" if words else "pass"), said
     assert words in said.evidence
     assert verdict("kubelet-drift", {"kubelet_config": KUBELET, "configz": {}}).status == "unknown"
+    silent = {"w1": {"configuration": fields}, "w2": {"problem": "HTTP 503"}}
+    said = verdict("kubelet-drift", {"kubelet_config": KUBELET, "configz": silent})
+    assert said.status == ("fail" if words else "unknown"), said
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,18 @@ def test_what_kubelets_run_and_what_kubeadm_remembers(fields: dict[str, t.Any], 
 )
 def test_version_skew(hosts: list[Host], status: str) -> None:
     assert verdict("versions-skew", {}, *hosts).status == status
+
+
+@pytest.mark.parametrize("control", ["versions-skew", "versions-supported"])
+def test_versions_that_were_seen_in_part_are_no_pass(control: str) -> None:
+    seen = host("a", kube_apiserver="1.37.1")
+    assert verdict(control, {}, seen, host("w", kubelet="1.37.1")).status == "pass"
+    assert verdict(control, {}, seen, host("w", kubelet="")) == Verdict(
+        "unknown", "not every version was seen: w (kubelet)"
+    )
+    assert verdict(control, {}, seen, Host("w", None, "it hangs")) == Verdict(
+        "unknown", "not every version was seen: w"
+    )
 
 
 def test_versions_out_of_support_are_named() -> None:
