@@ -12,37 +12,25 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-
-_REQUIRED = ("control", "reason", "owner", "expires")
-_KEYS = (*_REQUIRED, "hosts")
-
-#: Returns the inventory's hosts that patterns match, as Ansible matches them.
-Matching = t.Callable[[t.Sequence[str]], t.Collection[str]]
+from ansible_collections.kubeharden.core.plugins.plugin_utils.waivers import (
+    KEYS,
+    REQUIRED,
+    Matching,
+    Waiver,
+    day_of,
+    patterns_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class ReportWaiver:
-    """One waiver.
+class ReportWaiver(Waiver):
+    """One waiver, of a control or of all that are a part of it, with the hosts that its patterns match.
 
     Attributes:
-        control: Its control, or the control that several are a part of.
         hosts: Names of hosts; None for all, the cluster included.
-        patterns: As the user wrote them.
-        reason: Why, in the owner's words.
-        owner: Who answers for it.
-        expires: The last day on which it holds, in UTC.
     """
 
-    control: str
-    hosts: frozenset[str] | None
-    patterns: tuple[str, ...]
-    reason: str
-    owner: str
-    expires: datetime.date
-
-    def holds(self, now: float) -> bool:
-        """Return whether its last day is not over; now is in seconds since 1970."""
-        return datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date() <= self.expires
+    hosts: frozenset[str] | None = None
 
     def covers(self, control: Control, host: str) -> bool:
         """Return whether it is about this control on this host."""
@@ -87,7 +75,7 @@ def parse(
         if problem:
             problems.append(f"kubeharden_waivers, waiver {number}: {problem}")
             continue
-        patterns = _patterns(entry)
+        patterns = patterns_of(entry)
         lost = [one for one in patterns if one != cluster and not matching([one])]
         if lost:
             problems.append(f"kubeharden_waivers, waiver {number}: no host and no group is called {', '.join(lost)}.")
@@ -101,7 +89,7 @@ def parse(
                 patterns=tuple(patterns),
                 reason=str(entry["reason"]),
                 owner=str(entry["owner"]),
-                expires=t.cast(datetime.date, _day(entry["expires"])),
+                expires=t.cast(datetime.date, day_of(entry["expires"])),
             )
         )
     if problems:
@@ -111,9 +99,9 @@ def parse(
 
 def _problem(entry: t.Any, known: t.Sequence[str]) -> str:
     if not isinstance(entry, dict):
-        return f"it must be a mapping with {', '.join(_REQUIRED)}."
-    missing = [key for key in _REQUIRED if not str(entry.get(key) or "").strip()]
-    wrong = sorted(str(key) for key in set(entry) - set(_KEYS))
+        return f"it must be a mapping with {', '.join(REQUIRED)}."
+    missing = [key for key in REQUIRED if not str(entry.get(key) or "").strip()]
+    wrong = sorted(str(key) for key in set(entry) - set(KEYS))
     if missing or wrong:
         return " ".join(
             [*(f"it lacks {key}." for key in missing), *(f"there is no key {key} in a waiver." for key in wrong)]
@@ -121,25 +109,8 @@ def _problem(entry: t.Any, known: t.Sequence[str]) -> str:
     if entry["control"] not in known:
         nearest = difflib.get_close_matches(str(entry["control"]), known, n=1, cutoff=0.0)
         return f"there is no control {entry['control']}; the nearest is {nearest[0]}."
-    if _day(entry["expires"]) is None:
+    if day_of(entry["expires"]) is None:
         return f"{entry['expires']} is no day; write one such as 2027-01-31."
-    if "hosts" in entry and not _patterns(entry):
+    if "hosts" in entry and not patterns_of(entry):
         return "its hosts must be a pattern or a list of them; leave the key out for all."
     return ""
-
-
-def _patterns(entry: t.Mapping[str, t.Any]) -> list[str]:
-    hosts = entry.get("hosts")
-    listed = [hosts] if isinstance(hosts, str) else hosts
-    if not isinstance(listed, list) or not all(isinstance(one, str) and one.strip() for one in listed):
-        return []
-    return [str(one) for one in listed]
-
-
-def _day(value: t.Any) -> datetime.date | None:
-    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
-        return value
-    try:
-        return datetime.date.fromisoformat(str(value)) if len(str(value)) == len("2027-01-31") else None
-    except ValueError:
-        return None

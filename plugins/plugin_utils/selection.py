@@ -6,55 +6,19 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import difflib
 import os
 import re
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
+from ansible_collections.kubeharden.core.plugins.plugin_utils.waivers import WAIVERS, Matching, Waiver, read, unknown
 
 ONLY = "kubeharden_only"
-WAIVERS = "kubeharden_waivers"
 _CONTROL = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
 #: A flag whose setting mounts a file that a component reads, and its control.
 _MOUNTED = re.compile(
     r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_only\n(?:    .*\n|{%.*\n)*?    control: ([a-z-]+)", re.MULTILINE
 )
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-#: What a waiver says; all but the hosts must be there.
-_REQUIRED = ("control", "reason", "owner", "expires")
-_KEYS = (*_REQUIRED, "hosts")
-
-#: Returns the inventory's hosts that patterns match, as Ansible matches them.
-Matching = t.Callable[[t.Sequence[str]], t.Sequence[str]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Waiver:
-    """A control that is left out on some hosts for some time, and who answers for it.
-
-    Attributes:
-        control: Its id.
-        hosts: Patterns of the inventory's hosts; empty for every host.
-        reason: Why, in the owner's words.
-        owner: Who answers for it.
-        expires: The last day on which it holds, in UTC.
-    """
-
-    control: str
-    hosts: tuple[str, ...]
-    reason: str
-    owner: str
-    expires: datetime.date
-
-    def holds(self, now: float) -> bool:
-        """Return whether the last day is not over yet; now is in seconds since 1970."""
-        return datetime.datetime.fromtimestamp(now, datetime.timezone.utc).date() <= self.expires
-
-    @property
-    def scope(self) -> str:
-        return f"on {', '.join(self.hosts)}" if self.hosts else "everywhere"
 
 
 @dataclasses.dataclass
@@ -193,7 +157,7 @@ def select(
         chosen.everywhere = [control for control in known if control not in wanted]
         chosen.notes.append(f"Nothing but {', '.join(wanted)} was looked at ({ONLY}).")
     for raw, hosts in _alike(waivers):
-        for waiver in _waivers(raw, [*known, *judged], chosen.problems):
+        for waiver in read(raw, [*known, *judged], chosen.problems):
             if waiver.control in known:
                 _apply(waiver, hosts, matching, now, chosen)
     for control, hosts in chosen.on_hosts.items():
@@ -208,7 +172,7 @@ def select(
 
 def _apply(waiver: Waiver, hosts: t.Sequence[str], matching: Matching, now: float, chosen: Selection) -> None:
     """Leave a waiver's control out where it holds; one whose day is over is said."""
-    lost = [pattern for pattern in waiver.hosts if not matching([pattern])]
+    lost = [pattern for pattern in waiver.patterns if not matching([pattern])]
     if lost:
         chosen.problems.append(
             f"{WAIVERS}: the waiver of {waiver.control} names {', '.join(lost)}, which no host and no group of the "
@@ -219,7 +183,7 @@ def _apply(waiver: Waiver, hosts: t.Sequence[str], matching: Matching, now: floa
     if not waiver.holds(now):
         chosen.warnings.append(f"{of_waiver} ended with {waiver.expires}: it does not hold any more.")
         return
-    matched = set(matching(waiver.hosts)) if waiver.hosts else set(hosts)
+    matched = set(matching(waiver.patterns)) if waiver.patterns else set(hosts)
     covered = [host for host in hosts if host in matched]
     if covered:
         before = chosen.on_hosts.get(waiver.control, [])
@@ -238,13 +202,8 @@ def _only(only: t.Mapping[str, t.Any], known: t.Sequence[str], chosen: Selection
             chosen.problems.append(f"{ONLY} must be a list of controls.")
             continue
         wanted += [str(control) for control in value]
-        chosen.problems += [_unknown(ONLY, str(control), known) for control in value if control not in known]
+        chosen.problems += [unknown(ONLY, str(control), known) for control in value if control not in known]
     return list(dict.fromkeys(wanted))
-
-
-def _unknown(variable: str, control: str, known: t.Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(control, known, n=1, cutoff=0.0)
-    return f"{variable}: there is no control {control}; the nearest is {nearest[0]}."
 
 
 def _alike(values: t.Mapping[str, t.Any]) -> t.Iterator[tuple[t.Any, list[str]]]:
@@ -256,71 +215,3 @@ def _alike(values: t.Mapping[str, t.Any]) -> t.Iterator[tuple[t.Any, list[str]]]
         first.setdefault(repr(value), value)
     for key, names in hosts.items():
         yield first[key], names
-
-
-def _waivers(raw: t.Any, known: t.Sequence[str], problems: list[str]) -> list[Waiver]:
-    """Return the waivers that make sense, and add a sentence for each thing that does not."""
-    if not isinstance(raw, list):
-        problems.append(f"{WAIVERS} must be a list of waivers.")
-        return []
-    found = []
-    for number, entry in enumerate(raw, start=1):
-        if not isinstance(entry, dict):
-            problems.append(f"{WAIVERS}: waiver {number} must be a mapping with {', '.join(_REQUIRED)}.")
-            continue
-        control = str(entry.get("control") or "")
-        name = f"the waiver of {control}" if control else f"waiver {number}"
-        wrong = _problems(name, entry, known)
-        problems += wrong
-        if not wrong:
-            found.append(
-                Waiver(
-                    control,
-                    tuple(_patterns(entry)),
-                    str(entry["reason"]),
-                    str(entry["owner"]),
-                    t.cast(datetime.date, _day(entry["expires"])),
-                )
-            )
-    return found
-
-
-def _problems(name: str, entry: t.Mapping[str, t.Any], known: t.Sequence[str]) -> list[str]:
-    """Return a sentence for each thing that is wrong with one waiver."""
-    wrong = []
-    missing = [key for key in _REQUIRED if not str(entry.get(key) or "").strip()]
-    if missing:
-        wrong.append(f"{WAIVERS}: {name} lacks {' and '.join(missing)}.")
-    for key in sorted(str(key) for key in entry if key not in _KEYS):
-        nearest = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.0)
-        wrong.append(f"{WAIVERS}: {name} has no key {key}; the nearest is {nearest[0]}.")
-    if entry.get("control") and entry["control"] not in known:
-        wrong.append(_unknown(WAIVERS, str(entry["control"]), known))
-    if entry.get("expires") and _day(entry["expires"]) is None:
-        wrong.append(f"{WAIVERS}: {name} expires on {entry['expires']}, which is no day; write one such as 2027-01-31.")
-    if "hosts" in entry and not _patterns(entry):
-        wrong.append(f"{WAIVERS}: the hosts of {name} must be a pattern or a list of them; leave the key out for all.")
-    return wrong
-
-
-def _patterns(entry: t.Mapping[str, t.Any]) -> list[str]:
-    """Return a waiver's patterns of hosts, none where they are no texts."""
-    hosts = entry.get("hosts")
-    listed = [hosts] if isinstance(hosts, str) else hosts
-    if not isinstance(listed, list) or not all(isinstance(one, str) and one.strip() for one in listed):
-        return []
-    return [str(one) for one in listed]
-
-
-def _day(value: t.Any) -> datetime.date | None:
-    """Return a day as YAML or a text says it, None where it is none."""
-    if isinstance(value, datetime.datetime):
-        return None
-    if isinstance(value, datetime.date):
-        return datetime.date(value.year, value.month, value.day)
-    if not isinstance(value, str) or not _DAY.fullmatch(value):
-        return None
-    try:
-        return datetime.date.fromisoformat(value)
-    except ValueError:
-        return None

@@ -59,7 +59,7 @@ def result(document: dict[str, t.Any], control: str, host: str = "cp1") -> dict[
 
 def waiver(control: str, hosts: set[str] | None = None, days: int = 0) -> ReportWaiver:
     until = DAY + datetime.timedelta(days=days)
-    return ReportWaiver(control, frozenset(hosts) if hosts is not None else None, (), "ours", "ops", until)
+    return ReportWaiver(control, (), "ours", "ops", until, frozenset(hosts) if hosts is not None else None)
 
 
 def test_the_report_keeps_to_its_published_schema() -> None:
