@@ -65,6 +65,10 @@ class Cluster:
             raise NotJudged(UNKNOWN, self._problem)
         return self._evidence
 
+    def kube_proxy_versions(self) -> t.Mapping[str, str]:
+        """Return by node what its pod's image says; nothing where the API did not show the pods."""
+        return (self._evidence or {}).get("kube_proxy") or {}
+
     def read(self, name: str) -> t.Any:
         """Return something that was read of the API.
 
@@ -176,14 +180,10 @@ def version_skew(cluster: Cluster, _control: Control) -> Verdict:
         raise NotJudged(UNKNOWN, "no API server's version was seen")
     oldest, newest = min(known.values()), max(known.values())
     wrong = [f"API servers of {oldest[0]}.{oldest[1]} and {newest[0]}.{newest[1]}"] if newest[1] - oldest[1] > 1 else []
-    for host in cluster.hosts:
-        for component, version in sorted(host.known_versions().items()):
-            minor = _minor(version)
-            if minor is None or component in ("etcd", "kube-apiserver"):
-                continue
-            behind = 3 if component in ("kubelet", "kube-proxy") else 1
-            if minor > oldest or newest[1] - minor[1] > behind:
-                wrong.append(f"{host.name}: {component} {version} with API servers of {oldest[0]}.{oldest[1]}")
+    for place, component, version, minor in _versions(cluster):
+        behind = 3 if component in ("kubelet", "kube-proxy") else 1
+        if component != "kube-apiserver" and (minor > oldest or newest[1] - minor[1] > behind):
+            wrong.append(f"{place}: {component} {version} with API servers of {oldest[0]}.{oldest[1]}")
     if wrong:
         return Verdict(FAIL, _list(wrong))
     _require_versions(cluster)
@@ -195,14 +195,10 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
     newest = versions.version_of(str(control.judge["newest"]))
     oldest = (newest[0], newest[1] - _SUPPORTED + 1)
     seen, old = 0, []
-    for host in cluster.hosts:
-        for component, version in sorted(host.known_versions().items()):
-            minor = _minor(version)
-            if minor is None or component == "etcd":
-                continue
-            seen += 1
-            if minor < oldest:
-                old.append(f"{host.name}: {component} {version}")
+    for place, component, version, minor in _versions(cluster):
+        seen += 1
+        if minor < oldest:
+            old.append(f"{place}: {component} {version}")
     words = f"{versions.shown(oldest)} to {versions.shown(newest)} are mended as of {control.judge['dated']}"
     if old:
         return Verdict(FAIL, f"{_list(old)}; {words}")
@@ -212,16 +208,27 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
     return Verdict(PASS, words)
 
 
+def _versions(cluster: Cluster) -> t.Iterator[tuple[str, str, str, versions.Version]]:
+    """Yield place, component, version and minor of all that Kubernetes releases together, as far as it was seen."""
+    said = [(host.name, *one) for host in cluster.hosts for one in sorted(host.known_versions().items())]
+    said += [(node, "kube-proxy", version) for node, version in sorted(cluster.kube_proxy_versions().items())]
+    for place, component, version in said:
+        minor = _minor(version)
+        if minor is not None and component != "etcd":
+            yield place, component, version, minor
+
+
 def _require_versions(cluster: Cluster) -> None:
     """Refuse to pass what was seen in part.
 
     Raises:
         NotJudged: A host was not seen, or a component of it did not say its version.
     """
-    unseen = []
+    proxies = cluster.kube_proxy_versions()
+    unseen = [f"{node} (kube-proxy)" for node, version in sorted(proxies.items()) if not version]
+    elsewhere = {"etcd", "kube-proxy"} if proxies else {"etcd"}
     for host in cluster.hosts:
-        known = host.known_versions()
-        lacking = sorted(set(host.components) - set(known) - {"etcd"})
+        lacking = sorted(set(host.components) - set(host.known_versions()) - elsewhere)
         if host.problem:
             unseen.append(host.name)
         elif lacking:

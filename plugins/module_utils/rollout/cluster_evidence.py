@@ -16,6 +16,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls import ap
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import image_version
 
 SCHEMA = 1
 #: Seconds that one request may take, and those for objects and for kubelets' configurations together.
@@ -82,6 +83,7 @@ class ClusterCollector:
         return {
             "schema": SCHEMA,
             "findings": _findings(read, problems),
+            "kube_proxy": _kube_proxy_versions(read["pods"]) if "pods" in read else {},
             "configz": self._configz(problems),
             "problems": {key: words for key, words in problems.items() if key not in _LISTS},
             **texts,
@@ -159,6 +161,20 @@ def _token(secret: api_findings.Object) -> dict[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         expires, name = "", api_findings.name_of(secret)
     return {"id": name, "expires": expires}
+
+
+def _kube_proxy_versions(pods: t.Sequence[api_findings.Object]) -> dict[str, str]:
+    """Return by node the version that the image of its kube-proxy says, empty where its tag is none.
+
+    The image alone knows it: a program out of a container is not started on the host to be asked.
+    """
+    found = {}
+    for pod in pods:
+        metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
+        if metadata.get("namespace") == "kube-system" and (metadata.get("labels") or {}).get("k8s-app") == "kube-proxy":
+            image = str(((spec.get("containers") or [{}])[0]).get("image"))
+            found[str(spec.get("nodeName"))] = image_version(image)
+    return found
 
 
 def _findings(

@@ -88,6 +88,12 @@ class Listener:
     file: str = ""
 
 
+def image_version(image: str) -> str:
+    """Return the version that an image's tag says, empty where it says none."""
+    tag = _VERSION.search(image.rsplit("@", 1)[0].rsplit("/", 1)[-1])
+    return tag.group(1) if tag else ""
+
+
 class Collector:
     """Looks at one host.
 
@@ -236,12 +242,10 @@ class Collector:
 
     def _version(self, name: str, process: processes.Process | None) -> str:
         """Return what the image's tag says, else the program itself."""
-        image = str(self._pods.get(name, {}).get("image", ""))
-        tag = _VERSION.search(image.rsplit("@", 1)[0].rsplit("/", 1)[-1])
-        if tag:
-            return tag.group(1)
-        if process is None or name == "kube-proxy":
-            return ""
+        tag = image_version(str(self._pods.get(name, {}).get("image", "")))
+        # kube-proxy's pod is the API's to know (verify_cluster); its program, out of a container, is not started here.
+        if tag or process is None or name == "kube-proxy":
+            return tag
         program = f"{self._proc}/{process.pid}/exe" if self._host.can_own else process.arguments[0]
         if not os.path.isfile(program):
             return ""

@@ -134,6 +134,15 @@ def test_versions_that_were_seen_in_part_are_no_pass(control: str) -> None:
     )
 
 
+def test_the_version_of_kube_proxy_is_what_its_pods_say() -> None:
+    one = host("a", kube_apiserver="1.37.1", kubelet="1.37.1", kube_proxy="")
+    assert verdict("versions-skew", {}, one).status == "unknown"
+    assert verdict("versions-skew", {"kube_proxy": {"a": ""}}, one).status == "unknown"
+    assert verdict("versions-skew", {"kube_proxy": {"a": "1.36.2"}}, one).status == "pass"
+    assert verdict("versions-skew", {"kube_proxy": {"a": "1.33.2"}}, one).status == "fail"
+    assert verdict("versions-supported", {"kube_proxy": {"a": "1.33.2"}}, one).status == "fail"
+
+
 def test_versions_out_of_support_are_named() -> None:
     said = verdict(
         "versions-supported", {}, host("a", kube_apiserver="1.37.1"), host("w", kubelet="1.34.4", etcd="3.5.1")

@@ -62,6 +62,22 @@ def test_what_may_not_be_read_is_said_in_the_api_servers_words() -> None:
     assert found["findings"]["cluster_admin"]["problem"] == ""
 
 
+def test_kube_proxy_has_the_version_of_its_image() -> None:
+    def pod(node: str, image: str, app: str = "kube-proxy") -> dict[str, t.Any]:
+        metadata = {"name": node, "namespace": "kube-system", "labels": {"k8s-app": app}}
+        return {"metadata": metadata, "spec": {"nodeName": node, "containers": [{"name": app, "image": image}]}}
+
+    pods = [
+        pod("w1", "registry.k8s.io/kube-proxy:v1.37.1"),
+        pod("w2", "mirror:5000/kube-proxy@sha256:00"),
+        pod("w3", "coredns:v1.12.0", "kube-dns"),
+    ]
+    found, _api = collect({"/api/v1/pods": reply({"items": pods})})
+    assert found["kube_proxy"] == {"w1": "1.37.1", "w2": ""}
+    refused, _api = collect({"/api/v1/pods": reply({"message": "no"}, 403)})
+    assert refused["kube_proxy"] == {}
+
+
 def test_the_secret_half_of_a_token_is_let_go_of() -> None:
     tokens = [secret("abcdef", ""), secret("ghijkl", "2027-01-01T00:00:00Z")]
     found, _api = collect({"/api/v1/namespaces/kube-system/secrets": reply({"items": tokens})})
