@@ -292,14 +292,20 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, named_files, sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
+        kubelet,
+        named_files,
+        recovery,
+        sight,
+    )
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import foretell, recover
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     require_root(host)
     take_lock(module, host)
+    # Before anything is read: an administrator's kubeconfig may be among them.
+    finished = [] if module.check_mode else recovery.finish_files(host)
     discovery = Discovery(
         host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command, oidc=parameters["oidc"]
     )
@@ -311,11 +317,12 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     limit = float(parameters["gate_timeout"])
     found = {**discovery.run(), "live": host.live}
     if module.check_mode:
-        notes = foretell(Journal(host))
+        notes = recovery.foretell(Journal(host))
     else:
         service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
-        notes = [*recover(host, view, limit), *kubelet.recover(host, service, limit)]
+        notes = [*recovery.recover(host, view, limit), *kubelet.recover(host, service, limit)]
         found = {**discovery.run(), "live": host.live} if notes else found
+        notes = [*finished, *notes]
     if host.live and parameters["read_api"]:
         facts, sentences = read_api(module, found)
         found, notes = {**found, **facts}, [*notes, *sentences]
