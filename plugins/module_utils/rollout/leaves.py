@@ -32,7 +32,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
+    KUBECONFIGS,
     KUBERNETES,
+    LEAVES,
     HostAuthority,
     HostPki,
     Leaf,
@@ -293,7 +295,9 @@ class Leaves:
             pair = found[1:] if found is not None else None
             files[row.path] = (plan.kubeconfig_bytes(row, self._files.get(row.path), trusted, pair), True)
         facts = {name: _first(certificate) for name, (_item, certificate, _key) in pairs.items()}
-        self._store.note_issued({name: one.fingerprint for name, one in facts.items()})
+        # One that was adopted and keeps what the table does not have stays adopted.
+        ours = [name for name, (chosen, _certificate, _key) in pairs.items() if _is_the_tables(chosen)]
+        self._store.note_issued({name: facts[name].fingerprint for name in ours})
         written: list[NewFile] = [self._store.new_file(path, data, secret) for path, (data, secret) in files.items()]
         saved = self._store.write(written) if written else []
         self._store.forget_waiting()
@@ -332,6 +336,13 @@ def _first(certificate: bytes) -> CertificateFacts:
     return profiles.from_pem(certificate, "the new certificate")
 
 
+def _is_the_tables(item: plan.LeafPlan) -> bool:
+    """Whether a leaf is issued exactly as the table has it."""
+    have, table = item.profile, item.leaf.profile
+    same = (have.subject, have.names, have.extended_usages) == (table.subject, table.names, table.extended_usages)
+    return same and not have.other_names
+
+
 def _told(item: plan.LeafPlan) -> str:
     why = "; ".join(str(reason) for reason in item.reasons)
     return f"The certificate '{item.leaf.name}' is to be issued anew ({why}); rotate_certificates.yml does it."
@@ -339,19 +350,16 @@ def _told(item: plan.LeafPlan) -> str:
 
 def _checked(pki: HostPki, options: Options) -> HostPki:
     """The share of the table that a call is about; HardeningError for a name that no cluster has."""
-    if not options.leaves:
-        pki = dataclasses.replace(pki, leaves=tuple(leaf for leaf in pki.leaves if leaf.path is None))
-    return pki
-
-
-def refuse_unknown(only: t.Sequence[str], known: t.Sequence[str]) -> None:
-    """HardeningError for a name in `only` that the table does not have."""
-    for name in only:
+    known = [row.name for row in LEAVES] + [f"{row.name}.conf" for row in KUBECONFIGS]
+    for name in options.only:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, 1, 0.0)
             raise HardeningError(
                 f"There is no certificate named '{name}'; the nearest is '{nearest[0]}'. Nothing was changed."
             )
+    if not options.leaves:
+        pki = dataclasses.replace(pki, leaves=tuple(leaf for leaf in pki.leaves if leaf.path is None))
+    return pki
 
 
 def sign(
