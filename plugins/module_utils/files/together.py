@@ -91,9 +91,14 @@ def finish(host: Host) -> list[str]:
     return [path for _temporary, path in pending]
 
 
-def remove_leftovers(host: Host, directories: t.Iterable[str]) -> None:
-    """Remove temporary files that a run which died before its first rename left: a key may be among them."""
-    for directory in sorted({host.path(directory) for directory in directories}):
+def remove_leftovers(host: Host, paths: t.Iterable[str]) -> None:
+    """Remove temporary files that a run which died before its first rename left beside some files: a key may be there.
+
+    Args:
+        host: The host's file system.
+        paths: The files, in whatever directories; links are followed.
+    """
+    for directory in sorted({os.path.dirname(host.path(path)) for path in paths}):
         if not os.path.isdir(directory):
             continue
         for name in os.listdir(directory):

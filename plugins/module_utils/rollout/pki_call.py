@@ -35,13 +35,15 @@ def leaves_call(
     host = open_host(parameters["root"], parameters["root_seed"], check, scratch)
     now = time.time()
     seen = view(host, parameters, now, check)
-    discovery = parameters["discovery"] if host.live else None
+    renews = parameters["scope"] != leaves.SCOPE_MISSING
+    # What is missing is no running component's: there is nothing to restart and nothing to be seen.
+    discovery = parameters["discovery"] if host.live and renews else None
     options = leaves.Options(
         policy=data.policy(parameters["policy"]),
         scope=parameters["scope"],
         only=tuple(parameters["only"]),
         expected=frozenset(parameters["expected"]) if check else frozenset(),
-        restarts=discovery is not None and parameters["scope"] != leaves.SCOPE_MISSING,
+        restarts=discovery is not None,
         leaves=parameters.get("leaves", True),
         signer=parameters["signer"],
     )

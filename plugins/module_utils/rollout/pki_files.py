@@ -108,8 +108,7 @@ class Store:
     def recover(self, pki: HostPki) -> list[str]:
         """Finish what a run that died had begun, before anything else; returns it as sentences."""
         finished = finish_files(self.host)
-        paths = [*public_paths(pki), *secret_paths(pki)]
-        remove_leftovers(self.host, [os.path.dirname(self.host.path(path)) for path in paths])
+        remove_leftovers(self.host, [*public_paths(pki), *secret_paths(pki)])
         return finished
 
     def missing_directories(self, paths: t.Iterable[str]) -> list[Change]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from urllib.parse import urlsplit
 
@@ -102,13 +103,14 @@ class Gate:
         """
         asked = [component for change in planned.changes() for component in change.restart]
         components = list(dict.fromkeys([*owed(self._host), *asked]))
-        if self._sight is None or self._discovery is None:
+        if self._discovery is None:
             planned.apply(answers, bundles)
             return {}
-        for component in components:
-            require_well(self._sight, component)
         if components:
-            require_served(self._sight)
+            sight = t.cast(Sight, self._sight)
+            for component in components:
+                require_well(sight, component)
+            require_served(sight)
             self._journal.note(**{STEP: components})
         saved = planned.apply(answers, bundles)
         try:
@@ -142,8 +144,7 @@ class Gate:
                 self._await_served(one, place)
 
     def _await_served(self, one: Issued, place: tuple[str, int]) -> None:
-        sight = t.cast(Sight, self._sight)
-        end = sight.clock() + self._limit
+        end = time.monotonic() + self._limit
         while True:
             peer = tls_peer(*place)
             if peer.certificate is not None:
@@ -153,12 +154,12 @@ class Gate:
                 trouble = f"the certificate with the serial number {shown:x}"
             else:
                 trouble = f"none ({peer.reason})"
-            if sight.clock() > end:
+            if time.monotonic() > end:
                 raise Failure(
                     f"{place[0]}:{place[1]} shows {trouble} instead of the new '{one.name}' ({one.serial:x}) after "
                     f"{self._limit:.0f} s"
                 )
-            sight.sleep(INTERVAL)
+            time.sleep(INTERVAL)
 
     def _go_back(self, saved: t.Sequence[Saved], components: t.Sequence[str], problem: str) -> str:
         """Put the old files back and prove the old components; return the sentence that says so."""

@@ -160,7 +160,8 @@ def test_what_no_component_reads_is_not_in_the_table() -> None:
 def test_a_worker_has_the_authority_and_what_is_asked_for() -> None:
     pki = rows(FOUND, "w1")
     assert ([leaf.name for leaf in pki.leaves], [item.name for item in pki.kubeconfigs]) == ([], ["kubelet"])
-    serving = rows(FOUND, "w1", kubeharden_pki_kubelet_serving=True)
+    found = {**FOUND, "w1": {**worker(), "kubelet": {**worker()["kubelet"], "flags": {"node-ip": "192.0.2.21"}}}}
+    serving = rows(found, "w1", kubeharden_pki_kubelet_serving=True)
     assert [leaf.name for leaf in serving.leaves] == ["kubelet-server"]
 
 

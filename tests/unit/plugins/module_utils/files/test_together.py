@@ -86,7 +86,7 @@ def test_what_cannot_be_laid_leaves_everything_as_it_was(host: Host) -> None:
 
 def test_what_a_run_left_before_its_first_rename_is_removed(host: Host) -> None:
     Path(host.root, "pki/.kubeharden-abc").write_bytes(b"a key that nobody uses")
-    together.remove_leftovers(host, ["/pki", "/missing"])
+    together.remove_leftovers(host, ["/pki/one.crt", "/missing/two.crt"])
     assert set(contents(host)) == {"one.crt", "one.key"}
 
 
