@@ -22,10 +22,8 @@ class ActionModule(PkiAction):
         group = arguments.pop("control_planes", [])
         source = pki_cluster.authority_host(self._found)
         self._source = source
-        everybody = bool(group) and all(host in self._found for host in group)
-        nobody = not any(pki_cluster.has_authority(discovery) for discovery in self._found.values())
-        arguments.setdefault("create", everybody and nobody and source == self._target)
-        arguments.setdefault("source", bool(source) and source != self._target and (not nobody or everybody))
+        arguments.setdefault("create", source == self._target and pki_cluster.are_made(self._found, group))
+        arguments.setdefault("source", source != self._target and pki_cluster.can_sign(self._found, group))
         arguments.setdefault("repair", self.repairs())
         return arguments
 

@@ -18,12 +18,13 @@ class ActionModule(PkiAction):
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Say what is about to be there, and whether somebody can sign."""
+        group = arguments.pop("control_planes", [])
         arguments = super().prepare(arguments, task_vars)
         if self._target not in self._found:
             return arguments
         missing = self.registered(self._target, AUTHORITIES).get("missing") or []
         arguments.setdefault("expected", missing)
-        arguments.setdefault("signer", bool(pki_cluster.authority_host(self._found)))
+        arguments.setdefault("signer", pki_cluster.can_sign(self._found, group))
         arguments.setdefault("repair", self.repairs())
         # On a running host what is there is renewed one host at a time and with proof, by another playbook.
         arguments.setdefault("scope", "missing" if self._found[self._target]["live"] else "due")

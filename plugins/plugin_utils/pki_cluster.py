@@ -73,6 +73,22 @@ def authority_host(found: t.Mapping[str, Discovery]) -> str:
     return next((host for host in control_planes if has_authority(found[host])), (control_planes or [""])[0])
 
 
+def are_made(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool:
+    """Return whether missing authorities may be made: every control plane of the inventory was asked, and none has any.
+
+    Args:
+        found: What was discovered, by host.
+        group: The control planes of the inventory.
+    """
+    return bool(group) and set(group) <= set(found) and not any(map(has_authority, found.values()))
+
+
+def can_sign(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool:
+    """Return whether a control plane with the authorities' keys takes part, or will have them; arguments as above."""
+    source = authority_host(found)
+    return bool(source) and (has_authority(found[source]) or are_made(found, group))
+
+
 def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     """Return the data of pki.data.cluster.
 

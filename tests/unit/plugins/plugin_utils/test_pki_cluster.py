@@ -176,3 +176,21 @@ def test_a_worker_has_the_authority_and_what_is_asked_for() -> None:
 )
 def test_the_first_control_plane_that_has_the_key_signs(found: dict[str, Any], host: str) -> None:
     assert pki_cluster.authority_host(found) == host
+
+
+@pytest.mark.parametrize(
+    ("found", "group", "made", "signed"),
+    [
+        (FOUND, ["cp1", "cp2"], False, True),
+        (FOUND, ["cp1", "cp2", "cp3"], False, True),
+        ({"cp1": control_plane(1, files={})}, ["cp1"], True, True),
+        ({"cp1": control_plane(1, files={})}, ["cp1", "cp2"], False, False),
+        ({"w1": worker()}, ["cp1"], False, False),
+        ({"w1": worker()}, [], False, False),
+    ],
+)
+def test_authorities_are_made_only_where_nobody_can_have_any(
+    found: dict[str, Any], group: list[str], made: bool, signed: bool
+) -> None:
+    assert pki_cluster.are_made(found, group) == made
+    assert pki_cluster.can_sign(found, group) == signed
