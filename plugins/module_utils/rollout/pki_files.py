@@ -34,7 +34,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery i
 KEY_MODE = 0o600
 CERTIFICATE_MODE = 0o644
 DIRECTORY_MODE = 0o755
-CONTROL = "pki-key"
+CONTROL = "files-pki-key"
 #: By name of the leaf, the fingerprint of what this collection issued; all others are adopted.
 ISSUED = f"{STATE_DIRECTORY}/certificates.json"
 #: Keys that wait for their certificates, and one-time keys of a transfer: in memory, not on a disk, and soon removed.
