@@ -31,6 +31,27 @@ HOST_OPTIONS: dict[str, dict[str, t.Any]] = {
     "root_seed": {"type": "path"},
     "run_id": {"type": "str", "required": True},
 }
+#: Beside these, what the modules of certificates take.
+PKI_OPTIONS: dict[str, dict[str, t.Any]] = {
+    "node_name": {"type": "str", "required": True},
+    "cluster": {"type": "dict", "required": True},
+    "layout": {"type": "dict", "default": {}},
+    "now": {"type": "float"},
+    "report_dir": {"type": "path"},
+}
+#: Beside these, what the modules of leaves and kubeconfigs take.
+LEAF_OPTIONS: dict[str, dict[str, t.Any]] = {
+    "scope": {"type": "str", "choices": ["missing", "due"], "default": "due"},
+    "only": {"type": "list", "elements": "str", "default": []},
+    "policy": {"type": "dict", "default": {}},
+    "expected": {"type": "list", "elements": "str", "default": []},
+    "signer": {"type": "bool", "default": True},
+    "answers": {"type": "dict"},
+    "bundles": {"type": "dict", "default": {}},
+    "repair": {"type": "bool", "default": True},
+    "discovery": {"type": "dict"},
+    "gate_timeout": {"type": "int", "default": 300},
+}
 
 
 def missing_libraries() -> list[str]:

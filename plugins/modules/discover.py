@@ -302,19 +302,17 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         kube_proxy_api,
         kubelet,
         named_files,
+        recovery,
         sight,
     )
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import (
-        foretell,
-        recover,
-        require_presence,
-    )
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     require_root(host)
     take_lock(module, host)
+    # Before anything is read: an administrator's kubeconfig may be among them.
+    finished = [] if module.check_mode else recovery.finish_files(host)
     discovery = Discovery(
         host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command, oidc=parameters["oidc"]
     )
@@ -325,12 +323,12 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         view = sight.build(host, discovery.admin_kubeconfig, discovery.runtime_socket(), module.run_command)
     limit = float(parameters["gate_timeout"])
     if module.check_mode:
-        require_presence(host, Journal(host))
-        notes = foretell(Journal(host))
+        recovery.require_presence(host, Journal(host))
+        notes = recovery.foretell(Journal(host))
         found = {**discovery.run(), "live": host.live}
     else:
         # First of all: a run that died may have left this host without its API server.
-        notes = recover(host, view, limit)
+        notes = recovery.recover(host, view, limit)
         found = {**discovery.run(), "live": host.live}
         service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
         notes += kubelet.recover(host, service, limit)
@@ -341,6 +339,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
                 limit,
             )
         found = {**discovery.run(), "live": host.live} if notes else found
+        notes = [*finished, *notes]
     if host.live and parameters["read_api"]:
         facts, sentences = read_api(module, found)
         found, notes = {**found, **facts}, [*notes, *sentences]

@@ -28,6 +28,8 @@ class Row:
     notes: tuple[str, ...]
     not_done: tuple[str, ...]
     backup: str
+    # What was issued: name, path and end of each certificate.
+    issued: tuple[t.Mapping[str, str], ...] = ()
 
     @classmethod
     def from_results(
@@ -48,6 +50,7 @@ class Row:
             notes=tuple(note for result in found for note in result.get("notes") or []),
             not_done=tuple(note for result in found for note in result.get("not_done") or []),
             backup=next((result["backup"] for result in found if result.get("backup")), ""),
+            issued=tuple(one for result in found for one in result.get("issued") or []),
         )
 
 
@@ -66,9 +69,10 @@ def render(
     """Return the lines: a table, then what a person should know, then where everything is."""
     would = "would change" if mode == "check" else "changed"
     header = ("host", would, "would restart" if mode == "check" else "restarted", "seconds")
-    table = [header, *((row.host, str(row.changed), _restarts(row), _seconds(row)) for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
-    lines = ["", *("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table), ""]
+    lines = _table([header, *((row.host, str(row.changed), _restarts(row), _seconds(row)) for row in rows)])
+    issued = [(row.host, one["name"], one["path"], one["not_after"]) for row in rows for one in row.issued]
+    if issued:
+        lines += _table([("host", "certificate", "in", "ends on"), *issued])[1:]
     lines.extend(run_notes)
     for row in rows:
         lines.extend(f"{row.host}: {note}" for note in dict.fromkeys(row.notes))
@@ -81,6 +85,11 @@ def render(
         )
     lines.append(f"Run {run_id}: {report_dir}/changes.json")
     return lines
+
+
+def _table(table: t.Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    return ["", *("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table), ""]
 
 
 def _left_undone(rows: t.Sequence[Row]) -> list[str]:

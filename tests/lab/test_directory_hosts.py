@@ -350,7 +350,7 @@ def test_a_tag_alone_changes_its_own_concern(hosts: Hosts) -> None:
         "scheduler": "kube-scheduler.yaml",
         "etcd": "etcd.yaml",
     }
-    for tag in (*manifest, "files", "kubelet", "kubeadm", "discover"):
+    for tag in (*manifest, "files", "kubelet", "kubeadm", "pki", "discover"):
         run = hosts.harden("--check", "--tags", tag, "--limit", "cp1", extra_flags=extra)
         assert run.code == 0, str(run)
         diffs = "\n".join(change["diff"] for change in hosts.changes)

@@ -24,6 +24,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     Layout,
     host_pki,
 )
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
+    Directory,
+    assert_pairs_fit,
+)
 
 pytestmark = pytest.mark.pki
 
@@ -171,3 +175,38 @@ def test_what_kubeadm_makes_and_renews_stays(algorithm: str, kubeadm: str, tmp_p
     assert again.files[str(tmp_path / "etc" / "pki" / "apiserver.crt")] != renewed
     assert not again.plan(Policy()).changes
     assert not again.plan(Policy(), frozenset(leaf.name for leaf in again.host.leaves)).changes
+
+
+@pytest.mark.parametrize("algorithm", ["ECDSA-P256", "RSA-2048"])
+def test_a_host_of_kubeadms_is_adopted_renewed_and_still_kubeadms(algorithm: str, kubeadm: str, tmp_path: Path) -> None:
+    """The calls that the playbooks make, on a directory: nothing to do, renew all, nothing to do, whoever renews."""
+    place = tmp_path / "etc" / "kubernetes"
+    configuration = tmp_path / "kubeadm.yaml"
+    done = subprocess.run([kubeadm, "version", "-o", "short"], stdout=subprocess.PIPE, check=True, text=True)
+    text = CONFIGURATION.format(version=done.stdout.strip(), directory=place / "pki", algorithm=algorithm)
+    configuration.write_text(text)
+    options = ["--config", str(configuration)]
+    for phase in (["certs", "all"], ["kubeconfig", "all", "--kubeconfig-dir", str(place)]):
+        subprocess.run([kubeadm, "init", "phase", *phase, *options], check=True, stdout=subprocess.DEVNULL)
+    cluster = {"control_planes": [{"node_name": "cp1", "addresses": ["192.0.2.10"]}]}
+    host = Directory(tmp_path, "cp1", cluster, super_admin=True)
+    state = host.state()
+    assert host.authorities(now=time.time()).changes == []
+    changes, planned = host.leaves(now=time.time())
+    assert changes == []
+    assert planned.notes == []
+    assert host.state() == state
+    _changes, renewed = host.leaves(now=time.time(), policy=Policy(renew_all=True))
+    assert {one.name for one in renewed.issued} == {leaf.name for leaf in host.pki.leaves}
+    assert_pairs_fit(host)
+    assert host.leaves(now=time.time())[0] == []
+    where = ["--cert-dir", str(place / "pki"), *options]
+    listed = subprocess.run(
+        [kubeadm, "certs", "check-expiration", *where], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    for one in renewed.issued:
+        if not one.name.endswith(".conf"):
+            shown = time.strftime("%b %d, %Y %H:%M UTC", time.gmtime(one.not_after))
+            assert any(line.startswith(f"{one.name} ") and shown in line for line in listed.splitlines()), listed
+    subprocess.run([kubeadm, "certs", "renew", "apiserver", *where], check=True, stdout=subprocess.DEVNULL)
+    assert host.leaves(now=time.time())[0] == []

@@ -96,23 +96,49 @@ def write_atomic(
     Raises:
         HardeningError: What was refused and why; the file is then what it was.
     """
-    directory = staging or os.path.dirname(path)
     temporary: str | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=directory)
-        _fill(descriptor, data, mode, owner, _label_of(path))
+        temporary = _staged(path, data, mode, owner, staging)
         if times is not None:
             os.utime(temporary, ns=times)
         os.replace(temporary, path)
         temporary = None
         fsync_directory(os.path.dirname(path))
     except OSError as error:
-        raise HardeningError(
-            f"{path} could not be written: {explain(error)}. It was left as it was; mend that and run again."
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         if temporary is not None:
             os.unlink(temporary)
+
+
+def stage_file(path: str, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> str:
+    """Lay a file's new bytes beside it, synced and with owner and mode, and return the temporary file to rename.
+
+    For files that must change together: first all are laid, then all are renamed.
+
+    Raises:
+        HardeningError: What was refused and why; nothing is left behind then.
+    """
+    try:
+        return _staged(path, data, mode, owner, None)
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def _staged(path: str, data: bytes, mode: int, owner: tuple[int, int] | None, staging: str | None) -> str:
+    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=staging or os.path.dirname(path))
+    try:
+        _fill(descriptor, data, mode, owner, _label_of(path))
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _not_written(path: str, error: OSError) -> HardeningError:
+    return HardeningError(
+        f"{path} could not be written: {explain(error)}. It was left as it was; mend that and run again."
+    )
 
 
 def remove_file(path: str) -> None:

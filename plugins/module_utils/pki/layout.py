@@ -34,6 +34,7 @@ NODE = "node"
 KUBERNETES = "kubernetes"
 ETCD_AUTHORITY = "etcd"
 FRONT_PROXY = "front-proxy"
+SERVICE_ACCOUNT = "service-account"
 
 
 @dataclass(frozen=True)
@@ -335,6 +336,8 @@ class Layout:
     file_references: bool = False
     # False: the keys of the authorities stay on the controller, no host has them.
     authority_keys_on_hosts: bool = True
+    # Names of rows that this host does not have: nothing that runs there reads them.
+    absent: frozenset[str] = frozenset()
 
     def pair(self, name: str, path: str) -> PairPath:
         base = path.format(pki=self.pki, configuration=self.configuration, kubelet=self.kubelet)
@@ -342,7 +345,7 @@ class Layout:
 
     def check(self) -> None:
         """HardeningError for a path given to a row that the table does not have."""
-        known_pairs = [row.name for row in (*AUTHORITIES, *LEAVES)] + ["service-account"]
+        known_pairs = [row.name for row in (*AUTHORITIES, *LEAVES)] + [SERVICE_ACCOUNT]
         known_kubeconfigs = [row.name for row in KUBECONFIGS]
         known_pairs += [f"{name}.conf" for name in known_kubeconfigs]
         for given, known in ((self.pairs, known_pairs), (self.kubeconfigs, known_kubeconfigs)):
@@ -426,22 +429,26 @@ def host_pki(layout: Layout, cluster: ClusterFacts, node_name: str) -> HostPki:
     kubeconfigs = []
     leaves = [_leaf(layout, row, cluster, host) for row in LEAVES if _applies(layout, row, roles)]
     for row in KUBECONFIGS:
+        if row.name in layout.absent or f"{row.name}.conf" in layout.absent:
+            continue
         if row.hosts & roles and (not row.switch or _has_super_admin(layout, cluster, node_name)):
             kubeconfig, leaf = _kubeconfig(layout, row, cluster, host)
             kubeconfigs.append(kubeconfig)
             if leaf is not None:
                 leaves.append(leaf)
-    service_account = layout.pairs.get("service-account") or PairPath(f"{layout.pki}/sa.pub", f"{layout.pki}/sa.key")
+    service_account = layout.pairs.get(SERVICE_ACCOUNT) or PairPath(f"{layout.pki}/sa.pub", f"{layout.pki}/sa.key")
     return HostPki(
         node_name=host.node_name,
         authorities=tuple(_authorities(layout, roles)),
         leaves=tuple(leaves),
         kubeconfigs=tuple(kubeconfigs),
-        service_account=service_account if CONTROL_PLANE in roles else None,
+        service_account=service_account if CONTROL_PLANE in roles and SERVICE_ACCOUNT not in layout.absent else None,
     )
 
 
 def _applies(layout: Layout, row: LeafRow, roles: frozenset[str]) -> bool:
+    if row.name in layout.absent:
+        return False
     return bool(row.hosts & roles) and (not row.switch or bool(getattr(layout, row.switch)))
 
 
@@ -452,7 +459,7 @@ def _has_super_admin(layout: Layout, cluster: ClusterFacts, node_name: str) -> b
 def _authorities(layout: Layout, roles: frozenset[str]) -> list[HostAuthority]:
     found = []
     for row in AUTHORITIES:
-        if row.hosts & roles:
+        if row.hosts & roles and row.name not in layout.absent:
             # kubeadm's etcd hosts are control planes; on etcd hosts of their own nothing signs.
             has_key = layout.authority_keys_on_hosts and CONTROL_PLANE in roles
             profile = wanted_authority(row.common_name)

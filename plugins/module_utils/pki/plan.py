@@ -34,6 +34,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts, Profile
 
+#: The name of a kubeconfig's reason where its certificate is issued anew.
+LEAF = "leaf"
+
 
 @dataclass(frozen=True)
 class LeafPlan:
@@ -128,7 +131,8 @@ def _leaf_plan(
 ) -> LeafPlan:
     actual, key = stored_pair(leaf, files)
     wanted = leaf.profile
-    if actual is not None and not is_own:
+    # One that signed itself, as a kubelet's first one does, says nothing that the cluster ever agreed to.
+    if actual is not None and not is_own and not actual.is_self_issued:
         wanted = decide.adopt(wanted, actual, leaf.asked_names, policy)
     wanted = decide.settled(wanted, actual, policy)
     if actual is None and key is not None and policy.key_algorithm is None:
@@ -182,7 +186,7 @@ def _kubeconfig_plan(
         return KubeconfigPlan(item, (Reason(decide.MISSING, "", item.server),))
     found = []
     if item.leaf in issued and item.client_files is None:
-        found.append(Reason("leaf", "", f"the certificate '{item.leaf}' is issued anew"))
+        found.append(Reason(LEAF, "", f"the certificate '{item.leaf}' is issued anew"))
     facts = kubeconfig.parse(data, item.path)
     if facts.authority is not None:
         trusted = bundle.parse(facts.authority, item.path)

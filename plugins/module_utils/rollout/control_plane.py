@@ -24,13 +24,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     require_room,
     write_atomic,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import (
     API_SERVER,
     Absence,
     put_back_in_order,
     refusal_of,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
@@ -42,8 +42,6 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     require_well,
 )
 
-#: Seconds of grace for a container that is stopped so that it reads a changed file: the pod's own.
-_GRACE = 30
 _CONTAINERD = "/etc/containerd/config.toml"
 # "sandbox_image" up to version 2 of its configuration, "sandbox" among the pinned images from version 3 on.
 _SANDBOX_IMAGE = re.compile(r"^\s*sandbox(?:_image)?\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
@@ -275,16 +273,7 @@ class ControlPlane:
         return Watcher(t.cast(Sight, self._sight), plan.component, name, arguments, back=back)
 
     def _restart_container(self, component: str) -> None:
-        """Let the kubelet start the same pod's container again: a file that it reads at its start has changed."""
-        sight = t.cast(Sight, self._sight)
-        labels = {cri.LABEL_POD_NAMESPACE: "kube-system", cri.LABEL_CONTAINER_NAME: component}
-        running = sight.runtime.containers(state=cri.RUNNING, labels=labels) if sight.runtime else []
-        if not running or sight.runtime is None:
-            raise HardeningError(
-                f"The container of {component} was not found in the container runtime, so it could not be restarted."
-            )
-        for container in running:
-            sight.runtime.stop_container(container.id, _GRACE)
+        restart_container(t.cast(Sight, self._sight), component)
 
     # The way back
 

@@ -10,6 +10,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.together import finish, unfinished
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import Absence, put_back_in_order
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
@@ -24,6 +25,9 @@ def foretell(journal: Journal) -> list[str]:
     """Return what the next run outside check mode does first, as sentences."""
     left = journal.read()
     told = []
+    begun = unfinished(journal)
+    if begun:
+        told.append(f"A run that died began to replace {', '.join(begun)} together; the next run finishes it first.")
     if "trial" in left:
         told.append(f"A run that died left its trial {left['trial']['manifest']}; the next run takes it away first.")
     if "apply" in left:
@@ -42,6 +46,14 @@ def foretell(journal: Journal) -> list[str]:
             "and DaemonSet back first."
         )
     return told
+
+
+def finish_files(host: Host) -> list[str]:
+    """Finish the renames that a run which died had begun, and return what was done, as sentences."""
+    paths = finish(host)
+    if not paths:
+        return []
+    return [f"A run died while it replaced files that belong together: {', '.join(paths)} are finished now."]
 
 
 def require_presence(host: Host, journal: Journal) -> None:

@@ -52,6 +52,8 @@ def at(host: Host, path: str) -> Path:
 
 
 def test_a_control_plane_of_kubeadms(cp1: Host) -> None:
+    for name in ("ca.key", "sa.pub"):
+        at(cp1, f"etc/kubernetes/pki/{name}").touch()
     found = discover(cp1)
     assert found["layout"] == "kubeadm"
     assert found["node_name"] == "cp1"

@@ -1,0 +1,38 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options that the modules of certificates share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The fragment kubeharden.core.pki."""
+
+    DOCUMENTATION = r"""
+options:
+  node_name:
+    description: The host's name as a Kubernetes node.
+    type: str
+    required: true
+  cluster:
+    description:
+      - What certificates depend on, C(control_planes), C(nodes) and C(etcd), each a list of hosts with C(node_name),
+        C(addresses) and C(extra_names), beside C(load_balancer), C(service_network), C(dns_domain), C(extra_names),
+        C(version) and C(api_port).
+    type: dict
+    required: true
+  layout:
+    description:
+      - Where things lie, if not where kubeadm lays them. C(pairs), by name of the certificate, C(certificate) and
+        C(key); C(kubeconfigs), by name, the path; C(absent), names that this host does not have; the switches
+        C(super_admin), C(component_serving), C(kubelet_serving) and C(kubelet_client).
+    type: dict
+    default: {}
+  now:
+    description: Seconds since 1970 on the controller; a host whose clock is far off is refused.
+    type: float
+  report_dir:
+    description: Where the action plugin keeps C(changes.json) on the controller.
+    type: path
+"""

@@ -1,0 +1,59 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the modules of leaves and kubeconfigs."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The fragment kubeharden.core.pki_leaves."""
+
+    DOCUMENTATION = r"""
+options:
+  scope:
+    description:
+      - V(missing) issues what is not there and tells what is due; V(due) issues everything that has a reason to be.
+    type: str
+    choices: [missing, due]
+    default: due
+  only:
+    description: Names of certificates, such as V(apiserver) or V(admin.conf); empty for all.
+    type: list
+    elements: str
+    default: []
+  policy:
+    description:
+      - What the user decided. C(lifetime_days) and C(key_algorithm) of new certificates, C(keep_key) of one that is
+        renewed, C(renew_all) whether due or not.
+    type: dict
+    default: {}
+  expected:
+    description: Names of authorities that an earlier task of the run makes; check mode takes them for granted.
+    type: list
+    elements: str
+    default: []
+  signer:
+    description: Whether a host with the authorities' keys takes part in the run.
+    type: bool
+    default: true
+  answers:
+    description: By name, the certificates that M(kubeharden.core.pki_sign) returned for this host.
+    type: dict
+  bundles:
+    description: By name, the authorities' certificates that M(kubeharden.core.pki_sign) returned.
+    type: dict
+    default: {}
+  repair:
+    description: Whether keys and kubeconfigs that others may read are closed.
+    type: bool
+    default: true
+  discovery:
+    description:
+      - What M(kubeharden.core.discover) returned for this host; without it nothing is restarted or looked at.
+    type: dict
+  gate_timeout:
+    description: Seconds that a restarted component may take to be well, and a server to show its new certificate.
+    type: int
+    default: 300
+"""

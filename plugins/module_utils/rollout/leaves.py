@@ -1,0 +1,406 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The certificates and kubeconfigs of one host as one batch: what is due, what must be asked for, one write.
+
+Keys are made here and stay here. Where the authority's key is on the host, everything is issued at once; else requests
+go to the host that has it, and the keys wait for the answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.together import NewFile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    authority as authority_files,
+    bundle,
+    decide,
+    issue,
+    keys,
+    kubeconfig,
+    pem,
+    plan,
+    profile as profiles,
+    refuse,
+    texts,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
+    KUBECONFIGS,
+    KUBERNETES,
+    LEAVES,
+    HostAuthority,
+    HostPki,
+    Leaf,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import (
+    Store,
+    file_change,
+    load_authorities,
+)
+
+#: Only what is not there; what is there and due is told.
+SCOPE_MISSING = "missing"
+SCOPE_DUE = "due"
+
+#: Components that read their kubeconfig once, by the kubeconfig's row. All other files are read anew by themselves.
+RESTARTS = {"controller-manager": "kube-controller-manager", "scheduler": "kube-scheduler"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a call is about.
+
+    Attributes:
+        policy: What the user decided.
+        scope: SCOPE_MISSING or SCOPE_DUE.
+        only: Names of leaves; empty for all.
+        expected: Authorities that an earlier task would have made, which check mode takes for granted.
+        restarts: Whether components are restarted that read their kubeconfig only once.
+        leaves: Whether leaves with files of their own are looked at, rather than those of kubeconfigs alone.
+        signer: Whether a host that has the authorities' keys takes part in the run.
+    """
+
+    policy: Policy = dataclasses.field(default_factory=Policy)
+    scope: str = SCOPE_MISSING
+    only: tuple[str, ...] = ()
+    expected: frozenset[str] = frozenset()
+    restarts: bool = False
+    leaves: bool = True
+    signer: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a host asks the authority's host for; nothing in it is secret."""
+
+    leaf: str
+    request: str
+    # The certificate that is there, in PEM: an adopted one keeps what an authority of the cluster signed before.
+    current: str = ""
+    # Whether this collection issued that one, so that it follows the table.
+    own: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Issued:
+    """A certificate that was issued, for a table of new dates and the proof that it is served."""
+
+    name: str
+    path: str
+    not_after: int
+    serial: int
+
+
+class Leaves:
+    """Plans and applies the leaves and kubeconfigs of one host.
+
+    Args:
+        store: Where they lie.
+        pki: The host's share of the table.
+        files: What is there, by path.
+        now: Seconds since 1970.
+        options: What the call is about.
+    """
+
+    def __init__(self, store: Store, pki: HostPki, files: t.Mapping[str, bytes], now: float, options: Options) -> None:
+        self._store = store
+        self._options = options
+        self._files = files
+        self._now = now
+        self._pki = _checked(pki, options)
+        self._authorities = load_authorities(self._pki, files, now)
+        self._lacking = self._lacking_authorities()
+        signers = {**self._stand_ins(), **self._authorities}
+        self._own = frozenset(name for name, fingerprint in store.issued().items() if self._has(name, fingerprint))
+        self._signers = signers
+        planned = plan.plan(self._pki, files, signers, now, options.policy, self._own)
+        self._leaves = [item for item in planned.leaves if item.reasons and self._selected(item)]
+        self._kubeconfigs = [item for item in planned.kubeconfigs if item.reasons and self._writes(item)]
+        #: What a person should know, as sentences.
+        self.notes = [*planned.warnings, *(_told(item) for item in planned.leaves if self._left(item))]
+        #: What was left undone, as sentences.
+        self.not_done = self._unsigned(planned)
+        self.issued: list[Issued] = []
+
+    def _lacking_authorities(self) -> list[HostAuthority]:
+        """Authorities whose certificates this host needs and does not have."""
+        needed = {leaf.authority for leaf in self._pki.leaves} | ({KUBERNETES} if self._pki.kubeconfigs else set())
+        return [item for item in self._pki.authorities if item.name in needed - set(self._authorities)]
+
+    def _stand_ins(self) -> dict[str, Authority]:
+        """What is decided without an authority that is not here yet: all that it will sign is missing."""
+        return {item.name: authority_files.create(item.profile, self._now) for item in self._lacking}
+
+    def _has(self, name: str, fingerprint: str) -> bool:
+        for leaf in self._pki.leaves:
+            if leaf.name == name:
+                actual, _key = plan.stored_pair(leaf, self._files)
+                return actual is not None and actual.fingerprint == fingerprint
+        return False
+
+    def _unsigned(self, planned: plan.HostPlan) -> list[str]:
+        names = [item.leaf.name for item in planned.leaves if item.reasons and not self._can_sign(item.leaf.authority)]
+        names += [item.path.certificate for item in self._lacking if not self._options.signer]
+        if not names:
+            return []
+        return [f"{', '.join(names)}: the control plane with the authorities' keys takes no part in this run."]
+
+    def _can_sign(self, authority: str) -> bool:
+        here = self._authorities.get(authority)
+        return (
+            self._options.signer or authority in self._options.expected or (here is not None and here.key is not None)
+        )
+
+    def _selected(self, item: plan.LeafPlan) -> bool:
+        if not self._can_sign(item.leaf.authority):
+            return False
+        if self._options.scope == SCOPE_MISSING and item.before is not None:
+            return False
+        return not self._options.only or item.leaf.name in self._options.only
+
+    def _left(self, item: plan.LeafPlan) -> bool:
+        """Whether a leaf has a reason that this call does not act on."""
+        return bool(item.reasons) and self._options.scope == SCOPE_MISSING and item.before is not None
+
+    def _writes(self, item: plan.KubeconfigPlan) -> bool:
+        name = item.kubeconfig.leaf
+        if KUBERNETES not in self._authorities and not self._can_sign(KUBERNETES):
+            return False
+        if any(chosen.leaf.name == name for chosen in self._leaves) and item.kubeconfig.client_files is None:
+            return True
+        if item.kubeconfig.path not in self._files:
+            return True
+        named = f"{item.kubeconfig.name}.conf"
+        own = [reason for reason in item.reasons if reason.name != plan.LEAF]
+        return bool(own) and self._options.scope != SCOPE_MISSING and named in (self._options.only or (named,))
+
+    # What would change
+
+    def changes(self) -> list[Change]:
+        """Every file that is written: certificates, keys, kubeconfigs, and authorities that come from elsewhere."""
+        found = [
+            file_change(item.path.certificate, None, f"subject: {item.profile.subject}\nwhy: {decide.MISSING}\n")
+            for item in self._lacking
+            if item.name not in self._options.expected and self._options.signer
+        ]
+        for chosen in self._leaves:
+            found += self._leaf_changes(chosen)
+        for item in self._kubeconfigs:
+            data = self._files.get(item.kubeconfig.path)
+            shown = [str(reason) for reason in item.reasons if reason.name != plan.LEAF]
+            for chosen in self._leaves:
+                if chosen.leaf.name == item.kubeconfig.leaf and chosen.leaf.path is None:
+                    shown += [f"its certificate, {reason}" for reason in chosen.reasons]
+            server = item.kubeconfig.server
+            before = None
+            if data is not None:
+                facts = kubeconfig.parse(data, item.kubeconfig.path)
+                server = facts.server
+                before = texts.kubeconfig(server, facts.user, ())
+            after = texts.kubeconfig(server, item.kubeconfig.user, shown)
+            found.append(file_change(item.kubeconfig.path, before, after, self._restarts_of(item)))
+        return [*self._directories(change.target for change in found), *found]
+
+    def _directories(self, paths: t.Iterable[str]) -> list[Change]:
+        """Directories that are missing, but those that the authorities of an earlier task bring."""
+        brought = [item.path.certificate for item in self._lacking if item.name in self._options.expected]
+        known = {change.target for change in self._store.missing_directories(brought)}
+        return [change for change in self._store.missing_directories(paths) if change.target not in known]
+
+    def _leaf_changes(self, item: plan.LeafPlan) -> list[Change]:
+        if item.leaf.path is None:
+            return []
+        issuer = str(self._signers[item.leaf.authority].facts.profile.subject)
+        end = min(item.lifetime, self._signers[item.leaf.authority].facts.not_after - self._now)
+        # In whole days: an authority's end is nearer when the run comes later than the check.
+        lifetime = item.lifetime if end >= item.lifetime else end // issue.DAY * issue.DAY
+        told = texts.after(item.profile, issuer, lifetime, item.reasons)
+        certificate = file_change(item.leaf.path.certificate, texts.before(item.before), told)
+        if item.key is not None:
+            return [certificate]
+        there = item.leaf.path.key in self._files
+        algorithm = str(item.profile.key_algorithm)
+        before = texts.key(str(item.before.profile.key_algorithm), "before") if item.before and there else None
+        return [certificate, file_change(item.leaf.path.key, before, texts.key(algorithm, "new, made here"))]
+
+    def _restarts_of(self, item: plan.KubeconfigPlan) -> tuple[str, ...]:
+        component = RESTARTS.get(item.kubeconfig.name)
+        return (component,) if component and self._options.restarts else ()
+
+    # What must be asked for
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything must come from the authority's host first."""
+        lacking = self._options.signer and any(item.name not in self._options.expected for item in self._lacking)
+        return lacking or any(self._signers[item.leaf.authority].key is None for item in self._leaves)
+
+    def ask(self) -> list[Request]:
+        """Make keys, let them wait, and return the requests."""
+        waiting: dict[str, str] = {}
+        asked = []
+        for item in self._leaves:
+            if item.leaf.authority in self._authorities and self._authorities[item.leaf.authority].key is not None:
+                continue
+            prepared = plan.prepare(item)
+            waiting[item.leaf.name] = keys.private_pem(prepared.key).decode("ascii")
+            current = issue.certificate_pem(item.before).decode("ascii") if item.before else ""
+            own = item.leaf.name in self._own
+            asked.append(Request(item.leaf.name, prepared.request.decode("ascii"), current, own))
+        self._store.let_wait(waiting)
+        return asked
+
+    def wanted_bundles(self) -> list[str]:
+        """Names of the authorities whose certificates must come from elsewhere."""
+        return [item.name for item in self._lacking]
+
+    # The write
+
+    def apply(self, answers: t.Mapping[str, str], bundles: t.Mapping[str, str]) -> list[Saved]:
+        """Issue, or take in what was issued elsewhere, and write everything together.
+
+        Args:
+            answers: Certificates with their chain in PEM, by name of the leaf.
+            bundles: Authorities' certificates in PEM, by name.
+
+        Returns:
+            What was saved of the files before, for the way back.
+        """
+        files: dict[str, tuple[bytes, bool]] = {}
+        for item in self._lacking if self._options.signer else ():
+            data = bundles.get(item.name, "").encode("ascii")
+            bundle.parse(data, f"the authority '{item.name}' of the other host")
+            files[item.path.certificate] = (data, False)
+            self._signers[item.name] = authority_files.load(
+                item.path, {item.path.certificate: data}, self._now, None, False
+            )
+        pairs = {item.leaf.name: (item, *self._pair(item, answers)) for item in self._leaves}
+        for chosen, certificate, key in pairs.values():
+            if chosen.leaf.path is not None:
+                files[chosen.leaf.path.certificate] = (certificate, False)
+                if chosen.key is None:
+                    files[chosen.leaf.path.key] = (key, True)
+        for entry in self._kubeconfigs:
+            row = entry.kubeconfig
+            found = pairs.get(row.leaf)
+            trusted = files.get(row.authority.certificate, (self._files.get(row.authority.certificate, b""), False))[0]
+            pair = found[1:] if found is not None else None
+            files[row.path] = (plan.kubeconfig_bytes(row, self._files.get(row.path), trusted, pair), True)
+        facts = {name: _first(certificate) for name, (_item, certificate, _key) in pairs.items()}
+        # One that was adopted and keeps what the table does not have stays adopted.
+        ours = [name for name, (chosen, _certificate, _key) in pairs.items() if _is_the_tables(chosen)]
+        self._store.note_issued({name: facts[name].fingerprint for name in ours})
+        written: list[NewFile] = [self._store.new_file(path, data, secret) for path, (data, secret) in files.items()]
+        saved = self._store.write(written) if written else []
+        self._store.forget_waiting()
+        for name, (chosen, _certificate, _key) in pairs.items():
+            one = facts[name]
+            self.issued.append(Issued(name, chosen.leaf.certificate_file, one.not_after, one.serial_number))
+        return saved
+
+    def _pair(self, item: plan.LeafPlan, answers: t.Mapping[str, str]) -> tuple[bytes, bytes]:
+        signer = self._signers[item.leaf.authority]
+        if signer.key is not None:
+            prepared = plan.prepare(item)
+            facts = plan.sign(prepared.request, item.profile, signer, self._now, item.lifetime, item.leaf.name)
+            return plan.complete(prepared, facts, signer.chain)
+        waiting = self._store.waiting().get(item.leaf.name, "")
+        answer = answers.get(item.leaf.name, "")
+        if not waiting or not answer:
+            raise HardeningError(
+                f"The key of the authority '{item.leaf.authority}' is not on this host, and no certificate for "
+                f"'{item.leaf.name}' came from one that has it. Nothing was changed; run without --limit, so that the "
+                "control plane that has the key takes part."
+            )
+        key = keys.load_private(waiting.encode("ascii"), "the key that waits")
+        request = issue.signing_request(item.profile, key)
+        chain = [profiles.from_der(block.der, "the answer") for block in pem.blocks(answer.encode(), "the answer")]
+        refuse.wrong_answer(chain[0], issue.read_request(request, "the request"), f"the answer for '{item.leaf.name}'")
+        if not issue.is_signed_by(chain[0], signer.facts):
+            raise HardeningError(
+                f"The certificate that came for '{item.leaf.name}' is not signed by the cluster's authority "
+                f"'{signer.facts.profile.subject}'. Nothing was changed; run again."
+            )
+        return plan.complete(plan.Prepared(item, request, key), chain[0], chain[1:])
+
+
+def _first(certificate: bytes) -> CertificateFacts:
+    return profiles.from_pem(certificate, "the new certificate")
+
+
+def _is_the_tables(item: plan.LeafPlan) -> bool:
+    """Whether a leaf is issued exactly as the table has it."""
+    have, table = item.profile, item.leaf.profile
+    same = (have.subject, have.names, have.extended_usages) == (table.subject, table.names, table.extended_usages)
+    return same and not have.other_names
+
+
+def _told(item: plan.LeafPlan) -> str:
+    why = "; ".join(str(reason) for reason in item.reasons)
+    return f"The certificate '{item.leaf.name}' is to be issued anew ({why}); rotate_certificates.yml does it."
+
+
+def _checked(pki: HostPki, options: Options) -> HostPki:
+    """The share of the table that a call is about; HardeningError for a name that no cluster has."""
+    known = [row.name for row in LEAVES] + [f"{row.name}.conf" for row in KUBECONFIGS]
+    for name in options.only:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, 1, 0.0)
+            raise HardeningError(
+                f"There is no certificate named '{name}'; the nearest is '{nearest[0]}'. Nothing was changed."
+            )
+    if not options.leaves:
+        pki = dataclasses.replace(pki, leaves=tuple(leaf for leaf in pki.leaves if leaf.path is None))
+    return pki
+
+
+def sign(
+    pki: HostPki,
+    requests: t.Sequence[Request],
+    signers: t.Mapping[str, Authority],
+    now: float,
+    policy: Policy,
+) -> dict[str, str]:
+    """The certificates for another host's requests, in PEM with their chain, by name of the leaf.
+
+    What they hold comes from the table, and from what an authority of the cluster signed for that host before; of the
+    request only the key is taken.
+    """
+    found = {}
+    leaves = {leaf.name: leaf for leaf in pki.leaves}
+    for asked in requests:
+        if asked.leaf not in leaves:
+            raise HardeningError(
+                f"{pki.node_name} asks for a certificate '{asked.leaf}' that the cluster's table does not have for it. "
+                "Nothing was signed; look what that host is."
+            )
+        leaf = leaves[asked.leaf]
+        signer = signers[leaf.authority]
+        current = _current(asked, leaf, signer)
+        where = f"{pki.node_name}, for '{leaf.name}'"
+        content = issue.read_request(asked.request.encode(), where)
+        wanted = leaf.profile
+        if current is not None and not asked.own:
+            wanted = decide.adopt(wanted, current, leaf.asked_names, policy)
+        algorithm = str(content.profile.key_algorithm)
+        wanted = dataclasses.replace(wanted, key_algorithm=algorithm, key_usages=profiles.leaf_key_usages(algorithm))
+        lifetime = decide.new_lifetime(current, signer.facts, policy)
+        facts = plan.sign(asked.request.encode(), wanted, signer, now, lifetime, where)
+        found[leaf.name] = issue.certificate_pem(facts, signer.chain).decode("ascii")
+    return found
+
+
+def _current(asked: Request, leaf: Leaf, signer: Authority) -> CertificateFacts | None:
+    """The certificate that is there, believed only where the authority signed it."""
+    if not asked.current:
+        return None
+    facts = profiles.from_pem(asked.current.encode(), f"the certificate '{leaf.name}' that is there")
+    return facts if issue.is_signed_by(facts, signer.facts) else None

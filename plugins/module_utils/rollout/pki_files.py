@@ -1,0 +1,234 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One host's certificates, keys and kubeconfigs on its disk: reading them, writing them together, who may read keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import RUN_DIRECTORY, STATE_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.together import (
+    NewFile,
+    remove_leftovers,
+    replace_together,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    make_directory,
+    read_bytes,
+    remove_file,
+    require_room,
+    sha256,
+    write_atomic,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import HostPki
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import finish_files
+
+KEY_MODE = 0o600
+CERTIFICATE_MODE = 0o644
+DIRECTORY_MODE = 0o755
+CONTROL = "files-pki-key"
+#: By name of the leaf, the fingerprint of what this collection issued; all others are adopted.
+ISSUED = f"{STATE_DIRECTORY}/certificates.json"
+#: Keys that wait for their certificates, and one-time keys of a transfer: in memory, not on a disk, and soon removed.
+WAITING = f"{RUN_DIRECTORY}/pki.json"
+
+
+def authority_paths(pki: HostPki) -> list[str]:
+    """The files with the keys of authorities and of service accounts."""
+    found = [item.path.key for item in pki.authorities]
+    return found + ([pki.service_account.key] if pki.service_account is not None else [])
+
+
+def leaf_paths(pki: HostPki) -> list[str]:
+    """The files with the keys of leaves: kubeconfigs are among them."""
+    found = [leaf.path.key for leaf in pki.leaves if leaf.path is not None]
+    return found + [item.path for item in pki.kubeconfigs]
+
+
+def secret_paths(pki: HostPki) -> list[str]:
+    """The files of the table that hold a private key."""
+    return list(dict.fromkeys([*authority_paths(pki), *leaf_paths(pki)]))
+
+
+def public_paths(pki: HostPki) -> list[str]:
+    """The files of the table that everybody may read."""
+    found = [item.path.certificate for item in pki.authorities]
+    found += [leaf.path.certificate for leaf in pki.leaves if leaf.path is not None]
+    if pki.service_account is not None:
+        found.append(pki.service_account.certificate)
+    return [path for path in dict.fromkeys(found) if path not in secret_paths(pki)]
+
+
+def read(host: Host, pki: HostPki) -> dict[str, bytes]:
+    """The bytes of every file of the table that is there, and of those that its kubeconfigs name."""
+    found = _read(host, [*public_paths(pki), *secret_paths(pki)])
+    named: list[str] = []
+    for leaf in pki.leaves:
+        if leaf.path is None and leaf.kubeconfig in found:
+            facts = kubeconfig.parse(found[leaf.kubeconfig], leaf.kubeconfig)
+            named += [path for path in (facts.certificate_file, facts.key_file) if path.startswith("/")]
+    return {**found, **_read(host, named)}
+
+
+def _read(host: Host, paths: t.Iterable[str]) -> dict[str, bytes]:
+    contents = {path: read_bytes(host.path(path)) for path in paths}
+    return {path: data for path, data in contents.items() if data is not None}
+
+
+def load_authorities(pki: HostPki, files: t.Mapping[str, bytes], now: float) -> dict[str, Authority]:
+    """The authorities that are on the host, fit to sign but for a key that may be elsewhere."""
+    return {
+        item.name: authority.load(item.path, files, now, need_key=False)
+        for item in pki.authorities
+        if item.path.certificate in files
+    }
+
+
+class Store:
+    """Writes what belongs together, once.
+
+    Args:
+        host: The host's file system.
+        run_id: The run, which names the backup.
+    """
+
+    def __init__(self, host: Host, run_id: str) -> None:
+        self.host = host
+        self.run_id = run_id
+        self._backup = Backup(host, run_id)
+
+    def recover(self, pki: HostPki) -> list[str]:
+        """Finish what a run that died had begun, before anything else; returns it as sentences."""
+        finished = finish_files(self.host)
+        remove_leftovers(self.host, [*public_paths(pki), *secret_paths(pki)])
+        return finished
+
+    def missing_directories(self, paths: t.Iterable[str]) -> list[Change]:
+        """The directories that the paths need, as changes."""
+        missing: set[str] = set()
+        for path in paths:
+            directory = os.path.dirname(path)
+            while directory not in missing and not os.path.isdir(self.host.path(directory)):
+                missing.add(directory)
+                directory = os.path.dirname(directory)
+        return [Change("directory", path, "create", after=f"mode {DIRECTORY_MODE:04o}\n") for path in sorted(missing)]
+
+    def new_file(self, path: str, data: bytes, secret: bool) -> NewFile:
+        """A file with its bytes, the owner of the one before, and the mode of the one before where that is stricter."""
+        mode = KEY_MODE if secret else CERTIFICATE_MODE
+        owner = (0, 0) if self.host.can_own else None
+        try:
+            status = os.stat(self.host.path(path))
+        except FileNotFoundError:
+            return NewFile(path, data, mode, owner)
+        kept = (status.st_uid, status.st_gid) if self.host.can_own else None
+        return NewFile(path, data, stat.S_IMODE(status.st_mode) & mode | stat.S_IRUSR, kept)
+
+    def write(self, files: t.Sequence[NewFile]) -> list[Saved]:
+        """Save what is there, then replace everything together; returns what was saved, for the way back.
+
+        Raises:
+            HardeningError: What was refused; every file is then what it was.
+        """
+        for directory in {os.path.dirname(file.path) for file in files}:
+            require_room(self.host.path(directory), sum(len(file.data) for file in files))
+        for change in self.missing_directories(file.path for file in files):
+            self._backup.save_step(change.target)
+            make_directory(self.host.path(change.target), DIRECTORY_MODE, (0, 0) if self.host.can_own else None)
+        saved = [self._backup.save_step(file.path) for file in files]
+        replace_together(self.host, files)
+        return saved
+
+    def put_back(self, saved: t.Sequence[Saved]) -> None:
+        """Bring back what `write` replaced, together again.
+
+        Raises:
+            HardeningError: A backup that is damaged, or what was refused.
+        """
+        files = []
+        for entry in saved:
+            if entry.kind != "file":
+                continue
+            data = read_bytes(os.path.join(self._backup.directory, str(entry.stored)))
+            if data is None or sha256(data) != entry.sha256:
+                raise HardeningError(
+                    f"The backup of {entry.path} in {self._backup.directory} is damaged, so it was not put back. "
+                    "Restore the file by hand."
+                )
+            files.append(NewFile(entry.path, data, entry.mode, (entry.uid, entry.gid) if self.host.can_own else None))
+        replace_together(self.host, files)
+        for entry in saved:
+            if entry.kind == "absent":
+                remove_file(self.host.path(entry.path))
+
+    # Who may read keys
+
+    def open_secrets(self, paths: t.Sequence[str]) -> list[Change]:
+        """Those of some files with keys that others may read, as changes."""
+        changes = []
+        for path in paths:
+            mode = self._mode(path)
+            if mode is not None and mode & 0o077:
+                texts = (f"{path} mode {mode:04o}\n", f"{path} mode {mode & KEY_MODE:04o}\n")
+                changes.append(Change("attributes", path, "set", *texts, controls=(CONTROL,)))
+        return changes
+
+    def close_secrets(self, changes: t.Sequence[Change]) -> None:
+        """Apply what `open_secrets` found."""
+        for change in changes:
+            self._backup.save(change.target, content=False)
+            os.chmod(self.host.path(change.target), (self._mode(change.target) or 0) & KEY_MODE)
+
+    def _mode(self, path: str) -> int | None:
+        try:
+            return stat.S_IMODE(os.stat(self.host.path(path)).st_mode)
+        except FileNotFoundError:
+            return None
+
+    # What is known from run to run
+
+    def issued(self) -> dict[str, str]:
+        """By name of the leaf, the fingerprint of what was issued here."""
+        return self._document(ISSUED)
+
+    def note_issued(self, fingerprints: t.Mapping[str, str]) -> None:
+        """Note what is going to be laid: before the files, since a fingerprint that nothing has does no harm."""
+        if not fingerprints:
+            return
+        make_directory(self.host.path(STATE_DIRECTORY), 0o700)
+        self._write_document(ISSUED, {**self.issued(), **fingerprints})
+
+    def waiting(self) -> dict[str, str]:
+        """What an earlier call of this run left to wait, by name; nothing of another run."""
+        document = self._document(WAITING)
+        return document if document.get("run_id") == self.run_id else {}
+
+    def let_wait(self, secrets: t.Mapping[str, str]) -> None:
+        """Keep keys for a later call of this run, beside what waits already."""
+        make_directory(self.host.path(RUN_DIRECTORY), 0o700)
+        self._write_document(WAITING, {**self.waiting(), **secrets, "run_id": self.run_id})
+
+    def forget_waiting(self) -> None:
+        """Remove what waited, of whatever run."""
+        if os.path.isdir(self.host.path(RUN_DIRECTORY)):
+            remove_file(self.host.path(WAITING))
+
+    def _document(self, path: str) -> dict[str, str]:
+        data = read_bytes(self.host.path(path))
+        return {} if data is None else dict(json.loads(data))
+
+    def _write_document(self, path: str, document: t.Mapping[str, str]) -> None:
+        write_atomic(self.host.path(path), (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+
+
+def file_change(path: str, before: str | None, after: str, restart: t.Sequence[str] = ()) -> Change:
+    """The change of a file that is told by public facts, whose bytes differ from run to run."""
+    return Change("file", path, "create" if before is None else "update", before, after, restart=tuple(restart))

@@ -1,0 +1,85 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules of certificates do alike before their own work."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, kubeconfig, layout as table, refuse
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import ClusterFacts, HostPki, Layout
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import pki_files
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.leaves import Request, sign
+
+
+@dataclasses.dataclass
+class View:
+    """One host as a call sees it: its share of the table, where things are written, and what is there."""
+
+    pki: HostPki
+    store: pki_files.Store
+    files: dict[str, bytes]
+    notes: list[str]
+
+
+def view(host: Host, parameters: t.Mapping[str, t.Any], now: float, check: bool) -> View:
+    """Finish what a dead run left (but in check mode), and read what is there.
+
+    Args:
+        host: The host's file system.
+        parameters: Of the module.
+        now: The host's clock.
+        check: Whether this is check mode.
+
+    Raises:
+        HardeningError: A clock that is far off, a file that cannot be read as what it should be.
+    """
+    node = str(parameters["node_name"])
+    refuse.clock(now, parameters.get("now"), node)
+    layout = data.layout(parameters["layout"])
+    cluster = with_endpoint(host, layout, data.cluster(parameters["cluster"]))
+    pki = table.host_pki(layout, cluster, node)
+    store = pki_files.Store(host, parameters["run_id"])
+    notes = [] if check else store.recover(pki)
+    return View(pki, store, pki_files.read(host, pki), notes)
+
+
+def with_endpoint(host: Host, layout: Layout, cluster: ClusterFacts) -> ClusterFacts:
+    """The cluster with the address at which its clients find it, as the host's own kubeconfigs say where none is set.
+
+    An administrator's names the load balancer; on a control plane the kubelet's names the API server beside it.
+    """
+    if cluster.load_balancer:
+        return cluster
+    for name, path in (("admin", "/etc/kubernetes/admin.conf"), ("kubelet", "/etc/kubernetes/kubelet.conf")):
+        data_there = read_bytes(host.path(layout.kubeconfigs.get(name) or path))
+        if data_there is not None:
+            server = kubeconfig.parse(data_there, path).server
+            return dataclasses.replace(cluster, load_balancer=server.partition("://")[2].partition("/")[0])
+    return cluster
+
+
+def sign_all(host: Host, parameters: t.Mapping[str, t.Any], now: float) -> dict[str, t.Any]:
+    """The answers to what other hosts ask for, and the authorities' certificates that they lack, by node.
+
+    Raises:
+        HardeningError: A request that may not be signed; then nothing was.
+    """
+    seen = view(host, parameters, now, check=True)
+    signers = pki_files.load_authorities(seen.pki, seen.files, now)
+    paths = {item.name: item.path.certificate for item in seen.pki.authorities}
+    cluster = with_endpoint(host, data.layout(parameters["layout"]), data.cluster(parameters["cluster"]))
+    policy = data.policy(parameters["policy"])
+    answers: dict[str, dict[str, str]] = {}
+    bundles: dict[str, dict[str, str]] = {}
+    for entry in parameters["hosts"]:
+        node = str(entry["node_name"])
+        asking = table.host_pki(data.layout(entry.get("layout") or {}), cluster, node)
+        requests = [Request(**request) for request in entry["requests"]]
+        answers[node] = sign(asking, requests, signers, now, policy)
+        bundles[node] = {name: seen.files[paths[name]].decode("ascii") for name in entry["bundles"] if name in signers}
+    return {"answers": answers, "bundles": bundles}

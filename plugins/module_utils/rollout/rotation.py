@@ -1,0 +1,176 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""New certificates under running components: one write, restarts where they are needed, the proof, or the way back."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from urllib.parse import urlsplit
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import pod_logs
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight as sights
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.leaves import Issued, Leaves
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import Store
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    Failure,
+    Sight,
+    Watcher,
+    require_served,
+    require_well,
+)
+
+#: The name of the step in the journal: components that must be restarted because their kubeconfig changed.
+STEP = "restarts"
+#: Seconds between two looks at a server.
+INTERVAL = 1.0
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not bound)
+
+
+def owed(host: Host) -> list[str]:
+    """Return the components whose restart a run that died did not come to."""
+    return list(Journal(host).read().get(STEP) or [])
+
+
+def endpoints(discovery: t.Mapping[str, t.Any]) -> dict[str, list[tuple[str, int]]]:
+    """Return where each certificate of a control plane is shown, by its name, as the flags of its server say."""
+    components = discovery["components"]
+    found: dict[str, list[tuple[str, int]]] = {}
+    if "kube-apiserver" in components:
+        flags = components["kube-apiserver"]["flags"]
+        address = flags.get("bind-address", "")
+        address = flags.get("advertise-address", "127.0.0.1") if address in _ANY else address
+        found["apiserver"] = [(address, int(flags.get("secure-port") or 6443))]
+    if "etcd" in components:
+        flags = components["etcd"]["flags"]
+        for name, flag in (("etcd-server", "listen-client-urls"), ("etcd-peer", "listen-peer-urls")):
+            found[name] = [place for place in map(_place, (flags.get(flag) or "").split(",")) if place]
+    found["kubelet-server"] = [("127.0.0.1", int(discovery["kubelet"]["configuration"].get("port") or 10250))]
+    return found
+
+
+def _place(url: str) -> tuple[str, int] | None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or not parts.port:
+        return None
+    return ("127.0.0.1" if parts.hostname in _ANY else parts.hostname), parts.port
+
+
+class Gate:
+    """Applies leaves on a host, with proof where something runs there.
+
+    Args:
+        host: The host's file system.
+        store: Where the files lie.
+        discovery: What runs there, None where nothing does or nothing is to be looked at.
+        limit: Seconds that a component may take.
+        run: Runs a command of the host.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        discovery: t.Mapping[str, t.Any] | None,
+        limit: float,
+        run: pod_logs.Run,
+        sight: Sight | None = None,
+    ) -> None:
+        self._host = host
+        self._store = store
+        self._discovery = discovery
+        self._limit = limit
+        self._journal = Journal(host)
+        self._sight = sight
+        if sight is None and discovery is not None and "kube-apiserver" in discovery["components"]:
+            self._sight = sights.build(host, discovery["admin_kubeconfig"], discovery["runtime_socket"], run)
+
+    def apply(self, planned: Leaves, answers: t.Mapping[str, str], bundles: t.Mapping[str, str]) -> dict[str, float]:
+        """Write, restart and prove; return seconds by component that was restarted.
+
+        Raises:
+            HardeningError: What stopped it; the old files are back then.
+        """
+        asked = [component for change in planned.changes() for component in change.restart]
+        components = list(dict.fromkeys([*owed(self._host), *asked]))
+        if self._discovery is None:
+            planned.apply(answers, bundles)
+            return {}
+        if components:
+            sight = t.cast(Sight, self._sight)
+            for component in components:
+                require_well(sight, component)
+            require_served(sight)
+            self._journal.note(**{STEP: components})
+        saved = planned.apply(answers, bundles)
+        try:
+            seconds = {component: self._restart(component) for component in components}
+            self._prove(planned.issued)
+        except (Failure, HardeningError) as problem:
+            raise HardeningError(self._go_back(saved, components, str(problem))) from problem
+        self._journal.strike(STEP)
+        return seconds
+
+    def _restart(self, component: str, back: bool = False) -> float:
+        sight = t.cast(Sight, self._sight)
+        path = t.cast(t.Mapping[str, t.Any], self._discovery)["components"][component]["manifest"]
+        manifest = Manifest.parse(read_text(self._host.path(path)) or "", path)
+        name = str(manifest.pod["metadata"]["name"])
+        watcher = Watcher(sight, component, name, manifest.arguments(component), back=back)
+        begun = sight.clock()
+        restart_container(sight, component)
+        watcher.wait(self._limit)
+        return sight.clock() - begun
+
+    def _prove(self, issued: t.Sequence[Issued]) -> None:
+        """Every server of a new certificate shows it.
+
+        Raises:
+            Failure: One shows another, or none, all the while.
+        """
+        places = endpoints(t.cast(t.Mapping[str, t.Any], self._discovery))
+        for one in issued:
+            for place in places.get(one.name, []):
+                self._await_served(one, place)
+
+    def _await_served(self, one: Issued, place: tuple[str, int]) -> None:
+        end = time.monotonic() + self._limit
+        while True:
+            peer = tls_peer(*place)
+            if peer.certificate is not None:
+                shown = profile.from_der(peer.certificate, f"{place[0]}:{place[1]}").serial_number
+                if shown == one.serial:
+                    return
+                trouble = f"the certificate with the serial number {shown:x}"
+            else:
+                trouble = f"none ({peer.reason})"
+            if time.monotonic() > end:
+                raise Failure(
+                    f"{place[0]}:{place[1]} shows {trouble} instead of the new '{one.name}' ({one.serial:x}) after "
+                    f"{self._limit:.0f} s"
+                )
+            time.sleep(INTERVAL)
+
+    def _go_back(self, saved: t.Sequence[Saved], components: t.Sequence[str], problem: str) -> str:
+        """Put the old files back and prove the old components; return the sentence that says so."""
+        told = f"The new certificates were not taken: {problem.rstrip('.')}."
+        try:
+            self._store.put_back(saved)
+            for component in components:
+                self._restart(component, back=True)
+        except (Failure, HardeningError) as failure:
+            return f"{told} On the way back: {str(failure).rstrip('.')}. Look at this host before anything else."
+        self._journal.strike(STEP)
+        return (
+            f"{told} The old files are back and the components are proven well; hosts that come after were not touched."
+        )

@@ -1,0 +1,111 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kubeconfigs of one host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubeconfigs
+short_description: See to the kubeconfigs of a host and the certificates in them, in one call
+version_added: 0.1.0
+description:
+  - Does for kubeconfigs what M(kubeharden.core.pki_leaves) does for everything on a host, and leaves certificates with
+    files of their own alone.
+  - Kubeconfigs hold their data, because C(kubeadm certs renew) refuses those that name files. The kubelet's points at
+    the certificate that the kubelet replaces itself. A kubeconfig that is there keeps its server.
+extends_documentation_fragment:
+  - kubeharden.core.host
+  - kubeharden.core.pki
+  - kubeharden.core.pki_leaves
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Renew the kubeconfigs that are due on this host
+  kubeharden.core.kubeconfigs:
+    run_id: 20261124T101500Z-3f2a
+    node_name: cp1
+    scope: due
+    cluster:
+      control_planes: [{node_name: cp1, addresses: [192.0.2.11]}]
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would change, as changes.json has it; none where answers are still to come.
+  returned: success
+  type: list
+  elements: dict
+requests:
+  description: Requests for certificates that another host must sign, each with C(leaf), C(request), C(current), C(own).
+  returned: success
+  type: list
+  elements: dict
+bundles:
+  description: Names of the authorities whose certificates must come from another host.
+  returned: success
+  type: list
+  elements: str
+issued:
+  description: What was issued, each with C(name), C(path), C(not_after) and C(serial).
+  returned: success
+  type: list
+  elements: dict
+restarted:
+  description: Seconds until it was proven well, by component that was restarted.
+  returned: success
+  type: dict
+notes:
+  description: What a person should know, as sentences.
+  returned: success
+  type: list
+  elements: str
+not_done:
+  description: What was left undone, as sentences.
+  returned: success
+  type: list
+  elements: str
+backup:
+  description: Where the old bytes are on this host, empty where nothing was written.
+  returned: success
+  type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
+    HOST_OPTIONS,
+    LEAF_OPTIONS,
+    PKI_OPTIONS,
+    require_libraries,
+    result_of,
+    run,
+)
+
+
+def work(module: AnsibleModule) -> dict[str, t.Any]:
+    """Plan, and outside check mode apply."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_call import leaves_call
+
+    parameters = {**module.params, "leaves": False}
+    changes, facts = leaves_call(parameters, module.check_mode, lambda: str(module.tmpdir), module.run_command)
+    return result_of(module, changes, **facts)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={**HOST_OPTIONS, **PKI_OPTIONS, **LEAF_OPTIONS},
+        supports_check_mode=True,
+    )
+    require_libraries(module)
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

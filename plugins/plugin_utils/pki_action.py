@@ -1,0 +1,54 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the actions of certificates share: what the inventory and discovery say of the cluster, computed once a call."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_cluster
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
+from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+
+#: Under which the role registers what it learns of a host.
+AUTHORITIES = "__pki_authorities"
+LEAVES = "__pki_leaves"
+
+
+class PkiAction(HostAction):
+    """Adds cluster, layout and the controller's clock to a module's arguments."""
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the module's arguments; those that the task gives stay."""
+        self._found = pki_cluster.discoveries(task_vars)
+        self._target = str(self._task.delegate_to or task_vars["inventory_hostname"])
+        self._vars = task_vars
+        arguments.setdefault("now", time.time())
+        if self._target not in self._found or "cluster" in arguments:
+            return arguments
+        discovery = self._found[self._target]
+        arguments.setdefault("node_name", discovery["node_name"])
+        arguments["cluster"] = pki_cluster.cluster(self._found, {host: self.variables(host) for host in self._found})
+        arguments["layout"] = self.layout_of(self._target)
+        return arguments
+
+    def variables(self, host: str) -> dict[str, t.Any]:
+        """Return a host's variables that certificates depend on, templated."""
+        known = self._vars["hostvars"][host]
+        names = [name for name in known if name.startswith("kubeharden_pki_") or name == "ansible_host"]
+        return {name: known[name] for name in names}
+
+    def layout_of(self, host: str) -> dict[str, t.Any]:
+        """Return where a host's files are, and which it has."""
+        fresh = bool(self.registered(host, AUTHORITIES).get("missing"))
+        return pki_cluster.layout(self._found[host], self.variables(host), fresh)
+
+    def registered(self, host: str, name: str) -> dict[str, t.Any]:
+        """Return what an earlier task of the role found on a host."""
+        return self._vars["hostvars"].raw_get(host).get(name) or {}
+
+    def repairs(self) -> bool:
+        """Return whether open keys are closed here: where the run sees to files, that concern does it."""
+        return not wanted(self._vars["ansible_run_tags"], self._vars["ansible_skip_tags"], "files")

@@ -1,0 +1,233 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the certificates of a cluster depend on, from what was discovered on its hosts and what the user set."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import typing as t
+from urllib.parse import urlsplit
+
+#: By row of the table, the component and the flags that name certificate and key.
+LEAF_FLAGS = {
+    "apiserver": ("kube-apiserver", "tls-cert-file", "tls-private-key-file"),
+    "apiserver-kubelet-client": ("kube-apiserver", "kubelet-client-certificate", "kubelet-client-key"),
+    "apiserver-etcd-client": ("kube-apiserver", "etcd-certfile", "etcd-keyfile"),
+    "front-proxy-client": ("kube-apiserver", "proxy-client-cert-file", "proxy-client-key-file"),
+    "etcd-server": ("etcd", "cert-file", "key-file"),
+    "etcd-peer": ("etcd", "peer-cert-file", "peer-key-file"),
+}
+AUTHORITY_FLAGS = {
+    "kubernetes": ("kube-apiserver", "client-ca-file"),
+    "etcd": ("kube-apiserver", "etcd-cafile"),
+    "front-proxy": ("kube-apiserver", "requestheader-client-ca-file"),
+}
+KUBECONFIG_FLAGS = {
+    "controller-manager": ("kube-controller-manager", "kubeconfig"),
+    "scheduler": ("kube-scheduler", "kubeconfig"),
+}
+_SUPER_ADMIN = "/etc/kubernetes/super-admin.conf"
+_ADMIN = "/etc/kubernetes/admin.conf"
+
+Discovery = t.Mapping[str, t.Any]
+
+
+def discoveries(task_vars: t.Mapping[str, t.Any]) -> dict[str, Discovery]:
+    """Return what was discovered, by the inventory's name of each host that takes part, in the order of the plays."""
+    found = {}
+    for host in sorted(task_vars["groups"].get("kubeharden_candidates") or []):
+        # Raw: what looks like a template in a host's file is text here too.
+        results = task_vars["hostvars"].raw_get(host)
+        for name in ("__discover_again", "__discover_found"):
+            discovery = (results.get(name) or {}).get("discovery")
+            if discovery:
+                found[host] = discovery
+                break
+    return found
+
+
+def is_control_plane(discovery: Discovery) -> bool:
+    """Return whether an API server runs there."""
+    return "kube-apiserver" in discovery["components"]
+
+
+def _used(discovery: Discovery) -> dict[tuple[str, str], str]:
+    return {(entry["component"], entry["flag"]): entry["path"] for entry in discovery["certificates"]}
+
+
+def has_authority(discovery: Discovery) -> bool:
+    """Return whether the key of the cluster's authority is on a control plane."""
+    path = _used(discovery).get(AUTHORITY_FLAGS["kubernetes"], "")
+    return bool(path) and _key_beside(path) in discovery["files"].get("pki_key", [])
+
+
+def _key_beside(path: str) -> str:
+    return os.path.splitext(path)[0] + ".key"
+
+
+def authority_host(found: t.Mapping[str, Discovery]) -> str:
+    """Return the host that signs: the first control plane that has the authority's key, else the first one."""
+    control_planes = [host for host, discovery in found.items() if is_control_plane(discovery)]
+    return next((host for host in control_planes if has_authority(found[host])), (control_planes or [""])[0])
+
+
+def are_made(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool:
+    """Return whether missing authorities may be made: every control plane of the inventory was asked, and none has any.
+
+    Args:
+        found: What was discovered, by host.
+        group: The control planes of the inventory.
+    """
+    return bool(group) and set(group) <= set(found) and not any(map(has_authority, found.values()))
+
+
+def can_sign(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool:
+    """Return whether a control plane with the authorities' keys takes part, or will have them; arguments as above."""
+    source = authority_host(found)
+    return bool(source) and (has_authority(found[source]) or are_made(found, group))
+
+
+def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    """Return the data of pki.data.cluster.
+
+    Args:
+        found: What was discovered, by host.
+        set_by_user: By host, its variables.
+    """
+    control_planes = [host for host, discovery in found.items() if is_control_plane(discovery)]
+    hosts = {host: _host(discovery, set_by_user.get(host) or {}) for host, discovery in found.items()}
+    data: dict[str, t.Any] = {
+        "control_planes": [hosts[host] for host in control_planes],
+        "nodes": [hosts[host] for host in found if host not in control_planes],
+        "etcd": [],
+    }
+    if not control_planes:
+        return data
+    first = found[control_planes[0]]
+    variables = set_by_user.get(control_planes[0]) or {}
+    server = first["components"]["kube-apiserver"]
+    data["load_balancer"] = variables.get("kubeharden_pki_endpoint") or ""
+    data["service_network"] = server["flags"].get("service-cluster-ip-range") or ""
+    data["dns_domain"] = first["kubelet"]["configuration"].get("clusterDomain") or ""
+    data["extra_names"] = list(variables.get("kubeharden_pki_extra_names") or [])
+    data["version"] = server["version"]
+    data["api_port"] = int(server["flags"].get("secure-port") or 6443)
+    return data
+
+
+def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    addresses = list(variables.get("kubeharden_pki_addresses") or []) or _addresses(discovery, variables)
+    return {
+        "node_name": discovery["node_name"],
+        "addresses": addresses,
+        "extra_names": list(variables.get("kubeharden_pki_host_names") or []),
+    }
+
+
+def _addresses(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the host's addresses as its components were told them, the one that it advertises first."""
+    components = discovery["components"]
+    told = [components.get("kube-apiserver", {}).get("flags", {}).get("advertise-address")]
+    etcd = components.get("etcd", {}).get("flags", {})
+    for flag in ("advertise-client-urls", "initial-advertise-peer-urls"):
+        told += [urlsplit(url).hostname for url in (etcd.get(flag) or "").split(",")]
+    told += (discovery["kubelet"]["flags"].get("node-ip") or "").split(",")
+    told.append(variables.get("ansible_host"))
+    return list(dict.fromkeys(address for address in told if address and _is_address(str(address))))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_loopback)
+
+
+def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool) -> dict[str, t.Any]:
+    """Return the data of pki.data.layout for one host: the files that its components really read.
+
+    Args:
+        discovery: Of the host.
+        variables: Of the host.
+        fresh: Whether the host's authorities are made in this run, so that an administrator's kubeconfig is too.
+    """
+    pairs: dict[str, dict[str, str]] = {}
+    kubeconfigs: dict[str, str] = {}
+    absent: list[str] = []
+    used = _used(discovery)
+    if is_control_plane(discovery):
+        for name, (component, certificate, key) in LEAF_FLAGS.items():
+            paths = used.get((component, certificate)), used.get((component, key))
+            if paths[0] and paths[1]:
+                pairs[name] = {"certificate": paths[0], "key": paths[1]}
+            else:
+                absent.append(name)
+        absent += ["etcd-healthcheck-client"] if "etcd-server" in absent else []
+        _authorities(used, pairs, absent)
+        for name, use in KUBECONFIG_FLAGS.items():
+            _place(name, used.get(use), kubeconfigs, absent)
+    else:
+        _worker_authority(discovery, pairs, absent)
+    _place("kubelet", discovery["kubelet"]["kubeconfig"], kubeconfigs, absent)
+    present = discovery["files"].get("admin_kubeconfig", [])
+    absent += ["admin"] if _ADMIN not in present and not fresh else []
+    configuration = discovery["kubelet"]["configuration"]
+    own_serving = bool(configuration.get("serverTLSBootstrap") or configuration.get("tlsCertFile"))
+    return {
+        "pairs": pairs,
+        "kubeconfigs": kubeconfigs,
+        "absent": absent,
+        "super_admin": _SUPER_ADMIN in present,
+        "kubelet_serving": bool(variables.get("kubeharden_pki_kubelet_serving")) and not own_serving,
+    }
+
+
+def _place(name: str, path: str | None, kubeconfigs: dict[str, str], absent: list[str]) -> None:
+    if path:
+        kubeconfigs[name] = path
+    else:
+        absent.append(name)
+
+
+def _authorities(used: t.Mapping[tuple[str, str], str], pairs: dict[str, dict[str, str]], absent: list[str]) -> None:
+    for name, use in AUTHORITY_FLAGS.items():
+        path = used.get(use)
+        if path:
+            pairs[name] = {"certificate": path, "key": _key_beside(path)}
+        else:
+            absent.append(name)
+            absent += [leaf for leaf in _BELOW[name] if leaf not in absent]
+    public = used.get(("kube-apiserver", "service-account-key-file"))
+    private = used.get(("kube-apiserver", "service-account-signing-key-file"))
+    if public and private and public != private:
+        pairs["service-account"] = {"certificate": public, "key": private}
+    else:
+        absent.append("service-account")
+
+
+#: What cannot be issued where an authority is not used.
+_BELOW = {
+    "kubernetes": (
+        "apiserver",
+        "apiserver-kubelet-client",
+        "admin",
+        "super-admin",
+        "controller-manager",
+        "scheduler",
+        "kubelet",
+        "kubelet-server",
+    ),
+    "etcd": ("apiserver-etcd-client", "etcd-server", "etcd-peer", "etcd-healthcheck-client"),
+    "front-proxy": ("front-proxy-client",),
+}
+
+
+def _worker_authority(discovery: Discovery, pairs: dict[str, dict[str, str]], absent: list[str]) -> None:
+    path = discovery["kubelet"]["client_authority"]
+    if path:
+        pairs["kubernetes"] = {"certificate": path, "key": _key_beside(path)}
+    else:
+        absent += ["kubernetes", *_BELOW["kubernetes"]]

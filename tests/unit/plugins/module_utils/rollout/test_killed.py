@@ -1,0 +1,83 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Killed at every system call that writes: the next run ends right, and meanwhile no key is open and no file cut."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.together import unfinished
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
+    Directory,
+    assert_no_key_is_open,
+    assert_pairs_fit,
+    made,
+)
+from tools.checkout import ROOT
+
+STRACE = shutil.which("strace")
+# Each write and each fchmod is followed by an fsync before the next rename: those two alone take little time.
+CALLS = ("rename", "fsync", *(pytest.param(call, marks=pytest.mark.slow) for call in ("write", "fchmod")))
+ONLY = ("apiserver", "admin.conf")
+#: No run of these two makes as many of one call; reaching it would mean that the end was never seen.
+MOST = 200
+
+_RENEW = f"""
+import sys
+from pathlib import Path
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import Directory
+Directory(Path(sys.argv[1]), "cp1").leaves(policy=Policy(renew_all=True), only={ONLY!r}, run_id="killed")
+"""
+
+
+def _renew(root: Path, call: str, number: int) -> int:
+    """Renew two leaves in a process that is killed at its `number`-th `call`; returns how it ended."""
+    inject = f"inject={call}:signal=SIGKILL:when={number}"
+    command = [str(STRACE), "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
+    done = subprocess.run(
+        [*command, sys.executable, "-B", "-c", _RENEW, str(root)],
+        env={"PYTHONPATH": f"{ROOT / 'collections'}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, -9, 137), done.stderr
+    return done.returncode
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed, so no run is killed at its system calls")
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_at_every_write(tmp_path: Path, call: str) -> None:
+    template = tmp_path / "template"
+    made(Directory(template, "cp1"))
+    number = 0
+    ended = -9
+    while ended != 0:
+        number += 1
+        assert number < MOST
+        root = tmp_path / f"{call}-{number}"
+        shutil.copytree(template, root)
+        ended = _renew(root, call, number)
+        assert_no_key_is_open(root)
+        for path in (root / "etc").rglob("*"):
+            if path.suffix in (".crt", ".key") and not path.name.startswith("."):
+                assert len(pem.blocks(path.read_bytes(), str(path))) == 1, path
+        host = Directory(root, "cp1")
+        if not unfinished(Journal(host.host)):
+            assert_pairs_fit(host)
+        host.leaves()
+        assert_pairs_fit(host)
+        assert_no_key_is_open(root)
+        assert not list(root.rglob("etc/**/.kubeharden-*"))
+        assert host.leaves(check=True)[0] == []
+        shutil.rmtree(root)
+    assert number > 2

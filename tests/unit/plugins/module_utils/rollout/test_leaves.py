@@ -1,0 +1,298 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All leaves and kubeconfigs of a host in one call: foretold, done, and nothing left to do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, issue, keys, plan, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import names
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
+    CLUSTER,
+    DAY,
+    NOW,
+    Directory,
+    assert_no_key_is_open,
+    assert_pairs_fit,
+    made,
+    told,
+)
+
+PKI = "/etc/kubernetes/pki"
+WITH_NAME = {**CLUSTER, "extra_names": ["api.example.org"]}
+
+
+def _nothing(_host: Directory) -> None:
+    """Everything is there."""
+
+
+def _empty(host: Directory) -> None:
+    for leaf in host.pki.leaves:
+        for name in (leaf.path.certificate, leaf.path.key) if leaf.path else (leaf.kubeconfig,):
+            host.path(name).unlink()
+    host.path("/etc/kubernetes/kubelet.conf").unlink()
+
+
+def _one_pair_gone(host: Directory) -> None:
+    host.path(f"{PKI}/front-proxy-client.crt").unlink()
+    host.path(f"{PKI}/front-proxy-client.key").unlink()
+
+
+def _certificate_gone(host: Directory) -> None:
+    host.path(f"{PKI}/apiserver.crt").unlink()
+
+
+def _kubeconfig_gone(host: Directory) -> None:
+    host.path("/etc/kubernetes/scheduler.conf").unlink()
+
+
+def _short_lived(host: Directory) -> None:
+    leaf = host.pki.leaf("apiserver")
+    assert leaf.path is not None
+    key = keys.load_private(host.path(leaf.path.key).read_bytes(), "the test's")
+    signer = host.signers()[leaf.authority]
+    wanted = dataclasses.replace(leaf.profile, names=leaf.profile.names | names(["kept.example.org"]))
+    facts = issue.issue(wanted, keys.public_bytes(key), signer, NOW - 20 * DAY, 30 * DAY)
+    host.path(leaf.path.certificate).write_bytes(issue.certificate_pem(facts))
+
+
+def _foreign(host: Directory) -> None:
+    """As a kubelet signs its own serving certificate before anybody else does."""
+    leaf = host.pki.leaf("apiserver")
+    assert leaf.path is not None
+    key = keys.generate("ECDSA-P256")
+    itself = profile.wanted_authority("apiserver@1700000000")
+    host.path(leaf.path.certificate).write_bytes(
+        issue.certificate_pem(issue.self_signed_authority(itself, key, NOW - DAY))
+    )
+    host.path(leaf.path.key).write_bytes(keys.private_pem(key))
+
+
+def _open_key(host: Directory) -> None:
+    host.path(f"{PKI}/apiserver.key").chmod(0o644)
+    host.path("/etc/kubernetes/admin.conf").chmod(0o640)
+
+
+STATES: tuple[tuple[Callable[[Directory], None], set[str]], ...] = (
+    (_nothing, set()),
+    (_one_pair_gone, {"front-proxy-client.crt", "front-proxy-client.key"}),
+    (_certificate_gone, {"apiserver.crt"}),
+    (_kubeconfig_gone, {"scheduler.conf"}),
+    (_short_lived, {"apiserver.crt", "apiserver.key"}),
+    (_foreign, {"apiserver.crt", "apiserver.key"}),
+    (_open_key, {"apiserver.key", "admin.conf"}),
+)
+
+
+@pytest.mark.parametrize(("spoil", "changed"), STATES, ids=[spoil.__name__ for spoil, _changed in STATES])
+def test_check_run_check_run(tmp_path: Path, spoil: Callable[[Directory], None], changed: set[str]) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    spoil(host)
+    before = host.state()
+    foretold, _planned = host.leaves(check=True)
+    assert host.state() == before
+    done, _planned = host.leaves()
+    assert told(done) == told(foretold)
+    assert {change.target.rpartition("/")[2] for change in done} == changed
+    after = host.state()
+    assert host.leaves(check=True)[0] == []
+    assert host.leaves()[0] == []
+    assert host.state() == after
+    assert_pairs_fit(host)
+    assert_no_key_is_open(tmp_path)
+
+
+def test_an_empty_host_is_foretold_file_by_file(tmp_path: Path) -> None:
+    host = Directory(tmp_path, "cp1")
+    authorities = host.authorities(check=True, create=True)
+    foretold, _planned = host.leaves(check=True, expected=frozenset(authorities.missing))
+    assert list(tmp_path.iterdir()) == []
+    assert told(host.authorities(create=True).changes) == told(authorities.changes)
+    done, _planned = host.leaves()
+    assert told(done) == told(foretold)
+    written = {change.target for change in [*authorities.changes, *done]}
+    there = {f"/{path.relative_to(tmp_path)}" for path in (tmp_path / "etc").rglob("*")}
+    assert there <= written
+    assert_pairs_fit(host)
+
+
+def test_an_adopted_certificate_keeps_its_names_and_one_of_ours_follows_the_table(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path / "adopted", "cp1"))
+    _short_lived(host)
+    host.leaves()
+    renewed = plan.stored_pair(host.pki.leaf("apiserver"), host.files())[0]
+    assert renewed is not None
+    assert "kept.example.org" in renewed.profile.names.dns
+    assert host.leaves(check=True)[0] == []
+    made(Directory(tmp_path / "ours", "cp1", WITH_NAME))
+    changes, _planned = Directory(tmp_path / "ours", "cp1").leaves(check=True)
+    assert {change.target for change in changes} == {f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"}
+    assert "why: names:" in (changes[0].after or "")
+
+
+def test_a_name_that_is_added_is_a_reason(tmp_path: Path) -> None:
+    made(Directory(tmp_path, "cp1"))
+    changes, _planned = Directory(tmp_path, "cp1", WITH_NAME).leaves()
+    assert [change.target for change in changes] == [f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"]
+    assert "api.example.org" in (changes[0].after or "")
+
+
+def test_what_is_due_on_a_running_host_is_told_and_left(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    _short_lived(host)
+    changes, planned = host.leaves(scope=leaves.SCOPE_MISSING)
+    assert changes == []
+    assert any(
+        "'apiserver' is to be issued anew" in note and "rotate_certificates.yml" in note for note in planned.notes
+    )
+
+
+def test_only_the_named_ones_are_renewed(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    changes, planned = host.leaves(policy=Policy(renew_all=True), only=("admin.conf", "etcd-peer"))
+    assert {change.target for change in changes} == {
+        "/etc/kubernetes/admin.conf",
+        f"{PKI}/etcd/peer.crt",
+        f"{PKI}/etcd/peer.key",
+    }
+    assert {one.name for one in planned.issued} == {"admin.conf", "etcd-peer"}
+    with pytest.raises(HardeningError, match=r"no certificate named 'etcd-pear'; the nearest is 'etcd-peer'"):
+        host.leaves(only=("etcd-pear",))
+
+
+def test_a_renewal_makes_a_new_key_unless_told_to_keep_it(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    key = host.path(f"{PKI}/apiserver.key").read_bytes()
+    changes, _planned = host.leaves(policy=Policy(renew_all=True, keep_key=True), only=("apiserver",))
+    assert [change.target for change in changes] == [f"{PKI}/apiserver.crt"]
+    assert host.path(f"{PKI}/apiserver.key").read_bytes() == key
+    host.leaves(policy=Policy(renew_all=True), only=("apiserver",))
+    assert host.path(f"{PKI}/apiserver.key").read_bytes() != key
+
+
+def test_nothing_secret_is_told(tmp_path: Path) -> None:
+    host = Directory(tmp_path, "cp1")
+    outcome = host.authorities(create=True)
+    changes, planned = host.leaves()
+    text = "".join(line for *_rest, line in told([*outcome.changes, *changes])) + repr(planned.issued)
+    for path in (tmp_path / "etc").rglob("*"):
+        if path.suffix == ".key":
+            body = path.read_text(encoding="ascii").splitlines()[1]
+            assert body not in text
+    assert "PRIVATE" not in text
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "truncated"),
+        (lambda path: path.write_bytes(b""), "no private key"),
+        (lambda path: path.write_bytes(keys.private_pem(keys.generate("ECDSA-P256"))), "does not belong"),
+        (lambda path: path.unlink(), "lost key"),
+    ],
+)
+def test_a_key_that_is_damaged_lost_or_another_is_refused_and_nothing_is_written(
+    tmp_path: Path, spoil: Callable[[Path], Any], words: str
+) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    spoil(host.path(f"{PKI}/apiserver.key"))
+    before = host.state()
+    with pytest.raises(HardeningError, match=words):
+        host.leaves()
+    assert host.state() == before
+
+
+# From host to host
+
+
+def test_a_worker_asks_and_its_key_stays_on_it(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    foretold, _planned = w1.leaves(check=True)
+    store = w1.store("run")
+    planned = leaves.Leaves(store, w1.pki, w1.files(), NOW, leaves.Options(scope=leaves.SCOPE_DUE))
+    assert planned.asks
+    asked = planned.ask()
+    assert planned.wanted_bundles() == ["kubernetes"]
+    assert not (tmp_path / "w1/var").exists()
+    assert "PRIVATE" not in repr(asked)
+    signers = cp1.signers()
+    answers = leaves.sign(w1.pki, asked, signers, NOW, Policy())
+    bundle = cp1.path(f"{PKI}/ca.crt").read_text(encoding="ascii")
+    again = leaves.Leaves(w1.store("run"), w1.pki, w1.files(), NOW, leaves.Options(scope=leaves.SCOPE_DUE))
+    changes = again.changes()
+    again.apply(answers, {"kubernetes": bundle})
+    assert told(changes) == told(foretold)
+    assert_pairs_fit(w1)
+    assert not (tmp_path / "w1/run/kubeharden/pki.json").exists()
+    assert w1.leaves(check=True)[0] == []
+
+
+def test_what_a_host_may_not_have_is_not_signed(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    leaf = w1.pki.leaf("kubelet-server")
+    key = keys.generate("ECDSA-P256")
+    more = dataclasses.replace(leaf.profile, names=leaf.profile.names | names(["kubernetes"]))
+    admin = profile.wanted("admin", ["system:masters"], usages=[profile.CLIENT])
+    for wanted in (more, admin):
+        request = leaves.Request("kubelet-server", issue.signing_request(wanted, key).decode("ascii"))
+        with pytest.raises(HardeningError, match="was not signed"):
+            leaves.sign(w1.pki, [request], cp1.signers(), NOW, Policy())
+    unknown = leaves.Request("apiserver", issue.signing_request(leaf.profile, key).decode("ascii"))
+    with pytest.raises(HardeningError, match="does not have for it"):
+        leaves.sign(w1.pki, [unknown], cp1.signers(), NOW, Policy())
+
+
+def test_without_a_signer_in_the_run_nothing_is_done_and_that_is_told(tmp_path: Path) -> None:
+    w1 = Directory(tmp_path, "w1", kubelet_serving=True)
+    changes, planned = w1.leaves(signer=False)
+    assert changes == []
+    assert not planned.asks
+    assert any("takes no part in this run" in line for line in planned.not_done)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Properties
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    role=st.sampled_from(["cp1", "cp2"]),
+    spoilt=st.lists(st.sampled_from([spoil for spoil, _changed in STATES]), max_size=3),
+    extra=st.lists(st.sampled_from(["api.example.org", "198.51.100.7", "2001:db8::7"]), unique=True),
+    switches=st.fixed_dictionaries({"component_serving": st.booleans(), "kubelet_serving": st.booleans()}),
+    policy=st.sampled_from([{}, {"key_algorithm": "ECDSA-P384"}, {"lifetime_days": 90}, {"keep_key": True}]),
+)
+def test_whatever_was_there_a_run_makes_it_right_and_the_next_has_nothing_to_do(
+    tmp_path_factory: pytest.TempPathFactory,
+    role: str,
+    spoilt: list[Callable[[Directory], None]],
+    extra: list[str],
+    switches: dict[str, bool],
+    policy: dict[str, Any],
+) -> None:
+    root = tmp_path_factory.mktemp("host")
+    first = made(Directory(root, role))
+    for spoil in dict.fromkeys(spoilt):
+        if not (spoil in (_certificate_gone, _short_lived) and first.path(f"{PKI}/apiserver.crt").exists() is False):
+            spoil(first)
+    host = Directory(root, role, {**CLUSTER, "extra_names": extra}, **switches)
+    chosen = data.policy(policy)
+    foretold, _planned = host.leaves(check=True, policy=chosen)
+    done, _planned = host.leaves(policy=chosen)
+    assert told(done) == told(foretold)
+    assert host.leaves(check=True, policy=chosen)[0] == []
+    assert_pairs_fit(host)
+    assert_no_key_is_open(root)

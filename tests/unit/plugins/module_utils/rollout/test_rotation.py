@@ -1,0 +1,128 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""New certificates under a server: it is seen to show them, or the old files are back."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, rotation
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
+    NOW,
+    Directory,
+    assert_pairs_fit,
+    made,
+)
+
+CERTIFICATE, KEY = "/etc/kubernetes/pki/etcd/server.crt", "/etc/kubernetes/pki/etcd/server.key"
+
+
+@contextlib.contextmanager
+def server(host: Directory, reads_anew: bool) -> Iterator[int]:
+    """A TLS server with the host's certificate, which it reads at every handshake as etcd does, or only once."""
+
+    def context() -> ssl.SSLContext:
+        made_anew = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made_anew.load_cert_chain(host.path(CERTIFICATE), host.path(KEY))
+        return made_anew
+
+    first = context()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _address = listening.accept()
+                except OSError:
+                    return  # closed: the test is over
+                with contextlib.suppress(OSError), connection:
+                    (context() if reads_anew else first).wrap_socket(connection, server_side=True).close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def discovery(port: int) -> dict[str, Any]:
+    return {
+        "components": {"etcd": {"flags": {"listen-client-urls": f"https://127.0.0.1:{port},http://192.0.2.9:1"}}},
+        "kubelet": {"configuration": {}},
+    }
+
+
+def renew(host: Directory, port: int) -> leaves.Leaves:
+    store = host.store()
+    options = leaves.Options(Policy(renew_all=True), leaves.SCOPE_DUE, only=("etcd-server",))
+    planned = leaves.Leaves(store, host.pki, host.files(), NOW, options)
+
+    def no_command(args: list[str]) -> tuple[int, str, str]:
+        raise AssertionError(args)
+
+    rotation.Gate(host.host, store, discovery(port), 2.0, no_command).apply(planned, {}, {})
+    return planned
+
+
+def test_a_server_that_reads_its_files_anew_is_seen_to_show_the_new_one(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    before = host.path(CERTIFICATE).read_bytes()
+    with server(host, reads_anew=True) as port:
+        planned = renew(host, port)
+    assert [one.name for one in planned.issued] == ["etcd-server"]
+    assert host.path(CERTIFICATE).read_bytes() != before
+    assert Journal(host.host).read() == {}
+    assert_pairs_fit(host)
+
+
+def test_a_server_that_goes_on_with_the_old_one_brings_the_old_files_back(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    before = [host.path(name).read_bytes() for name in (CERTIFICATE, KEY)]
+    words = r"instead of the new 'etcd-server'.*The old files are back"
+    with server(host, reads_anew=False) as port, pytest.raises(HardeningError, match=words):
+        renew(host, port)
+    assert [host.path(name).read_bytes() for name in (CERTIFICATE, KEY)] == before
+    assert Journal(host.host).read() == {}
+    assert_pairs_fit(host)
+
+
+def test_where_each_certificate_is_shown() -> None:
+    found = rotation.endpoints(
+        {
+            "components": {
+                "kube-apiserver": {"flags": {"advertise-address": "192.0.2.11", "bind-address": "0.0.0.0"}},  # noqa: S104
+                "etcd": {
+                    "flags": {
+                        "listen-client-urls": "https://127.0.0.1:2379,https://192.0.2.11:2379",
+                        "listen-peer-urls": "https://0.0.0.0:2380",
+                    }
+                },
+            },
+            "kubelet": {"configuration": {"port": 10251}},
+        }
+    )
+    assert found == {
+        "apiserver": [("192.0.2.11", 6443)],
+        "etcd-server": [("127.0.0.1", 2379), ("192.0.2.11", 2379)],
+        "etcd-peer": [("127.0.0.1", 2380)],
+        "kubelet-server": [("127.0.0.1", 10251)],
+    }
+
+
+def test_a_restart_that_a_dead_run_did_not_come_to_is_owed(tmp_path: Path) -> None:
+    host = Directory(tmp_path, "cp1")
+    assert rotation.owed(host.host) == []
+    Journal(host.host).note(restarts=["kube-scheduler"])
+    assert rotation.owed(host.host) == ["kube-scheduler"]

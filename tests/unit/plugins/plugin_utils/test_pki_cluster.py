@@ -1,0 +1,196 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the certificates of a cluster depend on, from what discovery says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, layout as table
+from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_cluster
+
+PKI = "/etc/kubernetes/pki"
+
+
+def used(component: str, **flags: str) -> list[dict[str, str]]:
+    return [
+        {"component": component, "flag": flag.replace("_", "-"), "path": f"{PKI}/{path}"}
+        for flag, path in flags.items()
+    ]
+
+
+def control_plane(number: int, **changes: Any) -> dict[str, Any]:
+    """What discovery returns for a control plane that kubeadm made."""
+    certificates = used(
+        "kube-apiserver",
+        client_ca_file="ca.crt",
+        tls_cert_file="apiserver.crt",
+        tls_private_key_file="apiserver.key",
+        etcd_cafile="etcd/ca.crt",
+        etcd_certfile="apiserver-etcd-client.crt",
+        etcd_keyfile="apiserver-etcd-client.key",
+        kubelet_client_certificate="apiserver-kubelet-client.crt",
+        kubelet_client_key="apiserver-kubelet-client.key",
+        proxy_client_cert_file="front-proxy-client.crt",
+        proxy_client_key_file="front-proxy-client.key",
+        requestheader_client_ca_file="front-proxy-ca.crt",
+        service_account_key_file="sa.pub",
+        service_account_signing_key_file="sa.key",
+    )
+    certificates += used(
+        "etcd",
+        cert_file="etcd/server.crt",
+        key_file="etcd/server.key",
+        peer_cert_file="etcd/peer.crt",
+        peer_key_file="etcd/peer.key",
+    )
+    certificates += used("kube-controller-manager", kubeconfig="../controller-manager.conf")
+    certificates += used("kube-scheduler", kubeconfig="../scheduler.conf")
+    address = f"192.0.2.1{number}"
+    return {
+        "node_name": f"cp{number}",
+        "live": True,
+        "certificates": certificates,
+        "components": {
+            "kube-apiserver": {
+                "version": "1.37.1",
+                "flags": {"advertise-address": address, "service-cluster-ip-range": "10.96.0.0/16"},
+            },
+            "etcd": {"flags": {"advertise-client-urls": f"https://{address}:2379"}},
+        },
+        "kubelet": {
+            "flags": {"node-ip": f"2001:db8::{number}"},
+            "kubeconfig": "/etc/kubernetes/kubelet.conf",
+            "client_authority": f"{PKI}/ca.crt",
+            "configuration": {"clusterDomain": "example.internal"},
+        },
+        "files": {"pki_key": [f"{PKI}/ca.key"], "admin_kubeconfig": ["/etc/kubernetes/admin.conf"]},
+        **changes,
+    }
+
+
+def worker() -> dict[str, Any]:
+    return {
+        "node_name": "w1",
+        "live": True,
+        "certificates": [],
+        "components": {},
+        "kubelet": {
+            "flags": {},
+            "kubeconfig": "/etc/kubernetes/kubelet.conf",
+            "client_authority": f"{PKI}/ca.crt",
+            "configuration": {},
+        },
+        "files": {},
+    }
+
+
+FOUND = {"cp1": control_plane(1), "cp2": control_plane(2), "w1": worker()}
+
+
+def test_the_cluster_comes_from_what_its_components_were_told() -> None:
+    facts = data.cluster(pki_cluster.cluster(FOUND, {"w1": {"ansible_host": "192.0.2.21"}}))
+    assert [(host.node_name, host.addresses) for host in facts.control_planes] == [
+        ("cp1", ("192.0.2.11", "2001:db8::1")),
+        ("cp2", ("192.0.2.12", "2001:db8::2")),
+    ]
+    assert [(host.node_name, host.addresses) for host in facts.nodes] == [("w1", ("192.0.2.21",))]
+    assert (facts.service_network, facts.dns_domain, facts.version) == ("10.96.0.0/16", "example.internal", (1, 37, 1))
+
+
+def test_what_the_user_sets_wins() -> None:
+    variables = {
+        "cp1": {
+            "kubeharden_pki_addresses": ["198.51.100.1"],
+            "kubeharden_pki_endpoint": "api.example.org",
+            "kubeharden_pki_extra_names": ["extra.example.org"],
+            "kubeharden_pki_host_names": ["cp1.example.org"],
+        }
+    }
+    facts = data.cluster(pki_cluster.cluster(FOUND, variables))
+    first = facts.control_planes[0]
+    assert (first.addresses, first.extra_names) == (("198.51.100.1",), ("cp1.example.org",))
+    assert (facts.load_balancer, facts.extra_names) == ("api.example.org", ("extra.example.org",))
+
+
+def rows(found: dict[str, Any], host: str, fresh: bool = False, **variables: Any) -> table.HostPki:
+    layout = data.layout(pki_cluster.layout(found[host], variables, fresh))
+    cluster = data.cluster(pki_cluster.cluster(found, {}))
+    return table.host_pki(layout, cluster, str(found[host]["node_name"]))
+
+
+def test_a_control_plane_of_kubeadms_has_kubeadms_rows() -> None:
+    pki = rows(FOUND, "cp1")
+    assert [leaf.name for leaf in pki.leaves] == [
+        "apiserver",
+        "apiserver-kubelet-client",
+        "apiserver-etcd-client",
+        "front-proxy-client",
+        "etcd-server",
+        "etcd-peer",
+        "etcd-healthcheck-client",
+        "admin.conf",
+        "controller-manager.conf",
+        "scheduler.conf",
+    ]
+    assert {item.name for item in pki.authorities} == {"kubernetes", "etcd", "front-proxy"}
+    assert pki.service_account == table.PairPath(f"{PKI}/sa.pub", f"{PKI}/sa.key")
+
+
+def test_an_administrators_kubeconfig_that_was_removed_stays_away_but_on_a_new_cluster() -> None:
+    found = {**FOUND, "cp1": control_plane(1, files={"pki_key": [], "admin_kubeconfig": []})}
+    assert "admin.conf" not in [leaf.name for leaf in rows(found, "cp1").leaves]
+    assert "admin.conf" in [leaf.name for leaf in rows(found, "cp1", fresh=True).leaves]
+
+
+def test_what_no_component_reads_is_not_in_the_table() -> None:
+    certificates = [
+        entry
+        for entry in control_plane(1)["certificates"]
+        if entry["component"] != "etcd" and not entry["flag"].startswith(("requestheader", "etcd-ca"))
+    ]
+    pki = rows({"cp1": control_plane(1, certificates=certificates)}, "cp1")
+    assert [leaf.name for leaf in pki.leaves if leaf.path] == ["apiserver", "apiserver-kubelet-client"]
+    assert [item.name for item in pki.authorities] == ["kubernetes"]
+
+
+def test_a_worker_has_the_authority_and_what_is_asked_for() -> None:
+    pki = rows(FOUND, "w1")
+    assert ([leaf.name for leaf in pki.leaves], [item.name for item in pki.kubeconfigs]) == ([], ["kubelet"])
+    found = {**FOUND, "w1": {**worker(), "kubelet": {**worker()["kubelet"], "flags": {"node-ip": "192.0.2.21"}}}}
+    serving = rows(found, "w1", kubeharden_pki_kubelet_serving=True)
+    assert [leaf.name for leaf in serving.leaves] == ["kubelet-server"]
+
+
+@pytest.mark.parametrize(
+    ("found", "host"),
+    [
+        (FOUND, "cp1"),
+        ({"w1": worker()}, ""),
+        ({"cp1": control_plane(1, files={"pki_key": []}), "cp2": control_plane(2)}, "cp2"),
+        ({"cp1": control_plane(1, files={}), "cp2": control_plane(2, files={})}, "cp1"),
+    ],
+)
+def test_the_first_control_plane_that_has_the_key_signs(found: dict[str, Any], host: str) -> None:
+    assert pki_cluster.authority_host(found) == host
+
+
+@pytest.mark.parametrize(
+    ("found", "group", "made", "signed"),
+    [
+        (FOUND, ["cp1", "cp2"], False, True),
+        (FOUND, ["cp1", "cp2", "cp3"], False, True),
+        ({"cp1": control_plane(1, files={})}, ["cp1"], True, True),
+        ({"cp1": control_plane(1, files={})}, ["cp1", "cp2"], False, False),
+        ({"w1": worker()}, ["cp1"], False, False),
+        ({"w1": worker()}, [], False, False),
+    ],
+)
+def test_authorities_are_made_only_where_nobody_can_have_any(
+    found: dict[str, Any], group: list[str], made: bool, signed: bool
+) -> None:
+    assert pki_cluster.are_made(found, group) == made
+    assert pki_cluster.can_sign(found, group) == signed
