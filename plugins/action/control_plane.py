@@ -71,7 +71,8 @@ class ActionModule(HostAction):
         # The user's own come last, but once: where something was written before, they were written with it.
         add_extra(base or selected, arguments.get("extra_flags") or {}, *tags, arguments.get("only") or [])
         components = arguments["discovery"]["components"]
-        for name, chosen in (("flags", selected), ("base_flags", base)):
+        later = select(arguments.get("later_flags") or {}, *tags)
+        for name, chosen in (("flags", selected), ("base_flags", base), ("later_flags", later)):
             arguments[name] = {
                 component: flags for component, flags in chosen.items() if component in components and flags
             }

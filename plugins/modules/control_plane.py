@@ -34,6 +34,12 @@ options:
         where it is taken for granted.
     type: dict
     default: {}
+  later_flags:
+    description:
+      - In the form of O(flags), what a later task of the run may set. Of these it is only said whether the manifests
+        have them already.
+    type: dict
+    default: {}
   files:
     description: By component, by the flag that names it, the text of a configuration file of ours.
     type: dict
@@ -83,6 +89,14 @@ changes:
   elements: dict
 components:
   description: By component, the settings and mounts as they are now, or would be; kubeadm's ConfigMap must say it too.
+  returned: success
+  type: dict
+later_due:
+  description: Whether the manifests lack anything of O(later_flags).
+  returned: success
+  type: bool
+later_components:
+  description: In the form of RV(components), the settings of O(later_flags); empty where they are due.
   returned: success
   type: dict
 restarted:
@@ -144,6 +158,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         )
         for component, flags in parameters["flags"].items()
     ]
+    later = [
+        plan_component(host, component, found["components"][component]["manifest"], flags, {})
+        for component, flags in parameters["later_flags"].items()
+    ]
+    later_due = any(plan.changed for plan in later)
     plans = add_companions(
         plans, lambda name: plan_component(host, name, found["components"][name]["manifest"], {}, {})
     )
@@ -153,6 +172,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         module,
         changes,
         components={plan.component: plan.state() for plan in plans},
+        later_due=later_due,
+        later_components={} if later_due else {plan.component: plan.state() for plan in later},
         restarted=seconds,
         notes=[note for plan in plans for note in plan.notes],
         not_done=[]
@@ -174,6 +195,7 @@ def main() -> None:
             "discovery": {"type": "dict", "required": True},
             "flags": {"type": "dict", "required": True},
             "base_flags": {"type": "dict", "default": {}},
+            "later_flags": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
             "extra_flags": {"type": "dict", "default": {}},
             "only": {"type": "list", "elements": "str", "default": []},

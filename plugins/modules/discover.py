@@ -128,6 +128,7 @@ discovery:
       description: Admission plugins that our configuration names.
       type: list
       elements: str
+    patches: {description: "Patches of kubeadm's that were laid, by name, the SHA-256 of each.", type: dict}
     live: {description: Whether processes belong to these files., type: bool}
 flag_problems:
   description: What is wrong with the files that O(extra_flags) name, as sentences.

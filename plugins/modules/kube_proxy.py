@@ -125,7 +125,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components import daemonset, yamledit
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import (
+        PATCHES_DIRECTORY,
+        STATE_DIRECTORY,
+        open_host,
+    )
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy_api
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kube_proxy import CONFIG_MAP, KubeProxy
@@ -148,13 +152,21 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if changes and not module.check_mode:
         backup = Backup(host, parameters["run_id"])
         restarted = {"kube-proxy": planned.apply(host, backup, float(parameters["gate_timeout"]))}
+    patch = patch if not planned.not_done else ""
+    notes = planned.notes
+    if patch:
+        notes.append(
+            f"kubeadm upgrade keeps all of this only with --patches {PATCHES_DIRECTORY} (kubeadm upgrade apply VERSION "
+            f"--patches {PATCHES_DIRECTORY}, kubeadm upgrade node --patches {PATCHES_DIRECTORY}); without it, run "
+            "harden.yml again afterwards."
+        )
     return result_of(
         module,
         changes,
         restarted=restarted,
-        patch=patch if not planned.not_done else "",
+        patch=patch,
         patch_controls=sorted(str(data["control"]) for data in parameters["pod"].values()),
-        notes=planned.notes,
+        notes=notes,
         not_done=planned.not_done,
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if restarted else "",
     )

@@ -50,11 +50,6 @@ changes:
   returned: success
   type: list
   elements: dict
-notes:
-  description: What a person should know, as sentences.
-  returned: success
-  type: list
-  elements: str
 backup:
   description: Where the old bytes are on this host, empty where nothing was written.
   returned: success
@@ -92,12 +87,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     path, content = f"{PATCHES_DIRECTORY}/{parameters['name']}", parameters["content"]
     if not content:
-        return result_of(module, [], notes=[], backup="")
-    note = (
-        f"kubeadm upgrade keeps all of this only with --patches {PATCHES_DIRECTORY} (kubeadm upgrade apply VERSION "
-        f"--patches {PATCHES_DIRECTORY}, kubeadm upgrade node --patches {PATCHES_DIRECTORY}); without it, run "
-        "harden.yml again afterwards."
-    )
+        return result_of(module, [], backup="")
     before = read_text(host.path(path))
     changes = [] if before == content else [file_change("file", path, before, content, parameters["controls"])]
     if changes and not module.check_mode:
@@ -110,7 +100,6 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     return result_of(
         module,
         changes,
-        notes=[note],
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if written else "",
     )
 

@@ -22,12 +22,16 @@ options:
     type: dict
     required: true
   expected:
-    description: Node names of the kubelets that this run made ask for a certificate; they are waited for.
+    description:
+      - Node names of the kubelets that this run made ask for a certificate. They are waited for, and no other request
+        is judged; empty for every request that waits.
     type: list
     elements: str
     default: []
   granted:
-    description: Node names of the kubelets that earlier tasks of the run made ask; in check mode they count as proven.
+    description:
+      - Node names of the kubelets that earlier tasks of the run made ask. In check mode they count as approved and
+        proven.
     type: list
     elements: str
     default: []
@@ -141,10 +145,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if not module.params["approve"]:
         left = serving.unproven(cluster)
     elif module.check_mode:
-        good, refused = serving.pending(cluster)
-        nodes = {serving_request.node_of(request) for request in good}
-        changes = [serving.change_for(node, node in expected) for node in sorted(nodes.union(expected))]
-        granted = nodes.union(expected, module.params["granted"])
+        good, refused = serving.pending(cluster, expected)
+        granted = set(module.params["granted"])
+        nodes = {serving_request.node_of(request) for request in good}.union(expected) - granted
+        changes = [serving.change_for(node, node in expected) for node in sorted(nodes)]
+        granted = granted.union(nodes)
         left = {node: trouble for node, trouble in serving.unproven(cluster).items() if node not in granted}
     else:
         changes, refused = serving.approve(cluster, expected, float(module.params["limit"]))

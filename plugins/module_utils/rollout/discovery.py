@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import typing as t
@@ -29,7 +30,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import (
+    CONFIGURATION_DIRECTORY,
+    PATCHES_DIRECTORY,
+    Host,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
@@ -89,6 +94,7 @@ class Discovery:
             "admin_kubeconfig": self.admin_kubeconfig if self.control_plane else None,
             **self._admission(components),
             "authentication": self._authentication(components),
+            "patches": {name: self._sha256(f"{PATCHES_DIRECTORY}/{name}") for name in self._listing(PATCHES_DIRECTORY)},
         }
 
     # Layout
@@ -179,6 +185,9 @@ class Discovery:
                         merged, kubelet_files.load(read_text(file) or "{}", self.host.shown(file))
                     )
         return merged
+
+    def _sha256(self, path: str) -> str:
+        return hashlib.sha256((read_text(self.host.path(path)) or "").encode()).hexdigest()
 
     def _existing(self, path: str) -> str | None:
         return path if os.path.exists(self.host.path(path)) else None
