@@ -91,6 +91,8 @@ for protocol, suite in (
             print(suite or "any", "refused")
 """
 
+#: Ports at which a control plane shows certificates of the cluster's authorities: kube-apiserver, etcd, etcd's peers.
+SERVERS = (6443, 2379, 2380)
 _FATAL = re.compile(r"^fatal: \[(?P<host>\S+)\]: \w+! => (?P<result>\{.*\})$", re.MULTILINE)
 
 
@@ -173,11 +175,13 @@ class Product:
 
     # Runs
 
-    def _command(self, arguments: tuple[str, ...], variables: Mapping[str, Any]) -> tuple[list[str], Path]:
+    def _command(
+        self, arguments: tuple[str, ...], variables: Mapping[str, Any], playbook: str = "harden.yml"
+    ) -> tuple[list[str], Path]:
         report = self._reports / f"{len(list(self._reports.iterdir())):03d}"
         report.mkdir()
         extra = {"kubeharden_report_dir": str(report), **variables}
-        return ["harden.yml", *arguments, "-e", json.dumps(extra)], report
+        return [playbook, *arguments, "-e", json.dumps(extra)], report
 
     def environment(self) -> dict[str, str]:
         """What ansible-playbook is started with: every habit that will be an error one day is one."""
@@ -199,6 +203,17 @@ class Product:
         words, report = self._command(arguments, named)
         if inventory:
             words += ["-i", str(inventory)]
+        return self._run(words, report)
+
+    def rotate(self, *arguments: str, **variables: Any) -> HardenRun:
+        """Run rotate_certificates.yml and return what it did, well or not.
+
+        :param variables: of the playbook, without the prefix ``kubeharden_``.
+        """
+        named = {f"kubeharden_{name}": value for name, value in variables.items()}
+        return self._run(*self._command(arguments, named, "rotate_certificates.yml"))
+
+    def _run(self, words: list[str], report: Path) -> HardenRun:
         begun = time.monotonic()
         done = self.cluster.playbook(words[0], *words[1:], check=False, env=self.environment())
         seconds = time.monotonic() - begun
@@ -262,6 +277,19 @@ class Product:
     def on_each(self, look: Callable[[str], Any]) -> dict[str, Any]:
         """What a look at each host gives, by host."""
         return {host: look(host) for host in self.cluster.hosts}
+
+    def served_serials(self) -> dict[str, str]:
+        """By host and port, the serial number of what each API server and etcd of the cluster shows."""
+        found = {}
+        for host in self.cluster.control_planes:
+            address = self.cluster.lab.host(host).address
+            for port in SERVERS:
+                # etcd's peers ask for a certificate and end the connection without one, but show their own before that.
+                show = (
+                    f"openssl s_client -connect {address}:{port} </dev/null 2>/dev/null | openssl x509 -noout -serial"
+                )
+                found[f"{host}:{port}"] = self.cluster.ssh(host, show).stdout.strip()
+        return found
 
     # What the API is
 

@@ -293,6 +293,12 @@ def test_pods_run_on_and_logs_and_exec_work(story: Story) -> None:
     assert "said-after-the-run" in story.cluster.kubectl("logs", "steady").stdout
 
 
+def test_certificates_and_kubeconfigs_of_kubeadms_are_adopted_as_they_are(story: Story) -> None:
+    written = {change["target"] for change in story.hardened[0].well().changes if change["kind"] == "file"}
+    assert not {target for target in written if "/pki/" in target or target.endswith(".conf")}
+    assert "is to be issued anew" not in story.hardened[0].output
+
+
 def test_kubeadm_would_write_the_manifest_that_is_running(story: Story) -> None:
     """`kubeadm upgrade` and `kubeadm join` render from the ConfigMap: the same flags and mounts."""
     story.hardened[0].well()

@@ -150,6 +150,29 @@ def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
 
 
 @pytest.mark.slow
+def test_clients_lose_no_request_while_every_certificate_is_renewed(story: Story) -> None:
+    story.again[0].well()
+    product = story.product
+    before = story.look()
+    served_before = product.served_serials()
+    with story.cluster.poller() as served:
+        run = product.rotate(pki_renew="all").well()
+    story.keep("certificates-renewed", served)
+    after = story.look()
+    assert served.failed == 0, served.output
+    serials = product.served_serials()
+    assert serials.keys() == served_before.keys()
+    assert not set(serials.values()) & set(served_before.values())
+    for host in story.cluster.hosts:
+        assert restarted(before.processes[host], after.processes[host]) == announced(run.changes, host), host
+        expected = {"kube-controller-manager", "kube-scheduler"} if host in story.cluster.control_planes else set()
+        assert announced(run.changes, host) == expected, host
+    rest = product.rotate().well()
+    assert rest.changes == []
+    assert differences(after.processes, product.on_each(product.processes)) == []
+
+
+@pytest.mark.slow
 def test_a_value_that_only_etcd_refuses_goes_back_and_clients_lose_no_request(story: Story) -> None:
     """There is no trial of etcd: it is the gate that sees it, on the first host, while the others serve."""
     story.again[0].well()

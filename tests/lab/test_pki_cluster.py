@@ -1,0 +1,153 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates of a cluster that kubeadm made: adopted, renewed one by one and all at once, and still kubeadm's.
+
+The tests are one story and run in their order.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lab.kubelab.harness import Cluster
+from lab.kubelab.prepare import TEST_IMAGE
+from lab.product import HardenRun, Product, restarted, without_random
+from lab.story import POD, differences
+
+pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="pki")]
+
+PKI = "/etc/kubernetes/pki"
+NAME = "api.lab.invalid"
+# An API server's certificate like the one that is there, but that less than a third of its life is left.
+CUT_SHORT = f"""
+import datetime, os
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+pki = "{PKI}"
+old = x509.load_pem_x509_certificate(open(pki + "/apiserver.crt", "rb").read())
+authority = x509.load_pem_x509_certificate(open(pki + "/ca.crt", "rb").read())
+key = serialization.load_pem_private_key(open(pki + "/ca.key", "rb").read(), None)
+now = datetime.datetime.utcnow()
+new = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), x509.random_serial_number())
+new = new.not_valid_before(now - datetime.timedelta(days=40)).not_valid_after(now + datetime.timedelta(days=10))
+for extension in old.extensions:
+    new = new.add_extension(extension.value, extension.critical)
+open("/root/new.crt", "wb").write(new.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+os.replace("/root/new.crt", pki + "/apiserver.crt")
+"""
+SERVED_NAMES = (
+    "openssl s_client -connect localhost:6443 </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName"
+)
+
+
+@pytest.fixture
+def product(cluster: Cluster) -> Product:
+    return Product(cluster)
+
+
+def files(product: Product) -> dict[str, str]:
+    """By path, the SHA-256 of every file of the control plane that may be a certificate or a kubeconfig."""
+    find = f"find {PKI} /etc/kubernetes/*.conf -type f -exec sha256sum {{}} +"
+    listed = [line.split() for line in product.cluster.ssh("cp1", find).stdout.splitlines()]
+    return {path: digest for digest, path in listed}
+
+
+def renewed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {path for path in before if before[path] != after[path]}
+
+
+def serves(product: Product) -> None:
+    """The API answers, and it reaches the kubelets of both hosts."""
+    cluster = product.cluster
+    if cluster.kubectl("get", "pod", "steady", check=False).returncode != 0:
+        cluster.kubectl("apply", "-f", "-", stdin=POD.format(node="w1", image=TEST_IMAGE))
+        cluster.kubectl("wait", "--for=condition=Ready", "pod/steady", "--timeout=120s")
+    cluster.kubectl("exec", "steady", "--", "/bin/sh", "-c", "echo said-over-the-new-certificates >/proc/1/fd/1")
+    assert "said-over-the-new-certificates" in cluster.kubectl("logs", "steady").stdout
+    assert cluster.kubectl("logs", "kube-apiserver-cp1", "-n", "kube-system", "--tail=1").stdout
+    cluster.kubectl("create", "configmap", "written")
+    cluster.kubectl("delete", "configmap", "written")
+
+
+def ends(product: Product) -> dict[str, str]:
+    """By kubeadm's name of a certificate, when it ends, as kubeadm says."""
+    said = product.cluster.ssh("cp1", "kubeadm certs check-expiration -o json 2>/dev/null").stdout
+    return {one["name"]: one["expirationDate"] for one in json.loads(said)["certificates"]}
+
+
+def told_ends(run: HardenRun) -> dict[str, str]:
+    """By the name of a certificate, when it ends, as the table at the end of a run says."""
+    lines = run.output.splitlines()
+    (begin,) = [number for number, line in enumerate(lines) if line.split()[:2] == ["host", "certificate"]]
+    rows = [line.split() for line in lines[begin + 1 : lines.index("", begin)]]
+    return {row[1]: row[3] for row in rows if row[0] == "cp1"}
+
+
+def test_what_kubeadm_made_is_adopted(product: Product) -> None:
+    before = product.on_each(product.attributes)
+    for run in (product.harden("--check", "--tags", "pki"), product.harden("--tags", "pki"), product.rotate()):
+        assert run.well().changes == []
+    after = product.on_each(product.attributes)
+    kept = "/var/lib/kubeharden"  # where the lock and the journal are
+    assert [line for line in differences(before, after) if kept not in line] == []
+
+
+def test_a_certificate_that_ends_soon_is_renewed_and_no_other(product: Product) -> None:
+    product.cluster.ssh("cp1", "python3 -", stdin=CUT_SHORT)
+    told = product.harden("--check", "--tags", "pki").well()
+    assert told.changes == []
+    assert "The certificate 'apiserver' is to be issued anew (lifetime" in told.output
+    before, processes = files(product), product.on_each(product.processes)
+    foretold = product.rotate("--check").well()
+    assert files(product) == before
+    run = product.rotate().well()
+    assert without_random(foretold.changes) == without_random(run.changes)
+    assert renewed(before, files(product)) == {f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"}
+    assert product.on_each(product.processes) == processes
+    assert ends(product)["apiserver"] == told_ends(run)["apiserver"]
+    serves(product)
+    assert product.rotate().well().changes == []
+
+
+def test_a_name_that_is_added_is_served_and_no_other_certificate_changes(product: Product) -> None:
+    before = files(product)
+    assert NAME not in product.cluster.ssh("cp1", SERVED_NAMES).stdout
+    run = product.rotate(pki_extra_names=[NAME]).well()
+    assert {change["target"] for change in run.changes} == {f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"}
+    assert renewed(before, files(product)) == {f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"}
+    assert NAME in product.cluster.ssh("cp1", SERVED_NAMES).stdout
+    serves(product)
+    assert product.rotate(pki_extra_names=[NAME]).well().changes == []
+
+
+def test_what_kubeadm_renews_is_left_alone(product: Product) -> None:
+    product.cluster.ssh("cp1", "kubeadm certs renew all")
+    before, processes = files(product), product.on_each(product.processes)
+    for run in (product.harden("--tags", "pki"), product.rotate(), product.rotate(pki_extra_names=[NAME])):
+        assert run.well().changes == []
+    assert files(product) == before
+    assert product.on_each(product.processes) == processes
+
+
+def test_all_are_renewed_at_once_and_every_server_shows_its_new_one(product: Product) -> None:
+    before, processes, serials = files(product), product.on_each(product.processes), product.served_serials()
+    run = product.rotate(pki_renew="all").well()
+    after = files(product)
+    stays = {"ca.crt", "ca.key", "sa.key", "sa.pub", "front-proxy-ca.crt", "front-proxy-ca.key", "kubelet.conf"}
+    assert {path for path in set(after) - renewed(before, after) if path.rsplit("/", 1)[1] not in stays} == set()
+    assert all(serial != serials[place] for place, serial in product.served_serials().items())
+    now = product.on_each(product.processes)
+    assert restarted(processes["cp1"], now["cp1"]) == {"kube-controller-manager", "kube-scheduler"}
+    assert restarted(processes["w1"], now["w1"]) == set()
+    told = told_ends(run)
+    kubeadms = {"etcd-server": "etcd-server", "apiserver": "apiserver", "front-proxy-client": "front-proxy-client"}
+    assert {name: told[ours] for name, ours in kubeadms.items()} == {name: ends(product)[name] for name in kubeadms}
+    serves(product)
+    again = product.rotate().well()
+    assert again.changes == []
+    assert again.changed == {"cp1": 0, "w1": 0}
+    assert product.on_each(product.processes) == now
