@@ -20,7 +20,10 @@ WORKERS ?= 1
 LAB ?= build/lab
 LAB_TOOL := tests/lab/lab
 # The versions of Kubernetes that `make test` needs the lab's parts of; `make test-all` needs all that there are.
-KUBE_TESTED := 1.37 1.36
+KUBE_TESTED ?= 1.37 1.36
+# The tests that are wanted, in pytest's words; `make test-all` wants all.
+WANTED ?= not slow
+export WANTED
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -68,21 +71,25 @@ ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit uni
 
 .PHONY: frame
 frame: setup ## the collection as people run it, under every supported ansible-core
-	@$(PYTEST) tests/frame -m "frame and not slow"
+	@$(PYTEST) tests/frame -m "frame and ($(WANTED))"
 
-.PHONY: lab-parts lab-test pki molecule
+.PHONY: lab-parts lab-test lab-directories pki molecule molecule-ha
 lab-parts: ## compile what the lab is made of, once
 	@if $(LAB_TOOL) check; then $(LAB_TOOL) prepare $(KUBE_TESTED); \
 	elif [[ $${CI:-} == true ]]; then exit 1; \
 	else echo "no lab on this machine: its tests will be skipped"; fi
 lab-test: setup ## the lab's tests, but for the slow ones
-	@$(PYTEST) tests/lab -m "not slow"
+	@$(PYTEST) tests/lab --ignore-glob="*/test_directory_*" -m "$(WANTED)"
+lab-directories: setup ## those that take directories for hosts, and need no cluster
+	@$(PYTEST) tests/lab/test_directory_*.py -m "$(WANTED)"
 molecule: setup ## molecule's whole sequence on the lab, 1 + 1
 	@$(BIN)/molecule test -s default
+molecule-ha: setup ## the same, 3 + 2
+	@$(BIN)/molecule test -s ha
 
 pki: setup ## certificates before Go, OpenSSL, Python and kubeadm
 	@kubeadm=$$(compgen -G "$${KUBEHARDEN_CACHE:-/var/cache/kubeharden-lab}/programs/$(firstword $(KUBE_TESTED))-*/kubeadm" || true); \
-	KUBEHARDEN_KUBEADM=$${KUBEHARDEN_KUBEADM:-$$kubeadm} $(PYTEST) tests/pki -m "not slow"
+	KUBEHARDEN_KUBEADM=$${KUBEHARDEN_KUBEADM:-$$kubeadm} $(PYTEST) tests/pki -m "$(WANTED)"
 
 .PHONY: report screenshots
 report: setup ## report.html in a real Chromium
@@ -90,9 +97,13 @@ report: setup ## report.html in a real Chromium
 screenshots: setup ## pictures of report.html anew, into docs/img
 	@PYTHONPATH=tests:collections $(BIN)/python -m report.screenshots docs/img
 
+# What waits, and what computes beside it.
+WAITING := lab-parts pki lab-test
+COMPUTING := lint unit unit-oldest sanity frame report lab-directories
+
 .PHONY: test
 test: setup left-out ## what CI runs; says by name what it leaves out
-	@tests/tools/run_parts lint unit unit-oldest sanity frame report lab-parts pki lab-test
+	@tests/tools/run_parts "$(WAITING)" "$(COMPUTING)"
 
 .PHONY: left-out
 left-out: setup
@@ -101,13 +112,10 @@ left-out: setup
 	@echo "molecule test -s default, molecule test -s ha"
 
 .PHONY: test-all
-test-all: KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)
-test-all: setup ## everything: all versions, all faults; may take hours
-	@tests/tools/run_parts lint unit unit-oldest sanity
-	@$(LAB_TOOL) prepare $(KUBE_TESTED)
-	@$(PYTEST) tests/unit tests/frame tests/report tests/pki tests/lab
-	@$(BIN)/molecule test -s default
-	@$(BIN)/molecule test -s ha
+test-all: export KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)
+test-all: WANTED = slow or not slow
+test-all: setup ## everything: all versions, all faults; takes hours
+	@tests/tools/run_parts "$(WAITING) molecule molecule-ha" "$(COMPUTING)"
 
 .PHONY: bench
 bench: setup ## the measures, as ratios, also written to build/bench.json

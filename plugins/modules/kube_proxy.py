@@ -124,7 +124,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.components import daemonset, yamledit
+    from ansible_collections.kubeharden.core.plugins.module_utils.components import daemonset, yamlwrite
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import (
         PATCHES_DIRECTORY,
         STATE_DIRECTORY,
@@ -136,7 +136,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    patch = yamledit.dump(daemonset.kubeadm_patch(parameters["pod"])) if parameters["pod"] else ""
+    patch = yamlwrite.dump(daemonset.kubeadm_patch(parameters["pod"])) if parameters["pod"] else ""
     left = {"restarted": {}, "patch": "", "patch_controls": [], "notes": [], "backup": ""}
     if not host.live:
         note = f"{CONFIG_MAP} and the DaemonSet were not touched, which takes a running cluster."

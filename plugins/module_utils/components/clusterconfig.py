@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components import flags, yamledit
+from ansible_collections.kubeharden.core.plugins.module_utils.components import flags, yamledit, yamlwrite
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds, moved, normal
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
@@ -315,5 +315,5 @@ def _as_string(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (dict, list)):
-        return yamledit.write_flow(value)
-    return value if isinstance(value, str) else yamledit.write_scalar(value)
+        return yamlwrite.write_flow(value)
+    return value if isinstance(value, str) else yamlwrite.write_scalar(value)

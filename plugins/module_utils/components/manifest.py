@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components import flags, yamledit
+from ansible_collections.kubeharden.core.plugins.module_utils.components import flags, yamledit, yamlwrite
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds, moved, normal
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
@@ -508,7 +508,7 @@ def trial_manifest(
     substitutes = host_paths or {}
     if component == "kube-apiserver":
         _refuse_live_audit_log(manifest, changed, substitutes)
-    return yamledit.dump(_trial_pod(changed, component, name, substitutes))
+    return yamlwrite.dump(_trial_pod(changed, component, name, substitutes))
 
 
 def _require_leader_election(manifest: Manifest, component: str, leader_election: bool | None) -> None:

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from hypothesis import assume, given, settings, strategies as st
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components import yamledit
-from ansible_collections.kubeharden.core.plugins.module_utils.components.yamledit import Document, same_value
+from ansible_collections.kubeharden.core.plugins.module_utils.components.yamledit import Document
+from ansible_collections.kubeharden.core.plugins.module_utils.components.yamlread import same_value
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.components import styles
 
@@ -313,128 +313,6 @@ def test_what_is_handed_out_is_a_copy() -> None:
     document.value["a"].append(2)
     document.get(["a"]).append(2)
     assert document.value == {"a": [1]}
-
-
-# ---- writing scalars
-
-
-@settings(deadline=None)
-@given(st.text(), st.sampled_from([None, "'", '"']), st.booleans())
-def test_any_string_is_written_so_that_it_is_read_again(text: str, style: str | None, flow: bool) -> None:
-    assume(not any("\ud800" <= character <= "\udfff" for character in text))
-    written = yamledit.write_scalar(text, style, flow)
-    wrapped = f"[{written}]" if flow else f"- {written}\n"
-    assert Document(wrapped).value == [text]
-    assert yaml.safe_load(wrapped) == [text]
-    assert Document(f"{{{yamledit.write_scalar(text, style, True)}: 1}}").value == {text: 1}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "y",
-        "N",
-        "yes",
-        "on",
-        "off",
-        "true",
-        "null",
-        "~",
-        "",
-        "1",
-        "1_0",
-        "0x1",
-        "0o7",
-        "1e3",
-        ".5",
-        "1.",
-        "-.inf",
-        ".NaN",
-        "1:30",
-        "12:30:45",
-        "2026-11-24",
-        "2026-11-24T10:00:00Z",
-        "=",
-        "<<",
-        "-",
-        "---",
-        "a:",
-        "a: b",
-        "a #b",
-        "#a",
-        "- a",
-        "*a",
-        "&a",
-        "!a",
-        "|",
-        ">",
-        "%a",
-        "@a",
-        "`a",
-        "{a",
-        "[a",
-        "'a",
-        '"a',
-        ", a",
-        "? a",
-        " a",
-        "a ",
-        "a\tb",
-        "0b1",
-        "+1",
-        "0644",
-        "08",
-    ],
-)
-def test_what_some_parser_misreads_is_quoted(text: str) -> None:
-    assert not yamledit.can_be_plain(text)
-    assert yamledit.write_scalar(text).startswith('"')
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "--profiling=false",
-        "/etc/kubernetes/pki",
-        "192.0.2.11",
-        "10.96.0.0/12",
-        "5m0s",
-        "https://192.0.2.11:2379",
-        "a=b,c=d",
-        "v1.37.1",
-        "NodeRestriction",
-        "a b",
-        "$(NAME)",
-        "-v",
-        "1.37.1",
-    ],
-)
-def test_what_needs_no_quotes_gets_none(text: str) -> None:
-    assert yamledit.write_scalar(text) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [
-        (None, "null"),
-        (True, "true"),
-        (False, "false"),
-        (-3, "-3"),
-        (1.5, "1.5"),
-        (float("inf"), ".inf"),
-        (float("-inf"), "-.inf"),
-    ],
-)
-def test_other_scalars(value: Any, written: str) -> None:
-    assert yamledit.write_scalar(value) == written
-
-
-@settings(deadline=None)
-@given(styles.documents)
-def test_dump_is_read_again(value: Any) -> None:
-    text = yamledit.dump(value)
-    assert same_value(Document(text).value, value)
-    assert yaml.safe_load(text) == value
 
 
 # ---- edits, one by one: how the new text looks
