@@ -355,11 +355,11 @@ class Undo:
 
     def _insists(self, steps: t.Sequence[Step]) -> bool:
         """Return whether the kubelet checks the kernel's settings when its configuration, which goes first, is back."""
-        texts = [
-            step.change.after or "" for step in steps if step.change.target == self._kubelet and step.part == KUBELET
-        ]
-        text = (texts or [self._current(self._kubelet)])[0]
-        return bool(self._kubelet) and kubeletconfig.fields(text, self._kubelet).get(_INSISTS) is True
+        if not self._kubelet:
+            return False
+        back = [one.change.after or "" for one in steps if one.part == KUBELET and one.change.target == self._kubelet]
+        text = back[0] if back else self._current(self._kubelet)
+        return kubeletconfig.fields(text, self._kubelet).get(_INSISTS) is True
 
     def _without_filled(self, steps: t.Sequence[Step]) -> list[Step]:
         """Leave out directories in which something stays; steps are in the order in which they are made."""
