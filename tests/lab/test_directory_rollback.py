@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from lab.product import wait_until
-from lab.test_directory_hosts import APISERVER, Hosts, refused
+from lab.product import messages_of, wait_until
+from lab.test_directory_hosts import APISERVER, Hosts
 from tools.checkout import ROOT
 from tools.runs import STRICT, Run
 
@@ -60,8 +60,15 @@ def well(run: Run) -> Run:
     return run
 
 
-def rollback(hosts: Hosts, *arguments: str, **variables: object) -> Run:
-    return hosts.play("rollback.yml", *arguments, **variables)
+def rollback(hosts: Hosts, *arguments: str, run_id: str = "") -> Run:
+    return hosts.play("rollback.yml", *arguments, run_id=run_id)
+
+
+def refused(run: Run, words: str) -> None:
+    """The run ended with code 2 and one message that has the words; whichever host spoke for all of them."""
+    assert run.code == 2, str(run)
+    (message,) = messages_of(run).values()
+    assert words in message
 
 
 def record(hosts: Hosts, host: str, run_id: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A control plane and a kubelet are put back through the gate that a change goes through, also where nothing is well."""
+"""A control plane and a kubelet go back through the gate that a change goes through, also where nothing is well."""
 
 from __future__ import annotations
 
