@@ -43,7 +43,7 @@ options:
     elements: str
     default: []
   waiting:
-    description: For V(end), whether something of the API still has to go back.
+    description: For V(end), whether what the runs changed in the API still has to go back, where they did.
     type: bool
     default: false
   trial:
@@ -233,8 +233,11 @@ def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str
     from ansible_collections.kubeharden.core.plugins.module_utils.files.history import mark_undone, past_runs
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import names
+
     run_id = module.params["run_id"]
-    if not module.check_mode and not module.params["waiting"] and not planner(module, host, runs).plan():
+    waiting = module.params["waiting"] and names(runs)
+    if not module.check_mode and not waiting and not planner(module, host, runs).plan():
         mark_undone(host, [past.run_id for past in runs], run_id)
         if run_id in [past.run_id for past in past_runs(host)]:
             Backup(host, run_id).write(finished=True)

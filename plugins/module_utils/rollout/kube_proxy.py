@@ -141,7 +141,9 @@ class KubeProxy:
             return []
         trouble = self._await_rest(daemon_set)
         if trouble:
-            raise HardeningError(f"{CONFIG_MAP} and the DaemonSet were left as they are, since {trouble}.")
+            raise HardeningError(
+                f"{CONFIG_MAP} and the DaemonSet were left as they are, since {trouble}. Mend that, and run again."
+            )
         self._config_map, self._daemon_set = config_map, daemon_set
         self._configuration, self._template = configuration, template
         restarts = [] if _updates(daemon_set) == "OnDelete" else ["kube-proxy"]
