@@ -232,7 +232,6 @@ def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str
     """Mark the runs as put back when nothing is left of them."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.history import mark_undone, past_runs
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import names
 
     run_id = module.params["run_id"]
