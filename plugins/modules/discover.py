@@ -77,6 +77,11 @@ options:
   dead_run:
     description: A run whose process on this controller has ended, so that its lock is taken over.
     type: str
+  installed:
+    description: Packages that were installed for this run's sake, which the record names since they stay.
+    type: list
+    elements: str
+    default: []
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -298,6 +303,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
         kube_proxy,
         kube_proxy_api,
@@ -314,6 +320,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     take_lock(module, host)
     # Before anything is read: an administrator's kubeconfig may be among them.
     finished = [] if module.check_mode else recovery.finish_files(host)
+    for package in [] if module.check_mode else parameters["installed"]:
+        Backup(host, parameters["run_id"]).note("package", package)
     discovery = Discovery(
         host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command, oidc=parameters["oidc"]
     )
@@ -373,6 +381,7 @@ def main() -> None:
             "left_out": {"type": "list", "elements": "str", "default": []},
             "mounted_flags": {"type": "dict", "default": {}},
             "dead_run": {"type": "str"},
+            "installed": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

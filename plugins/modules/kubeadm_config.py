@@ -162,12 +162,12 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         after, controls = planned(before)
         if after != before:
             changes.append(file_change("api_object", address(name), before, after, controls))
-            writes.append((name, before, dataclasses.replace(config_map, data={**config_map.data, key: after})))
+            writes.append((name, key, before, dataclasses.replace(config_map, data={**config_map.data, key: after})))
     backup = ""
     if writes and not module.check_mode:
         record = Backup(host, parameters["run_id"])
-        for name, before, config_map in writes:
-            record.note("api_object", address(name), before=before)
+        for name, key, before, config_map in writes:
+            record.note("api_object", address(name), before=before, after=config_map.data[key])
             kubectl.replace_config_map(config_map)
         backup = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}"
     return result_of(module, changes, not_done=[], backup=backup)

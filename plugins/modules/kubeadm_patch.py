@@ -92,7 +92,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     changes = [] if before == content else [file_change("file", path, before, content, parameters["controls"])]
     if changes and not module.check_mode:
         backup = Backup(host, parameters["run_id"])
-        backup.save(path)
+        backup.save_changes(changes)
         for directory in (CONFIGURATION_DIRECTORY, PATCHES_DIRECTORY):
             make_directory(host.path(directory), 0o700)
         write_atomic(host.path(path), content.encode(), 0o600)

@@ -133,6 +133,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Judge, and outside check mode approve and prove."""
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import serving
 
     expected = module.params["expected"]
@@ -152,7 +153,12 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         granted = granted.union(nodes)
         left = {node: trouble for node, trouble in serving.unproven(cluster).items() if node not in granted}
     else:
-        changes, refused = serving.approve(cluster, expected, float(module.params["limit"]))
+        changes, refused = serving.approve(
+            cluster,
+            expected,
+            float(module.params["limit"]),
+            Backup(Host(module.params["root"]), module.params["run_id"]),
+        )
         left = serving.unproven(cluster)
     return result_of(module, changes, proven=not left, unproven=left, notes=refused, not_done=[])
 

@@ -135,7 +135,7 @@ class VerifyRun(Run):
 
 @dataclasses.dataclass(frozen=True)
 class HardenRun(Run):
-    """A run of harden.yml.
+    """A run of harden.yml or rollback.yml.
 
     ``report`` is the directory of changes.json; ``seconds`` how long it took.
     """
@@ -199,8 +199,16 @@ class Product:
         :param inventory: one more inventory beside the cluster's.
         :param variables: of the playbook, without the prefix ``kubeharden_``.
         """
+        return self.play("harden.yml", *arguments, inventory=inventory, **variables)
+
+    def rollback(self, *arguments: str, **variables: Any) -> HardenRun:
+        """Run rollback.yml and return what it did, well or not; parameters as for harden."""
+        return self.play("rollback.yml", *arguments, **variables)
+
+    def play(self, playbook: str, *arguments: str, inventory: Path | None = None, **variables: Any) -> HardenRun:
+        """Run a playbook that changes hosts; parameters as for harden."""
         named = {f"kubeharden_{name}": value for name, value in variables.items()}
-        words, report = self._command(arguments, named)
+        words, report = self._command(arguments, named, playbook)
         if inventory:
             words += ["-i", str(inventory)]
         return self._run(words, report)

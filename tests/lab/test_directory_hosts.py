@@ -64,7 +64,13 @@ class Hosts:
         return self.roots / host
 
     def harden(self, *arguments: str, before: tuple[str, ...] = (), strict: bool = True, **variables: object) -> Run:
-        """Run harden.yml.
+        """Run harden.yml; parameters as for play."""
+        return self.play("harden.yml", *arguments, before=before, strict=strict, **variables)
+
+    def play(
+        self, playbook: str, *arguments: str, before: tuple[str, ...] = (), strict: bool = True, **variables: object
+    ) -> Run:
+        """Run a playbook.
 
         :param before: words before the command.
         :param strict: whether what looks like a template outside of a playbook is an error to Ansible.
@@ -73,7 +79,7 @@ class Hosts:
         shutil.rmtree(self.report, ignore_errors=True)
         named: dict[str, object] = {"kubeharden_report_dir": str(self.report)}
         named.update({f"kubeharden_{name}": value for name, value in variables.items()})
-        words = [*before, "ansible-playbook", "-i", self.inventory, ROOT / "harden.yml", "-e", json.dumps(named)]
+        words = [*before, "ansible-playbook", "-i", self.inventory, ROOT / playbook, "-e", json.dumps(named)]
         return ansible(
             Path(sys.executable).parent,
             [*words, *arguments],

@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 import stat
+import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -23,7 +24,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     write_atomic,
 )
 
-SCHEMA = 1
+#: Of record.json. Schema 1 did not say what a change made of its target, nor when the run began.
+SCHEMA = 2
+RECORD = "record.json"
+#: Bytes of a record that is still read; entries of a whole cluster's objects are large.
+RECORD_LIMIT = 64 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +83,11 @@ class Change:
             "random": list(self.random),
         }
 
+    @property
+    def outcome(self) -> str | None:
+        """What this makes of its target, as a record has it; None for no file."""
+        return "directory" if self.kind == "directory" and self.action == "create" else self.after_sha256
+
     def as_diff(self) -> dict[str, str]:
         """Return the change as Ansible's --diff shows it."""
         header = f"{self.kind} {self.target}" + (f" (restarts {', '.join(self.restart)})" if self.restart else "")
@@ -125,6 +135,11 @@ class Saved:
     stored: str | None = None
 
 
+def saved_from(entry: t.Mapping[str, t.Any]) -> Saved:
+    """Return what an entry of a record saved."""
+    return Saved(**{field.name: entry[field.name] for field in dataclasses.fields(Saved)})
+
+
 def staging_for(host: Host, path: str, watched: str | None) -> str | None:
     """Return the directory for a temporary file: the parent of a watched one, else the file's own (None)."""
     if watched and os.path.dirname(path) == watched:
@@ -135,38 +150,76 @@ def staging_for(host: Host, path: str, watched: str | None) -> str | None:
 class Backup:
     """The private directory of one run on one host: the bytes before, and the record of what was done.
 
-    It lies below /var/lib/kubeharden (mode 0700), outside every directory that a component watches.
+    It lies below /var/lib/kubeharden (mode 0700), outside every directory that a component watches. ``record.json`` has
+    ``schema``, ``began`` (seconds since the epoch) and ``entries`` in the order in which they were changed; of a
+    rollback also ``undoes`` (runs, the newest first) and ``finished``; of a run put back ``undone_by``. An entry has
+    ``kind`` and ``target``, what was there before, and in ``after`` what the run made of it:
+
+    ========== =========================================================================================
+    file       its bytes are in ``stored``, beside mode, owner and times
+    absent     there was none; also for each directory that was missing above it
+    attributes only mode and owner change, so no bytes are kept; ``directory`` is the same for one
+    sysctl     ``before`` is the kernel's value
+    override   ``before`` is dpkg-statoverride's line
+    user       it did not exist
+    api_object ``before`` is the document, as text
+    package    it was installed, and stays
+    one_way    it cannot go back; ``why`` is a sentence
+    ========== =========================================================================================
+
+    Args:
+        host: The host's file system.
+        run_id: The run.
+        now: Seconds since the epoch.
     """
 
-    def __init__(self, host: Host, run_id: str) -> None:
+    def __init__(self, host: Host, run_id: str, now: t.Callable[[], float] = time.time) -> None:
         self.host = host
+        self.run_id = run_id
         self.directory = host.path(f"{STATE_DIRECTORY}/backups/{run_id}")
-        self._record = os.path.join(self.directory, "record.json")
-        self._entries: list[dict[str, t.Any]] | None = None
+        self._record = os.path.join(self.directory, RECORD)
+        self._now = now
+        self._document: dict[str, t.Any] | None = None
+
+    def document(self) -> dict[str, t.Any]:
+        """Return the record, empty but for its begin where nothing has been written yet."""
+        if self._document is None:
+            data = read_bytes(self._record, limit=RECORD_LIMIT)
+            begin = {"schema": SCHEMA, "began": self._now(), "entries": []}
+            self._document = begin if data is None else json.loads(data)
+        return self._document
 
     def _load(self) -> list[dict[str, t.Any]]:
-        if self._entries is None:
-            data = read_bytes(self._record)
-            self._entries = [] if data is None else json.loads(data)["entries"]
-        return self._entries
+        return t.cast("list[dict[str, t.Any]]", self.document()["entries"])
+
+    def write(self, **fields: t.Any) -> None:
+        """Write the record, with fields of the run as a whole."""
+        self.prepare()
+        self.document().update(fields)
+        write_atomic(self._record, (json.dumps(self.document(), indent=1) + "\n").encode(), 0o600)
 
     def _append(self, entry: dict[str, t.Any]) -> None:
-        entries = self._load()
-        entries.append(entry)
-        document = {"schema": SCHEMA, "entries": entries}
-        write_atomic(self._record, (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+        self._load().append(entry)
+        self.write()
 
     def note(self, kind: str, target: str, **details: t.Any) -> None:
         """Record a change that is no file (a user, a package override), before it is made."""
-        self.prepare()
         self._append({"kind": kind, "target": target, **details})
+
+    def note_outcome(self, kind: str, target: str, after: t.Any) -> None:
+        """Record what the newest change of a target came to, where that is known only when it was made."""
+        for entry in reversed(self._load()):
+            if (entry["kind"], entry["target"]) == (kind, target):
+                entry["after"] = after
+                self.write()
+                return
 
     def prepare(self) -> None:
         """Make the private directory."""
         make_directory(self.host.path(STATE_DIRECTORY), 0o700)
         make_directory(self.directory, 0o700)
 
-    def save(self, path: str, content: bool = True) -> Saved:
+    def save(self, path: str, content: bool = True, after: t.Any = None) -> Saved:
         """Keep a file's bytes, mode, owner and times, or that it did not exist, before it is changed.
 
         What was saved first in a run is what the run goes back to: a second call for the same path keeps that.
@@ -174,24 +227,74 @@ class Backup:
         Args:
             path: The file or directory on the host.
             content: Whether the bytes are kept; not where only owner and mode change, so that no key is copied.
+            after: What the run makes of it: a file's SHA-256, ``directory``, or mode, user and group; None where that
+                is not known.
         """
         self.prepare()
         for entry in self._load():
             if entry.get("path") == path and (entry["kind"] != "attributes" or not content):
-                return Saved(**{field.name: entry[field.name] for field in dataclasses.fields(Saved)})
-        saved = self._capture(path, len(self._load()), content)
-        self._append({"kind": saved.kind, "target": path, **dataclasses.asdict(saved)})
-        return saved
+                return saved_from(entry)
+        return self.save_step(path, content, after)
 
-    def save_step(self, path: str, content: bool = True) -> Saved:
+    def save_step(self, path: str, content: bool = True, after: t.Any = None) -> Saved:
         """Keep what is there now, for a step that fails after earlier ones of the same run were proven.
 
         The first entry of a path stays what the run as a whole goes back to; arguments as for save.
         """
         self.prepare()
         saved = self._capture(path, len(self._load()), content)
-        self._append({"kind": saved.kind, "target": path, **dataclasses.asdict(saved)})
+        if saved.kind == "absent":
+            self._save_parents(path)
+        known = {} if after is None else {"after": after}
+        self._append({"kind": saved.kind, "target": path, **dataclasses.asdict(saved), **known})
         return saved
+
+    def _save_parents(self, path: str) -> None:
+        """Keep that the directories above a path do not exist: whoever writes the file makes them too."""
+        missing = []
+        directory = os.path.dirname(path)
+        while not os.path.isdir(self.host.path(directory)):
+            missing.append(directory)
+            directory = os.path.dirname(directory)
+        known = {entry["path"] for entry in self._load() if entry["kind"] == "absent"}
+        for directory in reversed([one for one in missing if one not in known]):
+            saved = dataclasses.asdict(Saved(directory, "absent"))
+            self._append({"kind": "absent", "target": directory, **saved, "after": "directory"})
+
+    def save_changes(self, changes: t.Iterable[Change], besides: t.Iterable[str] = ()) -> list[Saved]:
+        """Keep what is there now of everything that changes are about to change, each path once.
+
+        Args:
+            changes: Of files and directories.
+            besides: Paths of files that are moved and come back as they are.
+        """
+        outcomes: dict[str, t.Any] = {change.target: change.outcome for change in changes}
+        for path in besides:
+            outcomes.setdefault(path, sha256(read_bytes(self.host.path(path))))
+        return [self.save_step(path, after=after) for path, after in outcomes.items()]
+
+    def adopt(self, saved: Saved, source: Backup) -> Saved:
+        """Keep the bytes that another run saved, and return them as this one's; the record does not change."""
+        if saved.stored is None:
+            return saved
+        self.prepare()
+        stored = f"from-{source.run_id}-{saved.stored}"
+        write_atomic(os.path.join(self.directory, stored), source.bytes_of(saved), 0o600)
+        return dataclasses.replace(saved, stored=stored)
+
+    def bytes_of(self, saved: Saved) -> bytes:
+        """Return the bytes that were saved.
+
+        Raises:
+            HardeningError: They are not what was saved.
+        """
+        data = read_bytes(os.path.join(self.directory, t.cast(str, saved.stored)))
+        if data is None or sha256(data) != saved.sha256:
+            raise HardeningError(
+                f"The backup of {saved.path} in {self.directory} is damaged, so it was not put back. "
+                "Restore the file by hand."
+            )
+        return data
 
     def _capture(self, path: str, number: int, content: bool) -> Saved:
         real = self.host.path(path)
@@ -264,10 +367,4 @@ class Backup:
             os.chmod(real, saved.mode)  # after the owner, which takes the set-id bits away
             os.utime(real, ns=(saved.atime_ns, saved.mtime_ns))
             return
-        data = read_bytes(os.path.join(self.directory, t.cast(str, saved.stored)))
-        if data is None or sha256(data) != saved.sha256:
-            raise HardeningError(
-                f"The backup of {saved.path} in {self.directory} is damaged, so it was not put back. "
-                "Restore the file by hand."
-            )
-        write_atomic(real, data, saved.mode, owner, staging, (saved.atime_ns, saved.mtime_ns))
+        write_atomic(real, self.bytes_of(saved), saved.mode, owner, staging, (saved.atime_ns, saved.mtime_ns))

@@ -212,14 +212,14 @@ class Attributes:
                 backup.note("user", change.target)
                 self._make_user(change.target)
             for step in self._steps:
-                saved.append(backup.save_step(step.path, content=False))
+                saved.append(backup.save_step(step.path, content=False, after=self._outcome(step)))
                 self._set(step)
             for change, target in self._overrides:
-                backup.note("override", target, before=change.before)
-                self._set_override(target, str(change.after))
+                backup.note("override", target, before=change.before, after=change.after)
+                set_override(self._run, target, str(change.after))
                 overridden.append(change)
             if self._tmpfiles is not None:
-                saved.append(backup.save_step(_TMPFILES))
+                saved += backup.save_changes([self._tmpfiles])
                 write_atomic(_TMPFILES, (self._tmpfiles.after or "").encode(), 0o644, (0, 0))
         except HardeningError as error:
             problems = [*self._take_back(overridden), *backup.put_back(saved)]
@@ -230,16 +230,29 @@ class Attributes:
         problems = []
         for change in reversed(overridden):
             try:
-                self._set_override(change.target, change.before)
+                set_override(self._run, change.target, change.before)
             except HardeningError as error:
                 problems.append(str(error))
         return problems
 
+    def _owner_of(self, step: Step) -> tuple[int | None, int | None]:
+        """Return user and group that a step sets, -1 for what stays, None for one that does not exist."""
+        wanted = next(entry for entry in self._wanted if entry.path == step.path)
+        uid = _uid_of(str(wanted.owner)) if step.uid == -2 else step.uid
+        gid = _gid_of(str(wanted.group)) if step.gid == -2 else step.gid
+        return uid, gid
+
+    def _outcome(self, step: Step) -> list[int | None]:
+        """Return mode, user and group of a file after its step."""
+        status = os.stat(self._host.path(step.path))
+        uid, gid = self._owner_of(step)
+        mode = stat.S_IMODE(status.st_mode) if step.mode is None else step.mode
+        return [mode, status.st_uid if uid == -1 else uid, status.st_gid if gid == -1 else gid]
+
     def _set(self, step: Step) -> None:
         wanted = next(entry for entry in self._wanted if entry.path == step.path)
         real = self._host.path(step.path)
-        uid = _uid_of(str(wanted.owner)) if step.uid == -2 else step.uid
-        gid = _gid_of(str(wanted.group)) if step.gid == -2 else step.gid
+        uid, gid = self._owner_of(step)
         if uid is None or gid is None:
             raise HardeningError(
                 f"There is no {wanted.owner}:{wanted.group} for {step.path}, though it was just made. "
@@ -266,22 +279,56 @@ class Attributes:
         if code != 0:
             raise HardeningError(f"The system user {name} could not be made: {error.strip()}. No file was changed.")
 
-    def _set_override(self, target: str, line: str | None) -> None:
-        """Give the package manager an exception, or take it away (None)."""
-        options = ["--remove", target]
-        if line is not None:
-            _path, mode, owner, group = line.rsplit(None, 3)
-            options = ["--force-statoverride-add", "--add", owner, group, f"{int(mode, 8):o}", target]
-        code, _out, error = self._run(["dpkg-statoverride", *options])
-        if code != 0:
-            raise HardeningError(
-                f"dpkg-statoverride refused {target}: {error.strip()}. What this task had changed on this host went "
-                "back; mend that and run again."
-            )
+
+def set_override(run: Run, target: str, line: str | None) -> None:
+    """Give the package manager an exception in place of the one that it has, or take it away (None)."""
+    options = ["--remove", target]
+    if line is not None:
+        _path, mode, owner, group = line.rsplit(None, 3)
+        options = ["--force-statoverride-add", "--add", owner, group, f"{int(mode, 8):o}", target]
+    code, _out, error = run(["dpkg-statoverride", *options])
+    if code != 0:
+        raise HardeningError(
+            f"dpkg-statoverride refused {target}: {error.strip()}. What this task had changed on this host went "
+            "back; mend that and run again."
+        )
+
+
+def override_of(target: str) -> str | None:
+    """Return the package manager's exception for a path as it is told, None where there is none."""
+    entry = _overrides(read_text(_STATOVERRIDE) or "").get(target)
+    return None if entry is None else _line(target, entry[2], entry[0], entry[1])
+
+
+def user_exists(name: str) -> bool:
+    """Return whether there is such a user, and it is the one that this collection makes."""
+    try:
+        return pwd.getpwnam(name).pw_gecos == _SYSTEM_USERS.get(name)
+    except KeyError:
+        return False
+
+
+def remove_user(run: Run, name: str) -> None:
+    """Remove a system user that was made for a file's sake.
+
+    Raises:
+        HardeningError: It is in use.
+    """
+    code, _out, error = run(["userdel", name])
+    if code != 0:
+        raise HardeningError(
+            f"The system user {name} could not be removed: {error.strip()}. It was left as it is; end what runs as it, "
+            "and run again."
+        )
 
 
 def _line(path: str, mode: int, owner: str, group: str) -> str:
     return f"{path} {mode:04o} {owner} {group}\n"
+
+
+def described(path: str, mode: int, uid: int, gid: int) -> str:
+    """Return a file's mode and owner as they are told."""
+    return _line(path, mode, _user_name(uid), _group_name(gid))
 
 
 def _overrides(text: str) -> dict[str, tuple[str, str, int]]:

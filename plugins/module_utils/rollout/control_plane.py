@@ -184,10 +184,8 @@ class ControlPlane:
 
     def _write_and_prove(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
         # As they are now: an earlier step of this run may have been proven.
-        targets = [change.target for plan in plans for change in plan.changes()]
-        if self._absence is not None:
-            targets.append(self._absence.manifest)
-        saved = [self._backup.save_step(target) for target in dict.fromkeys(targets)]
+        moved = [self._absence.manifest] if self._absence is not None else []
+        saved = self._backup.save_changes([change for plan in plans for change in plan.changes()], moved)
         under_way: dict[str, t.Any] = {
             "run_id": self._options.run_id,
             "saved": [dataclasses.asdict(entry) for entry in saved],

@@ -127,6 +127,34 @@ class KubeProxy:
             self.notes.append(f"{DAEMON_SET} updates OnDelete: each pod takes up what changed when it is deleted.")
         return changes
 
+    def plan_back(self, configuration: str, template: Document) -> list[Change]:
+        """Return what it would change to give both objects what they had, without changing it.
+
+        Raises:
+            HardeningError: A rollout of somebody else does not come to its end.
+        """
+        config_map, daemon_set = self._api.config_map(), self._api.daemon_set()
+        if config_map is None or daemon_set is None:
+            return []
+        before = config_map["data"][CONFIGURATION]
+        if (before, daemon_set["spec"]["template"]) == (configuration, template):
+            return []
+        trouble = self._await_rest(daemon_set)
+        if trouble:
+            raise HardeningError(
+                f"{CONFIG_MAP} and the DaemonSet were left as they are, since {trouble}. Mend that, and run again."
+            )
+        self._config_map, self._daemon_set = config_map, daemon_set
+        self._configuration, self._template = configuration, template
+        restarts = [] if _updates(daemon_set) == "OnDelete" else ["kube-proxy"]
+        changes = []
+        if configuration != before:
+            changes.append(file_change("api_object", CONFIG_MAP, before, configuration, [], restarts))
+        old, new = _shown(daemon_set["spec"]["template"]), _shown(template)
+        if new != old:
+            changes.append(file_change("api_object", DAEMON_SET, old, new, [], restarts))
+        return changes
+
     def _await_rest(self, daemon_set: t.Mapping[str, t.Any]) -> str:
         """Return in a clause what keeps a rollout of somebody else from its end, empty once it is finished."""
         begun, trouble = self._api.clock(), _unwell(daemon_set)
@@ -185,8 +213,8 @@ class KubeProxy:
             "configuration": self._config_map["data"][CONFIGURATION],
             "template": self._daemon_set["spec"]["template"],
         }
-        backup.note("api_object", CONFIG_MAP, before=old["configuration"])
-        backup.note("api_object", DAEMON_SET, before=json.dumps(old["template"]))
+        backup.note("api_object", CONFIG_MAP, before=old["configuration"], after=self._configuration)
+        backup.note("api_object", DAEMON_SET, before=json.dumps(old["template"]), after=json.dumps(self._template))
         journal.note(kube_proxy=old)
         try:
             if self._configuration != old["configuration"]:
@@ -207,6 +235,9 @@ class KubeProxy:
                 f"back to what they were, and its pods {state}."
             )
         journal.strike("kube_proxy")
+        # As the API has it: it fills in what was left to its defaults.
+        written = self._api.daemon_set() or {"spec": {"template": self._template}}
+        backup.note_outcome("api_object", DAEMON_SET, json.dumps(written["spec"]["template"]))
         return self._api.clock() - begun
 
 

@@ -187,15 +187,18 @@ class Kubelet:
         Raises:
             HardeningError: What stopped it; the old bytes are back then.
         """
-        paths = [change.target for change in (*self._kernel, *self._files) if change.kind != "sysctl"]
-        if not paths and not self._kernel:
+        changes = [change for change in (*self._kernel, *self._files) if change.kind != "sysctl"]
+        if not changes and not self._kernel:
             return None
         for change in self._files:
             require_room(os.path.dirname(self._host.path(change.target)), len((change.after or "").encode()))
         journal = Journal(self._host)
-        for name, value in self._sysctls.before.items():
-            backup.note("sysctl", name, before=value)
-        saved = [backup.save_step(path) for path in paths]
+        for change in self._kernel:
+            if change.kind == "sysctl":
+                backup.note(
+                    "sysctl", change.target, before=(change.before or "").strip(), after=(change.after or "").strip()
+                )
+        saved = backup.save_changes(changes)
         pending = {
             "run_id": os.path.basename(backup.directory),
             "saved": [dataclasses.asdict(one) for one in saved],

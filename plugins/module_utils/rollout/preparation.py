@@ -42,7 +42,7 @@ def apply(host: Host, changes: t.Sequence[Change], backup: Backup) -> None:
     saved = []
     try:
         for change in changes:
-            saved.append(backup.save_step(change.target))
+            saved += backup.save_changes([change])
             if change.kind == "directory":
                 make_directory(host.path(change.target), 0o700, owner)
             else:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -98,6 +100,27 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     pending = journal.read().get("apply")
     if pending is None:
         return told
+    problems, trouble = put_back(host, sight, pending, limit)
+    if problems:
+        raise HardeningError(f"Run {pending['run_id']} died before its change was proven. {' '.join(problems)}")
+    if trouble:
+        raise HardeningError(f"A run died here and its bytes went back, but {trouble}")
+    paths = ", ".join(entry["path"] for entry in pending["saved"])
+    return [*told, f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were."]
+
+
+def put_back(host: Host, sight: Sight | None, pending: t.Mapping[str, t.Any], limit: float) -> tuple[list[str], str]:
+    """Put back what the journal has as under way, in its order, and wait for the components.
+
+    Args:
+        host: The host's file system.
+        sight: As for recover.
+        pending: The journal's step ``apply``.
+        limit: Seconds that a component may take to be well.
+
+    Returns:
+        A sentence for each file that did not go back (the journal stays then), and what is wrong with a component.
+    """
     backup = Backup(host, pending["run_id"])
     saved = [Saved(**entry) for entry in pending["saved"]]
     trouble = ""
@@ -109,15 +132,12 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     else:
         problems = backup.put_back(saved, pending["manifests"])
     if problems:
-        raise HardeningError(f"Run {pending['run_id']} died before its change was proven. {' '.join(problems)}")
+        return problems, trouble
     # Struck out before the proof: what a person mends by hand after this must not be put back once more.
-    journal.strike("apply")
+    Journal(host).strike("apply")
     for component, path in pending["components"].items():
         trouble = trouble or _trouble(host, sight, component, path, limit)
-    if trouble:
-        raise HardeningError(trouble)
-    paths = ", ".join(entry["path"] for entry in pending["saved"])
-    return [*told, f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were."]
+    return [], trouble
 
 
 def _trouble(host: Host, sight: Sight | None, component: str, path: str, limit: float) -> str:
@@ -130,7 +150,7 @@ def _trouble(host: Host, sight: Sight | None, component: str, path: str, limit: 
         Watcher(sight, component, name, manifest.arguments(component), back=True).wait(limit)
     except (Failure, HardeningError) as failure:
         return (
-            f"A run died here and its bytes went back, but {component} was not well with its old manifest {path} "
+            f"{component} was not well with its old manifest {path} "
             f"within {limit:.0f} s: {str(failure).rstrip('.')}. Look at its log on this host before anything else."
         )
     return ""

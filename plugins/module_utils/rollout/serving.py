@@ -10,10 +10,15 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 
 CONTROL = "kubelet-serving-certificate"
+#: Why an approval does not go back, for whoever puts the run back.
+ONE_WAY = (
+    "a signed certificate cannot be taken back. It runs out by itself; the kubelet does not use it when its own "
+    "configuration is back."
+)
 INTERVAL = 1.0
 
 
@@ -105,10 +110,18 @@ def change_for(node: str, waits: bool) -> Change:
     )
 
 
-def approve(cluster: Cluster, expected: t.Collection[str], limit: float) -> tuple[list[Change], list[str]]:
+def approve(
+    cluster: Cluster, expected: t.Collection[str], limit: float, backup: Backup
+) -> tuple[list[Change], list[str]]:
     """Approve what waits, until every expected node serves its certificate; returns the changes and refusals.
 
     Where nodes are expected no other request is judged: the last task of a run judges what is left.
+
+    Args:
+        cluster: How the cluster is seen.
+        expected: Nodes whose kubelets this run made ask.
+        limit: Seconds for all of them.
+        backup: Where it is recorded that an approval cannot go back.
 
     Raises:
         HardeningError: A node that does not within the limit (seconds): logs and exec of its pods are refused.
@@ -119,8 +132,10 @@ def approve(cluster: Cluster, expected: t.Collection[str], limit: float) -> tupl
     while True:
         good, refused = pending(cluster, expected)
         for request in good:
-            cluster.approve(request)
             node = serving_request.node_of(request)
+            if node not in changes:
+                backup.note("one_way", f"The serving certificate of {node}'s kubelet", why=ONE_WAY)
+            cluster.approve(request)
             changes[node] = change_for(node, node in expected)
         missing = {name: trouble for name, trouble in unproven(cluster).items() if name in expected} if expected else {}
         if not missing:

@@ -160,13 +160,76 @@ def test_the_backup_is_private_and_says_how_each_goes_back(backup: Backup, tmp_p
     for name in os.listdir(backup.directory):
         assert stat.S_IMODE((Path(backup.directory) / name).stat().st_mode) == 0o600
     record = json.loads((Path(backup.directory) / "record.json").read_text(encoding="utf-8"))
-    assert record["schema"] == 1
+    assert record["schema"] == 2
     assert [(entry["kind"], entry["target"]) for entry in record["entries"]] == [
         ("file", "/etc/file"),
         ("user", "etcd"),
     ]
     assert record["entries"][0]["sha256"] == sha256(b"bytes")
     assert (Path(backup.directory) / str(saved.stored)).read_bytes() == b"bytes"
+
+
+def test_the_record_says_what_the_run_makes_of_each_target(backup: Backup, tmp_path: Path) -> None:
+    make(tmp_path / "etc" / "file", b"bytes")
+    make(tmp_path / "etc" / "moved", b"moved")
+    changes = [
+        file_change("file", "/etc/file", "bytes", "more", []),
+        Change("directory", "/etc/new", "create"),
+        file_change("file", "/etc/file", "bytes", "most", []),  # what came last counts
+    ]
+    backup.save_changes(changes, ["/etc/moved", "/etc/file"])
+    backup.save_step("/etc/file", content=False, after=[0o600, 0, 0])
+    backup.save_step("/etc/moved")
+    found = [(entry["target"], entry["kind"], entry.get("after")) for entry in backup.document()["entries"]]
+    assert found == [
+        ("/etc/file", "file", sha256(b"most")),
+        ("/etc/new", "absent", "directory"),
+        ("/etc/moved", "file", sha256(b"moved")),
+        ("/etc/file", "attributes", [0o600, 0, 0]),
+        ("/etc/moved", "file", None),
+    ]
+
+
+def test_directories_that_are_missing_above_a_file_are_recorded_once_and_before_it(backup: Backup) -> None:
+    backup.save("/etc/a/b/one")
+    backup.save_step("/etc/a/two", after="x")
+    found = [(entry["target"], entry.get("after")) for entry in backup.document()["entries"]]
+    assert found == [("/etc/a", "directory"), ("/etc/a/b", "directory"), ("/etc/a/b/one", None), ("/etc/a/two", "x")]
+
+
+def test_an_outcome_that_is_known_late_is_that_of_the_newest_change(backup: Backup) -> None:
+    for text in ("first", "second"):
+        backup.note("api_object", "it", before=text, after=text)
+    backup.note("user", "it")
+    backup.note_outcome("api_object", "it", "as the API has it")
+    backup.note_outcome("api_object", "other", "nothing")
+    again = Backup(backup.host, RUN).document()["entries"]
+    assert [entry.get("after") for entry in again] == ["first", "as the API has it", None]
+
+
+def test_a_record_says_when_its_run_began_and_keeps_that(backup: Backup) -> None:
+    for now in (5.0, 9.0):
+        Backup(backup.host, RUN, now=lambda now=now: now).note("user", "etcd")  # type: ignore[misc]
+    assert backup.document()["began"] == 5.0
+    backup.write(undone_by="later")
+    assert Backup(backup.host, RUN).document()["undone_by"] == "later"
+
+
+def test_bytes_of_another_run_are_adopted_without_a_change_of_its_record(backup: Backup, tmp_path: Path) -> None:
+    path = tmp_path / "etc" / "file"
+    make(path, b"old")
+    before = state(path)
+    saved = backup.save("/etc/file")
+    mine = Backup(backup.host, "mine")
+    adopted = mine.adopt(saved, backup)
+    assert mine.document()["entries"] == []
+    Path(backup.directory, str(saved.stored)).unlink()
+    path.write_bytes(b"new")
+    mine.restore(adopted)
+    assert state(path) == before
+    assert path.read_bytes() == b"old"
+    gone = Saved("/etc/none", "absent")
+    assert mine.adopt(gone, backup) == gone
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])

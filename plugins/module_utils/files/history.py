@@ -1,0 +1,170 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The runs of which a host still has the record, and which of the records are kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import (
+    RECORD,
+    RECORD_LIMIT,
+    SCHEMA,
+    Backup,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain, fsync_directory, read_bytes
+
+_DAY = 86400.0
+#: Being removed: no run has a name that begins with a dot, so that what a death leaves is no record any more.
+_DOOMED = ".pruned-"
+
+
+@dataclasses.dataclass(frozen=True)
+class PastRun:
+    """What a host knows of a run.
+
+    Attributes:
+        run_id: The run.
+        began: Seconds since the epoch, by this host's clock.
+        entries: What it changed, in that order; empty for a directory whose record was never begun.
+        undone_by: The run that put it back, empty where none did.
+        undoes: The runs that this one puts back, newest first; empty unless it is a rollback.
+        finished: Whether a rollback came to its end here.
+    """
+
+    run_id: str
+    began: float
+    entries: tuple[t.Mapping[str, t.Any], ...]
+    undone_by: str
+    undoes: tuple[str, ...]
+    finished: bool
+
+    def summary(self) -> dict[str, t.Any]:
+        """Return the run without what it changed."""
+        return {**dataclasses.asdict(dataclasses.replace(self, entries=())), "count": len(self.entries)}
+
+
+def _backups(host: Host) -> str:
+    return host.path(f"{STATE_DIRECTORY}/backups")
+
+
+def _names(host: Host) -> list[str]:
+    directory = _backups(host)
+    return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+
+
+def past_runs(host: Host) -> list[PastRun]:
+    """Return the runs of which there is a record, the oldest first.
+
+    Raises:
+        HardeningError: A record cannot be read, or is of a newer Kubeharden.
+    """
+    found = [_read(host, name) for name in _names(host) if not name.startswith(".")]
+    return sorted(found, key=lambda run: (run.began, run.run_id))
+
+
+def _read(host: Host, run_id: str) -> PastRun:
+    path = os.path.join(_backups(host), run_id, RECORD)
+    data = read_bytes(path, limit=RECORD_LIMIT)
+    try:
+        document: dict[str, t.Any] = {"schema": SCHEMA, "entries": []} if data is None else json.loads(data)
+        schema, entries = document["schema"], tuple(document["entries"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise HardeningError(
+            f"{path} is no record of a run, so that what went before it cannot be put back. Nothing was changed; "
+            f"restore the file, or move {os.path.dirname(path)} away and put that run back by hand."
+        ) from error
+    if schema > SCHEMA:
+        raise HardeningError(
+            f"{path} was written by a newer Kubeharden (schema {schema}, {SCHEMA} is known here). Nothing was changed; "
+            "use that version."
+        )
+    return PastRun(
+        run_id,
+        # Schema 1 did not say when.
+        float(document.get("began") or os.stat(os.path.dirname(path)).st_mtime),
+        entries,
+        str(document.get("undone_by") or ""),
+        tuple(document.get("undoes") or ()),
+        bool(document.get("finished")),
+    )
+
+
+def mark_undone(host: Host, run_ids: t.Iterable[str], by: str) -> None:
+    """Write into the records of runs by which run they were put back."""
+    known = {run.run_id: run for run in past_runs(host)}
+    for run_id in run_ids:
+        if run_id in known and not known[run_id].undone_by:
+            Backup(host, run_id).write(undone_by=by)
+
+
+def _needed(host: Host, runs: t.Sequence[PastRun]) -> set[str]:
+    """Return the runs that something unfinished goes back to: what the journal names, and rollbacks under way."""
+    needed = {
+        str(step["run_id"]) for step in Journal(host).read().values() if isinstance(step, dict) and "run_id" in step
+    }
+    for run in runs:
+        if run.undoes and not run.finished:
+            needed.update((run.run_id, *run.undoes))
+    return needed
+
+
+def prune(host: Host, count: int, days: int, now: float, current: str) -> list[str]:
+    """Remove the records that are too many or too old, and return their names, the oldest first.
+
+    Only whole runs go, and always the oldest: what is left can still be put back one after the other. The newest record
+    stays however old it is, so that the last run can always be put back.
+
+    Args:
+        host: The host's file system.
+        count: How many stay at most; 0 for any number.
+        days: How old one may be; 0 for any age.
+        now: Seconds since the epoch.
+        current: The run that is at its end, which stays.
+    """
+    for name in _names(host):
+        if name.startswith(_DOOMED):
+            _remove(os.path.join(_backups(host), name))
+    runs = past_runs(host)
+    kept = {*_needed(host, runs), current, *(run.run_id for run in runs[-1:])}
+    pruned: list[str] = []
+    for index, run in enumerate(runs):
+        too_many = bool(count) and len(runs) - index > count
+        too_old = bool(days) and now - run.began > days * _DAY
+        if run.run_id in kept or not (too_many or too_old):
+            break  # a newer one without those before it is of no use, but an older one without this is
+        _prune(host, run.run_id)
+        pruned.append(run.run_id)
+    return pruned
+
+
+def _prune(host: Host, run_id: str) -> None:
+    directory = os.path.join(_backups(host), run_id)
+    doomed = os.path.join(_backups(host), _DOOMED + run_id)
+    try:
+        os.rename(directory, doomed)
+        fsync_directory(_backups(host))
+    except OSError as error:
+        raise HardeningError(
+            f"The old backup {directory} could not be removed: {explain(error)}. It was left as it was, and what the "
+            "run did is done; mend that and run again."
+        ) from error
+    _remove(doomed)
+
+
+def _remove(directory: str) -> None:
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        raise HardeningError(
+            f"The old backup {directory} could not be removed whole: {explain(error)}. What the run did is done; mend "
+            "that and run again."
+        ) from error

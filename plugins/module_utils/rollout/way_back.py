@@ -1,0 +1,205 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting runs back on a host: the same gate as a change has, where the new bytes are the old ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved, staging_for
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import recovery
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import API_SERVER, Absence
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.attributes import Run, remove_user, set_override
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import ControlPlane, Options
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet import Kubelet
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import (
+    ComponentPlan,
+    Setting,
+    add_companions,
+    plan_component,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import KUBELET, STATIC_PODS, Step
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Sight, matches, unwell_here
+
+
+class StaticPodsBack(ControlPlane):
+    """Puts the static pods of one host back.
+
+    Args:
+        host: The host's file system.
+        options: How.
+        sight: How the host is seen; None where the files belong to no process.
+        node: The node's name, for sentences.
+        manifests: By component, its manifest on the host.
+    """
+
+    def __init__(
+        self, host: Host, options: Options, sight: Sight | None, node: str, manifests: t.Mapping[str, str]
+    ) -> None:
+        super().__init__(host, options, sight, node)
+        self._manifests = manifests
+        self._steps: dict[str, Step] = {}
+
+    def put_back(self, steps: t.Sequence[Step]) -> dict[str, float]:
+        """Put the static pods' steps back, and return seconds by component that was restarted.
+
+        Components that are well are changed as harden.yml changes them: tried, written, proven, or the present bytes
+        stay. Where one is not well there is nothing to lose: the old bytes go in and stay.
+
+        Raises:
+            HardeningError: What stopped it.
+        """
+        self._steps = {step.change.target: step for step in steps if step.part == STATIC_PODS}
+        plans = self._plans()
+        if not plans:
+            return {}
+        if self._sight is not None and any(self._is_unwell(plan) for plan in plans):
+            return self._force(plans)
+        return self.apply(plans)
+
+    def _plans(self) -> list[ComponentPlan]:
+        components = dict.fromkeys(step.component for step in self._steps.values())
+        plans = [self._plan(component) for component in components]
+        return add_companions(plans, lambda name: plan_component(self._host, name, self._manifests[name], {}, {}))
+
+    def _plan(self, component: str) -> ComponentPlan:
+        path = self._manifests[component]
+        before = read_text(self._host.path(path)) or ""
+        step = self._steps.get(path)
+        manifest = Manifest.parse(before if step is None else step.change.after or "", path)
+        files = [one.change for one in self._steps.values() if one.component == component and one.change.target != path]
+        settings = _differences(component, Manifest.parse(before, path), manifest)
+        return ComponentPlan(component, path, before, manifest, settings, files=files)
+
+    def _is_unwell(self, plan: ComponentPlan) -> bool:
+        sight = t.cast(Sight, self._sight)
+        wanted = Manifest.parse(plan.before, plan.path).arguments(plan.component)
+        process = next((one for one in reversed(sight.find(plan.component)) if matches(one, wanted)), None)
+        return process is None or bool(unwell_here(sight, process))
+
+    # In place of what a change writes
+
+    def _lay_files(self, plans: t.Sequence[ComponentPlan]) -> None:
+        for plan in plans:
+            for change in plan.files:
+                restore(self._host, self._steps[change.target])
+
+    def _lay_manifest(self, plan: ComponentPlan, path: str) -> None:
+        step = self._steps[plan.path]
+        saved = dataclasses.replace(t.cast(Saved, step.saved), path=path)
+        Backup(self._host, step.run_id).restore(saved, self._unwatched(plan.path))
+
+    # Where there is nothing to lose
+
+    def _force(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
+        sight = t.cast(Sight, self._sight)
+        by_component = {plan.component: plan for plan in plans}
+        kept = self._backup.save_changes([step.change for step in self._steps.values()])
+        goals = [self._goal(entry.path) for entry in kept]
+        pending: dict[str, t.Any] = {
+            "run_id": self._options.run_id,
+            "manifests": os.path.dirname(plans[0].path),
+            "components": {plan.component: plan.path for plan in plans},
+        }
+        if "etcd" in by_component and API_SERVER in by_component:
+            away = Absence(self._host, sight, by_component[API_SERVER].path, by_component["etcd"].path, apart=True)
+            pending["away"] = away.as_record()
+        pending["saved"] = [dataclasses.asdict(goal) for goal in goals]
+        self._journal.note(apply=pending)
+        begun = sight.clock()
+        problems, trouble = recovery.put_back(self._host, sight, pending, self._options.limit)
+        if problems:
+            raise HardeningError(f"{' '.join(problems)} The next run tries once more.")
+        if trouble:
+            raise HardeningError(
+                f"What was there before is back on {self._node}, but {trouble} It had not been well before either."
+            )
+        return dict.fromkeys(by_component, sight.clock() - begun)
+
+    def _goal(self, path: str) -> Saved:
+        step = self._steps[path]
+        return self._backup.adopt(t.cast(Saved, step.saved), Backup(self._host, step.run_id))
+
+
+class KubeletBack(Kubelet):
+    """Puts the kubelet's own files back; the kernel's settings, on which it may insist until then, come after it."""
+
+    def put_back(self, steps: t.Sequence[Step]) -> KubeletBack:
+        """Take the kubelet's steps for what is to be written."""
+        self._steps = {step.change.target: step for step in steps if step.part == KUBELET and step.change.restart}
+        self._files = [step.change for step in self._steps.values()]
+        return self
+
+    def _write(self, change: t.Any) -> None:
+        restore(self._host, self._steps[change.target])
+
+
+def restore(host: Host, step: Step) -> None:
+    """Put one path back."""
+    Backup(host, step.run_id).restore(t.cast(Saved, step.saved), staging_for(host, step.change.target, None))
+
+
+def put_rest_back(host: Host, steps: t.Sequence[Step], backup: Backup, run: Run) -> None:
+    """Put back what restarts nothing, in the order of the steps; what is there now is recorded first.
+
+    Args:
+        host: The host's file system.
+        steps: Of files, directories, attributes, kernel settings, exceptions of the package manager and users.
+        backup: Where what is there now is kept.
+        run: Runs a command of the host.
+
+    Raises:
+        HardeningError: What was refused; steps before it are made, and the next rollback.yml goes on from there.
+    """
+    for step in steps:
+        change = step.change
+        if change.kind == "sysctl":
+            backup.note("sysctl", change.target, before=(change.before or "").strip(), after=step.value)
+            Sysctls(host, {}).write(change.target, str(step.value))
+        elif change.kind == "override":
+            backup.note("override", change.target, before=change.before, after=change.after)
+            set_override(run, change.target, step.value)
+        elif change.kind == "user":
+            remove_user(run, change.target)
+        elif change.kind == "attributes":
+            backup.save_step(change.target, content=False)
+            _set_attributes(host, t.cast(Saved, step.saved))
+        else:
+            if change.kind == "file":
+                backup.save_changes([change])
+            restore(host, step)
+
+
+def _set_attributes(host: Host, saved: Saved) -> None:
+    real = host.path(saved.path)
+    try:
+        if host.can_own:
+            os.chown(real, saved.uid, saved.gid)
+        os.chmod(real, saved.mode)  # after the owner, which takes the set-id bits away
+    except OSError as error:
+        raise HardeningError(
+            f"Owner and mode of {saved.path} could not be put back: {explain(error)}. Mend that and run again."
+        ) from error
+
+
+def _differences(component: str, before: Manifest, after: Manifest) -> list[Setting]:
+    """Return the flags that differ, so that a failure can name them."""
+    flags = dict.fromkeys(
+        word[2:].partition("=")[0]
+        for manifest in (before, after)
+        for word in manifest.arguments(component)
+        if word.startswith("--")
+    )
+    return [
+        Setting(flag, {}, tuple(after.flag_values(component, flag)), True)
+        for flag in flags
+        if before.flag_values(component, flag) != after.flag_values(component, flag)
+    ]

@@ -1,0 +1,286 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One part of putting runs back on one host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollback
+short_description: Put back, on one host, what runs changed there
+version_added: 1.0.0
+description:
+  - Goes by the records in C(/var/lib/kubeharden/backups). Everything goes to what it was before the oldest of the runs,
+    in one step; what somebody else has changed since is left as it is and named.
+  - Static pods and the kubelet are proven as C(harden.yml) proves them; one that does not come up gets back what it
+    had. Where a static pod was not well before, what was there before the runs stays.
+  - Keys and certificates never come back.
+extends_documentation_fragment:
+  - kubeharden.core.host
+options:
+  discovery:
+    description: What M(kubeharden.core.discover) returned for this host.
+    type: dict
+    required: true
+  runs:
+    description: >-
+      The runs to put back, in any order; those that were put back already, or are not known here, are left out.
+    type: list
+    elements: str
+    required: true
+  part:
+    description: >-
+      V(cluster) is what the runs changed in the API through this host, V(static_pods) the control plane, V(kubelet) the
+      kubelet with the kernel's settings, V(files) everything else, V(end) marks the runs as put back when nothing is
+      left of them.
+    type: str
+    choices: [cluster, static_pods, kubelet, files, end]
+    required: true
+  missing:
+    description: Control planes of the inventory that take no part; the API is left as it is where there is one.
+    type: list
+    elements: str
+    default: []
+  waiting:
+    description: For V(end), whether what the runs changed in the API still has to go back, where they did.
+    type: bool
+    default: false
+  trial:
+    description: Whether a static pod's old manifest is first started beside the running one.
+    type: bool
+    default: true
+  gate_timeout:
+    description: Seconds that a component may take to be well.
+    type: int
+    default: 300
+  kubectl:
+    description: The kubectl on the host, where it is in none of the usual places.
+    type: path
+  report_dir:
+    description: Where the action plugin keeps C(changes.json) on the controller.
+    type: path
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Put the control plane back
+  kubeharden.core.rollback:
+    run_id: 20261124T113000Z-77aa
+    discovery: "{{ found.discovery }}"
+    runs: [20261124T101500Z-3f2a]
+    part: static_pods
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would change, as changes.json has it.
+  returned: success
+  type: list
+  elements: dict
+restarted:
+  description: Seconds until it was proven well, by component that was restarted.
+  returned: success
+  type: dict
+waiting:
+  description: Whether something of the API still has to go back.
+  returned: success
+  type: bool
+notes:
+  description: What a person should know, as sentences.
+  returned: success
+  type: list
+  elements: str
+not_done:
+  description: What does not go back and why, as sentences.
+  returned: success
+  type: list
+  elements: str
+backup:
+  description: Where what was there until now is on this host, empty where nothing was written.
+  returned: success
+  type: str
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
+    HOST_OPTIONS,
+    require_libraries,
+    result_of,
+    run,
+)
+
+
+def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
+    """Put the API's objects back, or say why they wait."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy_api
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import ClusterBack, names
+
+    parameters = module.params
+    objects = names(runs)
+    if not objects:
+        return result_of(module, [], waiting=False, not_done=[])
+    listed = " and ".join(objects)
+    if parameters["missing"]:
+        note = f"{listed} were left as they are, since {', '.join(parameters['missing'])} took no part in this run."
+        return result_of(module, [], waiting=True, not_done=[note])
+    admin = parameters["discovery"]["admin_kubeconfig"]
+    program = find_kubectl([parameters["kubectl"]] if parameters["kubectl"] else list(KUBECTL))
+    kubectl = Kubectl(program, admin, module.run_command)
+    if kubectl.try_get("/readyz") is None:
+        note = f"{listed} wait until the API answers; run rollback.yml again then."
+        return result_of(module, [], waiting=True, not_done=[note])
+    planned = ClusterBack(runs, kubectl, lambda: kube_proxy_api.build(module.run_command, admin, parameters["kubectl"]))
+    changes = planned.plan()
+    restarted: dict[str, float] = {}
+    if changes and not module.check_mode:
+        restarted = planned.apply(host, begun(module, host, runs), float(parameters["gate_timeout"]))
+    return result_of(module, changes, waiting=False, restarted=restarted, not_done=planned.not_done)
+
+
+def begun(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> t.Any:
+    """Return the backup of this rollback, which says what it puts back before it changes anything."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+
+    backup = Backup(host, module.params["run_id"])
+    backup.write(undoes=[past.run_id for past in reversed(runs)], finished=False)
+    return backup
+
+
+def planner(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> t.Any:
+    """Return what plans the way back of this host."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.sysctl import path_of
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import attributes, undo
+
+    def sysctl(name: str) -> str | None:
+        path = path_of(name)
+        return (read_text(path) or "").strip() if os.path.exists(path) else None
+
+    seen = undo.Seen(sysctl, attributes.override_of, attributes.user_exists)
+    return undo.Undo(host, runs, module.params["discovery"], seen, module.check_mode)
+
+
+def put_static_pods_back(
+    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
+) -> dict[str, float]:
+    """Put the control plane's static pods back."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import Options
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.way_back import StaticPodsBack
+
+    parameters, found = module.params, module.params["discovery"]
+    begun(module, host, runs)
+    view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], module.run_command)
+    options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]))
+    manifests = {name: str(one["manifest"]) for name, one in found["components"].items()}
+    return StaticPodsBack(host, options, view, found["node_name"], manifests).put_back(steps)
+
+
+def put_kubelet_back(
+    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
+) -> dict[str, float]:
+    """Put the kubelet back, then the kernel's settings that it may have insisted on."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.way_back import KubeletBack, put_rest_back
+
+    parameters, found = module.params, module.params["discovery"]
+    backup = begun(module, host, runs)
+    service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
+    restarts = any(step.change.restart for step in steps)
+    if service is not None and restarts and "kube-apiserver" in found["components"] and service.healthy():
+        view = sight.build(host, found["admin_kubeconfig"], None, module.run_command)
+        # A kubelet that starts while its own API server hangs starts no static pod for minutes.
+        require_well(view, "kube-apiserver")  # type: ignore[arg-type]
+    back = KubeletBack(host, found["kubelet"], {}, found["node_name"]).put_back(steps)
+    seconds = back.apply(backup, service, float(parameters["gate_timeout"]))
+    put_rest_back(host, [step for step in steps if not step.change.restart], backup, module.run_command)
+    return {} if seconds is None else {"kubelet": seconds}
+
+
+def put_files_back(
+    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
+) -> dict[str, float]:
+    """Put back what restarts nothing."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.way_back import put_rest_back
+
+    put_rest_back(host, steps, begun(module, host, runs), module.run_command)
+    return {}
+
+
+def put_part_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
+    """Plan one part of the host, and outside check mode put it back."""
+    act = {"static_pods": put_static_pods_back, "kubelet": put_kubelet_back, "files": put_files_back}
+    plan = planner(module, host, runs)
+    part = module.params["part"]
+    steps = [step for step in plan.plan() if step.part == part]
+    restarted = {} if not steps or module.check_mode else act[part](module, host, runs, steps)
+    # Told once, with the part that comes last.
+    told = {"notes": plan.notes, "not_done": plan.not_done} if part == "files" else {"notes": [], "not_done": []}
+    return result_of(module, [step.change for step in steps], restarted=restarted, waiting=False, **told)
+
+
+def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
+    """Mark the runs as put back when nothing is left of them."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.history import mark_undone, past_runs
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import names
+
+    run_id = module.params["run_id"]
+    waiting = module.params["waiting"] and names(runs)
+    if not module.check_mode and not waiting and not planner(module, host, runs).plan():
+        mark_undone(host, [past.run_id for past in runs], run_id)
+        if run_id in [past.run_id for past in past_runs(host)]:
+            Backup(host, run_id).write(finished=True)
+    return result_of(module, [])
+
+
+def work(module: AnsibleModule) -> dict[str, t.Any]:
+    """Plan, and outside check mode put back."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
+
+    parameters = module.params
+    host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
+    runs = [past for past in past_runs(host) if past.run_id in parameters["runs"] and not past.undone_by]
+    act = {"cluster": put_cluster_back, "end": end}.get(parameters["part"], put_part_back)
+    result = act(module, host, runs)
+    written = result["changed"] and not module.check_mode
+    return {**result, "backup": f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if written else ""}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **HOST_OPTIONS,
+            "discovery": {"type": "dict", "required": True},
+            "runs": {"type": "list", "elements": "str", "required": True},
+            "part": {
+                "type": "str",
+                "choices": ["cluster", "static_pods", "kubelet", "files", "end"],
+                "required": True,
+            },
+            "missing": {"type": "list", "elements": "str", "default": []},
+            "waiting": {"type": "bool", "default": False},
+            "trial": {"type": "bool", "default": True},
+            "gate_timeout": {"type": "int", "default": 300},
+            "kubectl": {"type": "path"},
+            "report_dir": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    require_libraries(module)
+    run(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The records that a host has: read whatever their age, marked, and removed when they are too many or too old."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files import history
+from ansible_collections.kubeharden.core.plugins.module_utils.files.history import mark_undone, past_runs, prune
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+
+DAY = 86400.0
+BACKUPS = "var/lib/kubeharden/backups"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(str(tmp_path))
+
+
+def made(host: Host, run_id: str, days: float) -> Backup:
+    """The record of a run that began on a day."""
+    backup = Backup(host, run_id, now=lambda: days * DAY)
+    backup.note("user", "etcd")
+    return backup
+
+
+def names(host: Host) -> list[str]:
+    return sorted(os.listdir(host.path(f"/{BACKUPS}")))
+
+
+def test_a_host_without_records_has_no_runs(host: Host) -> None:
+    assert past_runs(host) == []
+    assert prune(host, 1, 1, 0.0, "z") == []
+
+
+def test_runs_come_by_when_they_began_and_not_by_their_names(host: Host) -> None:
+    for run_id, days in (("mine", 3), ("b", 1), ("a", 2)):
+        made(host, run_id, days)
+    assert [run.run_id for run in past_runs(host)] == ["b", "a", "mine"]
+    assert past_runs(host)[0].entries == ({"kind": "user", "target": "etcd"},)
+    assert past_runs(host)[0].summary()["count"] == 1
+
+
+def test_a_record_of_schema_1_is_read(host: Host, tmp_path: Path) -> None:
+    directory = tmp_path / BACKUPS / "old"
+    directory.mkdir(parents=True)
+    (directory / "record.json").write_text('{"schema": 1, "entries": []}\n', encoding="utf-8")
+    os.utime(directory, (7.0, 7.0))
+    (old,) = past_runs(host)
+    assert (old.run_id, old.began, old.entries, old.undone_by, old.undoes) == ("old", 7.0, (), "", ())
+
+
+def test_a_run_that_died_before_its_record_was_begun_changed_nothing(host: Host, tmp_path: Path) -> None:
+    (tmp_path / BACKUPS / "young").mkdir(parents=True)
+    assert past_runs(host)[0].entries == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no record of a run"),
+        ("[]", "is no record of a run"),
+        ('{"schema": 1}', "is no record of a run"),
+        ('{"schema": 3, "entries": []}', "newer Kubeharden"),
+    ],
+)
+def test_a_record_that_is_none_is_refused(host: Host, tmp_path: Path, text: str, words: str) -> None:
+    directory = tmp_path / BACKUPS / "run"
+    directory.mkdir(parents=True)
+    (directory / "record.json").write_text(text, encoding="utf-8")
+    with pytest.raises(HardeningError, match=words):
+        past_runs(host)
+
+
+def test_a_run_is_marked_once_and_unknown_ones_are_passed_over(host: Host) -> None:
+    made(host, "a", 1)
+    mark_undone(host, ["a", "unknown"], "first")
+    mark_undone(host, ["a"], "second")
+    assert past_runs(host)[0].undone_by == "first"
+    assert past_runs(host)[0].began == DAY
+    assert names(host) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("count", "days", "pruned"),
+    [(0, 0, []), (3, 0, []), (2, 0, ["a"]), (1, 0, ["a", "b"]), (0, 9, ["a"]), (0, 1, ["a", "b"]), (3, 9, ["a"])],
+)
+def test_the_oldest_are_removed_by_count_and_by_age(host: Host, count: int, days: int, pruned: list[str]) -> None:
+    for run_id, began in (("a", 1), ("b", 5), ("c", 8)):
+        made(host, run_id, began)
+    assert prune(host, count, days, 11 * DAY, "c") == pruned
+    assert names(host) == [name for name in ("a", "b", "c") if name not in pruned]
+
+
+def test_the_newest_stays_however_old_it_is(host: Host) -> None:
+    made(host, "a", 1)
+    assert prune(host, 1, 1, 1000 * DAY, "z") == []
+
+
+@pytest.mark.parametrize("needed", ["a", "b"])
+def test_what_the_journal_goes_back_to_stays_with_all_after_it(host: Host, needed: str) -> None:
+    for run_id, began in (("a", 1), ("b", 2), ("c", 3), ("d", 4)):
+        made(host, run_id, began)
+    Journal(host).note(apply={"run_id": needed, "saved": []})
+    assert prune(host, 1, 1, 100 * DAY, "d") == ([] if needed == "a" else ["a"])
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_a_rollback_under_way_puts_back_stays(host: Host, finished: bool) -> None:
+    for run_id, began in (("a", 1), ("b", 2)):
+        made(host, run_id, began)
+    made(host, "r", 3).write(undoes=["b", "a"], finished=finished)
+    made(host, "d", 4)
+    assert prune(host, 1, 0, 100 * DAY, "d") == (["a", "b", "r"] if finished else [])
+
+
+def test_what_a_death_left_half_removed_is_no_record_and_goes(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run_id, began in (("a", 1), ("b", 2)):
+        made(host, run_id, began)
+
+    def die(_path: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(history.shutil, "rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            prune(host, 1, 0, 0.0, "b")
+    assert [run.run_id for run in past_runs(host)] == ["b"]
+    assert len(names(host)) == 2
+    assert prune(host, 1, 0, 0.0, "b") == []
+    assert names(host) == ["b"]
+
+
+def test_a_backup_that_cannot_be_removed_is_a_sentence(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run_id, began in (("a", 1), ("b", 2)):
+        made(host, run_id, began)
+
+    def refuse(*_arguments: str) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(history.os, "rename", refuse)
+    with pytest.raises(HardeningError, match=r"backups/a could not be removed: the file system is read-only"):
+        prune(host, 1, 0, 0.0, "b")
+    assert json.loads(Path(host.path(f"/{BACKUPS}/a/record.json")).read_text(encoding="utf-8"))["schema"] == 2
