@@ -193,14 +193,17 @@ class Product:
             "LANG": "C.UTF-8",
         }
 
-    def harden(self, *arguments: str, inventory: Path | None = None, **variables: Any) -> HardenRun:
+    def harden(
+        self, *arguments: str, inventory: Path | None = None, playbook: str = "harden.yml", **variables: Any
+    ) -> HardenRun:
         """Run harden.yml and return what it did, well or not.
 
         :param inventory: one more inventory beside the cluster's.
+        :param playbook: another one with the same kind of account.
         :param variables: of the playbook, without the prefix ``kubeharden_``.
         """
         named = {f"kubeharden_{name}": value for name, value in variables.items()}
-        words, report = self._command(arguments, named)
+        words, report = self._command(arguments, named, playbook)
         if inventory:
             words += ["-i", str(inventory)]
         return self._run(words, report)
@@ -219,11 +222,17 @@ class Product:
         seconds = time.monotonic() - begun
         return HardenRun(" ".join(words), done.returncode, done.stdout + done.stderr, report, seconds)
 
-    def start(self, log: Path, *arguments: str, **variables: Any) -> subprocess.Popen[bytes]:
-        """Start harden.yml in a process group of its own, so that it can be killed; its output goes to a file."""
+    def start(self, log: Path, *arguments: str, controller: str = "", **variables: Any) -> subprocess.Popen[bytes]:
+        """Start harden.yml in a process group of its own, so that it can be killed; its output goes to a file.
+
+        :param controller: the name of another controller than this machine, on which the run is to be.
+        """
         words, _report = self._command(arguments, {f"kubeharden_{name}": value for name, value in variables.items()})
         programs = Path(sys.executable).parent
-        command = [str(HERE / "lab"), "in", str(self.cluster.directory), str(programs / "ansible-playbook")]
+        command = [str(HERE / "lab"), "in", str(self.cluster.directory)]
+        if controller:
+            command += ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', controller]
+        command.append(str(programs / "ansible-playbook"))
         with log.open("wb") as output:
             return subprocess.Popen(
                 [*command, "-i", str(self.cluster.inventory), *words],
