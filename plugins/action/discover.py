@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils import controller, selection, version_check
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
 
 
@@ -17,27 +19,41 @@ class ActionModule(HostAction):
     """Documented in plugins/modules/discover.py."""
 
     MODULE = "discover"
+    RELEASES = False  # the locks are given back when all hosts have been judged
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Say who asks for the lock, and which files must be there."""
+        """Say who asks for the lock, which files must be there, and how large the audit log may become."""
         name, process = controller.identity()
         self._extra = self._templar.template(task_vars.get("kubeharden_extra_flags") or {})
         self._plugins = self._templar.template(task_vars.get("kubeharden_admission_plugins_extra") or [])
         self._problems = controller.problems_with_extra_flags(self._extra)
+        left_out = arguments.get("left_out") or []
+        tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
+        self._mounted = selection.mounted_flags(left_out)
+        if wanted(*tags, "audit"):
+            arguments["audit"] = selection.audit_log(left_out)
         if not self._problems:
-            arguments["extra_flags"] = version_check.texts_of(self._extra)
-            arguments["mounted_flags"] = selection.mounted_flags(arguments.get("left_out") or [])
+            texts = version_check.texts_of(self._extra)
+            arguments["extra_flags"] = texts
+            arguments["mounted_flags"] = self._mounted
+            for flag, value in texts.get("kube-apiserver", {}).items():
+                prefix, _dash, key = flag.replace("_", "-").rpartition("-")
+                if prefix == "audit-log" and key in arguments.get("audit", {}):
+                    arguments["audit"][key] = value
         return {**arguments, "controller": name, "process": process}
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run the module, once more where the lock's holder is a dead run of this controller."""
+        """Run the module, once more where the lock's holder is a dead run of this controller.
+
+        What keeps this host from being changed is no failure yet: that of all hosts is told together.
+        """
         result = self._discover(arguments, task_vars)
         holder = result.get("locked_by")
         if holder and controller.is_dead(holder, arguments["controller"]):
             result = self._discover({**arguments, "dead_run": holder["run_id"]}, task_vars)
-            result.setdefault("notes", []).append(
-                f"Run {holder['run_id']} ended early without giving its lock back; it was taken over."
-            )
+        if result.get("refused"):
+            kept: dict[str, t.Any] = {key: result[key] for key in ("cluster_lock", "locked_by") if key in result}
+            return {"changed": False, "problems": [result["msg"]], **kept}
         if "discovery" not in result:
             return result
         # Here and not only where they are written: a host whose turn comes later stops the run before its first write.
@@ -46,15 +62,30 @@ class ActionModule(HostAction):
             *result["flag_problems"],
             *version_check.check_plugins(result["discovery"]["components"], self._plugins),
         ]
-        return version_check.refusal(problems, task_vars["inventory_hostname"]) if problems else result
+        refused = [version_check.refusal(problems, task_vars["inventory_hostname"])["msg"]] if problems else []
+        return {**result, "problems": refused, "asked": time.time(), **self._intends(arguments, task_vars)}
+
+    def _intends(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return what this run mends of what would otherwise keep it from beginning."""
+        tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
+        profile = self._templar.template(task_vars.get("kubeharden_profile") or "baseline")
+        return {
+            "mounts": self._mounted.get("kube-apiserver", []) if wanted(*tags, "audit") else [],
+            "sets_kernel": profile == "cis"
+            and "kubelet-kernel-defaults" not in (arguments.get("left_out") or [])
+            and wanted(*tags, "kubelet"),
+        }
 
     def _discover(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         try:
             return dict(self._execute_module("kubeharden.core.discover", module_args=arguments, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
             # Without the cause, which Ansible would say a second time after the sentence.
-            raise AnsibleConnectionFailure(
+            sentence = (
                 f"{task_vars['inventory_hostname']} could not be reached: {reason(error)} Nothing was changed on any "
                 "host. Mend the connection, leave the host out with --limit, or set kubeharden_allow_unreachable to "
                 "true."
-            ) from None
+            )
+            if self._task.ignore_unreachable:
+                raise AnsibleConnectionFailure(sentence) from None
+            return {"changed": False, "unreachable_since": sentence}

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
+from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, estimate
 from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, render
 
 
@@ -31,7 +31,18 @@ class ActionModule(ActionBase):
             # Raw: what looks like a template in a host's file is text here too.
             results = variables["hostvars"].raw_get(host)
             rows.append(Row.from_results(host, [results.get(name) for name in arguments["results"]], changes, mode))
-        notes = arguments.get("notes") or []
+        notes = list(arguments.get("notes") or [])
+        if mode == "check":
+            control_planes = variables["groups"].get("kubeharden_control_planes", [])
+            seconds = estimate.of_run(changes, control_planes)
+            if arguments.get("ready"):
+                notes.insert(0, f"Ready: nothing keeps a run from beginning on {len(rows)} hosts. Nothing was changed.")
+            if seconds:
+                notes.insert(
+                    0,
+                    f"The restarts would take about {seconds} s: control planes one after the other, then nodes at "
+                    "once; hosts that are more than --forks take longer.",
+                )
         for line in render(rows, mode, arguments["run_id"], arguments["report_dir"], notes):
             self._display.display(line)
         return {"changed": False}

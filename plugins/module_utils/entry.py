@@ -96,7 +96,14 @@ def _at_work(module: AnsibleModule) -> t.Iterator[None]:
     if module.check_mode or root is None:
         yield
         return
-    with Lock(Host(root)).in_use():
+    with Lock(Host(root)).in_use(module.params["run_id"]):
+        kubeconfig = (module.params.get("discovery") or {}).get("admin_kubeconfig")
+        if kubeconfig and root == "/":
+            from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import (  # noqa: PLC0415
+                lease_of,
+            )
+
+            lease_of(kubeconfig).renew(module.params["run_id"])
         yield
 
 
@@ -115,7 +122,7 @@ def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any
         else:
             result = work(module)
     except HardeningError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), refused=True)
     else:
         module.exit_json(**result)
 

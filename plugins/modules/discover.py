@@ -82,6 +82,27 @@ options:
     type: list
     elements: str
     default: []
+  cluster_lock:
+    description:
+      - Whether the run asks for the lock of the cluster, the Lease C(kube-system/kubeharden); the host with O(read_api)
+        takes it. Where the API does not answer there are the hosts' locks alone.
+    type: bool
+    default: false
+  holds_cluster:
+    description: >-
+      Whether the run holds that lock, so that a host's lock of another run which asks for it too is one that has ended.
+    type: bool
+    default: false
+  audit:
+    description: >-
+      What the run gives the audit log, C(path), C(maxsize) in megabytes and C(maxbackup); filled in by the action
+      plugin.
+    type: dict
+    default: {}
+  allow_expired:
+    description: Whether certificates that have ended are what the run is for.
+    type: bool
+    default: false
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -155,12 +176,26 @@ notes:
   returned: when the libraries are there
   type: list
   elements: str
+evidence:
+  description: What the host shows of being ready for a change; nothing where no process belongs to its files.
+  returned: when the libraries are there
+  type: dict
+problems:
+  description: What keeps the run from beginning; M(kubeharden.core.preflight) ends it for all hosts at once.
+  returned: when there are some
+  type: list
+  elements: str
+cluster_lock:
+  description: C(held) by this run, C(free) or C(unknown); empty where this host was not to take it.
+  returned: always
+  type: str
 locked_by:
-  description: The run that holds the host's lock.
+  description: The run that holds the lock of the host or of the cluster.
   returned: when another run holds it
   type: dict
 """
 
+import contextlib
 import os
 import time
 import typing as t
@@ -222,26 +257,109 @@ def await_end(lock: t.Any, limit: float) -> None:
         time.sleep(1)
 
 
-def take_lock(module: AnsibleModule, host: t.Any) -> None:
-    """Take the lock of this host for the run, or end with who holds it."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+def take_lock(module: AnsibleModule, host: t.Any, cluster: ClusterLock) -> list[str]:
+    """Take the lock of this host for the run, or end with who holds it; returns sentences about it."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
 
     parameters = module.params
     lock = Lock(host)
-    wanted = Holder(parameters["run_id"], parameters["controller"], parameters["process"], time.time())
+    wanted = holder_of(parameters)
     before = lock.holder()
-    if before is not None and before.run_id == parameters["dead_run"]:
+    told: list[str] = []
+    leads = cluster.state in ("held", "free") or parameters["holds_cluster"]
+    free = lock.blocking(wanted, parameters["dead_run"], leads) is None
+    if before is not None and free and not before.is_same(wanted):
         await_end(lock, 2.0 * parameters["gate_timeout"])
-    holder = (lock.blocking if module.check_mode else lock.acquire)(wanted, parameters["dead_run"])
+        if not module.check_mode:
+            told = [f"Run {before.run_id} ended early without giving its lock back; it was taken over."]
+    holder = (lock.blocking if module.check_mode else lock.acquire)(wanted, parameters["dead_run"], leads)
     if holder is None and (before is None or not before.is_same(wanted)):
         refuse_used_name(host, parameters["run_id"])
     if holder is not None:
-        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.since))
-        module.fail_json(
-            msg=f"Run {holder.run_id} from {holder.controller.split()[0]} has been at work on this host since {since}. "
-            "Nothing was changed; wait for it. If it is known to be dead, remove /run/kubeharden/lock on the host.",
-            locked_by={"run_id": holder.run_id, "controller": holder.controller, "process": holder.process},
-        )
+        refuse_second(module, holder, "on this host", "remove /run/kubeharden/lock on the host", cluster.state)
+    return told
+
+
+def holder_of(parameters: t.Mapping[str, t.Any]) -> t.Any:
+    """Return this run as a lock names it."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder
+
+    names = (parameters["run_id"], parameters["controller"], parameters["process"])
+    return Holder(*names, time.time(), parameters["cluster_lock"])
+
+
+def refuse_second(module: AnsibleModule, holder: t.Any, where: str, way_out: str, cluster_lock: str) -> None:
+    """End with who holds a lock."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.since))
+    module.fail_json(
+        msg=f"Run {holder.run_id} from {holder.controller.split()[0]} has been at work {where} since {since}. "
+        f"Nothing was changed; wait for it. If it is known to be dead, {way_out}.",
+        refused=True,
+        cluster_lock=cluster_lock,
+        locked_by={"run_id": holder.run_id, "controller": holder.controller, "process": holder.process},
+    )
+
+
+class ClusterLock:
+    """The Lease of the cluster, taken as soon as the API answers: a run that died may have left it away."""
+
+    def __init__(self, module: AnsibleModule, live: bool, kubeconfig: str) -> None:
+        self._module = module
+        self._kubeconfig = kubeconfig
+        self._wanted = live and module.params["read_api"] and module.params["cluster_lock"]
+        #: As the module returns it.
+        self.state = ""
+        self.notes: list[str] = []
+
+    def take(self, last: bool = False) -> None:
+        """Take it, or in check mode look who holds it; end where another run does.
+
+        Args:
+            last: Whether this is the last attempt, so that an API which does not answer is told.
+        """
+        from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+        from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import UnknownError, lease_of
+
+        if not self._wanted or self.state in ("held", "free"):
+            return
+        module = self._module
+        try:
+            lease = lease_of(self._kubeconfig)
+            ask = lease.blocking if module.check_mode else lease.acquire
+            holder = ask(holder_of(module.params), module.params["dead_run"])
+        except (UnknownError, HardeningError) as error:
+            self.state = "unknown"
+            if last:
+                self.notes.append(f"The lock of the cluster could not be taken ({error}); hosts are locked one by one.")
+            return
+        if holder is not None:
+            way_out = "delete the Lease: kubectl -n kube-system delete lease kubeharden"
+            refuse_second(module, holder, "on this cluster", way_out, "lost")
+        self.state = "free" if module.check_mode else "held"
+        if lease.taken_over:
+            self.notes.append(
+                f"Run {lease.taken_over} ended early without giving the lock of the cluster back; it was taken over."
+            )
+
+
+def look_at_readiness(
+    module: AnsibleModule, host: t.Any, found: t.Mapping[str, t.Any], view: t.Any
+) -> dict[str, t.Any]:
+    """Return what this host shows of being ready, and where the API is read, what the cluster does."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.readiness import Readiness
+
+    if not host.live:
+        return {}
+    readiness = Readiness(host, found, view, module.params["audit"])
+    evidence = readiness.look()
+    if module.params["read_api"] and view is not None:
+        candidates = [module.params["kubectl"]] if module.params["kubectl"] else list(KUBECTL)
+        kubectl = Kubectl(find_kubectl(candidates), found["admin_kubeconfig"], module.run_command)
+        evidence.update(readiness.look_at_cluster(lambda: kubectl.list_objects("/api/v1/nodes")))
+    # The last of all, since it is held against the controller's clock when the answer has come.
+    return {**evidence, "now": time.time()}
 
 
 def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], list[str]]:
@@ -303,6 +421,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
         kube_proxy,
@@ -317,49 +436,63 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     require_root(host)
-    take_lock(module, host)
-    # Before anything is read: an administrator's kubeconfig may be among them.
-    finished = [] if module.check_mode else recovery.finish_files(host)
-    for package in [] if module.check_mode else parameters["installed"]:
-        Backup(host, parameters["run_id"]).note("package", package)
     discovery = Discovery(
         host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command, oidc=parameters["oidc"]
     )
-    view = None
-    if parameters["control_plane"]:
-        named_files.require(host, parameters["named_files"])
-        # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
-        view = sight.build(host, discovery.admin_kubeconfig, discovery.runtime_socket(), module.run_command)
-    limit = float(parameters["gate_timeout"])
-    if module.check_mode:
-        recovery.require_presence(host, Journal(host))
-        notes = recovery.foretell(Journal(host))
-        found = {**discovery.run(), "live": host.live}
-    else:
-        # First of all: a run that died may have left this host without its API server.
-        notes = recovery.recover(host, view, limit)
-        found = {**discovery.run(), "live": host.live}
-        service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
-        notes += kubelet.recover(host, service, limit)
-        if host.live and parameters["control_plane"]:
-            notes += kube_proxy.recover(
+    cluster = ClusterLock(module, host.live, discovery.admin_kubeconfig)
+    cluster.take()
+    told = take_lock(module, host, cluster)
+    with contextlib.ExitStack() as stack:
+        if not module.check_mode:
+            # From here on this process writes, where a run that died left something under way.
+            stack.enter_context(Lock(host).in_use(parameters["run_id"]))
+        # Before anything is read: an administrator's kubeconfig may be among them.
+        finished = [] if module.check_mode else recovery.finish_files(host)
+        for package in [] if module.check_mode else parameters["installed"]:
+            Backup(host, parameters["run_id"]).note("package", package)
+        view = None
+        if parameters["control_plane"]:
+            named_files.require(host, parameters["named_files"])
+            # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
+            view = sight.build(
                 host,
-                lambda: kube_proxy_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
-                limit,
+                discovery.admin_kubeconfig,
+                discovery.runtime_socket(),
+                module.run_command,
+                parameters["allow_expired"],
             )
-        found = {**discovery.run(), "live": host.live} if notes else found
-        notes = [*finished, *notes]
-    if host.live and parameters["read_api"]:
-        facts, sentences = read_api(module, found)
-        found, notes = {**found, **facts}, [*notes, *sentences]
-    return {
-        "changed": False,
-        "discovery": found,
-        "flag_problems": flag_problems(module, host, found["components"]),
-        "notes": notes,
-        "libraries_missing": [],
-        "packages": [],
-    }
+        limit = float(parameters["gate_timeout"])
+        if module.check_mode:
+            recovery.require_presence(host, Journal(host))
+            notes = recovery.foretell(Journal(host))
+            found = {**discovery.run(), "live": host.live}
+        else:
+            # First of all: a run that died may have left this host without its API server.
+            notes = recovery.recover(host, view, limit)
+            found = {**discovery.run(), "live": host.live}
+            service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
+            notes += kubelet.recover(host, service, limit)
+            if host.live and parameters["control_plane"]:
+                notes += kube_proxy.recover(
+                    host,
+                    lambda: kube_proxy_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
+                    limit,
+                )
+            found = {**discovery.run(), "live": host.live} if notes else found
+        cluster.take(last=True)
+        if host.live and parameters["read_api"]:
+            facts, sentences = read_api(module, found)
+            found, notes = {**found, **facts}, [*notes, *sentences]
+        return {
+            "changed": False,
+            "discovery": found,
+            "evidence": look_at_readiness(module, host, found, view),
+            "flag_problems": flag_problems(module, host, found["components"]),
+            "notes": [*told, *cluster.notes, *finished, *notes],
+            "cluster_lock": cluster.state,
+            "libraries_missing": [],
+            "packages": [],
+        }
 
 
 def main() -> None:
@@ -382,6 +515,10 @@ def main() -> None:
             "mounted_flags": {"type": "dict", "default": {}},
             "dead_run": {"type": "str"},
             "installed": {"type": "list", "elements": "str", "default": []},
+            "cluster_lock": {"type": "bool", "default": False},
+            "holds_cluster": {"type": "bool", "default": False},
+            "audit": {"type": "dict", "default": {}},
+            "allow_expired": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -31,6 +31,10 @@ options:
     type: list
     elements: str
     default: []
+  ready:
+    description: Whether this was preflight alone, which says that nothing keeps a run from beginning.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in check mode; the report is written there as well.

@@ -169,7 +169,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     require_libraries(module)
-    run(module, work)
+    run(module, work, under_lock=False)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ version_added: 0.1.0
 description:
   - Another run's lock is left alone, and so is what something unfinished may go back to. Nothing of the host itself is
     touched, so the task is never changed.
+  - On a control plane that is named, the lock of the cluster is given back too, the Lease C(kube-system/kubeharden).
 extends_documentation_fragment:
   - kubeharden.core.host
 options:
@@ -24,6 +25,9 @@ options:
     description: How many days old a backup may be; V(0) for any age. The newest stays however old it is.
     type: int
     default: 0
+  kubeconfig:
+    description: The administrator's kubeconfig on this host, with which the lock of the cluster is given back.
+    type: path
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -40,7 +44,7 @@ released:
   returned: success
   type: bool
 notes:
-  description: Which backups were removed, as a sentence.
+  description: Which backups were removed, and what became of the cluster's lock, as sentences.
   returned: success
   type: list
   elements: str
@@ -64,15 +68,37 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         return {"changed": False, "released": False, "notes": []}
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    pruned: list[str] = []
+    run_id, notes = parameters["run_id"], []
     try:
         if parameters["backup_count"] or parameters["backup_days"]:
-            run_id, now = parameters["run_id"], time.time()
-            pruned = prune(host, parameters["backup_count"], parameters["backup_days"], now, run_id)
+            pruned = prune(host, parameters["backup_count"], parameters["backup_days"], time.time(), run_id)
+            if pruned:
+                notes.append(f"Backups of {', '.join(pruned)} were removed: these runs cannot be put back any more.")
     finally:
-        released = Lock(host).release(parameters["run_id"])
-    notes = [f"Backups of {', '.join(pruned)} were removed: these runs cannot be put back any more."] if pruned else []
+        if parameters["kubeconfig"] and host.live:
+            notes += release_cluster(parameters["kubeconfig"], run_id)
+        released = Lock(host).release(run_id)
     return {"changed": False, "released": released, "notes": notes}
+
+
+def release_cluster(kubeconfig: str, run_id: str) -> list[str]:
+    """Give the lock of the cluster back; a sentence where that is not possible."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import (
+        DURATION,
+        UnknownError,
+        lease_of,
+    )
+
+    try:
+        lease_of(kubeconfig).release(run_id)
+    except (UnknownError, HardeningError) as error:
+        sentence = (
+            f"The lock of the cluster was not given back ({error}); it ends by itself {DURATION // 60} minutes "
+            "after its last renewal, or with kubectl -n kube-system delete lease kubeharden."
+        )
+        return [sentence]
+    return []
 
 
 def main() -> None:
@@ -82,11 +108,12 @@ def main() -> None:
             **HOST_OPTIONS,
             "backup_count": {"type": "int", "default": 0},
             "backup_days": {"type": "int", "default": 0},
+            "kubeconfig": {"type": "path"},
         },
         supports_check_mode=True,
     )
     require_libraries(module)
-    run(module, work)
+    run(module, work, under_lock=False)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
@@ -25,6 +26,8 @@ class HostAction(ActionBase):
     """
 
     MODULE = ""
+    #: Whether a failure ends the run, so that this host's lock, and from a control plane the cluster's, go back.
+    RELEASES = True
 
     def prepare(self, arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the module's arguments."""
@@ -36,6 +39,9 @@ class HostAction(ActionBase):
         variables = task_vars or {}
         arguments = self.prepare(dict(self._task.args), variables)
         result = self.execute(arguments, variables)
+        if result.get("failed") and self.RELEASES:
+            kubeconfig = (arguments.get("discovery") or {}).get("admin_kubeconfig")
+            self.release({**arguments, "kubeconfig": kubeconfig}, variables)
         report_dir = arguments.get("report_dir")
         if report_dir and not result.get("failed"):
             mode = "check" if self._task.check_mode else "run"
@@ -47,6 +53,14 @@ class HostAction(ActionBase):
                 result.get("changes", []),
             )
         return result
+
+    def release(self, arguments: t.Mapping[str, t.Any], task_vars: dict[str, t.Any]) -> None:
+        """Give locks back where a run ends early; one that could not be given back is recognised as dead later."""
+        if self._task.check_mode or not arguments.get("run_id"):
+            return
+        kept = {key: arguments[key] for key in ("root", "root_seed", "run_id", "kubeconfig") if arguments.get(key)}
+        with contextlib.suppress(AnsibleConnectionFailure):
+            self._execute_module("kubeharden.core.release_lock", module_args=kept, task_vars=task_vars)
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module on the host.

@@ -17,7 +17,12 @@ ONLY = "kubeharden_only"
 _CONTROL = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
 #: A flag whose setting mounts a file that a component reads, and its control.
 _MOUNTED = re.compile(
-    r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_only\n(?:    .*\n|{%.*\n)*?    control: ([a-z-]+)", re.MULTILINE
+    r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_(?:only|write)\n(?:    .*\n|{%.*\n)*?    control: ([a-z-]+)",
+    re.MULTILINE,
+)
+#: What decides how large the audit log becomes.
+_AUDIT_LOG = re.compile(
+    r"^  audit-log-(path|maxsize|maxbackup):\n    \w+: (\S+)\n(?:    .*\n)*?    control: ([a-z-]+)", re.MULTILINE
 )
 
 
@@ -60,6 +65,13 @@ def mounted_flags(left_out: t.Container[str]) -> dict[str, list[str]]:
         ]
         for path in sorted((COLLECTION / "templates").glob("*/flags.yaml.j2"))
     }
+
+
+def audit_log(left_out: t.Container[str]) -> dict[str, str]:
+    """Return path, maxsize (megabytes) and maxbackup that a run gives the audit log, less what is left out."""
+    text = (COLLECTION / "templates" / "kube-apiserver" / "flags.yaml.j2").read_text(encoding="utf-8")
+    values = {key: (value, control) for key, value, control in _AUDIT_LOG.findall(text)}
+    return {key: value for key, (value, control) in values.items() if control not in left_out}
 
 
 def without_controls(data: t.Any, left_out: t.Container[str]) -> t.Any:

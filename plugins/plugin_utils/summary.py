@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.plugin_utils import estimate
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -20,6 +22,7 @@ class Row:
         notes: Sentences for a person.
         not_done: What was left undone.
         backup: Where the old bytes are on the host.
+        about: Seconds that the foretold restarts take, in check mode.
     """
 
     host: str
@@ -30,6 +33,7 @@ class Row:
     backup: str
     # What was issued: name, path and end of each certificate.
     issued: tuple[t.Mapping[str, str], ...] = ()
+    about: int = 0
 
     @classmethod
     def from_results(
@@ -51,6 +55,7 @@ class Row:
             not_done=tuple(note for result in found for note in result.get("not_done") or []),
             backup=next((result["backup"] for result in found if result.get("backup")), ""),
             issued=tuple(one for result in found for one in result.get("issued") or []),
+            about=estimate.of_host(own) if mode == "check" else 0,
         )
 
 
@@ -60,6 +65,8 @@ def _restarts(row: Row) -> str:
 
 def _seconds(row: Row) -> str:
     known = [seconds for seconds in row.restarted.values() if seconds is not None]
+    if row.about:
+        return f"about {row.about}"
     return f"{max(known):.0f}" if known else "-"
 
 

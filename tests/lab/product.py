@@ -214,12 +214,8 @@ class Product:
         return self._run(words, report)
 
     def rotate(self, *arguments: str, **variables: Any) -> HardenRun:
-        """Run rotate_certificates.yml and return what it did, well or not.
-
-        :param variables: of the playbook, without the prefix ``kubeharden_``.
-        """
-        named = {f"kubeharden_{name}": value for name, value in variables.items()}
-        return self._run(*self._command(arguments, named, "rotate_certificates.yml"))
+        """Run rotate_certificates.yml and return what it did, well or not; parameters as for harden."""
+        return self.play("rotate_certificates.yml", *arguments, **variables)
 
     def _run(self, words: list[str], report: Path) -> HardenRun:
         begun = time.monotonic()
@@ -227,11 +223,17 @@ class Product:
         seconds = time.monotonic() - begun
         return HardenRun(" ".join(words), done.returncode, done.stdout + done.stderr, report, seconds)
 
-    def start(self, log: Path, *arguments: str, **variables: Any) -> subprocess.Popen[bytes]:
-        """Start harden.yml in a process group of its own, so that it can be killed; its output goes to a file."""
+    def start(self, log: Path, *arguments: str, controller: str = "", **variables: Any) -> subprocess.Popen[bytes]:
+        """Start harden.yml in a process group of its own, so that it can be killed; its output goes to a file.
+
+        :param controller: the name of another controller than this machine, on which the run is to be.
+        """
         words, _report = self._command(arguments, {f"kubeharden_{name}": value for name, value in variables.items()})
         programs = Path(sys.executable).parent
-        command = [str(HERE / "lab"), "in", str(self.cluster.directory), str(programs / "ansible-playbook")]
+        command = [str(HERE / "lab"), "in", str(self.cluster.directory)]
+        if controller:
+            command += ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', controller]
+        command.append(str(programs / "ansible-playbook"))
         with log.open("wb") as output:
             return subprocess.Popen(
                 [*command, "-i", str(self.cluster.inventory), *words],

@@ -177,6 +177,19 @@ class Story:
         return run, before, self.look()
 
     @functools.cached_property
+    def preflight(self) -> tuple[HardenRun, State, State]:
+        """Preflight after that, and the cluster before and after it."""
+        before = self.foretold[2]
+        return (
+            self.product.play(
+                "preflight.yml",
+                *OPERATOR,
+            ),
+            before,
+            self.look(),
+        )
+
+    @functools.cached_property
     def hardened(self) -> tuple[HardenRun, State]:
         """The run that hardens the cluster, by an ordinary user with sudo, and the cluster after it."""
         self.bench_before  # noqa: B018

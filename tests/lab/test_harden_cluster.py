@@ -39,9 +39,9 @@ def story(cluster: Cluster) -> Story:
 # Bad input: one sentence each, nothing written.
 
 
-def refused(story: Story, run: HardenRun, host: str, *words: str) -> None:
-    """The run ended with code 2 and one message on that host, and the cluster is what it was."""
-    assert run.code == 2, str(run)
+def refused(story: Story, run: HardenRun, host: str, *words: str, code: int = 2) -> None:
+    """The run ended with this code and one message on that host, and the cluster is what it was."""
+    assert run.code == code, str(run)
     assert set(run.messages) == {host}, str(run)
     for word in words:
         assert word in run.messages[host], run.messages[host]
@@ -64,7 +64,10 @@ def test_a_host_that_cannot_be_reached_stops_the_run(story: Story, tmp_path: Pat
     inventory = tmp_path / "more.yml"
     inventory.write_text("kube_node: {hosts: {w9: {ansible_host: 10.213.0.99}}}\n", encoding="utf-8")
     run = story.product.harden(inventory=inventory)
-    refused(story, run, "w9", "w9 could not be reached", "Nothing was changed on any host")
+    refused(story, run, "w9", "w9 could not be reached", "Nothing was changed on any host", code=4)
+    # Those that were reached gave their locks back.
+    assert not story.product.exists("cp1", "/run/kubeharden/lock")
+    assert story.cluster.kubectl("get", "lease", "kubeharden", "-n", "kube-system", check=False).returncode != 0
     assert run.messages["w9"].count("10.213.0.99") == 1, run.messages["w9"]
 
 
@@ -186,6 +189,18 @@ def test_check_mode_touches_nothing(story: Story) -> None:
     assert differences(before.containers, after.containers) == []
 
 
+@pytest.mark.on("1+1")
+def test_preflight_says_that_the_cluster_is_ready_and_changes_nothing(story: Story) -> None:
+    run, before, after = story.preflight
+    run.well()
+    assert "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed." in run.output
+    assert re.search(r"^The restarts would take about \d+ s: ", run.output, re.MULTILINE), run.output
+    assert without_random(run.changes) == without_random(story.foretold[0].changes)
+    assert differences(before.attributes, after.attributes) == []
+    assert differences(before.versions, after.versions) == []
+    assert differences(before.processes, after.processes) == []
+
+
 @each_version
 def test_check_mode_foretells_the_run(story: Story) -> None:
     foretold, done = story.foretold[0].changes, story.hardened[0].well().changes
@@ -194,7 +209,7 @@ def test_check_mode_foretells_the_run(story: Story) -> None:
     restarts = {change["target"]: change["restart"] for change in done if change["kind"] == "manifest"}
     assert restarts[APISERVER] == ["kube-apiserver"]
     assert restarts[ETCD] == ["etcd", "kube-apiserver"]
-    for run, seconds in ((story.foretold[0], "-"), (story.hardened[0], r"\d+")):
+    for run, seconds in ((story.foretold[0], r"about \d+"), (story.hardened[0], r"\d+")):
         row = re.search(rf"^cp1 +\d+ +(\S.*\S) +{seconds}$", run.output, re.MULTILINE)
         assert row, run.output
         assert {"etcd", "kube-apiserver"} <= set(row[1].split(", ")), run.output

@@ -14,6 +14,15 @@ DIRECTORIES: tuple[str, ...] = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/li
 LAST = "/etc/sysctl.conf"
 FILE = f"{DIRECTORIES[0]}/90-kubeharden.conf"
 PROC = "/proc/sys"
+#: What a kubelet with protectKernelDefaults compares at its start (pkg/kubelet/cm, setupKernelTunables).
+KUBELET: dict[str, str] = {
+    "vm.overcommit_memory": "1",
+    "vm.panic_on_oom": "0",
+    "kernel.panic": "10",
+    "kernel.panic_on_oops": "1",
+    "kernel.keys.root_maxkeys": "1000000",
+    "kernel.keys.root_maxbytes": "25000000",
+}
 
 
 def path_of(name: str) -> str:
@@ -51,10 +60,16 @@ def overriding(files: t.Sequence[tuple[str, str]], wanted: t.Mapping[str, str]) 
         files: Path and text of what is read behind our file, in the order in which it is read.
         wanted: By name, the value.
     """
-    last: dict[str, tuple[str, str, str]] = {}
+    last = last_words(files, wanted)
+    return [(path, name, value) for name, (path, value) in last.items() if value != wanted[name]]
+
+
+def last_words(files: t.Sequence[tuple[str, str]], names: t.Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return by name the path and value of what is set last at boot; a name that nothing sets is left out."""
+    last: dict[str, tuple[str, str]] = {}
     for path, text in files:
         for pattern, value in assignments(text):
-            for name in wanted:
+            for name in names:
                 if fnmatch.fnmatchcase(name, pattern):
-                    last[name] = (path, name, value)
-    return [found for name, found in last.items() if found[2] != wanted[name]]
+                    last[name] = (path, value)
+    return last

@@ -12,6 +12,7 @@ import json
 import os
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import RUN_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     make_directory,
@@ -29,12 +30,15 @@ class Holder:
         controller: Name and boot of the controller, by which that controller knows its own dead runs.
         process: Process id and start time on the controller.
         since: When it was taken, seconds since the epoch.
+        cluster: Whether the run also asks for the lock of the cluster (rollout.lease), as one does that a control
+            plane takes part in.
     """
 
     run_id: str
     controller: str
     process: str
     since: float
+    cluster: bool = False
 
     def is_same(self, other: Holder) -> bool:
         """Return whether this is the same run of the same process: a name that a user gives may be used twice."""
@@ -64,16 +68,18 @@ class Lock:
         data = read_bytes(self._path)
         return None if data is None else Holder(**json.loads(data))
 
-    def acquire(self, wanted: Holder, dead: str | None = None) -> Holder | None:
+    def acquire(self, wanted: Holder, dead: str | None = None, leads: bool = False) -> Holder | None:
         """Take the lock for a run and return None, or return the holder that keeps it.
 
         Args:
             wanted: The run that asks; a run that holds the lock already keeps it.
             dead: A run whose controller process is known to have ended: its lock is taken over.
+            leads: Whether the run that asks holds the lock of the cluster. Another that asked for that one too has
+                ended, or is about to, since it did not get it or has given it back: its lock is taken over.
         """
         make_directory(self._directory, 0o700)
         with self._exclusive():
-            blocking = self.blocking(wanted, dead)
+            blocking = self.blocking(wanted, dead, leads)
             if blocking is not None:
                 return blocking
             current = self.holder()
@@ -81,10 +87,10 @@ class Lock:
                 write_atomic(self._path, (json.dumps(dataclasses.asdict(wanted)) + "\n").encode(), 0o600)
         return None
 
-    def blocking(self, wanted: Holder, dead: str | None = None) -> Holder | None:
+    def blocking(self, wanted: Holder, dead: str | None = None, leads: bool = False) -> Holder | None:
         """Return the holder that would keep the lock from a run, without taking it; arguments as for acquire."""
         current = self.holder()
-        if current is None or current.is_same(wanted) or current.run_id == dead:
+        if current is None or current.is_same(wanted) or current.run_id == dead or (leads and current.cluster):
             return None
         return current
 
@@ -100,8 +106,12 @@ class Lock:
         return True
 
     @contextlib.contextmanager
-    def in_use(self) -> t.Iterator[None]:
-        """Let the kernel know that this process works on the host under the lock, even if its controller dies."""
+    def in_use(self, run_id: str) -> t.Iterator[None]:
+        """Let the kernel know that this process works on the host under the lock, even if its controller dies.
+
+        Raises:
+            HardeningError: Another run holds it by now: this one was taken for dead.
+        """
         try:
             descriptor = os.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
@@ -109,6 +119,13 @@ class Lock:
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
+            # Only now: who takes it over looks whether it is in use before it does.
+            current = self.holder()
+            if current is not None and current.run_id != run_id:
+                raise HardeningError(
+                    f"Run {current.run_id} from {current.controller.split()[0]} has taken this host's lock over from "
+                    f"{run_id}. What this task was to do was left undone; wait for that run, and run again."
+                )
             yield
         finally:
             os.close(descriptor)

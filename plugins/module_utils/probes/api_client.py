@@ -15,7 +15,8 @@ import os
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
@@ -30,12 +31,14 @@ class Answer:
     """What came back. ``status`` is the HTTP status, or 0 when there was no whole answer; then ``reason`` says why:
 
     ``refused``, ``timeout``, ``eof`` (closed before the answer's end), ``tls: ...``, ``too large``, ``malformed:
-    ...``, or the system's own words (``No route to host``).
+    ...``, or the system's own words (``No route to host``). ``date`` is when the server says that it answered, in
+    seconds since the epoch, to a second; None where it does not say.
     """
 
     status: int
     body: bytes = b""
     reason: str | None = None
+    date: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,14 @@ class ApiClient:
     def post(self, path: str, body: str) -> Answer:
         """POST of JSON to ``path``, once: for servers that are asked a question in this way."""
         return self._ask("POST", path, body)
+
+    def put(self, path: str, body: str) -> Answer:
+        """PUT of JSON to ``path``, once."""
+        return self._ask("PUT", path, body)
+
+    def delete(self, path: str, body: str) -> Answer:
+        """DELETE of ``path``, once; ``body`` is JSON and says under which conditions."""
+        return self._ask("DELETE", path, body)
 
     def _ask(self, method: str, path: str, body: str = "") -> Answer:
         request = f"{method} {self._prefix}{path} HTTP/1.1\r\nHost: {self._authority}\r\n"
@@ -191,7 +202,15 @@ def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline, method: str) ->
             return Answer(0, reason="too large")
         if response.length:  # read(n) gives back what there is when the server closes early
             return Answer(0, reason="eof")
-        return Answer(response.status, body)
+        return Answer(response.status, body, date=_date(response.getheader("Date")))
+
+
+def _date(text: str | None) -> float | None:
+    """A Date header (RFC 9110, 5.6.7) in seconds since the epoch."""
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (TypeError, ValueError):  # TypeError up to Python 3.9
+        return None
 
 
 def reason_of(error: Exception) -> str:

@@ -17,6 +17,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig 
 #: Answers 200 only after a read that a majority of the members has agreed on, and while there is no alarm.
 _HEALTH = "/health"
 _MEMBERS = "/v3/cluster/member/list"
+_ALARMS = "/v3/maintenance/alarm"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,22 @@ class EtcdClient:
                 "Nothing was changed; where it runs with --enable-grpc-gateway=false leave it out: --skip-tags etcd."
             )
         return [_member(entry) for entry in listed]
+
+    def alarms(self) -> list[str]:
+        """The alarms that any member has raised (``NOSPACE``, ``CORRUPT``), each once.
+
+        :raises HardeningError: it does not say
+        """
+        try:
+            answer = self._client(self._address).post(_ALARMS, '{"action": "GET"}')
+            listed = json.loads(answer.body).get("alarms", []) if answer.status == 200 else None
+        except (OSError, ValueError, AttributeError) as error:
+            raise HardeningError(f"etcd could not be asked for its alarms: {error}.") from None
+        if not isinstance(listed, list):
+            raise HardeningError(
+                f"etcd could not be asked for its alarms: {_ALARMS} answered {answer.status or answer.reason}."
+            )
+        return sorted({str(entry.get("alarm")) for entry in listed})
 
     def unwell_members(self, members: Sequence[Member]) -> list[str]:
         """What is wrong with each of these members of the cluster, empty where nothing is."""

@@ -18,6 +18,9 @@ _NAMES_A_FILE = re.compile(
     r"|kubelet-(certificate-authority|client-certificate|client-key)|tls-sni-cert-key)"
 )
 
+#: Flags that name a file to write: below no mount it ends with its container.
+WRITES = ("audit-log-path",)
+
 
 def problems(
     host: Host,
@@ -38,7 +41,16 @@ def problems(
     found = []
     for name, value in flags.items():
         flag = name.replace("_", "-")
-        if value in manifest.flag_values(component, flag) or not _NAMES_A_FILE.fullmatch(flag):
+        if value in manifest.flag_values(component, flag):
+            continue
+        if flag in WRITES and value.startswith("/") and flag not in mounted:
+            if manifest.host_path_of(component, value) is None:
+                found.append(
+                    f"--{flag} of {component} names {value} to write to, which {manifest.source} does not mount, so "
+                    "that it would end with its container: name a file below a mount."
+                )
+            continue
+        if not _NAMES_A_FILE.fullmatch(flag):
             continue
         for path in _paths(flag, value):
             trouble = _trouble(host, component, manifest, path, flag in mounted)

@@ -13,8 +13,16 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri,
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Sight
 
 
-def build(host: Host, admin_kubeconfig: str | None, runtime_socket: str | None, run: pod_logs.Run) -> Sight | None:
+def build(
+    host: Host,
+    admin_kubeconfig: str | None,
+    runtime_socket: str | None,
+    run: pod_logs.Run,
+    allow_expired: bool = False,
+) -> Sight | None:
     """Return how this host is looked at, None where its files belong to no running host.
+
+    With ``allow_expired`` the administrator's certificate may have ended: its renewal is what the run is for.
 
     Raises:
         HardeningError: The administrator's kubeconfig cannot be used.
@@ -27,7 +35,7 @@ def build(host: Host, admin_kubeconfig: str | None, runtime_socket: str | None, 
         )
     admin = kubeconfig.load(admin_kubeconfig)
     expired = admin.expired(time.time())
-    if expired:
+    if expired and not allow_expired:
         raise HardeningError(f"{expired} Nothing was changed.")
     return Sight(
         find=processes.find,

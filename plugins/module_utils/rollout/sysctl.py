@@ -78,7 +78,8 @@ class Sysctls:
 
     def _later(self) -> None:
         """See what a file behind ours would set at boot: the kubelet would not start after it."""
-        for path, name, value in sysctl.overriding(self._behind(), self._values):
+        behind = self._files(lambda name: name > os.path.basename(sysctl.FILE))
+        for path, name, value in sysctl.overriding(behind, self._values):
             self._leave_out(f"{path} would set {name} to {value} at the next boot, and it must be {self._values[name]}")
 
     def _leave_out(self, reason: str) -> None:
@@ -88,17 +89,31 @@ class Sysctls:
                 "and run again."
             )
 
-    def _behind(self) -> list[tuple[str, str]]:
-        """Return path and text of the files that are read behind ours, in that order."""
+    def _files(self, chosen: t.Callable[[str], bool]) -> list[tuple[str, str]]:
+        """Return path and text of the files that are read at boot, those of sysctl.d by their names, in that order."""
         names: dict[str, str] = {}
         for directory in reversed(sysctl.DIRECTORIES):
             real = self._host.path(directory)
             for name in os.listdir(real) if os.path.isdir(real) else []:
                 if name.endswith(".conf"):
                     names[name] = os.path.join(directory, name)
-        ours = os.path.basename(sysctl.FILE)
-        paths = [names[name] for name in sorted(names) if name > ours]
+        paths = [names[name] for name in sorted(names) if chosen(name)]
         return [(path, read_text(self._host.path(path)) or "") for path in (*paths, sysctl.LAST)]
+
+    def differing(self, wanted: t.Mapping[str, str]) -> list[str]:
+        """Return half a sentence for each setting that is another now, or will be after the next boot."""
+        found = []
+        last = sysctl.last_words(self._files(lambda _name: True), wanted)
+        for name, value in wanted.items():
+            path = self._kernel(name)
+            now = (read_text(path) or "").strip() if os.path.exists(path) else "missing"
+            if now != value:
+                found.append(f"{name} is {now}, not {value}")
+            elif name not in last and value != "0":
+                found.append(f"no file sets {name} to {value} at the next boot")
+            elif name in last and last[name][1] != value:
+                found.append(f"{last[name][0]} sets {name} to {last[name][1]} at the next boot, not {value}")
+        return found
 
     @property
     def before(self) -> dict[str, str]:

@@ -208,11 +208,20 @@ def test_what_every_template_says_is_filtered_where_it_becomes_a_setting() -> No
 
 
 def test_the_flags_whose_files_a_run_mounts_are_those_of_the_templates() -> None:
-    flags = ["audit-policy-file", "admission-control-config-file", "authentication-config"]
+    flags = ["audit-policy-file", "audit-log-path", "admission-control-config-file", "authentication-config"]
     flags += ["authentication-token-webhook-config-file"]
     assert selection.mounted_flags([])["kube-apiserver"] == flags
     assert selection.mounted_flags(["apiserver-audit-policy"])["kube-apiserver"] == flags[1:]
     assert selection.mounted_flags([])["kube-scheduler"] == []
+
+
+def test_how_large_the_audit_log_may_become_is_what_the_templates_say() -> None:
+    assert selection.audit_log([]) == {
+        "path": "/var/log/kubernetes/audit/audit.log",
+        "maxbackup": "10",
+        "maxsize": "100",
+    }
+    assert set(selection.audit_log(["apiserver-audit-log-path"])) == {"maxbackup", "maxsize"}
 
 
 # ---- what several hosts share

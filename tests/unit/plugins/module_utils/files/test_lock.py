@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
 
@@ -124,15 +125,37 @@ def test_the_lock_is_in_use_while_a_module_works_and_not_longer(lock: Lock, tmp_
     other = Lock(Host(str(tmp_path)))
     assert lock.acquire(FIRST) is None
     assert not other.is_in_use()
-    with lock.in_use():
+    with lock.in_use("first"):
         assert other.is_in_use()
-        with other.in_use():
+        with other.in_use("first"):
             assert other.is_in_use()
         assert other.is_in_use()
     assert not other.is_in_use()
 
 
 def test_without_a_lock_nothing_is_in_use(lock: Lock, tmp_path: Path) -> None:
-    with lock.in_use():
+    with lock.in_use("first"):
         assert not lock.is_in_use()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_run_that_lost_its_lock_works_on_no_host(lock: Lock) -> None:
+    assert lock.acquire(SECOND) is None
+    words = "Run second from controller has taken this host's lock over from first"
+    with pytest.raises(HardeningError, match=words), lock.in_use("first"):
+        raise AssertionError("it worked")
+    assert not lock.is_in_use()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "leads", "kept"), [(True, True, False), (True, False, True), (False, True, True), (False, False, True)]
+)
+def test_who_holds_the_cluster_takes_over_from_one_that_asked_for_it_too(
+    lock: Lock, cluster: bool, leads: bool, kept: bool
+) -> None:
+    """A run of workers alone asks for no lock of the cluster, so nothing says that it is dead."""
+    first = dataclasses.replace(FIRST, cluster=cluster)
+    assert lock.acquire(first) is None
+    assert lock.blocking(SECOND, leads=leads) == (first if kept else None)
+    assert lock.acquire(SECOND, leads=leads) == (first if kept else None)
+    assert lock.holder() == (first if kept else SECOND)

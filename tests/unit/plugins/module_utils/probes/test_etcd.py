@@ -106,6 +106,34 @@ def test_members_are_listed(serve: Serve, files: dict[str, str], asked: list[tup
     assert asked == [("POST", MEMBERS, b"{}")]
 
 
+ALARMS = "/v3/maintenance/alarm"
+
+
+@pytest.mark.parametrize(
+    ("answer", "alarms"),
+    [
+        ({}, []),
+        ({"header": {}, "alarms": []}, []),
+        ({"alarms": [{"memberID": "1", "alarm": "NOSPACE"}, {"memberID": "2", "alarm": "NOSPACE"}]}, ["NOSPACE"]),
+        (
+            {"alarms": [{"memberID": "1", "alarm": "NOSPACE"}, {"memberID": "1", "alarm": "CORRUPT"}]},
+            ["CORRUPT", "NOSPACE"],
+        ),
+    ],
+)
+def test_alarms_are_listed(
+    serve: Serve, files: dict[str, str], asked: list[tuple[str, str, bytes]], answer: Any, alarms: list[str]
+) -> None:
+    assert EtcdClient(serve({ALARMS: (200, answer)}), **files).alarms() == alarms
+    assert asked == [("POST", ALARMS, b'{"action": "GET"}')]
+
+
+@pytest.mark.parametrize("answer", [(404, {}), (503, {}), (200, b"no JSON"), (200, []), (200, {"alarms": 1})])
+def test_alarms_that_are_not_said_are_an_error(serve: Serve, files: dict[str, str], answer: tuple[int, Any]) -> None:
+    with pytest.raises(HardeningError, match="could not be asked for its alarms"):
+        EtcdClient(serve({ALARMS: answer}), **files).alarms()
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -70,8 +70,11 @@ def host(tmp_path: Path) -> Host:
         ("audit-policy-file", "/etc/kubernetes/kubeharden/audit-policy.yaml", ""),
         # The owner has it already.
         ("oidc-ca-file", "/gone/ca.crt", ""),
+        # Written, so no file that must be there, but below a mount.
+        ("audit-log-path", "/var/log/x.log", "to write to, " + NOT_MOUNTED),
+        ("audit-log-path", "/mine/x.log", ""),
+        ("audit-log-path", "-", ""),
         # No files that must be there.
-        ("audit-log-path", "/var/log/x.log", ""),
         ("cert-dir", "/nowhere", ""),
         ("runtime-config", "api/all=true", ""),
         ("client-ca-file", "relative.crt", ""),

@@ -128,3 +128,30 @@ def test_a_kernel_that_refuses_is_told(root: Path) -> None:
 
 def test_nothing_wanted_is_nothing_done(root: Path) -> None:
     assert Sysctls(Live(root), {}).plan() == []
+
+
+@pytest.mark.parametrize(
+    ("file", "now", "said"),
+    [
+        ("kernel.panic = 10\n", "10", []),
+        # The kernel begins with 0 and needs no file for it.
+        ("", "10", ["no file sets kernel.panic to 10 at the next boot"]),
+        ("kernel.panic = 5\n", "10", ["/etc/sysctl.d/50-own.conf sets kernel.panic to 5 at the next boot, not 10"]),
+        ("kernel.panic = 10\n", "0", ["kernel.panic is 0, not 10"]),
+        (
+            "kernel.panic = 10\nvm.panic* = 1\n",
+            "10",
+            ["/etc/sysctl.d/50-own.conf sets vm.panic_on_oom to 1 at the next boot, not 0"],
+        ),
+    ],
+)
+def test_what_is_otherwise_now_or_after_the_next_boot_is_said(root: Path, file: str, now: str, said: list[str]) -> None:
+    (root / "etc/sysctl.d/50-own.conf").write_text(file)
+    (root / "kernel/kernel.panic").write_text(f"{now}\n")
+    sysctls = Sysctls(Live(root), {}, lambda name: str(root / "kernel" / name))
+    assert sysctls.differing({"kernel.panic": "10", "vm.panic_on_oom": "0"}) == said
+
+
+def test_a_setting_that_the_kernel_does_not_have_is_said(root: Path) -> None:
+    sysctls = Sysctls(Live(root), {}, lambda name: str(root / "kernel" / name))
+    assert sysctls.differing({"kernel.none": "1"}) == ["kernel.none is missing, not 1"]

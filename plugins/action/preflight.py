@@ -1,0 +1,93 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of preflight, on the controller: what keeps the run from beginning, of all hosts at once."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIG
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
+from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+
+#: What discovery returned, the later first.
+RESULTS = ("__discover_again", "__discover_found")
+
+NOT_LOOKED_AT = (
+    "Whether the host is ready (API, etcd, nodes, room, certificates, kernel, clock) was not looked at, and no lock of "
+    "the cluster taken, which takes a running host."
+)
+
+
+def found_of(variables: t.Mapping[str, t.Any], names: t.Sequence[str] = RESULTS) -> dict[str, t.Any]:
+    """Return what the last discovery of a host returned, empty where there was none."""
+    for name in names:
+        result = variables.get(name)
+        if isinstance(result, dict) and not result.get("skipped"):
+            return result
+    return {}
+
+
+def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
+    """Return a host as it is judged."""
+    return readiness.Host(
+        node=str((found.get("discovery") or {}).get("node_name", "")),
+        evidence=found.get("evidence") or {},
+        asked=float(found.get("asked") or 0.0),
+        mounts=found.get("mounts") or (),
+        sets_kernel=bool(found.get("sets_kernel")),
+    )
+
+
+class ActionModule(HostAction):
+    """Documented in plugins/modules/preflight.py."""
+
+    MODULE = "preflight"
+    _requires_connection = False  # but where locks are given back
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Judge what discovery saw; where a host is not ready every host gives its lock back, and the run ends."""
+        super(HostAction, self).run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = dict(self._task.args)
+        host = variables["inventory_hostname"]
+        names = arguments.get("results") or RESULTS
+        # Raw: what looks like a template in a host's file is text here too.
+        found = {
+            name: found_of(variables["hostvars"].raw_get(name), names) for name in variables["ansible_play_hosts_all"]
+        }
+        judged = readiness.judge(
+            {name: as_host(result) for name, result in found.items()}, bool(arguments.get("allow_expired"))
+        )
+        problems = {name: [*result.get("problems", []), *judged.problems[name]] for name, result in found.items()}
+        unreachable = {name for name, result in found.items() if result.get("unreachable_since")}
+        if (any(problems.values()) or unreachable) and host not in unreachable:
+            self._give_back(arguments, found[host], variables)
+        if host in unreachable:
+            raise AnsibleConnectionFailure(str(found[host]["unreachable_since"]))
+        if problems[host]:
+            return {"failed": True, "msg": " ".join(problems[host]) + _left(found[host], judged.problems[host])}
+        # A directory that stands for a host shows nothing; what could not be discovered at all is said elsewhere.
+        blind = "discovery" in found[host] and not found[host].get("evidence")
+        return {"changed": False, "notes": judged.notes[host], "not_done": [NOT_LOOKED_AT] if blind else []}
+
+    def _give_back(
+        self, arguments: dict[str, t.Any], found: t.Mapping[str, t.Any], task_vars: dict[str, t.Any]
+    ) -> None:
+        """Give back what discovery took; a host that it could not read has taken its lock all the same."""
+        if not found:
+            return
+        if found.get("cluster_lock") == "held":
+            arguments = {"kubeconfig": ADMIN_KUBECONFIG, **arguments}
+        else:
+            arguments.pop("kubeconfig", None)
+        self.release(arguments, task_vars)
+
+
+def _left(found: t.Mapping[str, t.Any], judged: t.Sequence[str]) -> str:
+    """Return what a sentence of the judge does not say: what was left as it was."""
+    undone = " but for what a run that died had left under way" if found.get("notes") else ""
+    return f" Nothing was changed on any host by this run{undone}." if judged else ""

@@ -1,0 +1,191 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a cluster is ready for a change, judged from what its hosts show (rollout.readiness)."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+import typing as t
+
+#: Seconds by which the clocks of two hosts may differ. Leases of Kubernetes end after 15 to 40 s, and a host that is
+#: further behind takes a new certificate for one that does not hold yet.
+CLOCKS = 30.0
+#: Bytes that a run may write to one directory: manifests, configuration and their backups are some 100 KiB.
+ROOM = 4 * 1024 * 1024
+_MIB = 1024 * 1024
+
+Evidence = t.Mapping[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """One host as the run sees it.
+
+    Attributes:
+        node: The node's name in the API.
+        evidence: What it showed, empty where no process belongs to its files.
+        asked: Seconds since the epoch on the controller when it had answered.
+        mounts: Flags whose directory the run mounts there, where they need it.
+        sets_kernel: Whether the run sets what a kubelet with protectKernelDefaults asks of the kernel.
+    """
+
+    node: str
+    evidence: Evidence
+    asked: float
+    mounts: t.Collection[str] = ()
+    sets_kernel: bool = False
+
+
+@dataclasses.dataclass
+class Findings:
+    """By host, sentences: what keeps the run from beginning, and what a person should know."""
+
+    problems: dict[str, list[str]]
+    notes: dict[str, list[str]]
+
+
+def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
+    """Return everything that keeps a run from beginning, of all hosts at once.
+
+    Args:
+        hosts: By name in the inventory.
+        allow_expired: Whether certificates that have ended are what the run is for.
+    """
+    found = Findings({name: [] for name in hosts}, {name: [] for name in hosts})
+    seen = {name: host for name, host in hosts.items() if host.evidence}
+    for name, host in seen.items():
+        problems = found.problems[name]
+        problems += _api(name, host.evidence)
+        problems += _room(name, host.evidence)
+        problems += [] if allow_expired else _certificates(name, host)
+        problems += _upgrade(name, host.evidence)
+        problems += _unmounted(name, host)
+        problems += _kernel(name, host)
+        _etcd(name, host.evidence, found)
+        _nodes(name, host.evidence, [one.node for one in hosts.values()], found)
+        if host.evidence.get("served"):
+            problems.append(str(host.evidence["served"]))
+    _clocks(seen, found)
+    return found
+
+
+def _api(name: str, evidence: Evidence) -> list[str]:
+    trouble = (evidence.get("api") or {}).get("unwell")
+    if not trouble:
+        return []
+    return [f"kube-apiserver of {name} is not well: {trouble}; mend it first (its log: crictl logs, journalctl)."]
+
+
+def _etcd(name: str, evidence: Evidence, found: Findings) -> None:
+    etcd = evidence.get("etcd") or {}
+    for alarm in etcd.get("alarms", []):
+        found.problems[name].append(
+            f"etcd has raised the alarm {alarm}, seen on {name}, so that it may take no more writes; mend what it is "
+            "about (for NOSPACE: compact and defragment it, or raise --quota-backend-bytes), then "
+            "etcdctl alarm disarm."
+        )
+    if etcd.get("unwell"):
+        found.problems[name].append(
+            f"etcd has members that are not well, seen on {name}: {'; '.join(etcd['unwell'])}; mend them first, since "
+            "a restart could take the majority away."
+        )
+    if etcd.get("unseen"):
+        found.notes[name].append(f"etcd's members and alarms were not looked at: {str(etcd['unseen']).rstrip('.')}.")
+
+
+def _nodes(name: str, evidence: Evidence, ours: t.Collection[str], found: Findings) -> None:
+    for node in evidence.get("nodes") or []:
+        if not node["trouble"]:
+            continue
+        if node["name"] in ours:
+            found.problems[name].append(
+                f"Node {node['name']} is not Ready ({node['trouble']}); get it Ready first, or leave it out with "
+                "--limit."
+            )
+        else:
+            found.notes[name].append(f"Node {node['name']}, which takes no part in this run, is not Ready.")
+
+
+def _room(name: str, evidence: Evidence) -> list[str]:
+    problems = []
+    for place in evidence.get("room") or []:
+        needed, path = ROOM + place["budget"], place["path"]
+        if place["read_only"]:
+            problems.append(f"{path} of {name} is on a read-only file system; mount it read-write.")
+        elif not place["inodes"]:
+            problems.append(f"The file system of {path} on {name} has no inode left; remove files there.")
+        elif place["free"] < needed:
+            what = "the audit log's rotation may still take" if place["budget"] else "a run may write"
+            problems.append(
+                f"The file system of {path} on {name} has {place['free'] // _MIB} MiB left, and {what} "
+                f"{needed // _MIB} MiB there; make room"
+                + (", or lower audit-log-maxsize or audit-log-maxbackup." if place["budget"] else ".")
+            )
+    return problems
+
+
+def _certificates(name: str, host: Host) -> list[str]:
+    problems = []
+    now = host.evidence["now"]
+    for one in host.evidence.get("certificates") or []:
+        if one["ends"] <= now:
+            problems.append(
+                f"{one['path']} of {one['user']} on {name} ended {_utc(one['ends'])}; renew it first (kubeadm certs "
+                "renew)."
+            )
+        elif one["begins"] > now:
+            problems.append(
+                f"{one['path']} of {one['user']} on {name} holds from {_utc(one['begins'])} on only; look at the "
+                "host's clock."
+            )
+    return problems
+
+
+def _upgrade(name: str, evidence: Evidence) -> list[str]:
+    words = "`{words}` is at work on {host} (process {pid}); wait until it has ended."
+    return [words.format(host=name, **one) for one in evidence.get("upgrade") or []]
+
+
+def _unmounted(name: str, host: Host) -> list[str]:
+    words = (
+        "--{flag} of {component} on {host} names {path}, which {manifest} does not mount, so that it is written into "
+        "the container and ends with it; mount its directory, or let the run do it (its control is left out, or its "
+        "tag)."
+    )
+    unmounted = host.evidence.get("unmounted") or []
+    return [words.format(host=name, **one) for one in unmounted if one["flag"] not in host.mounts]
+
+
+def _kernel(name: str, host: Host) -> list[str]:
+    differing = host.evidence.get("kernel") or []
+    if not differing or host.sets_kernel:
+        return []
+    sentence = (
+        f"The kubelet of {name} insists on its kernel's settings (protectKernelDefaults) and would not start again: "
+        f"{'; '.join(differing)}; set them in /etc/sysctl.d and with sysctl --system."
+    )
+    return [sentence]
+
+
+def _clocks(hosts: t.Mapping[str, Host], found: Findings) -> None:
+    """Judge clocks against one another: where all agree it is the controller that is off, which changes nothing."""
+    ahead = {name: host.evidence["now"] - host.asked for name, host in hosts.items()}
+    if not ahead:
+        return
+    middle = statistics.median_low(list(ahead.values()))
+    for name, offset in ahead.items():
+        if abs(offset - middle) > CLOCKS:
+            word = "ahead of" if offset > middle else "behind"
+            found.problems[name].append(
+                f"The clock of {name} is {abs(offset - middle):.0f} s {word} that of the other hosts; set it (NTP)."
+            )
+    if abs(middle) > CLOCKS:
+        name = next(iter(ahead))
+        found.notes[name].append(f"The clock of this controller differs from the cluster's by {abs(middle):.0f} s.")
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -1,0 +1,257 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host shows of being ready for a change: read, never changed, and judged elsewhere (controls.readiness)."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import typing as t
+
+from cryptography import x509
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components import sysctl
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig, processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.flag_files import WRITES
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    INTERVAL,
+    SETTLED,
+    Sight,
+    etcd_client,
+    local_client,
+    require_served,
+    unwell,
+)
+
+#: Seconds since it changed within which a node that is not Ready is given a while: it may be starting.
+_FRESH = 120.0
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+
+
+class Readiness:
+    """Looks at one host.
+
+    Args:
+        host: The host itself; where files belong to no process there is nothing to look at.
+        found: What discovery says of it.
+        view: How it is seen, None on a worker.
+        audit: What the run gives the audit log at least, ``maxsize`` (megabytes) and ``maxbackup`` (files); empty
+            where it has nothing to do with it.
+        proc: Where processes are seen.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        found: t.Mapping[str, t.Any],
+        view: Sight | None,
+        audit: t.Mapping[str, t.Any],
+        proc: str = "/proc",
+    ) -> None:
+        self._host = host
+        self._found = found
+        self._view = view
+        self._audit = audit
+        self._proc = proc
+
+    def look(self) -> dict[str, t.Any]:
+        """Return what every host shows."""
+        return {
+            "upgrade": self._upgrade(),
+            "room": self._room(),
+            "certificates": self._certificates(),
+            "kernel": self._kernel(),
+            "unmounted": self._unmounted(),
+            **self._api(),
+        }
+
+    def look_at_cluster(self, nodes: t.Callable[[], t.Sequence[t.Mapping[str, t.Any]]]) -> dict[str, t.Any]:
+        """Return what one control plane sees of all: etcd's members, nodes, and how the API's clients are served.
+
+        Args:
+            nodes: Lists the API's nodes.
+        """
+        view = t.cast(Sight, self._view)
+        seen: dict[str, t.Any] = {"etcd": self._etcd(view), "nodes": self._nodes(view, nodes), "served": ""}
+        try:
+            require_served(view)
+        except HardeningError as error:
+            seen["served"] = str(error)
+        return seen
+
+    def _api(self) -> dict[str, t.Any]:
+        """Return what is wrong with this host's own API server, and its date."""
+        if self._view is None:
+            return {}
+        running = self._view.find("kube-apiserver")
+        if not running:
+            return {"api": {"unwell": "it does not run", "date": None}}
+        client = local_client(self._view, "kube-apiserver", running[-1].arguments)
+        trouble = self._settle(self._view, lambda: unwell(client, "kube-apiserver"))
+        answer = client.get("/livez")
+        return {"api": {"unwell": trouble, "date": answer.date, "seen": self._view.now()}}
+
+    def _settle(self, view: Sight, look: t.Callable[[], t.Any]) -> t.Any:
+        """Look until nothing is wrong, or for a while: a busy machine is no trouble."""
+        end = view.clock() + SETTLED
+        trouble = look()
+        while trouble and view.clock() < end:
+            view.sleep(INTERVAL)
+            trouble = look()
+        return trouble
+
+    def _etcd(self, view: Sight) -> dict[str, t.Any]:
+        """Return alarms and members that are not well, or why etcd could not be asked."""
+        running = view.find("etcd")
+        if "etcd" not in self._found["components"]:
+            return {"alarms": [], "unwell": [], "unseen": "it is no static pod of this host"}
+        if not running:
+            return {"alarms": [], "unwell": ["it does not run on this host"], "unseen": ""}
+        try:
+            client = etcd_client(running[-1])
+        except HardeningError as error:
+            return {"alarms": [], "unwell": [], "unseen": str(error).partition(" Nothing was changed")[0]}
+        try:
+            alarms = client.alarms()
+            # An alarm makes every member unwell, which would say the same again.
+            return {"alarms": alarms, "unwell": [] if alarms else self._members(view, client), "unseen": ""}
+        except HardeningError as error:
+            # Where it answers only what its clients need it cannot be asked; without a majority it answers nothing.
+            trouble = self._settle(view, client.unwell)
+            unseen = "" if trouble else str(error).partition(" Nothing was changed")[0]
+            return {"alarms": [], "unwell": [trouble] if trouble else [], "unseen": unseen}
+
+    def _members(self, view: Sight, client: EtcdClient) -> list[str]:
+        members = client.members()
+        return list(self._settle(view, lambda: client.unwell_members(members)))
+
+    def _nodes(self, view: Sight, nodes: t.Callable[[], t.Sequence[t.Mapping[str, t.Any]]]) -> list[dict[str, t.Any]]:
+        """Return each node with why it is not Ready; one that has just become so is given a while."""
+        seen = [_node(node) for node in nodes()]
+        end = view.clock() + SETTLED
+        while view.clock() < end and any(node["trouble"] and view.now() - node["since"] < _FRESH for node in seen):
+            view.sleep(INTERVAL)
+            seen = [_node(node) for node in nodes()]
+        return [{"name": node["name"], "trouble": node["trouble"]} for node in seen]
+
+    def _upgrade(self) -> list[dict[str, t.Any]]:
+        """Return runs of kubeadm that change something; those that have ended leave /etc/kubernetes/tmp too."""
+        return [
+            {"pid": process.pid, "words": " ".join(["kubeadm", *process.arguments[1:3]])}
+            for process in processes.find("kubeadm", self._proc)
+            if process.arguments[1:2] and process.arguments[1] in ("upgrade", "join", "init", "reset", "certs")
+        ]
+
+    def _room(self) -> list[dict[str, t.Any]]:
+        """Return the room where a run writes, by directory; the audit log's with what its rotation may still take."""
+        directories = ["/etc/kubernetes", "/var/lib/kubelet", STATE_DIRECTORY]
+        found = [{**self._space(directory), "budget": 0} for directory in directories]
+        budget = self._audit_budget()
+        return found + ([budget] if budget else [])
+
+    def _space(self, directory: str) -> dict[str, t.Any]:
+        existing = self._host.path(directory)
+        while not os.path.isdir(existing):
+            existing = os.path.dirname(existing)
+        status = os.statvfs(existing)
+        return {
+            "path": directory,
+            "free": status.f_bavail * status.f_frsize,
+            "inodes": not status.f_files or status.f_favail > 0,
+            "read_only": bool(status.f_flag & os.ST_RDONLY),
+        }
+
+    def _audit_budget(self) -> dict[str, t.Any] | None:
+        """Return the audit log's directory with the bytes that its rotation may still take there."""
+        component = self._found["components"].get("kube-apiserver")
+        if component is None:
+            return None
+        flags = component["flags"]
+        path = flags.get("audit-log-path") or self._audit.get("path")
+        if not path or not path.startswith("/"):
+            return None
+        sizes = [_number(flags.get("audit-log-maxsize")), _number(self._audit.get("maxsize"))]
+        files = [_number(flags.get("audit-log-maxbackup")), _number(self._audit.get("maxbackup"))]
+        manifest = Manifest.parse(read_text(self._host.path(component["manifest"])) or "", component["manifest"])
+        directory = os.path.dirname(manifest.host_path_of("kube-apiserver", path) or path)
+        real = self._host.path(directory)
+        used = sum(entry.stat().st_size for entry in os.scandir(real) if entry.is_file()) if os.path.isdir(real) else 0
+        # The file that is written and those that were rotated away.
+        whole = max(sizes) * 1024 * 1024 * (max(files) + 1)
+        return {**self._space(directory), "budget": max(0, whole - used)}
+
+    def _certificates(self) -> list[dict[str, t.Any]]:
+        """Return when each certificate in use begins and ends, those in kubeconfigs included."""
+        found = []
+        named = {entry["path"]: entry["component"] for entry in self._found["certificates"] if _is_leaf(entry["flag"])}
+        if self._found["admin_kubeconfig"]:
+            named.setdefault(self._found["admin_kubeconfig"], "the administrator")
+        for path, user in named.items():
+            times = self._times(path)
+            if times is not None:
+                found.append({"path": path, "user": user, "begins": times[0], "ends": times[1]})
+        return found
+
+    def _times(self, path: str) -> tuple[float, float] | None:
+        """Return begin and end of the first certificate of a file; None where none can be read, which others say."""
+        try:
+            data = read_bytes(self._host.path(path)) or b""
+            if _BEGIN not in data:
+                data = kubeconfig.parse(data.decode("utf-8"), path).certificate or b""
+            certificate = x509.load_pem_x509_certificate(data[data.index(_BEGIN) :])
+        except (HardeningError, ValueError):
+            return None
+        return _moment(certificate, "not_valid_before"), _moment(certificate, "not_valid_after")
+
+    def _kernel(self) -> list[str]:
+        """Return what the kernel has otherwise than a kubelet asks that insists on it (protectKernelDefaults)."""
+        if self._found["kubelet"]["configuration"].get("protectKernelDefaults") is not True:
+            return []
+        return Sysctls(self._host, {}).differing(sysctl.KUBELET)
+
+    def _unmounted(self) -> list[dict[str, str]]:
+        """Return the flags that name a file to write below no mount."""
+        found = []
+        for name, component in self._found["components"].items():
+            path = component["manifest"]
+            manifest = Manifest.parse(read_text(self._host.path(path)) or "", path)
+            for flag in WRITES:
+                values = [value for value in manifest.flag_values(name, flag)[-1:] if value.startswith("/")]
+                found += [
+                    {"component": name, "flag": flag, "path": value, "manifest": path}
+                    for value in values
+                    if manifest.host_path_of(name, value) is None
+                ]
+        return found
+
+
+def _node(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    status = node.get("status") or {}
+    ready: dict[str, t.Any] = next((one for one in status.get("conditions") or [] if one.get("type") == "Ready"), {})
+    trouble = "" if ready.get("status") == "True" else str(ready.get("reason") or "it says nothing of itself")
+    return {"name": node["metadata"]["name"], "trouble": trouble, "since": seconds_of(ready.get("lastTransitionTime"))}
+
+
+def _number(value: t.Any) -> int:
+    text = str(value or 0)
+    return int(text) if text.isdecimal() else 0
+
+
+def _is_leaf(flag: str) -> bool:
+    """Return whether a flag names a certificate that is shown to somebody, or a kubeconfig with one."""
+    return flag.endswith(("cert-file", "certfile", "client-certificate", "kubeconfig"))
+
+
+def _moment(certificate: x509.Certificate, name: str) -> float:
+    """Return a time of a certificate; cryptography before 42 has it without a time zone only."""
+    if hasattr(certificate, f"{name}_utc"):
+        return float(getattr(certificate, f"{name}_utc").timestamp())
+    return float(getattr(certificate, name).replace(tzinfo=datetime.timezone.utc).timestamp())

@@ -1,0 +1,53 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action preflight, which runs on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: End a run before its first write where a host is not ready for it
+version_added: 1.0.0
+description:
+  - Judges on the controller what M(kubeharden.core.discover) saw on every host of the play, and reaches no host as long
+    as all of them are ready.
+  - Otherwise every host gives back the locks that the run took, and each host that is not ready says all its problems.
+extends_documentation_fragment:
+  - kubeharden.core.host
+options:
+  results:
+    description: Names of variables that hold what discovery returned on a host; the first that was not skipped counts.
+    type: list
+    elements: str
+    default: [__discover_again, __discover_found]
+  kubeconfig:
+    description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
+    type: path
+  allow_expired:
+    description: Whether certificates that have ended are what the run is for.
+    type: bool
+    default: false
+author:
+  - The Kubeharden Authors (@kubeharden)
+"""
+
+EXAMPLES = r"""
+- name: Stop before the first write where something is not ready
+  kubeharden.core.preflight:
+    run_id: 20261124T101500Z-3f2a
+"""
+
+RETURN = r"""
+notes:
+  description: What a person should know, as sentences.
+  returned: success
+  type: list
+  elements: str
+not_done:
+  description: What was not looked at because it takes a running host.
+  returned: success
+  type: list
+  elements: str
+"""

@@ -1,0 +1,54 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long the restarts of a run take, foretold from its changes."""
+
+from __future__ import annotations
+
+import typing as t
+
+#: Seconds from the write until a component is proven, on a machine with time (docs/measured.md). kube-apiserver under
+#: kubeadm's own flags: 30 s until the kubelet ends it, since watches are open, and about 12 s until it looks at the
+#: manifest again and the new one is ready. kube-controller-manager and kube-scheduler end at once. etcd while its API
+#: server is away. The kubelet must outlive one of its own restarts, which come every 10 s.
+SECONDS = {
+    "kube-apiserver": 42,
+    "kube-controller-manager": 16,
+    "kube-scheduler": 16,
+    "etcd": 20,
+    "kubelet": 14,
+    "kube-proxy": 12,
+}
+#: Seconds that the trial of a changed manifest takes, beside the running component.
+TRIAL = 5
+_TRIED = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+Change = t.Mapping[str, t.Any]
+
+
+def of_host(changes: t.Iterable[Change]) -> int:
+    """Return about how many seconds the restarts of one host take: static pods at once, etcd before them, the kubelet.
+
+    Args:
+        changes: The host's, as changes.json has them. A manifest that is written twice restarts its component twice.
+    """
+    own = [change for change in changes if change["restart"]]
+    restarts = {component: 1 for change in own for component in change["restart"]}
+    manifests = [change["restart"][0] for change in own if change["kind"] == "manifest"]
+    restarts.update({component: manifests.count(component) for component in manifests})
+    tried = sum(1 for component in manifests if component in _TRIED)
+    together = max((SECONDS[name] * restarts[name] for name in _TRIED if name in restarts), default=0)
+    alone = sum(SECONDS[name] for name in ("etcd", "kubelet", "kube-proxy") if name in restarts)
+    return together + alone + TRIAL * tried
+
+
+def of_run(changes: t.Sequence[Change], control_planes: t.Collection[str]) -> int:
+    """Return about how many seconds a run's restarts take: control planes one after the other, then nodes at once."""
+    by_host: dict[str, list[Change]] = {}
+    for change in changes:
+        by_host.setdefault(change["host"], []).append(change)
+    seconds = {host: of_host(own) for host, own in by_host.items()}
+    one_by_one = sum(value for host, value in seconds.items() if host in control_planes or not host)
+    return one_by_one + max(
+        (value for host, value in seconds.items() if host and host not in control_planes), default=0
+    )

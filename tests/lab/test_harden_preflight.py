@@ -1,0 +1,220 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps a run from beginning: each fault ends it with its own sentence, before the first write on any host."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.kubelab.harness import Cluster
+from lab.product import BAD_CIPHERS, HardenRun, Product, kill_run, messages_of, wait_until
+from lab.story import differences
+from tools.runs import Run
+
+pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="preflight")]
+
+LEASE = ("lease", "kubeharden", "-n", "kube-system")
+LOCK = "/run/kubeharden/lock"
+
+# What etcdctl has no command for: raising an alarm, as a member does whose quota is used up.
+ALARM = """
+import json, ssl, sys, urllib.request
+pki = "/etc/kubernetes/pki/etcd"
+context = ssl.create_default_context(cafile=f"{pki}/ca.crt")
+context.load_cert_chain(f"{pki}/server.crt", f"{pki}/server.key")
+def ask(path, document):
+    request = urllib.request.Request("https://127.0.0.1:2379" + path, json.dumps(document).encode(), method="POST")
+    return json.load(urllib.request.urlopen(request, context=context))
+member = ask("/v3/cluster/member/list", {})["members"][0]["ID"]
+ask("/v3/maintenance/alarm", {"action": sys.argv[1], "memberID": member, "alarm": "NOSPACE"})
+"""
+
+
+@pytest.fixture
+def product(cluster: Cluster) -> Product:
+    return Product(cluster)
+
+
+@contextlib.contextmanager
+def refused(product: Product, host: str, *words: str) -> Iterator[list[HardenRun]]:
+    """A run that is made within the block ends with code 2 and one message, and changes nothing and keeps no lock."""
+    before = product.on_each(product.content)
+    runs: list[HardenRun] = []
+    yield runs
+    (run,) = runs
+    assert run.code == 2, str(run)
+    assert set(run.messages) == {host}, str(run)
+    for word in words:
+        assert word in run.messages[host], run.messages[host]
+    assert "Traceback" not in run.output
+    assert run.changes == []
+    assert differences(before, product.on_each(product.content)) == []
+    for name in product.cluster.hosts:
+        assert not product.exists(name, LOCK), name
+
+
+def lease(product: Product) -> str:
+    """Who holds the lock of the cluster, empty where nobody does."""
+    found = product.cluster.kubectl("get", *LEASE, "-o", "jsonpath={.spec.holderIdentity}", check=False)
+    return found.stdout
+
+
+def no_locks(product: Product) -> None:
+    assert lease(product) == ""
+    for host in product.cluster.hosts:
+        assert not product.exists(host, LOCK), host
+
+
+def test_a_healthy_cluster_is_ready_and_nothing_changes(product: Product) -> None:
+    before = product.on_each(product.attributes)
+    run = product.play(
+        "preflight.yml",
+    ).well()
+    assert "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed." in run.output
+    assert "The restarts would take about " in run.output
+    assert differences(before, product.on_each(product.attributes)) == []
+    assert lease(product) == ""
+    foretold = product.harden("--check").well()
+    assert run.changes == foretold.changes != []
+
+
+def test_an_alarm_of_etcd(product: Product) -> None:
+    product.cluster.ssh("cp1", "cat >/root/alarm.py", stdin=ALARM)
+    product.cluster.ssh("cp1", "python3 /root/alarm.py ACTIVATE")
+    try:
+        with refused(
+            product, "cp1", "etcd has raised the alarm NOSPACE", "etcdctl alarm disarm", "Nothing was"
+        ) as runs:
+            runs.append(product.harden())
+    finally:
+        product.cluster.ssh("cp1", "python3 /root/alarm.py DEACTIVATE; rm /root/alarm.py")
+
+
+def test_a_node_that_is_not_ready_and_a_full_disk_are_told_at_once(product: Product) -> None:
+    cluster = product.cluster
+    cluster.ssh("w1", "systemctl stop kubelet")
+    try:
+        cluster.kubectl("wait", "--for=condition=Ready=Unknown", "node/w1", "--timeout=120s")
+        cluster.ssh("cp1", "mkdir -p /var/lib/kubeharden && mount -t tmpfs -o size=1m tmpfs /var/lib/kubeharden")
+        words = ("Node w1 is not Ready (NodeStatusUnknown)", "The file system of /var/lib/kubeharden on cp1 has")
+        with refused(product, "cp1", *words) as runs:
+            runs.append(product.harden())
+        assert lease(product) == ""
+    finally:
+        cluster.ssh("cp1", "umount /var/lib/kubeharden", check=False)
+        cluster.ssh("w1", "systemctl start kubelet")
+        cluster.kubectl("wait", "--for=condition=Ready", "node/w1", "--timeout=120s")
+
+
+def test_an_audit_directory_that_is_not_mounted(product: Product) -> None:
+    """Where the run may mount it, it does; where it is told to leave audit alone it does not begin."""
+    flags = {"kube-apiserver": {"audit-log-path": "/srv/audit/audit.log"}}
+    waiver = {"control": "apiserver-audit-log-path", "reason": "lab", "owner": "lab", "expires": "2099-01-01"}
+    words = ("--audit-log-path of kube-apiserver names /srv/audit/audit.log to write to", "does not mount")
+    with refused(product, "cp1", *words) as runs:
+        runs.append(product.harden(extra_flags=flags, waivers=[waiver]))
+
+
+def test_an_upgrade_that_is_under_way(product: Product) -> None:
+    unit = "systemd-run --quiet --unit=upgrade bash -c 'exec -a kubeadm tail upgrade -f /dev/null'"
+    product.cluster.ssh("w1", unit)
+    try:
+        with refused(product, "w1", "`kubeadm upgrade -f` is at work on w1 (process ") as runs:
+            runs.append(product.harden())
+    finally:
+        product.cluster.ssh("w1", "systemctl stop upgrade", check=False)
+
+
+def test_a_lock_that_another_controller_holds(product: Product) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    document = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": "kubeharden",
+            "namespace": "kube-system",
+            "annotations": {"kubeharden.core/controller": "elsewhere boot", "kubeharden.core/process": "1 1 pid"},
+        },
+        "spec": {"holderIdentity": "theirs", "leaseDurationSeconds": 1800, "acquireTime": now, "renewTime": now},
+    }
+    product.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+    said = "Run theirs from elsewhere has been at work on this cluster since "
+    try:
+        with refused(product, "cp1", said, "Nothing was changed; wait for it.", "delete lease kubeharden") as runs:
+            runs.append(product.harden("--check"))
+        with refused(product, "cp1", said) as runs:
+            runs.append(product.harden())
+        assert lease(product) == "theirs"
+        document["spec"] = {**document["spec"], "renewTime": "2020-01-01T00:00:00.000000Z"}  # type: ignore[dict-item]
+        product.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+        run = product.harden("--tags", "discover").well()
+        assert "Run theirs ended early without giving the lock of the cluster back; it was taken over." in run.output
+        assert lease(product) == ""
+    finally:
+        product.cluster.kubectl("delete", *LEASE, "--ignore-not-found")
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5, 2.0, 5.0])
+def test_two_controllers_at_once(product: Product, tmp_path: Path, pause: float) -> None:
+    """One works, the other says so."""
+    logs = [tmp_path / "first", tmp_path / "second"]
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for log, controller in zip(logs, ("first-controller", "second-controller")):
+            started.append(product.start(log, "--tags", "files,discover", controller=controller))
+            time.sleep(pause if len(started) == 1 else 0)
+        codes = [process.wait(600) for process in started]
+    finally:
+        for process in started:
+            if process.poll() is None:
+                kill_run(process)
+    texts = [log.read_text(encoding="utf-8") for log in logs]
+    assert sorted(codes) == [0, 2], "\n".join(texts)
+    winner = codes.index(0)
+    loser = texts[1 - winner]
+    name = ("first-controller", "second-controller")[winner]
+    messages = messages_of(Run("", 2, loser))
+    assert f"from {name} has been at work on this cluster since" in messages["cp1"], loser
+    assert "changed=0" in loser
+    no_locks(product)
+
+
+def test_a_run_whose_controller_is_gone(product: Product, tmp_path: Path) -> None:
+    """No other controller can see that it is dead: it is told who has the lock, and how to go on."""
+    process = product.start(tmp_path / "log", "--tags", "files,discover", controller="gone-controller")
+    try:
+        wait_until("the lock", 120, lambda: lease(product) != "", 0.1)
+    finally:
+        kill_run(process)
+    run = product.harden("--tags", "discover")
+    assert run.code == 2
+    assert "from gone-controller has been at work on this cluster" in run.messages["cp1"]
+    product.cluster.kubectl("delete", *LEASE)
+    run = product.harden("--tags", "discover").well()
+    assert "ended early without giving its lock back; it was taken over." in run.output
+    no_locks(product)
+
+
+def test_a_run_that_failed_keeps_nobody_waiting(product: Product, tmp_path: Path) -> None:
+    """Its own host and the cluster are free at once; what it left on other hosts is seen to be a dead run's."""
+    failed = product.harden(extra_flags={"kube-apiserver": {"tls-cipher-suites": BAD_CIPHERS}})
+    assert failed.code == 2, str(failed)
+    assert lease(product) == ""
+    assert not product.exists("cp1", LOCK)
+    assert product.exists("w1", LOCK)
+    log = tmp_path / "log"
+    assert product.start(log, "--tags", "discover", controller="other-controller").wait(300) == 0
+    said = log.read_text(encoding="utf-8")
+    assert re.search(
+        r"^w1: Run \S+ ended early without giving its lock back; it was taken over\.$", said, re.MULTILINE
+    ), said
+    no_locks(product)

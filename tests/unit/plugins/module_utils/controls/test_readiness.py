@@ -1,0 +1,157 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps a run from beginning: one table of what a host shows, and the sentence that it gets."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.readiness import (
+    CLOCKS,
+    ROOM,
+    Findings,
+    Host,
+    judge,
+)
+
+NOW = 1_800_000_000.0
+PLACE = {"path": "/etc/kubernetes", "free": 10 * ROOM, "inodes": True, "read_only": False, "budget": 0}
+CERTIFICATE = {
+    "path": "/etc/kubernetes/pki/apiserver.crt",
+    "user": "kube-apiserver",
+    "begins": NOW - 9,
+    "ends": NOW + 9,
+}
+UNMOUNTED = {"component": "kube-apiserver", "flag": "audit-log-path", "path": "/a/b.log", "manifest": "/m.yaml"}
+
+
+def host(node: str = "cp1", **evidence: t.Any) -> Host:
+    return Host(node, {"now": NOW, **evidence}, NOW)
+
+
+def problems(**evidence: t.Any) -> list[str]:
+    found = judge({"cp1": host(**evidence)})
+    assert found.notes == {"cp1": []}
+    return found.problems["cp1"]
+
+
+WELL: dict[str, t.Any] = {
+    "api": {"unwell": "", "date": NOW},
+    "etcd": {"alarms": [], "unwell": [], "unseen": ""},
+    "nodes": [{"name": "cp1", "trouble": ""}, {"name": "w1", "trouble": ""}],
+    "room": [PLACE],
+    "certificates": [CERTIFICATE],
+    "upgrade": [],
+    "kernel": [],
+    "unmounted": [],
+    "served": "",
+}
+
+
+def test_a_host_that_is_well_is_ready() -> None:
+    assert problems(**WELL) == []
+
+
+def test_a_directory_that_stands_for_a_host_shows_nothing_and_is_ready() -> None:
+    assert judge({"cp1": Host("cp1", {}, 0.0), "w1": Host("", {}, 0.0)}) == Findings(
+        {"cp1": [], "w1": []}, {"cp1": [], "w1": []}
+    )
+
+
+FAULTS: dict[str, tuple[dict[str, t.Any], str]] = {
+    "api": (
+        {"api": {"unwell": "/readyz answered 500", "date": NOW}},
+        "kube-apiserver of cp1 is not well: /readyz answ",
+    ),
+    "alarm": ({"etcd": {"alarms": ["NOSPACE"]}}, "etcd has raised the alarm NOSPACE, seen on cp1"),
+    "member": ({"etcd": {"unwell": ["cp2: it is away"]}}, "members that are not well, seen on cp1: cp2: it is away;"),
+    "node": ({"nodes": [{"name": "cp1", "trouble": "KubeletNotReady"}]}, "Node cp1 is not Ready (KubeletNotReady)"),
+    "full": ({"room": [{**PLACE, "free": ROOM - 1}]}, "on cp1 has 3 MiB left, and a run may write 4 MiB there"),
+    "inodes": ({"room": [{**PLACE, "inodes": False}]}, "of /etc/kubernetes on cp1 has no inode left"),
+    "read-only": ({"room": [{**PLACE, "read_only": True}]}, "/etc/kubernetes of cp1 is on a read-only file system"),
+    "budget": (
+        {"room": [{**PLACE, "budget": 10 * ROOM}]},
+        "has 40 MiB left, and the audit log's rotation may still take 44 MiB there; make room, or lower audit-log-max",
+    ),
+    "ended": (
+        {"certificates": [{**CERTIFICATE, "ends": NOW}]},
+        "apiserver.crt of kube-apiserver on cp1 ended 2027-01-15",
+    ),
+    "early": ({"certificates": [{**CERTIFICATE, "begins": NOW + 1}]}, "on cp1 holds from 2027-01-15"),
+    "upgrade": (
+        {"upgrade": [{"pid": 7, "words": "kubeadm upgrade apply"}]},
+        "`kubeadm upgrade apply` is at work on cp1",
+    ),
+    "unmounted": ({"unmounted": [UNMOUNTED]}, "on cp1 names /a/b.log, which /m.yaml does not mount"),
+    "kernel": ({"kernel": ["vm.panic_on_oom is 1, not 0"]}, "would not start again: vm.panic_on_oom is 1, not 0;"),
+    "served": ({"served": "3 of 10 requests failed."}, "3 of 10 requests failed."),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_its_own_sentence(fault: str) -> None:
+    evidence, words = FAULTS[fault]
+    (problem,) = problems(**{**WELL, **evidence})
+    assert words in problem
+    assert problem.endswith(".")
+
+
+def test_all_faults_of_all_hosts_are_told_at_once() -> None:
+    both: dict[str, t.Any] = {}
+    for evidence, _words in FAULTS.values():
+        for key, value in evidence.items():
+            both[key] = both[key] + value if isinstance(both.get(key), list) else value
+    found = judge({"cp1": host(**both), "w1": host("w1", **FAULTS["upgrade"][0])})
+    assert len(found.problems["cp1"]) == len(FAULTS) - 1  # the later of two keys of etcd
+    assert len(found.problems["w1"]) == 1
+
+
+def test_what_the_run_mends_itself_is_no_problem() -> None:
+    one = host(unmounted=[UNMOUNTED], kernel=["x"])
+    mended = dataclasses.replace(one, mounts=["audit-log-path"], sets_kernel=True)
+    assert judge({"cp1": mended}).problems == {"cp1": []}
+
+
+def test_expired_certificates_may_be_the_work() -> None:
+    assert judge({"cp1": host(certificates=[{**CERTIFICATE, "ends": 0.0}])}, allow_expired=True).problems == {"cp1": []}
+
+
+def test_a_node_that_takes_no_part_is_a_note() -> None:
+    found = judge({"cp1": host(nodes=[{"name": "w9", "trouble": "NodeStatusUnknown"}])})
+    assert found.problems == {"cp1": []}
+    assert found.notes == {"cp1": ["Node w9, which takes no part in this run, is not Ready."]}
+
+
+def test_a_node_of_another_host_is_told_where_it_was_seen() -> None:
+    found = judge({"cp1": host(nodes=[{"name": "worker", "trouble": "x"}]), "w1": host("worker")})
+    assert len(found.problems["cp1"]) == 1
+    assert found.problems["w1"] == []
+
+
+def test_an_etcd_that_cannot_be_asked_is_a_note() -> None:
+    found = judge({"cp1": host(etcd={"alarms": [], "unwell": [], "unseen": "it is no static pod of this host"})})
+    assert found.problems == {"cp1": []}
+    assert found.notes["cp1"] == ["etcd's members and alarms were not looked at: it is no static pod of this host."]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "told", "noted"),
+    [
+        ({"a": 0, "b": CLOCKS, "c": -CLOCKS}, [], False),
+        ({"a": 0, "b": 1, "c": CLOCKS + 2}, ["c"], False),
+        ({"a": 0, "b": 1, "c": -CLOCKS - 2}, ["c"], False),
+        # All agree: it is the controller that is off.
+        ({"a": 500, "b": 501, "c": 502}, [], True),
+        ({"a": -500}, [], True),
+    ],
+)
+def test_clocks_are_held_against_one_another(offsets: dict[str, float], told: list[str], noted: bool) -> None:
+    found = judge({name: Host(name, {"now": NOW + offset}, NOW) for name, offset in offsets.items()})
+    assert [name for name, sentences in found.problems.items() if sentences] == told
+    assert (
+        any("The clock of this controller differs" in note for notes in found.notes.values() for note in notes) == noted
+    )

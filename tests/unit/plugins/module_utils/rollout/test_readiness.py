@@ -1,0 +1,216 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host shows of being ready: read from its files, its processes and its API, with nothing changed."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host, open_host
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import readiness
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.readiness import Readiness
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import OLD, Life, World
+
+SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig"
+BEGIN = datetime.datetime(2026, 1, 1)
+ENDS = datetime.datetime(2027, 1, 1)
+MIB = 1024 * 1024
+
+
+def nowhere() -> str:
+    raise AssertionError("no temporary directory is wanted")
+
+
+@pytest.fixture
+def cp1(tmp_path: Path) -> Host:
+    return open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=nowhere)
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    place = tmp_path / "proc"
+    place.mkdir()
+    (place / "stat").write_text("btime 1000\n")
+    return place
+
+
+def process(proc: Path, pid: int, *arguments: str) -> None:
+    (proc / str(pid)).mkdir()
+    (proc / str(pid) / "cmdline").write_bytes(b"\0".join(word.encode() for word in arguments) + b"\0")
+    (proc / str(pid) / "stat").write_text(f"{pid} (x) S 1 " + "0 " * 17 + "500 0\n")
+
+
+def seen(host: Host, proc: Path, world: World | None = None, audit: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    found = Discovery(host, True).run()
+    return Readiness(host, found, world.sight() if world else None, audit or {}, str(proc)).look()
+
+
+def certificate() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = builder.serial_number(1).not_valid_before(BEGIN).not_valid_after(ENDS).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def test_a_quiet_host_shows_room_and_nothing_else(cp1: Host, proc: Path) -> None:
+    evidence = seen(cp1, proc)
+    assert {place["path"] for place in evidence["room"]} == {
+        "/etc/kubernetes",
+        "/var/lib/kubelet",
+        "/var/lib/kubeharden",
+    }
+    assert all(place["inodes"] and not place["read_only"] and place["budget"] == 0 for place in evidence["room"])
+    assert (evidence["upgrade"], evidence["kernel"], evidence["unmounted"]) == ([], [], [])
+    assert "api" not in evidence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("/usr/bin/kubeadm", "upgrade", "apply", "v1.38.0", "--yes"), ["kubeadm upgrade apply"]),
+        (("kubeadm", "join", "192.0.2.1:6443", "--token", "secret"), ["kubeadm join 192.0.2.1:6443"]),
+        (("kubeadm", "version"), []),
+        (("kubeadm",), []),
+        (("vi", "kubeadm"), []),
+    ],
+)
+def test_a_run_of_kubeadm_that_changes_something(
+    cp1: Host, proc: Path, arguments: tuple[str, ...], words: list[str]
+) -> None:
+    process(proc, 7, *arguments)
+    assert [one["words"] for one in seen(cp1, proc)["upgrade"]] == words
+
+
+def test_the_audit_log_needs_what_its_rotation_may_still_take(cp1: Host, proc: Path) -> None:
+    audit = {"path": "/var/log/kubernetes/audit/audit.log", "maxsize": "100", "maxbackup": "10"}
+    place = Path(cp1.root) / "var/log/kubernetes/audit"
+    assert seen(cp1, proc, audit=audit)["room"][-1]["budget"] == 1100 * MIB
+    place.mkdir(parents=True)
+    with (place / "audit.log").open("wb") as log:
+        log.truncate(40 * MIB)
+    (place / "other").mkdir()
+    budget = seen(cp1, proc, audit=audit)["room"][-1]
+    assert (budget["path"], budget["budget"]) == ("/var/log/kubernetes/audit", 1060 * MIB)
+
+
+def test_an_audit_log_below_no_mount(cp1: Host, proc: Path) -> None:
+    manifest = Path(cp1.root) / "etc/kubernetes/manifests/kube-apiserver.yaml"
+    text = manifest.read_text()
+    os.chmod(manifest, 0o600)
+    manifest.write_text(
+        text.replace("    - --secure-port=6443\n", "    - --secure-port=6443\n    - --audit-log-path=/a/b.log\n")
+    )
+    (one,) = seen(cp1, proc)["unmounted"]
+    assert (one["flag"], one["path"]) == ("audit-log-path", "/a/b.log")
+    assert seen(cp1, proc)["room"][-1]["budget"] == 0  # kube-apiserver's own default never rotates
+
+
+def test_certificates_in_use_and_when_they_end(cp1: Host, proc: Path) -> None:
+    """What cannot be read has other sentences; here it is left out."""
+    (Path(cp1.root) / "etc/kubernetes/pki/apiserver.crt").write_bytes(b"text before\n" + certificate())
+    (one,) = seen(cp1, proc)["certificates"]
+    assert one["path"] == "/etc/kubernetes/pki/apiserver.crt"
+    assert one["user"] == "kube-apiserver"
+    assert one["ends"] == ENDS.replace(tzinfo=datetime.timezone.utc).timestamp()
+    assert one["begins"] == BEGIN.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+@pytest.mark.parametrize(("lives", "unwell"), [([], "it does not run"), ([Life(1, OLD)], "")])
+def test_the_hosts_own_api_server(cp1: Host, proc: Path, world: World, lives: list[Life], unwell: str) -> None:
+    world.lives = lives
+    assert seen(cp1, proc, world)["api"]["unwell"] == unwell
+
+
+def test_an_api_server_that_has_just_started_is_given_a_while(cp1: Host, proc: Path, world: World) -> None:
+    world.lives = [Life(1, OLD, well=20.0)]
+    assert seen(cp1, proc, world)["api"]["unwell"] == ""
+    world.lives = [Life(1, OLD, well=200.0)]
+    assert seen(cp1, proc, world)["api"]["unwell"] == "/livez answered refused"
+
+
+class Etcd:
+    """An etcd that answers as a test says."""
+
+    def __init__(self, alarms: list[str] | None, unwell: str = "", members: list[str] | None = None) -> None:
+        self._alarms, self._unwell, self._members = alarms, unwell, members or []
+
+    def alarms(self) -> list[str]:
+        if self._alarms is None:
+            raise HardeningError("etcd could not be asked for its alarms: answered 404.")
+        return self._alarms
+
+    def unwell(self) -> str:
+        return self._unwell
+
+    def members(self) -> list[str]:
+        return self._members
+
+    def unwell_members(self, members: list[str]) -> list[str]:
+        return members
+
+
+@pytest.mark.parametrize(
+    ("etcd", "seen_of_it"),
+    [
+        (Etcd([]), {"alarms": [], "unwell": [], "unseen": ""}),
+        (Etcd(["NOSPACE"], members=["cp2: away"]), {"alarms": ["NOSPACE"], "unwell": [], "unseen": ""}),
+        (Etcd([], members=["cp2: away"]), {"alarms": [], "unwell": ["cp2: away"], "unseen": ""}),
+        # Without its gateway it cannot be asked; without a majority it is not well.
+        (
+            Etcd(None),
+            {"alarms": [], "unwell": [], "unseen": "etcd could not be asked for its alarms: answered 404."},
+        ),
+        (Etcd(None, "/health answered 503"), {"alarms": [], "unwell": ["/health answered 503"], "unseen": ""}),
+    ],
+)
+def test_etcd(
+    cp1: Host, proc: Path, world: World, etcd: Etcd, seen_of_it: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.lives = [Life(1, OLD), Life(2, ["etcd"])]
+    monkeypatch.setattr(readiness, "etcd_client", lambda _process: etcd)
+    monkeypatch.setattr(readiness, "require_served", lambda _view: None)
+    looked = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc)).look_at_cluster(list)
+    assert looked == {"etcd": seen_of_it, "nodes": [], "served": ""}
+
+
+def node(name: str, status: str, since: str = "2020-01-01T00:00:00Z") -> dict[str, t.Any]:
+    condition = {"type": "Ready", "status": status, "reason": "KubeletNotReady", "lastTransitionTime": since}
+    return {"metadata": {"name": name}, "status": {"conditions": [{"type": "Other", "status": "True"}, condition]}}
+
+
+def test_nodes_and_a_front_door_that_loses(cp1: Host, proc: Path, world: World) -> None:
+    """One that is not Ready for long is not waited for; one that has just become so is."""
+    found = {**Discovery(cp1, True).run(), "components": {}}
+    world.time = 1_800_000_000.0
+    fresh = datetime.datetime.fromtimestamp(world.time - 5, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    asked: list[float] = []
+
+    def nodes() -> list[dict[str, t.Any]]:
+        asked.append(world.time)
+        return [
+            node("old", "Unknown"),
+            node("new", "False" if len(asked) < 4 else "True", fresh),
+            {"metadata": {"name": "x"}},
+        ]
+
+    looked = Readiness(cp1, found, world.sight(), {}, str(proc)).look_at_cluster(nodes)
+    assert looked["nodes"] == [
+        {"name": "old", "trouble": "KubeletNotReady"},
+        {"name": "new", "trouble": ""},
+        {"name": "x", "trouble": "it says nothing of itself"},
+    ]
+    assert len(asked) == 4
+    assert looked["etcd"]["unseen"] == "it is no static pod of this host"
+    assert looked["served"].startswith("10 of 10 requests to https://192.0.2.1:6443 failed")

@@ -1,0 +1,46 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Seconds that restarts take, from what a run foretells."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils import estimate
+from ansible_collections.kubeharden.core.plugins.plugin_utils.estimate import SECONDS, TRIAL
+
+API = SECONDS["kube-apiserver"]
+
+
+def change(*restart: str, kind: str = "manifest", host: str = "cp1") -> dict[str, t.Any]:
+    return {"host": host, "kind": kind, "restart": list(restart)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ([], 0),
+        ([change(kind="attributes")], 0),
+        ([change("kube-apiserver"), change("kube-apiserver", kind="file")], API + TRIAL),
+        # Static pods restart at once.
+        ([change("kube-apiserver"), change("kube-scheduler"), change("kube-controller-manager")], API + 3 * TRIAL),
+        ([change("etcd", "kube-apiserver")], SECONDS["etcd"] + API),
+        ([change("etcd", "kube-apiserver"), change("kube-apiserver")], SECONDS["etcd"] + API + TRIAL),
+        ([change("kubelet", kind="file"), change("kubelet", kind="file")], SECONDS["kubelet"]),
+        # The flag that verifies kubelets comes with a second write.
+        ([change("kube-apiserver"), change("kube-apiserver")], 2 * (API + TRIAL)),
+        ([change("kube-apiserver", kind="file")], API),
+    ],
+)
+def test_a_host(changes: list[dict[str, t.Any]], seconds: int) -> None:
+    assert estimate.of_host(changes) == seconds
+
+
+def test_control_planes_come_one_by_one_and_nodes_at_once() -> None:
+    kubelets = [change("kubelet", kind="file", host=host) for host in ("cp1", "cp2", "w1", "w2", "w3")]
+    assert estimate.of_run(kubelets, ["cp1", "cp2"]) == 3 * SECONDS["kubelet"]
+    assert estimate.of_run([change("kube-proxy", kind="api_object", host="")], []) == SECONDS["kube-proxy"]
+    assert estimate.of_run([], []) == 0
