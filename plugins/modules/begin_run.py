@@ -34,6 +34,11 @@ options:
     type: list
     elements: dict
     default: []
+  controls_files:
+    description: Catalogues of the user's own, whose controls a waiver may name.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     description: Can run in check mode and changes nothing.

@@ -20,6 +20,9 @@ options:
     description: A directory that stands for the host's C(/).
     type: path
     default: /
+  root_seed:
+    description: A directory that O(root) begins as a copy of; where O(root) does not exist yet a copy is looked at.
+    type: path
   control_plane:
     description: Whether the inventory says that this host is a control plane.
     type: bool
@@ -70,12 +73,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import find_
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Look at the host."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector
 
     parameters = module.params
     collector = Collector(
-        Host(parameters["root"]),
+        open_host(parameters["root"], parameters["root_seed"], True, lambda: str(module.tmpdir)),
         parameters["control_plane"],
         parameters["kubeconfig"],
         module.run_command,
@@ -90,6 +93,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "default": "/"},
+            "root_seed": {"type": "path"},
             "control_plane": {"type": "bool", "default": False},
             "kubeconfig": {"type": "path"},
         },

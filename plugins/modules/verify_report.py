@@ -54,6 +54,12 @@ options:
     type: list
     elements: str
     required: true
+  after_run:
+    description:
+      - Whether this is the end of a run that changes things. In check mode failures are then only counted on the
+        console, since what is foretold has not come yet.
+    type: bool
+    default: false
   only_check:
     description: Only whether waivers and catalogues are well-formed, before any host is looked at.
     type: bool

@@ -63,17 +63,26 @@ class Hosts:
     def root(self, host: str) -> Path:
         return self.roots / host
 
-    def harden(self, *arguments: str, before: tuple[str, ...] = (), strict: bool = True, **variables: object) -> Run:
+    def harden(
+        self,
+        *arguments: str,
+        before: tuple[str, ...] = (),
+        strict: bool = True,
+        verified: bool = False,
+        **variables: object,
+    ) -> Run:
         """Run harden.yml.
 
         :param before: words before the command.
         :param strict: whether what looks like a template outside of a playbook is an error to Ansible.
+        :param verified: whether the run verifies at its end.
         :param variables: of the playbook, without the prefix ``kubeharden_``.
         """
         shutil.rmtree(self.report, ignore_errors=True)
         named: dict[str, object] = {"kubeharden_report_dir": str(self.report)}
         named.update({f"kubeharden_{name}": value for name, value in variables.items()})
         words = [*before, "ansible-playbook", "-i", self.inventory, ROOT / "harden.yml", "-e", json.dumps(named)]
+        words += [] if verified else ["--skip-tags", "verify"]
         return ansible(
             Path(sys.executable).parent,
             [*words, *arguments],
@@ -81,6 +90,17 @@ class Hosts:
             home=self.home,
             environment={} if strict else {"_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR": "ignore"},
         )
+
+    @property
+    def verdicts(self) -> dict[str, dict[str, str]] | None:
+        """By host and control, the statuses of report.json; None where the run did not verify."""
+        path = self.report / "report.json"
+        if not path.exists():
+            return None
+        found: dict[str, dict[str, str]] = {}
+        for one in json.loads(path.read_text(encoding="utf-8"))["results"]:
+            found.setdefault(one["host"], {})[one["control"]] = one["status"]
+        return found
 
     @property
     def changes(self) -> list[dict[str, Any]]:
