@@ -21,6 +21,8 @@ _KNOWN_FOR_EVERYBODY = (
     "kubeadm:bootstrap-signer-clusterinfo",
 )  # fmt: skip
 _MASTERS = "system:masters"
+#: Holders of bootstrap tokens, and the groups below that a token may name.
+_BOOTSTRAPPERS = ("system:bootstrappers", "system:bootstrap:")
 #: kubeadm's own: by this the API server reaches kubelets.
 _KUBELET_CLIENT = ("kubeadm:apiserver-kubelet-client", "kube-apiserver-kubelet-client")
 _LEVEL_LABEL = "pod-security.kubernetes.io/enforce"
@@ -78,7 +80,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "default_account_tokens": ("serviceaccounts", "pods"),
     "rbac_masters": ("clusterrolebindings", "rolebindings"),
     "rbac_anonymous": ("clusterrolebindings", "rolebindings"),
+    "bootstrap_rights": ("clusterrolebindings", "rolebindings"),
     "bootstrap_tokens": ("tokens",),
+    "account_token_secrets": ("account_tokens",),
     "namespaces_pod_security": ("namespaces",),
     "namespaces_network_policy": ("namespaces", "networkpolicies"),
     "namespaces_default_unused": ("pods",),
@@ -292,6 +296,21 @@ def _bootstrap_tokens(tokens: t.Sequence[Object]) -> list[str]:
     return sorted(str(token.get("id")) for token in tokens if not token.get("expires"))
 
 
+def _bootstrap_rights(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
+    """Return what holders of bootstrap tokens may do beyond joining a node."""
+    return sorted(
+        f"{subject[1]} by binding {name_of(binding)} to {(binding.get('roleRef') or {}).get('name')}"
+        for binding in (*cluster_bindings, *bindings)
+        for subject in _subjects(binding)
+        if subject[1].startswith(_BOOTSTRAPPERS) and not is_system(binding)
+    )
+
+
+def _account_token_secrets(secrets: t.Sequence[Object]) -> list[str]:
+    """Return Secrets that hold a token of a service account without an end."""
+    return sorted(f"Secret {name_of(secret)}" for secret in secrets)
+
+
 _FINDERS: dict[str, t.Callable[..., list[str]]] = {
     "cluster_admin": _cluster_admin,
     "rbac_wildcards": _wildcards,
@@ -299,6 +318,8 @@ _FINDERS: dict[str, t.Callable[..., list[str]]] = {
     "default_account_tokens": _default_account_tokens,
     "rbac_masters": _masters,
     "rbac_anonymous": _anonymous,
+    "account_token_secrets": _account_token_secrets,
+    "bootstrap_rights": _bootstrap_rights,
     "bootstrap_tokens": _bootstrap_tokens,
     "namespaces_pod_security": _pod_security,
     "namespaces_network_policy": _network_policy,

@@ -22,12 +22,10 @@ from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 ROOT = Path(__file__).parents[5]
 #: CIS Kubernetes Benchmark 1.12: how many checks each section has, 1 to 4 whole and the rights of 5.
 SECTIONS = {
-    "1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1, "5.1": 13,
+    "1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "3.1": 3, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1, "5.1": 13,
 }  # fmt: skip
 #: Settings that keep a cluster working rather than hard, or that only the owner's own word brings.
 NOT_JUDGED = {"apiserver-graceful-stop", "apiserver-tls-curves", "apiserver-token-webhook"}
-#: What kube-proxy's pods may do and what their volumes show is written, and not judged so far.
-NOT_JUDGED |= {"kube-proxy-files", "kube-proxy-privileges"}
 
 GOOD: dict[str, t.Any] = {
     "id": "my-control",
