@@ -52,6 +52,7 @@ class ActionModule(ActionBase):
         except HardeningError as error:  # a catalogue of the user's
             chosen = selection.Selection(problems=[str(error)])
         problems += access
+        problems += controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
         problems = [*dict.fromkeys(problems), *chosen.problems, *controller.problems_with_run_id(run_id)]
         if problems:
             return {

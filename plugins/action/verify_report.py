@@ -51,7 +51,8 @@ class ActionModule(ActionBase):
         if arguments.get("only_check"):
             return self._begin(variables, now)
         run_id, report_dir = str(arguments["run_id"]), str(arguments["report_dir"])
-        settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers)
+        newest = dict(arguments.get("newest_versions") or {})
+        settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers, newest)
         report = verdicts.build(self._seen(variables), controls, settings)
         os.makedirs(report_dir, mode=0o700, exist_ok=True)
         path = os.path.join(report_dir, "report.json")
@@ -86,6 +87,7 @@ class ActionModule(ActionBase):
         run_id = str(self._task.args.get("run_id") or controller.new_run_id(now))
         problems = controller.problems_with_names(names, controller.known_variables())
         problems += controller.problems_with_run_id(run_id)
+        problems += controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
         if problems:
             return {"failed": True, "msg": " ".join(problems) + " Nothing was looked at."}
         report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))

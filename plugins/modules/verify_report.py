@@ -64,6 +64,10 @@ options:
     description: Only whether waivers and catalogues are well-formed, before any host is looked at.
     type: bool
     default: false
+  newest_versions:
+    description: By minor version its newest patch, where another list is to count than the catalogue's.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Can run in check mode; the reports are written there as well.

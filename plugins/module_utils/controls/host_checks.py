@@ -101,6 +101,16 @@ def plugin(host: Host, control: Control) -> Verdict:
     return Verdict(PASS if enabled == wanted else FAIL, words)
 
 
+def paths_mounted(host: Host, _control: Control) -> Verdict:
+    """What flags of the API server name lies on the host, where its manifest mounts it."""
+    if not host.component(_APISERVER).get("manifest"):
+        return Verdict(NOT_APPLICABLE, f"{_APISERVER} does not run as a static pod")
+    lost = [str(one) for one in host.evidence.get("unmounted") or []]
+    if lost:
+        return Verdict(FAIL, f"under no mount of the manifest: {_list(lost)}")
+    return Verdict(PASS, "every log, policy and configuration that flags name is under a mount")
+
+
 def admission_configuration(host: Host, _control: Control) -> Verdict:
     """An admission configuration says a level of Pod Security."""
     path = host.flag(_APISERVER, "admission-control-config-file")
@@ -607,6 +617,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         kubelet_keys,
         kubelet_serving,
         manifests_directory,
+        paths_mounted,
         probe_anonymous,
         probe_certificates,
         probe_foreign_certificate,

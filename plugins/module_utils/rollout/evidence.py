@@ -80,6 +80,12 @@ _GUARDED = {
     "kube-scheduler": ("/metrics", "/configz", "/debug/pprof/"),
     "etcd": ("/version",),
 }
+#: Flags of the API server that name a file which must be the host's.
+_FILES_OF_FLAGS = (
+    "audit-log-path", "audit-policy-file", "audit-webhook-config-file", "admission-control-config-file",
+    "authentication-config", "authorization-config", "encryption-provider-config",
+    "authentication-token-webhook-config-file", "tracing-config-file", "egress-selector-config-file",
+)  # fmt: skip
 _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-scheduler": 10259}
 
 Run = t.Callable[[list[str]], tuple[int, str, str]]
@@ -162,6 +168,7 @@ class Collector:
             "manifests": manifests,
             "files": files,
             "documents": self._documents(),
+            "unmounted": self._unmounted(),
             "authorities": self._authorities(),
             **self._certificates(files),
             "probes": self._probe(kubelet) if self._host.live else {},
@@ -521,6 +528,19 @@ class Collector:
                 )
                 found[name] = {"path": path, "problem": words}
         return found
+
+    def _unmounted(self) -> list[str]:
+        """Return what the API server's container was given a path for that lies in the container alone."""
+        component = "kube-apiserver"
+        if component not in self._pods or component not in self._processes:
+            return []
+        mounts = self._pods[component]["mounts"]
+        given = [(flag, self._value(component, flag)) for flag in _FILES_OF_FLAGS]
+        return [
+            f"--{flag} {path}"
+            for flag, path in given
+            if path.startswith("/") and not any(holds(mount, path) for mount in mounts)
+        ]
 
     def _required(self, component: str, path: str) -> dict[str, t.Any]:
         document = self._yaml_as(component, path)

@@ -343,3 +343,14 @@ def test_an_issuer_in_the_authentication_configuration(issuers: int, status: str
     documents = {"authentication": {"path": "/a", "anonymous": None, "issuers": issuers}}
     seen = apiserver("--authentication-config=/a", documents=documents)
     assert verdict("apiserver-user-authentication", seen).status == status
+
+
+def test_what_lies_in_the_container_alone() -> None:
+    def seen(manifest: str, unmounted: list[str]) -> Host:
+        components = {"kube-apiserver": {**running("kube-apiserver"), "manifest": manifest}}
+        return host(components=components, unmounted=unmounted)
+
+    assert verdict("apiserver-paths-mounted", seen("/m.yaml", [])).status == "pass"
+    assert verdict("apiserver-paths-mounted", seen("", [])).status == "not_applicable"
+    said = verdict("apiserver-paths-mounted", seen("/m.yaml", ["--audit-log-path /log"]))
+    assert said == Verdict("fail", "under no mount of the manifest: --audit-log-path /log")
