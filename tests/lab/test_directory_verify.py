@@ -1,15 +1,20 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""harden.yml ends with what verify.yml does, on directories that stand for hosts."""
+"""harden.yml ends with what verify.yml does, and verify.yml on files that nobody should have, on directories."""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from lab.test_directory_hosts import Hosts
+from tools.checkout import ROOT
+from tools.runs import ansible
 
 
 @pytest.fixture
@@ -84,4 +89,52 @@ def test_a_catalogue_that_is_none_stops_the_run_before_its_first_write(hosts: Ho
     assert run.code == 2, str(run)
     assert "mine.yml" in run.output
     assert "Nothing was changed" in run.output
+    assert hosts.state() == state
+
+
+LARGE = 2 << 30
+NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+def spoil(hosts: Hosts) -> None:
+    """A pipe, a loop, a file of 2 GiB, text that is no UTF-8, a certificate that is none: where files are read."""
+    cp1, cp2, w1 = (hosts.root(name) for name in hosts.names)
+    for path in (cp1 / "var/lib/kubelet/config.yaml", cp1 / "etc/kubernetes/manifests/kube-scheduler.yaml"):
+        path.unlink()
+        os.mkfifo(path)
+    (cp1 / "etc/kubernetes/pki").mkdir(exist_ok=True)
+    os.mkfifo(cp1 / "etc/kubernetes/pki/pipe.crt")
+    with (cp2 / "var/lib/kubelet/config.yaml").open("r+b") as handle:
+        handle.truncate(LARGE)
+    with (cp2 / "etc/kubernetes/manifests/etcd.yaml").open("r+b") as handle:
+        handle.truncate(LARGE)
+    (cp2 / "etc/kubernetes/manifests/kube-scheduler.yaml").write_bytes(b"kind: Pod # caf\xe9\n")
+    (w1 / "etc/kubernetes/pki").mkdir(exist_ok=True)
+    (w1 / "etc/kubernetes/pki/none.crt").write_text(NO_CERTIFICATE, encoding="utf-8")
+    (w1 / "var/lib/kubelet/config.yaml").unlink()
+    (w1 / "var/lib/kubelet/config.yaml").symlink_to("config.yaml")
+
+
+def test_what_nobody_should_have_is_a_finding_or_unknown_and_never_waited_for(hosts: Hosts) -> None:
+    spoil(hosts)
+    state = hosts.state()
+    report = hosts.directory / "verified"
+    variables = {"kubeharden_report_dir": str(report), "kubeharden_fail_on": "none"}
+    words = ["ansible-playbook", "-i", hosts.inventory, ROOT / "verify.yml", "-e", json.dumps(variables)]
+    run = ansible(Path(sys.executable).parent, words, directory=hosts.directory, home=hosts.home)
+    assert run.code == 0, str(run)
+    assert "Traceback" not in run.output
+    results = json.loads((report / "report.json").read_text(encoding="utf-8"))["results"]
+    said = {(one["host"], one["control"]): (one["status"], one["evidence"]) for one in results}
+    for (host, control), status, reason in (
+        (("cp1", "manifests-directory"), "fail", "no regular file"),
+        (("cp1", "certificates-keys"), "unknown", "no regular file"),
+        (("cp2", "manifests-directory"), "fail", "no UTF-8 text"),
+        (("cp2", "manifests-directory"), "fail", "larger than"),
+        (("w1", "certificates-keys"), "fail", "none.crt"),
+    ):
+        assert (said[host, control][0], reason in said[host, control][1]) == (status, True), said[host, control]
+    # What the kubelet would read cannot be read, so nothing of it is a pass.
+    kubelet = [one for one in results if one["control"].startswith("kubelet-") and one["host"] in hosts.names]
+    assert {one["status"] for one in kubelet} <= {"unknown", "not_applicable"}
     assert hosts.state() == state

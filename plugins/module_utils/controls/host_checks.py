@@ -415,7 +415,7 @@ def _wrong_attributes(host: Host, entry: t.Mapping[str, t.Any], judge: t.Mapping
 
 def certificates_expiry(host: Host, control: Control) -> Verdict:
     """No certificate ends soon."""
-    entries = [one for one in _certificates(host) if isinstance(one.get("days_left"), int)]
+    entries = _that_say(host, "days_left")
     limit = int(control.judge["days"])
     ending = sorted((one for one in entries if one["days_left"] < limit), key=lambda one: int(one["days_left"]))
     if ending:
@@ -429,7 +429,7 @@ def certificates_expiry(host: Host, control: Control) -> Verdict:
 def certificates_strength(host: Host, _control: Control) -> Verdict:
     """Keys are RSA of 2048 bits or more, or of an elliptic curve."""
     weak = []
-    entries = [one for one in _certificates(host) if one.get("key_algorithm")]
+    entries = _that_say(host, "key_algorithm")
     for one in entries:
         kind, _dummy, size = str(one["key_algorithm"]).partition("-")
         if kind == "RSA" and size.isdigit() and int(size) < 2048:
@@ -460,6 +460,18 @@ def _certificates(host: Host) -> list[t.Mapping[str, t.Any]]:
     if not entries:
         raise NotJudged(NOT_APPLICABLE, "there are no certificates on this host")
     return entries
+
+
+def _that_say(host: Host, fact: str) -> list[t.Mapping[str, t.Any]]:
+    """Return the certificates that say something; those that cannot be read do not.
+
+    Raises:
+        NotJudged: None of them does.
+    """
+    found = [one for one in _certificates(host) if one.get(fact) is not None]
+    if not found:
+        raise NotJudged(UNKNOWN, "no certificate of this host could be read")
+    return found
 
 
 def _days(days: int) -> str:

@@ -354,3 +354,10 @@ def test_what_lies_in_the_container_alone() -> None:
     assert verdict("apiserver-paths-mounted", seen("", [])).status == "not_applicable"
     said = verdict("apiserver-paths-mounted", seen("/m.yaml", ["--audit-log-path /log"]))
     assert said == Verdict("fail", "under no mount of the manifest: --audit-log-path /log")
+
+
+@pytest.mark.parametrize("control", ["certificates-expiry", "certificates-strength"])
+def test_certificates_of_which_none_can_be_read_are_no_pass(control: str) -> None:
+    seen = host(certificates=[{"path": "/c", "kind": "unreadable", "problem": "no certificate"}])
+    assert verdict(control, seen) == Verdict("unknown", "no certificate of this host could be read")
+    assert verdict("certificates-keys", seen).status == "fail"
