@@ -115,16 +115,34 @@ def spoil(hosts: Hosts) -> None:
     (w1 / "var/lib/kubelet/config.yaml").symlink_to("config.yaml")
 
 
+class Verified:
+    """A run of verify.yml on directories, with the directory of its reports."""
+
+    def __init__(self, hosts: Hosts, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self.report = hosts.directory / "verified"
+        variables = {"kubeharden_report_dir": str(self.report), "kubeharden_fail_on": "none"}
+        words = ["ansible-playbook", "-i", hosts.inventory, ROOT / "verify.yml", "-e", json.dumps(variables)]
+        self.run = ansible(
+            Path(sys.executable).parent,
+            [*words, *arguments],
+            directory=hosts.directory,
+            home=hosts.home,
+            environment=environment,
+        )
+
+    @property
+    def results(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = json.loads((self.report / "report.json").read_text(encoding="utf-8"))["results"]
+        return found
+
+
 def test_what_nobody_should_have_is_a_finding_or_unknown_and_never_waited_for(hosts: Hosts) -> None:
     spoil(hosts)
     state = hosts.state()
-    report = hosts.directory / "verified"
-    variables = {"kubeharden_report_dir": str(report), "kubeharden_fail_on": "none"}
-    words = ["ansible-playbook", "-i", hosts.inventory, ROOT / "verify.yml", "-e", json.dumps(variables)]
-    run = ansible(Path(sys.executable).parent, words, directory=hosts.directory, home=hosts.home)
-    assert run.code == 0, str(run)
-    assert "Traceback" not in run.output
-    results = json.loads((report / "report.json").read_text(encoding="utf-8"))["results"]
+    verified = Verified(hosts)
+    assert verified.run.code == 0, str(verified.run)
+    assert "Traceback" not in verified.run.output
+    results = verified.results
     said = {(one["host"], one["control"]): (one["status"], one["evidence"]) for one in results}
     for (host, control), status, reason in (
         (("cp1", "manifests-directory"), "fail", "no regular file"),
@@ -138,3 +156,49 @@ def test_what_nobody_should_have_is_a_finding_or_unknown_and_never_waited_for(ho
     kubelet = [one for one in results if one["control"].startswith("kubelet-") and one["host"] in hosts.names]
     assert {one["status"] for one in kubelet} <= {"unknown", "not_applicable"}
     assert hosts.state() == state
+
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: a
+contexts: [{name: a, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:6443", certificate-authority-data: ""}}]
+users: [{name: u, user: {token: do-not-show-token, password: do-not-show-password}}]
+"""
+ENCRYPTION = """\
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources: [{resources: [secrets], providers: [{aescbc: {keys: [{name: k, secret: do-not-show-encryption}]}}]}]
+"""
+
+
+def plant(root: Path) -> None:
+    """Secrets where a control plane has them, and one where somebody put it by mistake."""
+    pki = root / "etc/kubernetes/pki"
+    pki.mkdir(exist_ok=True)
+    for name in ("ca.key", "sa.key", "apiserver.key"):
+        (pki / name).write_text(f"-----BEGIN PRIVATE KEY-----\ndo-not-show-{name}\n-----END PRIVATE KEY-----\n")
+    for name in ("admin.conf", "scheduler.conf"):
+        (root / "etc/kubernetes" / name).write_text(KUBECONFIG)
+    (root / "etc/kubernetes/encryption.yaml").write_text(ENCRYPTION)
+    (root / "etc/kubernetes/tokens.csv").write_text("do-not-show-static,user,1\n")
+    (root / "etc/kubernetes/manifests/notes.txt").write_text("password: do-not-show-note\n")
+
+
+def test_no_secret_is_shown_at_any_verbosity(hosts: Hosts) -> None:
+    """In what is printed, with Ansible's own debugging too, in the reports and in the cache of facts."""
+    plant(hosts.root("cp1"))
+    cache = hosts.directory / "facts"
+    environment = {
+        "ANSIBLE_DEBUG": "1",
+        "ANSIBLE_CACHE_PLUGIN": "jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(cache),
+    }
+    verified = Verified(hosts, "-vvvv", "--check", "--diff", environment=environment)
+    assert verified.run.code == 0, verified.run.output[-4000:]
+    assert verified.results
+    for said in (verified.run.output, *(path.read_text(encoding="utf-8") for path in verified.report.iterdir())):
+        assert "do-not-show" not in said, said[max(0, said.index("do-not-show") - 300) :][:600]
+    for path in cache.rglob("*") if cache.exists() else ():
+        assert "do-not-show" not in path.read_text(encoding="utf-8")
