@@ -87,6 +87,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "namespaces_network_policy": ("namespaces", "networkpolicies"),
     "namespaces_default_unused": ("pods",),
     "secrets_in_environment": ("pods",),
+    "privileged_host_ports": ("pods",),
 }
 NAMES = tuple(NEEDS)
 
@@ -291,6 +292,18 @@ def _secrets_in_environment(pods: t.Sequence[Object]) -> list[str]:
     return sorted(found)
 
 
+def _privileged_host_ports(pods: t.Sequence[Object]) -> list[str]:
+    """Return pods beside the system's that take a port of the host which only root may take otherwise."""
+    found = set()
+    for pod in pods:
+        spec = pod.get("spec") or {}
+        for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+            taken = [port for one in container.get("ports") or () if 0 < (port := int(one.get("hostPort") or 0)) < 1024]
+            if taken and _namespace(pod) not in _SYSTEM_NAMESPACES:
+                found.add(f"pod {name_of(pod)} takes {', '.join(map(str, taken))}")
+    return sorted(found)
+
+
 def _bootstrap_tokens(tokens: t.Sequence[Object]) -> list[str]:
     """Return tokens without an end; only their public half is known here."""
     return sorted(str(token.get("id")) for token in tokens if not token.get("expires"))
@@ -325,4 +338,5 @@ _FINDERS: dict[str, t.Callable[..., list[str]]] = {
     "namespaces_network_policy": _network_policy,
     "namespaces_default_unused": _default_unused,
     "secrets_in_environment": _secrets_in_environment,
+    "privileged_host_ports": _privileged_host_ports,
 }

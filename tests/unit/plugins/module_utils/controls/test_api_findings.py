@@ -161,3 +161,12 @@ def test_what_a_bootstrap_token_may_do_beyond_joining() -> None:
 def test_secrets_with_tokens_of_accounts() -> None:
     assert find("account_token_secrets", account_tokens=[thing("robot", "team")]) == ["Secret team/robot"]
     assert find("account_token_secrets") == []
+
+
+def test_ports_of_the_host() -> None:
+    def pod(namespace: str, *ports: int) -> dict[str, t.Any]:
+        listed = [{"containerPort": 1, **({"hostPort": port} if port else {})} for port in ports]
+        return thing("a", namespace, spec={"containers": [{"ports": listed}, {}]})
+
+    assert find("privileged_host_ports", pods=[pod("team", 8080, 0), pod("kube-system", 53)]) == []
+    assert find("privileged_host_ports", pods=[pod("team", 80, 443)]) == ["pod team/a takes 80, 443"]
