@@ -23,6 +23,8 @@ _KNOWN_FOR_EVERYBODY = (
 _MASTERS = "system:masters"
 #: Holders of bootstrap tokens, and the groups below that a token may name.
 _BOOTSTRAPPERS = ("system:bootstrappers", "system:bootstrap:")
+#: kubeadm's own: a node that joins reads kube-proxy's ConfigMap.
+_FOR_JOINING = "kube-system/kube-proxy"
 #: kubeadm's own: by this the API server reaches kubelets.
 _KUBELET_CLIENT = ("kubeadm:apiserver-kubelet-client", "kube-apiserver-kubelet-client")
 _LEVEL_LABEL = "pod-security.kubernetes.io/enforce"
@@ -315,7 +317,7 @@ def _bootstrap_rights(cluster_bindings: t.Sequence[Object], bindings: t.Sequence
         f"{subject[1]} by binding {name_of(binding)} to {(binding.get('roleRef') or {}).get('name')}"
         for binding in (*cluster_bindings, *bindings)
         for subject in _subjects(binding)
-        if subject[1].startswith(_BOOTSTRAPPERS) and not is_system(binding)
+        if subject[1].startswith(_BOOTSTRAPPERS) and not is_system(binding) and name_of(binding) != _FOR_JOINING
     )
 
 

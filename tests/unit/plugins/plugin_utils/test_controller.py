@@ -40,10 +40,7 @@ def test_other_peoples_variables_are_nobodys_business() -> None:
     assert controller.problems_with_names(names, KNOWN) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["kubeharden_probe_writes", "kubeharden_rotation", "kubeharden_rotation_at"],
-)
+@pytest.mark.parametrize("name", ["kubeharden_rotation", "kubeharden_rotation_at"])
 def test_a_name_that_a_later_version_brings_has_no_effect_and_that_is_said(name: str) -> None:
     assert controller.problems_with_names([name], KNOWN) == [f"{name} is reserved and has no effect in this version."]
 

@@ -151,7 +151,9 @@ def test_what_a_bootstrap_token_may_do_beyond_joining() -> None:
         binding("kubeadm:get-nodes", "kubeadm:get-nodes", "Group", "system:bootstrappers:kubeadm:default-node-token"),
         binding("ops", "view", "Group", "system:masters"),
     ]
-    assert find("bootstrap_rights", clusterrolebindings=known) == []
+    group = "system:bootstrappers:kubeadm:default-node-token"
+    joining = binding("kube-proxy", "role:kube-proxy", "Group", group, "kube-system")
+    assert find("bootstrap_rights", clusterrolebindings=known, rolebindings=[joining]) == []
     mine = binding("ops", "view", "Group", "system:bootstrappers:ops")
     assert find("bootstrap_rights", clusterrolebindings=[*known, mine]) == [
         "system:bootstrappers:ops by binding ops to view"
