@@ -47,7 +47,6 @@ $(VENV)/.ready: pyproject.toml tests/tools/make_venv tests/tools/find_pythons
 demo: setup ## harden inventories/demo (directories, no root, no cluster) into build/demo, show what changed, and verify
 	@rm -rf build/demo
 	@$(BIN)/ansible-playbook -i inventories/demo harden.yml --diff
-	@$(BIN)/ansible-playbook -i inventories/demo verify.yml
 
 ##@ For work on Kubeharden
 

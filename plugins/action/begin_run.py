@@ -9,15 +9,15 @@ import os
 import time
 import typing as t
 
-from ansible.errors import AnsibleError
-from ansible.inventory.manager import InventoryManager
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     api_access,
     catalogue_files,
     changes_file,
     controller,
+    inventory,
     selection,
 )
 
@@ -47,8 +47,12 @@ class ActionModule(ActionBase):
         run_id = self._task.args.get("run_id") or controller.new_run_id(now)
         problems = controller.problems_with_names(names, controller.known_variables())
         problems += [problem for one in extra for problem in controller.problems_with_extra_flags(one)]
-        chosen = self._selection(variables, now)
+        try:
+            chosen = self._selection(variables, now)
+        except HardeningError as error:  # a catalogue of the user's
+            chosen = selection.Selection(problems=[str(error)])
         problems += access
+        problems += controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
         problems = [*dict.fromkeys(problems), *chosen.problems, *controller.problems_with_run_id(run_id)]
         if problems:
             return {
@@ -68,27 +72,12 @@ class ActionModule(ActionBase):
 
     def _selection(self, variables: dict[str, t.Any], now: float) -> selection.Selection:
         """Return what the run leaves out. All hosts of the inventory count, since kubeadm's ConfigMaps are for all."""
-        manager = InventoryManager(self._loader, parse=False)
-        for group, hosts in variables["groups"].items():
-            manager.add_group(group)
-            for host in hosts:
-                manager.add_host(host, group=group)
-
-        def matching(patterns: t.Sequence[str]) -> list[str]:
-            try:
-                return [host.name for host in manager.get_hosts(pattern=list(patterns))]
-            except AnsibleError:
-                return []  # no pattern at all, which the caller says
-
         known = {host: variables["hostvars"][host] for host in sorted(variables["groups"]["all"])}
-        values = [self._of_each(known, name) for name in ("only", "waivers")]
-        # One list of waivers serves harden.yml and verify.yml, which judges more.
-        judged = [control.id for control in catalogue_files.load()]
-        return selection.select(values[0], values[1], selection.known_controls(), matching, now, judged)
-
-    def _of_each(self, known: t.Mapping[str, t.Mapping[str, t.Any]], name: str) -> dict[str, t.Any]:
-        """Return a variable as each host has it; one that no host has stands in the playbook, for all of them."""
-        public = controller.PREFIX + name
-        if any(public in found for found in known.values()):
-            return {host: found.get(public, []) for host, found in known.items()}
-        return dict.fromkeys(known, self._task.args.get(name) or [])
+        only, waivers = (
+            inventory.of_each(known, controller.PREFIX + name, self._task.args.get(name) or [])
+            for name in ("only", "waivers")
+        )
+        matching = inventory.matcher(self._loader, variables["groups"])
+        # One list of waivers serves the run and the look at its end, which judges more.
+        judged = [control.id for control in catalogue_files.load(self._task.args.get("controls_files") or [])]
+        return selection.select(only, waivers, selection.known_controls(), matching, now, judged)

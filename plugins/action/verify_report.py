@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 import time
@@ -20,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     catalogue_files,
     controller,
+    inventory,
     report_earlier,
     report_html,
     report_waivers,
@@ -51,7 +51,8 @@ class ActionModule(ActionBase):
         if arguments.get("only_check"):
             return self._begin(variables, now)
         run_id, report_dir = str(arguments["run_id"]), str(arguments["report_dir"])
-        settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers)
+        newest = dict(arguments.get("newest_versions") or {})
+        settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers, newest)
         report = verdicts.build(self._seen(variables), controls, settings)
         os.makedirs(report_dir, mode=0o700, exist_ok=True)
         path = os.path.join(report_dir, "report.json")
@@ -59,7 +60,9 @@ class ActionModule(ActionBase):
         write_atomic(os.path.join(report_dir, "junit.xml"), verdict_texts.junit(report), 0o600)
         earlier, notes = report_earlier.newest(report_dir, report)
         write_atomic(os.path.join(report_dir, "report.html"), report_html.render(report, earlier).encode(), 0o600)
-        for line in [*verdict_texts.render(report, report_dir), *notes]:
+        # What check mode foretells has not come yet: each failure that the run would mend is no news.
+        in_brief = self._task.check_mode and bool(arguments.get("after_run"))
+        for line in [*verdict_texts.render(report, report_dir, in_brief), *notes]:
             self._display.display(line)
         result = {"changed": False, "summary": report["summary"], "report": path}
         found = verdicts.failures(report, str(arguments["fail_on"]))
@@ -84,6 +87,7 @@ class ActionModule(ActionBase):
         run_id = str(self._task.args.get("run_id") or controller.new_run_id(now))
         problems = controller.problems_with_names(names, controller.known_variables())
         problems += controller.problems_with_run_id(run_id)
+        problems += controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
         if problems:
             return {"failed": True, "msg": " ".join(problems) + " Nothing was looked at."}
         report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))
@@ -92,19 +96,16 @@ class ActionModule(ActionBase):
     def _waivers(
         self, controls: t.Sequence[Control], variables: t.Mapping[str, t.Any]
     ) -> list[report_waivers.ReportWaiver]:
-        groups = variables.get("groups") or {}
-        everyone = set(groups.get("all") or [])
-
-        def matching(patterns: t.Sequence[str]) -> set[str]:
-            found: set[str] = set()
-            for pattern in patterns:
-                found.update(fnmatch.filter(everyone, pattern))
-                for group in fnmatch.filter(groups, pattern):
-                    found.update(groups[group])
-            return found
-
-        raw = self._task.args.get("waivers") or []
-        return report_waivers.parse(raw, controls, matching, verdicts.CLUSTER, selection.known_controls())
+        """Return the waivers of all hosts: one in a group's variables holds for that group, as in harden.yml."""
+        known = {host: variables["hostvars"][host] for host in sorted(variables["groups"]["all"])}
+        each = inventory.of_each(known, f"{controller.PREFIX}waivers", self._task.args.get("waivers") or [])
+        matching = inventory.matcher(self._loader, variables["groups"])
+        found = []
+        for raw, hosts in inventory.alike(each):
+            among = None if len(hosts) == len(known) else hosts
+            enforced = selection.known_controls()
+            found += report_waivers.parse(raw, controls, matching, verdicts.CLUSTER, enforced, among)
+        return found
 
     def _seen(self, variables: t.Mapping[str, t.Any]) -> verdicts.Seen:
         """Return what the tasks before this one registered; raw, since what looks like a template in it is text."""

@@ -34,6 +34,15 @@ options:
     type: list
     elements: dict
     default: []
+  controls_files:
+    description: Catalogues of the user's own, whose controls a waiver may name.
+    type: list
+    elements: path
+    default: []
+  newest_versions:
+    description: By minor version its newest patch, where another list is to count than the catalogue's.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Can run in check mode and changes nothing.

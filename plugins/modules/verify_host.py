@@ -12,7 +12,10 @@ short_description: Collect what the controls of a host are judged by
 version_added: 0.1.0
 description:
   - Reads processes, files' owners and modes, configuration, certificates and what ports answer, in one call. Changes
-    nothing, takes no lock, needs no harden.yml before it, and judges nothing. M(kubeharden.core.verify_report) does.
+    nothing but for O(probe_writes), takes no lock, needs no harden.yml before it, and judges nothing.
+    M(kubeharden.core.verify_report) does.
+  - On a control plane also what its API server records and how Secrets lie in etcd, of which only the first bytes are
+    looked at.
   - What cannot be seen is said in its place. A host that cannot be reached is no failure either; RV(problem) then says
     why.
 options:
@@ -20,6 +23,9 @@ options:
     description: A directory that stands for the host's C(/).
     type: path
     default: /
+  root_seed:
+    description: A directory that O(root) begins as a copy of; where O(root) does not exist yet a copy is looked at.
+    type: path
   control_plane:
     description: Whether the inventory says that this host is a control plane.
     type: bool
@@ -27,9 +33,15 @@ options:
   kubeconfig:
     description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
     type: path
+  probe_writes:
+    description:
+      - Whether the API server of this host may be given a marker, a Secret in a namespace of its own, which is removed
+        at once. Nothing is written in check mode.
+    type: bool
+    default: false
 attributes:
   check_mode:
-    description: Can run in check mode, which makes no difference.
+    description: Can run in check mode, where O(probe_writes) has no effect.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -60,6 +72,7 @@ problem:
   type: str
 """
 
+import secrets
 import time
 import typing as t
 
@@ -70,17 +83,20 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import find_
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Look at the host."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector
 
     parameters = module.params
     collector = Collector(
-        Host(parameters["root"]),
+        open_host(parameters["root"], parameters["root_seed"], True, lambda: str(module.tmpdir)),
         parameters["control_plane"],
         parameters["kubeconfig"],
         module.run_command,
         time.time(),
         time.monotonic,
+        nonce=secrets.token_hex(8),
+        sleep=time.sleep,
+        writes=parameters["probe_writes"] and not module.check_mode,
     )
     return {"changed": False, "evidence": collector.collect(), "problem": ""}
 
@@ -90,8 +106,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "default": "/"},
+            "root_seed": {"type": "path"},
             "control_plane": {"type": "bool", "default": False},
             "kubeconfig": {"type": "path"},
+            "probe_writes": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

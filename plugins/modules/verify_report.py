@@ -54,10 +54,20 @@ options:
     type: list
     elements: str
     required: true
+  after_run:
+    description:
+      - Whether this is the end of a run that changes things. In check mode failures are then only counted on the
+        console, since what is foretold has not come yet.
+    type: bool
+    default: false
   only_check:
     description: Only whether waivers and catalogues are well-formed, before any host is looked at.
     type: bool
     default: false
+  newest_versions:
+    description: By minor version its newest patch, where another list is to count than the catalogue's.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Can run in check mode; the reports are written there as well.

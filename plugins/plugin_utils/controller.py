@@ -21,7 +21,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.proxyco
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = "kubeharden_"
 #: Public names that a later version brings; until then they would be without effect, which nobody must find out late.
-RESERVED = re.compile(r"kubeharden_(probe_writes|rotation\w*|schedule_\w+)$")
+RESERVED = re.compile(r"kubeharden_(rotation\w*|schedule_\w+)$")
+_PATCH = re.compile(r"\d+\.\d+\.\d+")
 _FLAG = re.compile(r"[a-z][a-z0-9_-]*")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Components that the user's flags may be given for.
@@ -104,6 +105,17 @@ def problems_with_run_id(run_id: str) -> list[str]:
     if _RUN_ID.fullmatch(run_id):
         return []
     return [f"kubeharden_run_id: {run_id} is no name of a run; take letters, digits, dots, dashes and underscores."]
+
+
+def problems_with_newest_versions(newest: t.Any) -> list[str]:
+    """Return a sentence for each entry of kubeharden_newest_versions that says nothing."""
+    if not isinstance(newest, dict):
+        return ["kubeharden_newest_versions must be a mapping such as {'1.37': '1.37.2'}."]
+    return [
+        f"kubeharden_newest_versions: {minor}: {patch} says no patch of a minor version; write '1.37': '1.37.2'."
+        for minor, patch in newest.items()
+        if not isinstance(patch, str) or not _PATCH.fullmatch(patch) or patch.rpartition(".")[0] != str(minor)
+    ]
 
 
 def problems_with_extra_flags(extra: t.Any) -> list[str]:

@@ -51,7 +51,12 @@ def expired(waivers: t.Sequence[ReportWaiver], now: float) -> list[str]:
 
 
 def parse(
-    raw: t.Any, controls: t.Sequence[Control], matching: Matching, cluster: str, enforced: t.Sequence[str] = ()
+    raw: t.Any,
+    controls: t.Sequence[Control],
+    matching: Matching,
+    cluster: str,
+    enforced: t.Sequence[str] = (),
+    among: t.Collection[str] | None = None,
 ) -> list[ReportWaiver]:
     """Return the waivers.
 
@@ -61,6 +66,7 @@ def parse(
         matching: How patterns of hosts are matched.
         cluster: The name under which the cluster stands among the hosts.
         enforced: Ids that harden.yml knows, some of which are not judged.
+        among: The hosts whose variable this is, where others have another; None for all.
 
     Raises:
         HardeningError: Waivers that are none, or of a control that does not exist; all of them in one text.
@@ -79,13 +85,13 @@ def parse(
         lost = [one for one in patterns if one != cluster and not matching([one])]
         if lost:
             problems.append(f"kubeharden_waivers, waiver {number}: no host and no group is called {', '.join(lost)}.")
-        hosts = {cluster for one in patterns if one == cluster}.union(
-            *(matching([one]) for one in patterns if one != cluster)
-        )
+        own = [one for one in patterns if one != cluster]
+        hosts = set(matching(own)) if own else set()
+        hosts = {*hosts.intersection(hosts if among is None else among), *set(patterns).intersection([cluster])}
         found.append(
             ReportWaiver(
                 control=str(entry["control"]),
-                hosts=frozenset(hosts) if patterns else None,
+                hosts=frozenset(hosts) if patterns else None if among is None else frozenset(among),
                 patterns=tuple(patterns),
                 reason=str(entry["reason"]),
                 owner=str(entry["owner"]),

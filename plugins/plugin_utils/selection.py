@@ -11,6 +11,7 @@ import re
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
+from ansible_collections.kubeharden.core.plugins.plugin_utils.inventory import alike
 from ansible_collections.kubeharden.core.plugins.plugin_utils.waivers import WAIVERS, Matching, Waiver, read, unknown
 
 ONLY = "kubeharden_only"
@@ -168,7 +169,7 @@ def select(
     if wanted:
         chosen.everywhere = [control for control in known if control not in wanted]
         chosen.notes.append(f"Nothing but {', '.join(wanted)} was looked at ({ONLY}).")
-    for raw, hosts in _alike(waivers):
+    for raw, hosts in alike(waivers):
         for waiver in read(raw, [*known, *judged], chosen.problems):
             if waiver.control in known:
                 _apply(waiver, hosts, matching, now, chosen)
@@ -205,7 +206,7 @@ def _apply(waiver: Waiver, hosts: t.Sequence[str], matching: Matching, now: floa
 
 def _only(only: t.Mapping[str, t.Any], known: t.Sequence[str], chosen: Selection) -> list[str]:
     """Return the controls that the user names, the same for every host."""
-    found = list(_alike(only))
+    found = list(alike(only))
     if len(found) > 1:
         chosen.problems.append(f"{ONLY} must be the same for every host; set it with -e or for the group all.")
     wanted: list[str] = []
@@ -216,14 +217,3 @@ def _only(only: t.Mapping[str, t.Any], known: t.Sequence[str], chosen: Selection
         wanted += [str(control) for control in value]
         chosen.problems += [unknown(ONLY, str(control), known) for control in value if control not in known]
     return list(dict.fromkeys(wanted))
-
-
-def _alike(values: t.Mapping[str, t.Any]) -> t.Iterator[tuple[t.Any, list[str]]]:
-    """Yield each different value with the hosts that have it; usually there is one."""
-    hosts: dict[str, list[str]] = {}
-    first: dict[str, t.Any] = {}
-    for host, value in values.items():
-        hosts.setdefault(repr(value), []).append(host)
-        first.setdefault(repr(value), value)
-    for key, names in hosts.items():
-        yield first[key], names

@@ -24,8 +24,11 @@ _MOST_HOSTS = 6
 _NOT_IN_XML = {code: " " for code in range(32) if code not in (9, 10, 13)}
 
 
-def render(report: Report, where: str) -> list[str]:
-    """Return the lines: a row a host, then each failure with what to do, then where the reports are."""
+def render(report: Report, where: str, in_brief: bool = False) -> list[str]:
+    """Return the lines: a row a host, then each failure with what to do, then where the reports are.
+
+    In brief, that is before a run that may mend them, failures are only counted.
+    """
     names = [*(host["name"] for host in report["hosts"]), CLUSTER]
     counts = {name: dict.fromkeys(_COLUMNS, 0) for name in names}
     for result in report["results"]:
@@ -34,13 +37,16 @@ def render(report: Report, where: str) -> list[str]:
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEADS))]
     lines = ["", *(_row(row, widths) for row in table), ""]
     lines += [f"{host['name']}: {host['note']}" for host in report["hosts"] if host["note"]]
+    reports = f"{where}/report.html, report.json, junit.xml"
+    if in_brief:
+        return [*lines, f"Judged as it is now, before what check mode foretells: {reports}"]
     for severity in reversed(SEVERITIES):
         lines += _failures(report, severity)
     unknown = _by_evidence([one for one in report["results"] if one["status"] == UNKNOWN])
     if unknown:
         lines += ["", "Not judged:"]
         lines += [line for words, ones in unknown.items() for line in _wrapped(f"{_where(ones)}: {words}", "  ")]
-    lines += ["", f"Profile {report['profile']}, run {report['run_id']}: {where}/report.html, report.json, junit.xml"]
+    lines += ["", f"Profile {report['profile']}, run {report['run_id']}: {reports}"]
     return lines
 
 

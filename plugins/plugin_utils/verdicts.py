@@ -58,6 +58,7 @@ class Settings:
     version: str
     now: float
     waivers: t.Sequence[ReportWaiver] = ()
+    newest: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict[str, t.Any]:
@@ -65,7 +66,8 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
     hosts = [_host(name, result, seen) for name, result in sorted(seen.hosts.items())]
     answer = seen.cluster or {}
     problem = str(answer.get("problem") or "no API server of the control planes in this run answered")
-    cluster = Cluster(answer.get("evidence"), problem, hosts, expired(settings.waivers, settings.now))
+    over = expired(settings.waivers, settings.now)
+    cluster = Cluster(answer.get("evidence"), problem, hosts, over, settings.newest)
     results = []
     for control in controls:
         if control.for_cluster:

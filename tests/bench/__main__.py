@@ -1,15 +1,16 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: what a run costs where there is nothing to do, on a cluster of the lab.
+"""`make bench`: what a run costs where there is nothing to do, and what verify costs, on a cluster of the lab.
 
-Two things are measured:
+Measured are:
 
 - how many modules Ansible starts on a host, counted where they say so themselves: each writes a line with
   "Invoked with" to the host's journal. Of the profiles `baseline` and `cis` the larger number counts;
 - how long the run takes in profile `baseline`, as a multiple of an empty play over the same connections. The empty play
   runs `true` on every host through `raw`, so that it pays for Ansible's start and one round trip, and for nothing else.
-  The two are run in turn, and medians are compared, so that a slow minute of the machine meets both.
+  The two are run in turn, and medians are compared, so that a slow minute of the machine meets both;
+- what bench/verify.py says.
 
 Figures are printed as `name value unit`, and written to build/bench.json.
 """
@@ -29,6 +30,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import verify
 from tools.checkout import ROOT
 from tools.runs import RECAP
 
@@ -125,12 +127,54 @@ def walls(inventory: Path, rounds: int) -> tuple[list[float], list[float]]:
     return ours, theirs
 
 
+def without_changes(
+    directory: Path, inventory: Path, names: Sequence[str], rounds: int
+) -> list[dict[str, str | float]]:
+    """What a run of harden.yml with nothing to do costs."""
+    starts = {"baseline": module_starts(directory, inventory, names, "baseline")}
+    ours, theirs = walls(inventory, rounds)
+    starts["cis"] = module_starts(directory, inventory, names, "cis")
+    for profile, counted in starts.items():
+        print(f"# modules started by host, profile {profile}: {json.dumps(counted)}")
+    print(f"# a run without changes, seconds: {[round(seconds, 1) for seconds in ours]}")
+    print(f"# an empty play, seconds: {[round(seconds, 1) for seconds in theirs]}")
+    most = max(max(counted.values()) for counted in starts.values())
+    ratio = round(statistics.median(ours) / statistics.median(theirs), 2)
+    return [
+        {"name": "no_change_module_starts_per_host", "value": most, "unit": "starts"},
+        {"name": "no_change_wall_vs_empty_play", "value": ratio, "unit": "ratio"},
+    ]
+
+
+def of_verify(directory: Path, names: Sequence[str], rounds: int) -> list[dict[str, str | float]]:
+    """What verify costs on a control plane beside kube-bench, and on the controller with 300 hosts."""
+    inventory = directory / "inventory.yml"
+    plane, worker = names[0], names[-1]
+    ours, theirs = verify.host_cpu(run, LAB, directory, plane, rounds)
+    print(f"# verify on {plane}, processor seconds: {[round(seconds, 2) for seconds in ours]}")
+    print(f"# kube-bench there: {[round(seconds, 2) for seconds in theirs]}")
+    seen = {
+        "control_plane": verify.evidence(run, inventory, plane, "verify_host", "control_plane=true"),
+        "worker": verify.evidence(run, inventory, worker, "verify_host"),
+        "cluster": verify.evidence(run, inventory, plane, "verify_cluster"),
+    }
+    seconds, memory, wall = verify.controller(seen)
+    ratio = round(statistics.median(theirs) / statistics.median(ours), 2)
+    return [
+        {"name": "verify_host_cpu_kube_bench_vs_ours", "value": ratio, "unit": "ratio"},
+        {"name": "verify_controller_cpu_300_hosts", "value": round(seconds, 1), "unit": "s"},
+        {"name": "verify_controller_wall_300_hosts", "value": round(wall, 1), "unit": "s"},
+        {"name": "verify_controller_memory_300_hosts", "value": round(memory), "unit": "MiB"},
+    ]
+
+
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--lab", type=Path, metavar="DIR", help="a cluster that is up and that may be hardened")
     parser.add_argument("--control-planes", type=int, default=1, metavar="N", help="of the cluster made; default 1")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="of the cluster made; default 1")
+    parser.add_argument("--only-verify", action="store_true", help="leave out the runs of harden.yml")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each of the two plays; default 5")
     options = parser.parse_args()
     os.environ["ANSIBLE_NOCOLOR"] = "1"
@@ -138,28 +182,11 @@ def main() -> int:
         with cluster(options.lab, options.control_planes, options.workers) as directory:
             inventory = directory / "inventory.yml"
             names = hosts(inventory)
-            starts = {"baseline": module_starts(directory, inventory, names, "baseline")}
-            ours, theirs = walls(inventory, options.rounds)
-            starts["cis"] = module_starts(directory, inventory, names, "cis")
+            figures = [] if options.only_verify else without_changes(directory, inventory, names, options.rounds)
+            figures += of_verify(directory, names, options.rounds)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    for profile, counted in starts.items():
-        print(f"# modules started by host, profile {profile}: {json.dumps(counted)}")
-    print(f"# a run without changes, seconds: {[round(seconds, 1) for seconds in ours]}")
-    print(f"# an empty play, seconds: {[round(seconds, 1) for seconds in theirs]}")
-    figures = [
-        {
-            "name": "no_change_module_starts_per_host",
-            "value": max(max(counted.values()) for counted in starts.values()),
-            "unit": "starts",
-        },
-        {
-            "name": "no_change_wall_vs_empty_play",
-            "value": round(statistics.median(ours) / statistics.median(theirs), 2),
-            "unit": "ratio",
-        },
-    ]
     for figure in figures:
         print(f"{figure['name']} {figure['value']} {figure['unit']}")
     target = ROOT / "build" / "bench.json"

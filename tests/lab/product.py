@@ -137,7 +137,7 @@ class VerifyRun(Run):
 class HardenRun(Run):
     """A run of harden.yml or rollback.yml.
 
-    ``report`` is the directory of changes.json; ``seconds`` how long it took.
+    ``report`` is the directory of changes.json, and of report.json where it verified; ``seconds`` how long it took.
     """
 
     report: Path
@@ -149,6 +149,12 @@ class HardenRun(Run):
         listed = json.loads((self.report / "changes.json").read_text(encoding="utf-8"))["changes"]
         assert isinstance(listed, list)
         return listed
+
+    @property
+    def verified(self) -> VerifyRun:
+        """The report that it ended with."""
+        document = json.loads((self.report / "report.json").read_text(encoding="utf-8"))
+        return VerifyRun(self.command, self.code, self.output, document)
 
     @property
     def messages(self) -> dict[str, str]:
@@ -193,13 +199,17 @@ class Product:
             "LANG": "C.UTF-8",
         }
 
-    def harden(self, *arguments: str, inventory: Path | None = None, **variables: Any) -> HardenRun:
+    def harden(
+        self, *arguments: str, inventory: Path | None = None, verified: bool = False, **variables: Any
+    ) -> HardenRun:
         """Run harden.yml and return what it did, well or not.
 
         :param inventory: one more inventory beside the cluster's.
+        :param verified: whether the run verifies at its end, which takes some seconds.
         :param variables: of the playbook, without the prefix ``kubeharden_``.
         """
-        return self.play("harden.yml", *arguments, inventory=inventory, **variables)
+        words = arguments if verified else ("--skip-tags", "verify", *arguments)
+        return self.play("harden.yml", *words, inventory=inventory, **variables)
 
     def rollback(self, *arguments: str, **variables: Any) -> HardenRun:
         """Run rollback.yml and return what it did, well or not; parameters as for harden."""

@@ -63,9 +63,20 @@ class Hosts:
     def root(self, host: str) -> Path:
         return self.roots / host
 
-    def harden(self, *arguments: str, before: tuple[str, ...] = (), strict: bool = True, **variables: object) -> Run:
-        """Run harden.yml; parameters as for play."""
-        return self.play("harden.yml", *arguments, before=before, strict=strict, **variables)
+    def harden(
+        self,
+        *arguments: str,
+        before: tuple[str, ...] = (),
+        strict: bool = True,
+        verified: bool = False,
+        **variables: object,
+    ) -> Run:
+        """Run harden.yml; parameters as for play.
+
+        :param verified: whether the run verifies at its end, which takes some seconds.
+        """
+        words = arguments if verified else ("--skip-tags", "verify", *arguments)
+        return self.play("harden.yml", *words, before=before, strict=strict, **variables)
 
     def play(
         self, playbook: str, *arguments: str, before: tuple[str, ...] = (), strict: bool = True, **variables: object
@@ -87,6 +98,17 @@ class Hosts:
             home=self.home,
             environment={} if strict else {"_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR": "ignore"},
         )
+
+    @property
+    def verdicts(self) -> dict[str, dict[str, str]] | None:
+        """By host and control, the statuses of report.json; None where the run did not verify."""
+        path = self.report / "report.json"
+        if not path.exists():
+            return None
+        found: dict[str, dict[str, str]] = {}
+        for one in json.loads(path.read_text(encoding="utf-8"))["results"]:
+            found.setdefault(one["host"], {})[one["control"]] = one["status"]
+        return found
 
     @property
     def changes(self) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def variables() -> str:
     for name, option in options.items():
         kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
         if "choices" in option:
-            kind += ": " + ", ".join(f"`{choice}`" for choice in option["choices"])
+            kind += ": " + ", ".join(f"`{choice}`" if choice else "empty" for choice in option["choices"])
         lines.append(f"| `{name}` | {kind} | `{json.dumps(option['default'])}` | {_plain(option['description'])} |")
     return "\n".join(lines) + "\n"
 

@@ -21,6 +21,10 @@ _KNOWN_FOR_EVERYBODY = (
     "kubeadm:bootstrap-signer-clusterinfo",
 )  # fmt: skip
 _MASTERS = "system:masters"
+#: Holders of bootstrap tokens, and the groups below that a token may name.
+_BOOTSTRAPPERS = ("system:bootstrappers", "system:bootstrap:")
+#: kubeadm's own: a node that joins reads kube-proxy's ConfigMap.
+_FOR_JOINING = "kube-system/kube-proxy"
 #: kubeadm's own: by this the API server reaches kubelets.
 _KUBELET_CLIENT = ("kubeadm:apiserver-kubelet-client", "kube-apiserver-kubelet-client")
 _LEVEL_LABEL = "pod-security.kubernetes.io/enforce"
@@ -78,11 +82,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "default_account_tokens": ("serviceaccounts", "pods"),
     "rbac_masters": ("clusterrolebindings", "rolebindings"),
     "rbac_anonymous": ("clusterrolebindings", "rolebindings"),
+    "bootstrap_rights": ("clusterrolebindings", "rolebindings"),
     "bootstrap_tokens": ("tokens",),
+    "account_token_secrets": ("account_tokens",),
     "namespaces_pod_security": ("namespaces",),
     "namespaces_network_policy": ("namespaces", "networkpolicies"),
     "namespaces_default_unused": ("pods",),
     "secrets_in_environment": ("pods",),
+    "privileged_host_ports": ("pods",),
 }
 NAMES = tuple(NEEDS)
 
@@ -287,9 +294,36 @@ def _secrets_in_environment(pods: t.Sequence[Object]) -> list[str]:
     return sorted(found)
 
 
+def _privileged_host_ports(pods: t.Sequence[Object]) -> list[str]:
+    """Return pods beside the system's that take a port of the host which only root may take otherwise."""
+    found = set()
+    for pod in pods:
+        spec = pod.get("spec") or {}
+        for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+            taken = [port for one in container.get("ports") or () if 0 < (port := int(one.get("hostPort") or 0)) < 1024]
+            if taken and _namespace(pod) not in _SYSTEM_NAMESPACES:
+                found.add(f"pod {name_of(pod)} takes {', '.join(map(str, taken))}")
+    return sorted(found)
+
+
 def _bootstrap_tokens(tokens: t.Sequence[Object]) -> list[str]:
     """Return tokens without an end; only their public half is known here."""
     return sorted(str(token.get("id")) for token in tokens if not token.get("expires"))
+
+
+def _bootstrap_rights(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
+    """Return what holders of bootstrap tokens may do beyond joining a node."""
+    return sorted(
+        f"{subject[1]} by binding {name_of(binding)} to {(binding.get('roleRef') or {}).get('name')}"
+        for binding in (*cluster_bindings, *bindings)
+        for subject in _subjects(binding)
+        if subject[1].startswith(_BOOTSTRAPPERS) and not is_system(binding) and name_of(binding) != _FOR_JOINING
+    )
+
+
+def _account_token_secrets(secrets: t.Sequence[Object]) -> list[str]:
+    """Return Secrets that hold a token of a service account without an end."""
+    return sorted(f"Secret {name_of(secret)}" for secret in secrets)
 
 
 _FINDERS: dict[str, t.Callable[..., list[str]]] = {
@@ -299,9 +333,12 @@ _FINDERS: dict[str, t.Callable[..., list[str]]] = {
     "default_account_tokens": _default_account_tokens,
     "rbac_masters": _masters,
     "rbac_anonymous": _anonymous,
+    "account_token_secrets": _account_token_secrets,
+    "bootstrap_rights": _bootstrap_rights,
     "bootstrap_tokens": _bootstrap_tokens,
     "namespaces_pod_security": _pod_security,
     "namespaces_network_policy": _network_policy,
     "namespaces_default_unused": _default_unused,
     "secrets_in_environment": _secrets_in_environment,
+    "privileged_host_ports": _privileged_host_ports,
 }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import yaml
@@ -30,6 +31,7 @@ _OF_THE_NODE = ("apiVersion", "kind", "containerRuntimeEndpoint", "imageServiceE
 _MOST = 8
 #: Minor versions that get mended, the newest included.
 _SUPPORTED = 3
+_NUMBERS = re.compile(r"\d+")
 
 
 class Cluster:
@@ -40,6 +42,7 @@ class Cluster:
         problem: Why nothing was.
         hosts: Every host of the inventory.
         waivers: Sentences on waivers that have expired.
+        newest: By minor version the newest patch that the user knows of, instead of what the catalogue says.
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class Cluster:
         problem: str,
         hosts: t.Sequence[Host],
         waivers: t.Sequence[str] = (),
+        newest: t.Mapping[str, str] | None = None,
     ) -> None:
         self._evidence = evidence
         self._problem = problem or "no control plane was asked"
         self.hosts = hosts
         self.waivers = waivers
+        self.newest = newest or {}
 
     @property
     def evidence(self) -> t.Mapping[str, t.Any]:
@@ -208,6 +213,29 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
     return Verdict(PASS, words)
 
 
+def versions_patched(cluster: Cluster, control: Control) -> Verdict:
+    """Every component has the newest patch of its minor version, by the user's list or the catalogue's dated one."""
+    known = {**control.judge["newest"], **cluster.newest}
+    seen, behind = 0, []
+    for place, component, version, minor in _versions(cluster):
+        seen += 1
+        newest = str(known.get(versions.shown(minor)) or "")
+        if newest and _numbers(version) < _numbers(newest):
+            behind.append(f"{place}: {component} {version}, the newest is {newest}")
+    source = "kubeharden_newest_versions" if cluster.newest else f"the list of {control.judge['dated']}"
+    if behind:
+        return Verdict(FAIL, f"{_list(behind)}; by {source}")
+    if not seen:
+        raise NotJudged(UNKNOWN, "no component's version was seen")
+    _require_versions(cluster)
+    return Verdict(PASS, f"none is behind {', '.join(sorted(map(str, known.values())))}; by {source}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return a version's three numbers, without what a vendor puts behind them."""
+    return tuple(int(piece) for piece in _NUMBERS.findall(version)[:3])
+
+
 def _versions(cluster: Cluster) -> t.Iterator[tuple[str, str, str, versions.Version]]:
     """Yield place, component, version and minor of all that Kubernetes releases together, as far as it was seen."""
     said = [(host.name, *one) for host in cluster.hosts for one in sorted(host.known_versions().items())]
@@ -255,5 +283,8 @@ def _list(items: t.Sequence[str]) -> str:
 
 CHECKS: dict[str, t.Callable[[Cluster, Control], Verdict]] = {
     **dict.fromkeys(api_findings.NAMES, _of_api),
-    **{check.__name__: check for check in (kubeadm_drift, kubelet_drift, version_skew, versions_supported, waivers)},
+    **{
+        check.__name__: check
+        for check in (kubeadm_drift, kubelet_drift, version_skew, versions_patched, versions_supported, waivers)
+    },
 }

@@ -9,7 +9,9 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
+from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import version_of
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
+    EXPLAINED,
     FAIL,
     NOT_APPLICABLE,
     PASS,
@@ -52,6 +54,18 @@ def anonymous(host: Host, _control: Control) -> Verdict:
     return Verdict(PASS, f"{path[-1]} allows anonymous requests on {', '.join(paths)} only")
 
 
+def user_authentication(host: Host, _control: Control) -> Verdict:
+    """People can come with something that can be withdrawn: OpenID Connect, or what a token service knows."""
+    for flag in ("oidc-issuer-url", "authentication-token-webhook-config-file"):
+        value = host.flag(_APISERVER, flag)
+        if value.items and value.items[-1]:
+            return Verdict(PASS, value.words)
+    path = host.flag(_APISERVER, "authentication-config")
+    if path.items and host.document("authentication").get("issuers"):
+        return Verdict(PASS, f"{path.items[-1]} names an issuer of tokens")
+    return Verdict(FAIL, "neither OpenID Connect nor a token service is configured, so people come with certificates")
+
+
 def authorizers(host: Host, control: Control) -> Verdict:
     """The authorizers, by flag or by AuthorizationConfiguration, are with some and without others."""
     configured = host.flag(_APISERVER, "authorization-config").items
@@ -85,6 +99,16 @@ def plugin(host: Host, control: Control) -> Verdict:
     else:
         words = f"{name} is named nowhere and is {'on' if default else 'off'} by default"
     return Verdict(PASS if enabled == wanted else FAIL, words)
+
+
+def paths_mounted(host: Host, _control: Control) -> Verdict:
+    """What flags of the API server name lies on the host, where its manifest mounts it."""
+    if not host.component(_APISERVER).get("manifest"):
+        return Verdict(NOT_APPLICABLE, f"{_APISERVER} does not run as a static pod")
+    lost = [str(one) for one in host.evidence.get("unmounted") or []]
+    if lost:
+        return Verdict(FAIL, f"under no mount of the manifest: {_list(lost)}")
+    return Verdict(PASS, "every log, policy and configuration that flags name is under a mount")
 
 
 def admission_configuration(host: Host, _control: Control) -> Verdict:
@@ -281,6 +305,55 @@ def _is_known(key: str, known: t.Collection[str]) -> bool:
     return False
 
 
+#: NET_ADMIN, of linux/capability.h: to lay the rules of Services is all that kube-proxy is for.
+_NET_ADMIN = 1 << 12
+#: From this version on kubeadm takes a patch for kube-proxy's DaemonSet.
+_PATCHED_SINCE = (1, 37)
+
+
+def kube_proxy_privileges(host: Host, _control: Control) -> Verdict:
+    """kube-proxy's process has no capability but NET_ADMIN, and can get no other."""
+    rights = _kube_proxy(host).get("rights") or {}
+    if not rights or rights["bounding"] < 0:
+        raise NotJudged(UNKNOWN, "the rights of kube-proxy's process could not be read")
+    more = bin(rights["bounding"] & ~_NET_ADMIN).count("1")
+    wrong = [f"{more} capabilities beside NET_ADMIN"] if more else []
+    wrong += [] if rights["no_new"] else ["programs that it starts may have more rights"]
+    if wrong:
+        return _kept_by_upgrades(host, f"kube-proxy's process: {' and '.join(wrong)}")
+    return Verdict(PASS, "kube-proxy's process has no capability but NET_ADMIN, and can get no other")
+
+
+def kube_proxy_files(host: Host, _control: Control) -> Verdict:
+    """What kube-proxy's process reads is readable to root alone."""
+    found = _kube_proxy(host)
+    if found.get("problem"):
+        raise NotJudged(UNKNOWN, str(found["problem"]))
+    files = found.get("files") or []
+    unseen = [f"{one['path']}: {one['problem']}" for one in files if one.get("problem")]
+    seen = [one for one in files if not one.get("problem")]
+    wrong = [f"{one['path']} has mode {one['mode']}" for one in seen if int(one["mode"], 8) & 0o177]
+    wrong += [f"{one['path']} belongs to {one['owner']}" for one in seen if one["owner"] != "root"]
+    if wrong:
+        return _kept_by_upgrades(host, f"within its volume {_list(wrong)}")
+    if unseen:
+        raise NotJudged(UNKNOWN, _list(unseen))
+    return Verdict(PASS, ", ".join(f"{one['path']} {one['mode']} {one['owner']}" for one in seen) or "it reads no file")
+
+
+def _kube_proxy(host: Host) -> t.Mapping[str, t.Any]:
+    host.component("kube-proxy")
+    return host.evidence.get("kube_proxy") or {}
+
+
+def _kept_by_upgrades(host: Host, words: str) -> Verdict:
+    """Return a failure; before kubeadm takes a patch nothing that mends it would stay."""
+    kubelet = host.known_versions().get("kubelet")
+    if kubelet and version_of(kubelet) < _PATCHED_SINCE:
+        return Verdict(EXPLAINED, f"{words}. Before 1.37 every kubeadm upgrade would make it so again.")
+    return Verdict(FAIL, words)
+
+
 def manifests_directory(host: Host, _control: Control) -> Verdict:
     """Files of the manifests directory are pods, and each pod is there once."""
     if host.problem:
@@ -342,7 +415,7 @@ def _wrong_attributes(host: Host, entry: t.Mapping[str, t.Any], judge: t.Mapping
 
 def certificates_expiry(host: Host, control: Control) -> Verdict:
     """No certificate ends soon."""
-    entries = [one for one in _certificates(host) if isinstance(one.get("days_left"), int)]
+    entries = _that_say(host, "days_left")
     limit = int(control.judge["days"])
     ending = sorted((one for one in entries if one["days_left"] < limit), key=lambda one: int(one["days_left"]))
     if ending:
@@ -356,7 +429,7 @@ def certificates_expiry(host: Host, control: Control) -> Verdict:
 def certificates_strength(host: Host, _control: Control) -> Verdict:
     """Keys are RSA of 2048 bits or more, or of an elliptic curve."""
     weak = []
-    entries = [one for one in _certificates(host) if one.get("key_algorithm")]
+    entries = _that_say(host, "key_algorithm")
     for one in entries:
         kind, _dummy, size = str(one["key_algorithm"]).partition("-")
         if kind == "RSA" and size.isdigit() and int(size) < 2048:
@@ -387,6 +460,18 @@ def _certificates(host: Host) -> list[t.Mapping[str, t.Any]]:
     if not entries:
         raise NotJudged(NOT_APPLICABLE, "there are no certificates on this host")
     return entries
+
+
+def _that_say(host: Host, fact: str) -> list[t.Mapping[str, t.Any]]:
+    """Return the certificates that say something; those that cannot be read do not.
+
+    Raises:
+        NotJudged: None of them does.
+    """
+    found = [one for one in _certificates(host) if one.get(fact) is not None]
+    if not found:
+        raise NotJudged(UNKNOWN, "no certificate of this host could be read")
+    return found
 
 
 def _days(days: int) -> str:
@@ -539,9 +624,12 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         etcd_listeners,
         event_rate,
         gate,
+        kube_proxy_files,
+        kube_proxy_privileges,
         kubelet_keys,
         kubelet_serving,
         manifests_directory,
+        paths_mounted,
         probe_anonymous,
         probe_certificates,
         probe_foreign_certificate,
@@ -549,5 +637,6 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         probe_plain_ports,
         probe_weak_suites,
         scheduler_profiling,
+        user_authentication,
     )
 }

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import cluster_checks, host_checks
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import (
+    cluster_checks,
+    host_checks,
+    server_checks,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
     FAIL,
     NOT_APPLICABLE,
@@ -20,7 +24,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.condition
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged, Value
 
 #: The names that a judge of the kind ``check`` may have.
-CHECK_NAMES = frozenset([*host_checks.CHECKS, *cluster_checks.CHECKS])
+CHECK_NAMES = frozenset([*host_checks.CHECKS, *server_checks.CHECKS, *cluster_checks.CHECKS])
+_OF_HOSTS = {**host_checks.CHECKS, **server_checks.CHECKS}
 
 
 def judge_host(host: Host, control: Control) -> Verdict:
@@ -61,7 +66,7 @@ def _of_values(values: t.Sequence[Value], control: Control) -> Verdict:
 
 
 def _check(host: Host, control: Control) -> Verdict:
-    return host_checks.CHECKS[str(control.judge["check"])](host, control)
+    return _OF_HOSTS[str(control.judge["check"])](host, control)
 
 
 _KINDS: dict[str, t.Callable[[Host, Control], Verdict]] = {

@@ -15,6 +15,7 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable
@@ -31,14 +32,22 @@ class Answer:
     """What came back. ``status`` is the HTTP status, or 0 when there was no whole answer; then ``reason`` says why:
 
     ``refused``, ``timeout``, ``eof`` (closed before the answer's end), ``tls: ...``, ``too large``, ``malformed:
-    ...``, or the system's own words (``No route to host``). ``date`` is when the server says that it answered, in
-    seconds since the epoch, to a second; None where it does not say.
+    ...``, or the system's own words (``No route to host``). ``headers`` have small letters.
     """
 
     status: int
     body: bytes = b""
     reason: str | None = None
-    date: float | None = field(default=None, compare=False)
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def date(self) -> float | None:
+        """When the server says that it answered, in seconds since the epoch, to a second; None where it does not."""
+        text = self.headers.get("date")
+        try:
+            return parsedate_to_datetime(text).timestamp() if text else None
+        except (TypeError, ValueError):  # TypeError up to Python 3.9
+            return None
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ class ApiClient:
     ``timeout`` in seconds bounds each request as a whole: connect, handshake, and a server that drips its answer.
     Without a kubeconfig nothing is sent to prove who asks, and any certificate is taken: for the loopback ports of
     components that make a certificate of their own at each start. ``stranger`` then has a certificate to show all the
-    same, one that nobody signed: what a server makes of it is what one wants to know.
+    same, one that nobody signed: what a server makes of it is what one wants to know. By ``user_agent`` a server's log
+    says who asked.
     """
 
     def __init__(
@@ -69,6 +79,7 @@ class ApiClient:
         verify_hostname: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         stranger: Kubeconfig | None = None,
+        user_agent: str = "kubeharden",
     ) -> None:
         url = server or (kubeconfig.server if kubeconfig else "")
         try:
@@ -88,10 +99,11 @@ class ApiClient:
         if stranger is not None and stranger.certificate is not None and stranger.key is not None:
             _load_client_certificate(self._context, stranger, stranger.certificate + b"\n" + stranger.key)
         self._clock = clock
+        self._user_agent = user_agent
 
-    def get(self, path: str) -> Answer:
-        """GET of ``path`` ("/readyz"), once."""
-        return self._ask("GET", path)
+    def get(self, path: str, accept: str = "application/json, */*") -> Answer:
+        """GET of ``path`` ("/readyz"), once, in one of the forms that are accepted."""
+        return self._ask("GET", path, accept=accept)
 
     def post(self, path: str, body: str) -> Answer:
         """POST of JSON to ``path``, once: for servers that are asked a question in this way."""
@@ -101,13 +113,13 @@ class ApiClient:
         """PUT of JSON to ``path``, once."""
         return self._ask("PUT", path, body)
 
-    def delete(self, path: str, body: str) -> Answer:
-        """DELETE of ``path``, once; ``body`` is JSON and says under which conditions."""
+    def delete(self, path: str, body: str = "") -> Answer:
+        """DELETE of ``path``, once; ``body`` is JSON and may say under which conditions."""
         return self._ask("DELETE", path, body)
 
-    def _ask(self, method: str, path: str, body: str = "") -> Answer:
+    def _ask(self, method: str, path: str, body: str = "", accept: str = "application/json, */*") -> Answer:
         request = f"{method} {self._prefix}{path} HTTP/1.1\r\nHost: {self._authority}\r\n"
-        request += "Accept: application/json, */*\r\nUser-Agent: kubeharden\r\nConnection: close\r\n"
+        request += f"Accept: {accept}\r\nUser-Agent: {self._user_agent}\r\nConnection: close\r\n"
         if self._token:
             request += f"Authorization: Bearer {self._token}\r\n"
         if body:
@@ -202,15 +214,8 @@ def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline, method: str) ->
             return Answer(0, reason="too large")
         if response.length:  # read(n) gives back what there is when the server closes early
             return Answer(0, reason="eof")
-        return Answer(response.status, body, date=_date(response.getheader("Date")))
-
-
-def _date(text: str | None) -> float | None:
-    """A Date header (RFC 9110, 5.6.7) in seconds since the epoch."""
-    try:
-        return parsedate_to_datetime(text).timestamp() if text else None
-    except (TypeError, ValueError):  # TypeError up to Python 3.9
-        return None
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, body, headers=headers)
 
 
 def reason_of(error: Exception) -> str:

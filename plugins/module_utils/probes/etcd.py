@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +21,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig 
 _HEALTH = "/health"
 _MEMBERS = "/v3/cluster/member/list"
 _ALARMS = "/v3/maintenance/alarm"
+_RANGE = "/v3/kv/range"
+#: What the API server puts before a value that it encrypted: the provider, its version and the key's name.
+_ENCRYPTED = re.compile(rb"k8s:enc:([a-z]{1,16}):(v\d):([^:]{1,100}):")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,15 @@ class Member:
     name: str
     client_urls: tuple[str, ...]
     learner: bool
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a value lies in etcd: what encrypted it, by which key; both are empty for plain text."""
+
+    key: str
+    provider: str = ""
+    key_name: str = ""
 
 
 class EtcdClient:
@@ -96,6 +111,44 @@ class EtcdClient:
                 found.append(f"{member.name or 'a member without a name'}: {trouble}")
         return found
 
+    def keys(self, beginning: str, most: int) -> tuple[list[str], int]:
+        """The first keys with a beginning, and how many there are. No value is asked for.
+
+        :raises HardeningError: it does not say
+        """
+        end = beginning[:-1] + chr(ord(beginning[-1]) + 1)
+        question = {"key": _coded(beginning), "range_end": _coded(end), "limit": str(most), "keys_only": True}
+        answer = self._range(question)
+        return [_decoded(entry["key"]).decode("utf-8", "replace") for entry in answer[0]], answer[1]
+
+    def stored(self, key: str, marker: bytes = b"") -> tuple[Stored | None, bool]:
+        """How a value is stored, None where there is none, and whether a marker stands in it.
+
+        The value itself never leaves this function.
+
+        :raises HardeningError: it does not say
+        """
+        found, _count = self._range({"key": _coded(key)})
+        if not found:
+            return None, False
+        value = _decoded(found[0].get("value") or "")
+        match = _ENCRYPTED.match(value)
+        if match is None:
+            return Stored(key), bool(marker) and marker in value
+        provider, version, name = (piece.decode("utf-8", "replace") for piece in match.groups())
+        shown = f"{provider} {version}" if provider == "kms" else provider
+        return Stored(key, shown, name), bool(marker) and marker in value
+
+    def _range(self, question: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+        try:
+            answer = self._client(self._address).post(_RANGE, json.dumps(question))
+            document = json.loads(answer.body) if answer.status == 200 else None
+        except (OSError, ValueError) as error:
+            raise HardeningError(f"etcd could not be asked: {getattr(error, 'strerror', None) or error}") from None
+        if not isinstance(document, dict):
+            raise HardeningError(f"etcd could not be asked: {_RANGE} answered {answer.status or answer.reason}")
+        return list(document.get("kvs") or []), int(document.get("count") or 0)
+
     def _unwell_at(self, address: str) -> str:
         answer = self._client(address).get(_HEALTH)
         return "" if answer.status == 200 else f"{_HEALTH} answered {answer.status or answer.reason}"
@@ -111,6 +164,17 @@ class EtcdClient:
             key=_read(self._key),
         )
         return ApiClient(credentials)
+
+
+def _coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise HardeningError("etcd could not be asked: its answer is not what it should be") from None
 
 
 def _read(path: str) -> bytes:

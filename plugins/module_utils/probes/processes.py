@@ -52,6 +52,27 @@ def same(process: Process) -> bool:
     return stat is not None and stat[1] == process.start_ticks
 
 
+@dataclass(frozen=True)
+class Rights:
+    """What a process may do, by proc_pid_status(5).
+
+    ``bounding`` are the capabilities that it or a program that it starts can have, a bit each; ``no_new`` whether a
+    program that it starts can have no more rights than it has.
+    """
+
+    bounding: int
+    no_new: bool
+
+
+def rights(process: Process) -> Rights | None:
+    """The rights of a process; None where it is gone."""
+    text = _bytes(os.path.join(process.proc, str(process.pid), "status"))
+    if text is None:
+        return None
+    fields = dict(line.partition(":")[::2] for line in text.decode("utf-8", "replace").splitlines())
+    return Rights(int(fields.get("CapBnd", "-1").strip(), 16), fields.get("NoNewPrivs", "").strip() == "1")
+
+
 def _read(pid: int, booted: int, proc: str) -> Process | None:
     stat = _stat(pid, proc)
     command = _bytes(os.path.join(proc, str(pid), "cmdline"))

@@ -37,7 +37,11 @@ _LISTS = {
     "namespaces": "/api/v1/namespaces",
     "networkpolicies": "/apis/networking.k8s.io/v1/networkpolicies",
     "tokens": "/api/v1/namespaces/kube-system/secrets?fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken",
+    "account_tokens": "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fservice-account-token",
 }
+#: Of these the names are enough, so that no token is sent.
+_NAMES_ALONE = ("account_tokens",)
+_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _CONFIG_MAPS = {
     "kubeadm_config": ("kubeadm-config", "ClusterConfiguration"),
     "kubelet_config": ("kubelet-config", "kubelet"),
@@ -70,7 +74,7 @@ class ClusterCollector:
         problems: dict[str, str] = {}
         for name, path in _LISTS.items():
             try:
-                listed = self._list(path)
+                listed = self._list(path, _METADATA if name in _NAMES_ALONE else "")
                 read[name] = [_token(one) for one in listed] if name == "tokens" else listed
             except HardeningError as error:
                 problems[name] = str(error)
@@ -89,10 +93,10 @@ class ClusterCollector:
             **texts,
         }
 
-    def _get(self, path: str) -> t.Any:
+    def _get(self, path: str, accept: str = "") -> t.Any:
         if self._clock() >= self._end:
             raise HardeningError(f"{path} was not asked for: there was no time left")
-        answer = self._client.get(path)
+        answer = self._client.get(path, accept) if accept else self._client.get(path)
         if answer.status != 200:
             raise HardeningError(f"{path} could not be read: {_words(answer)}")
         try:
@@ -100,13 +104,13 @@ class ClusterCollector:
         except ValueError:
             raise HardeningError(f"{path} could not be read: the answer is no JSON") from None
 
-    def _list(self, path: str) -> list[api_findings.Object]:
+    def _list(self, path: str, accept: str = "") -> list[api_findings.Object]:
         items: list[api_findings.Object] = []
         sign = "&" if "?" in path else "?"
         token = ""
         while True:
             more = f"&continue={token}" if token else ""
-            page = self._get(f"{path}{sign}limit={_PAGE}{more}")
+            page = self._get(f"{path}{sign}limit={_PAGE}{more}", accept)
             items += [one for one in page.get("items") or [] if isinstance(one, dict)]
             token = str((page.get("metadata") or {}).get("continue") or "")
             if not token:

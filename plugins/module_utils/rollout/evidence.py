@@ -50,7 +50,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     pem,
     profile,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client, listeners, processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
+    api_client,
+    kubeconfig,
+    listeners,
+    processes,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.server_probes import Server, ServerProbes
 
 SCHEMA = 1
 #: Seconds that one probe may take, and all of them together.
@@ -73,6 +80,12 @@ _GUARDED = {
     "kube-scheduler": ("/metrics", "/configz", "/debug/pprof/"),
     "etcd": ("/version",),
 }
+#: Flags of the API server that name a file which must be the host's.
+_FILES_OF_FLAGS = (
+    "audit-log-path", "audit-policy-file", "audit-webhook-config-file", "admission-control-config-file",
+    "authentication-config", "authorization-config", "encryption-provider-config",
+    "authentication-token-webhook-config-file", "tracing-config-file", "egress-selector-config-file",
+)  # fmt: skip
 _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-scheduler": 10259}
 
 Run = t.Callable[[list[str]], tuple[int, str, str]]
@@ -105,6 +118,9 @@ class Collector:
         now: Seconds since 1970.
         clock: Seconds that only go forward.
         proc: Where processes are seen.
+        nonce: Random letters and digits, by which requests of the probes are known.
+        sleep: Waits some seconds.
+        writes: Whether a marker may be made, and removed at once.
     """
 
     def __init__(
@@ -116,8 +132,14 @@ class Collector:
         now: float,
         clock: t.Callable[[], float],
         proc: str = "/proc",
+        nonce: str = "",
+        sleep: t.Callable[[float], None] = lambda _seconds: None,
+        writes: bool = False,
     ) -> None:
         self._host = host
+        self._nonce = nonce
+        self._sleep = sleep
+        self._writes = writes
         self._control_plane = control_plane
         self._kubeconfig = kubeconfig
         self._run = run
@@ -146,6 +168,7 @@ class Collector:
             "manifests": manifests,
             "files": files,
             "documents": self._documents(),
+            "unmounted": self._unmounted(),
             "authorities": self._authorities(),
             **self._certificates(files),
             "probes": self._probe(kubelet) if self._host.live else {},
@@ -306,17 +329,35 @@ class Collector:
         if process is None:
             return {}
         path = self._value("kube-proxy", "config")
+        rights = processes.rights(process)
+        seen = {"rights": dataclasses.asdict(rights) if rights else {}}
         if not path:
-            return {"file": "", "fields": {}, "problem": ""}
+            return {**seen, "file": "", "fields": {}, "files": [], "problem": ""}
         # Its configuration is a ConfigMap that only its own mount namespace sees.
         try:
             fields = _load(read_text(f"{self._proc}/{process.pid}/root{path}"), path)
         except HardeningError as error:
-            return {"file": path, "fields": {}, "problem": self._explain(error)}
+            return {**seen, "file": path, "fields": {}, "files": [], "problem": self._explain(error)}
         if not isinstance(fields, dict):
-            return {"file": path, "fields": {}, "problem": f"{path} of kube-proxy could not be found"}
+            words = f"{path} of kube-proxy could not be found"
+            return {**seen, "file": path, "fields": {}, "files": [], "problem": words}
         kept = ("metricsBindAddress", "healthzBindAddress", "enableProfiling", "mode", "bindAddress")
-        return {"file": path, "fields": {key: fields[key] for key in kept if key in fields}, "problem": ""}
+        credentials = str((fields.get("clientConnection") or {}).get("kubeconfig") or "")
+        shown = {key: fields[key] for key in kept if key in fields}
+        files = [{"path": one, **self._within(process, one)} for one in (path, credentials) if one]
+        return {**seen, "file": path, "fields": shown, "files": files, "problem": ""}
+
+    def _within(self, process: processes.Process, path: str) -> dict[str, str]:
+        """Return mode and owner of a file that only a process sees."""
+        try:
+            status = os.stat(f"{self._proc}/{process.pid}/root{path}")
+        except OSError as error:
+            return {"problem": str(error.strerror)}
+        return {
+            "mode": f"{stat.S_IMODE(status.st_mode):04o}",
+            "owner": _user_name(status.st_uid),
+            "group": _group_name(status.st_gid),
+        }
 
     def _node_name(self, kubelet: t.Mapping[str, t.Any]) -> str:
         """Return the node's name: by the kubelet's certificate, its flag, or the host's own."""
@@ -488,6 +529,19 @@ class Collector:
                 found[name] = {"path": path, "problem": words}
         return found
 
+    def _unmounted(self) -> list[str]:
+        """Return what the API server's container was given a path for that lies in the container alone."""
+        component = "kube-apiserver"
+        if component not in self._pods or component not in self._processes:
+            return []
+        mounts = self._pods[component]["mounts"]
+        given = [(flag, self._value(component, flag)) for flag in _FILES_OF_FLAGS]
+        return [
+            f"--{flag} {path}"
+            for flag, path in given
+            if path.startswith("/") and not any(holds(mount, path) for mount in mounts)
+        ]
+
     def _required(self, component: str, path: str) -> dict[str, t.Any]:
         document = self._yaml_as(component, path)
         if not isinstance(document, dict):
@@ -495,7 +549,8 @@ class Collector:
         return document
 
     def _authentication(self, component: str, path: str) -> dict[str, t.Any]:
-        return {"anonymous": self._required(component, path).get("anonymous")}
+        document = self._required(component, path)
+        return {"anonymous": document.get("anonymous"), "issuers": len(document.get("jwt") or [])}
 
     def _authorization(self, component: str, path: str) -> dict[str, t.Any]:
         return {"types": [one.get("type") for one in self._required(component, path).get("authorizers") or []]}
@@ -657,7 +712,49 @@ class Collector:
                 requests.append(
                     {**where, "path": path, "credentials": kind, "status": answer.status, "reason": answer.reason or ""}
                 )
-        return {"tls": tls, "requests": requests, "ports": _plain_ports()}
+        return {"tls": tls, "requests": requests, "ports": _plain_ports(), "server": self._server_probes(end)}
+
+    def _server_probes(self, end: float) -> dict[str, t.Any]:
+        """Look at what this host's API server records, tells and stores."""
+        name = "kube-apiserver"
+        if name not in self._processes:
+            return {}
+        if not self._host.can_own:
+            return {"problem": f"its log and its client certificate may not be read: {self._privilege}"}
+        if self._clock() >= end:
+            return {"problem": "there was no time left to ask"}
+        listener = next(one for one in self._listeners({}) if one.component == name)
+        host = f"[{listener.address}]" if ":" in listener.address else listener.address
+        log = self._value(name, "audit-log-path")
+        server = Server(
+            url=f"https://{host}:{listener.port}",
+            credentials=self._credentials(),
+            audit_log=self._path_as(name, log) if log.startswith("/") else "",
+            batches=self._value(name, "audit-log-mode") == "batch",
+            etcd=self._etcd_client(),
+            prefix=self._value(name, "etcd-prefix") or "/registry",
+        )
+        probes = ServerProbes(server, PROBE_LIMIT, self._nonce, self._clock, self._sleep)
+        marker = {"marker": probes.mark()} if self._writes else {}
+        return {"log": log, **probes.look(), **marker}
+
+    def _credentials(self) -> kubeconfig.Kubeconfig | None:
+        for path in (self._kubeconfig, *ADMIN_KUBECONFIGS):
+            if path and self._exists(path):
+                try:
+                    return kubeconfig.load(self._host.path(path))
+                except HardeningError:
+                    continue  # it is said among the certificates; a request without credentials is recorded too
+        return None
+
+    def _etcd_client(self) -> EtcdClient | None:
+        """Return a client with what the API server itself shows etcd."""
+        name = "kube-apiserver"
+        address = next((url for url in self._values(name, "etcd-servers") if url.startswith("https://")), "")
+        paths = [self._value(name, flag) for flag in ("etcd-cafile", "etcd-certfile", "etcd-keyfile")]
+        if not address or not all(paths):
+            return None
+        return EtcdClient(address, *(self._path_as(name, path) for path in paths))
 
     def _handshakes(self, one: Listener, kubelet: t.Mapping[str, t.Any], end: float) -> dict[str, t.Any]:
         if self._clock() >= end:

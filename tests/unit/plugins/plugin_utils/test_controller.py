@@ -40,10 +40,7 @@ def test_other_peoples_variables_are_nobodys_business() -> None:
     assert controller.problems_with_names(names, KNOWN) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["kubeharden_probe_writes", "kubeharden_rotation", "kubeharden_rotation_at"],
-)
+@pytest.mark.parametrize("name", ["kubeharden_rotation", "kubeharden_rotation_at"])
 def test_a_name_that_a_later_version_brings_has_no_effect_and_that_is_said(name: str) -> None:
     assert controller.problems_with_names([name], KNOWN) == [f"{name} is reserved and has no effect in this version."]
 
@@ -173,3 +170,18 @@ def test_of_what_cannot_be_seen_nobody_says_that_it_is_dead(process: str) -> Non
 @pytest.mark.parametrize("name", ["elsewhere 1234", ""])
 def test_a_run_of_another_controller_is_never_dead(name: str) -> None:
     assert controller.is_dead({"controller": name, "process": "1 1"}, controller.identity()[0]) is False
+
+
+@pytest.mark.parametrize(
+    ("newest", "problems"),
+    [
+        ({}, 0),
+        ({"1.37": "1.37.4", "1.36": "1.36.9"}, 0),
+        ({1.37: "1.37.4"}, 0),
+        ({"1.37": "1.36.4"}, 1),
+        ({"1.37": 1.37, "1.36": "v1.36.1"}, 2),
+        (["1.37.4"], 1),
+    ],
+)
+def test_a_list_of_newest_versions(newest: object, problems: int) -> None:
+    assert len(controller.problems_with_newest_versions(newest)) == problems

@@ -155,9 +155,11 @@ def test_junit_can_be_read_whatever_a_host_said() -> None:
 GOOD = {"control": "apiserver-profiling", "reason": "r", "owner": "o", "expires": "2027-01-31"}
 
 
-def parse(*raw: t.Any) -> list[ReportWaiver]:
+def parse(*raw: t.Any, among: t.Collection[str] | None = None) -> list[ReportWaiver]:
     groups = {"workers": {"w1", "w2"}, "w1": {"w1"}}
-    return report_waivers.parse(list(raw), CONTROLS, lambda patterns: groups.get(patterns[0], set()), verdicts.CLUSTER)
+    return report_waivers.parse(
+        list(raw), CONTROLS, lambda patterns: groups.get(patterns[0], set()), verdicts.CLUSTER, among=among
+    )
 
 
 def test_waivers_are_read_with_their_hosts() -> None:
@@ -167,6 +169,12 @@ def test_waivers_are_read_with_their_hosts() -> None:
     assert two.expires == one.expires == datetime.date(2027, 1, 31)
     assert one.holds(datetime.datetime(2027, 1, 31, 23, 59, tzinfo=datetime.timezone.utc).timestamp())
     assert not one.holds(datetime.datetime(2027, 2, 1, tzinfo=datetime.timezone.utc).timestamp())
+
+
+def test_a_waiver_in_a_groups_variables_is_about_that_group() -> None:
+    one, two = parse({**GOOD, "hosts": ["workers", "cluster"]}, GOOD, among=["w1", "cp1"])
+    assert one.hosts == frozenset({"w1", "cluster"})
+    assert two.hosts == frozenset({"w1", "cp1"})
 
 
 @pytest.mark.parametrize(

@@ -144,3 +144,31 @@ def test_tokens_without_an_end() -> None:
         {"id": "ghijkl", "expires": "2027-01-01T00:00:00Z"},
     ]
     assert find("bootstrap_tokens", tokens=tokens) == ["abcdef"]
+
+
+def test_what_a_bootstrap_token_may_do_beyond_joining() -> None:
+    known = [
+        binding("kubeadm:get-nodes", "kubeadm:get-nodes", "Group", "system:bootstrappers:kubeadm:default-node-token"),
+        binding("ops", "view", "Group", "system:masters"),
+    ]
+    group = "system:bootstrappers:kubeadm:default-node-token"
+    joining = binding("kube-proxy", "role:kube-proxy", "Group", group, "kube-system")
+    assert find("bootstrap_rights", clusterrolebindings=known, rolebindings=[joining]) == []
+    mine = binding("ops", "view", "Group", "system:bootstrappers:ops")
+    assert find("bootstrap_rights", clusterrolebindings=[*known, mine]) == [
+        "system:bootstrappers:ops by binding ops to view"
+    ]
+
+
+def test_secrets_with_tokens_of_accounts() -> None:
+    assert find("account_token_secrets", account_tokens=[thing("robot", "team")]) == ["Secret team/robot"]
+    assert find("account_token_secrets") == []
+
+
+def test_ports_of_the_host() -> None:
+    def pod(namespace: str, *ports: int) -> dict[str, t.Any]:
+        listed = [{"containerPort": 1, **({"hostPort": port} if port else {})} for port in ports]
+        return thing("a", namespace, spec={"containers": [{"ports": listed}, {}]})
+
+    assert find("privileged_host_ports", pods=[pod("team", 8080, 0), pod("kube-system", 53)]) == []
+    assert find("privileged_host_ports", pods=[pod("team", 80, 443)]) == ["pod team/a takes 80, 443"]

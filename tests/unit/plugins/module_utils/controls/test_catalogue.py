@@ -22,12 +22,16 @@ from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 ROOT = Path(__file__).parents[5]
 #: CIS Kubernetes Benchmark 1.12: how many checks each section has, 1 to 4 whole and the rights of 5.
 SECTIONS = {
-    "1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1, "5.1": 13,
+    "1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "3.1": 3, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1, "5.1": 13,
 }  # fmt: skip
 #: Settings that keep a cluster working rather than hard, or that only the owner's own word brings.
 NOT_JUDGED = {"apiserver-graceful-stop", "apiserver-tls-curves", "apiserver-token-webhook"}
-#: What kube-proxy's pods may do and what their volumes show is written, and not judged so far.
-NOT_JUDGED |= {"kube-proxy-files", "kube-proxy-privileges"}
+
+#: The rules of the STIG for Kubernetes that was published in June 2024, first and last number of each run of them.
+STIG = (
+    (242376, 242400), (242402, 242415), (242417, 242434), (242436, 242438), (242442, 242457), (242459, 242467),
+    (245541, 245544), (254800, 254801),
+)  # fmt: skip
 
 GOOD: dict[str, t.Any] = {
     "id": "my-control",
@@ -47,6 +51,16 @@ def test_every_check_of_cis_that_can_be_automated_is_mapped() -> None:
     wanted = {f"{section}.{number + 1}" for section, most in SECTIONS.items() for number in range(most)}
     wanted |= {f"2.{number + 1}" for number in range(7)}
     assert wanted - mapped == set()
+
+
+def test_every_rule_of_the_stig_is_mapped_or_stands_in_the_page_with_its_reason() -> None:
+    mapped = {rule for control in catalogue_files.load() for rule in control.mappings.get("stig", ())}
+    page = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"V-\d{6}", page))
+    rules = {f"V-{number}" for first, last in STIG for number in range(first, last + 1)}
+    assert len(rules) == 91
+    assert rules - mapped == told
+    assert not told & mapped
 
 
 def test_every_control_that_is_enforced_is_judged() -> None:

@@ -51,7 +51,7 @@ def verdict(control: str, evidence: dict[str, t.Any] | None, *hosts: Host, waive
     return judge_cluster(Cluster(evidence, "nobody was asked", hosts, waivers), CONTROLS[control])
 
 
-OWN = {"kubeadm-drift", "kubelet-drift", "versions-skew", "versions-supported", "waiver-expired"}
+OWN = {"kubeadm-drift", "kubelet-drift", "versions-skew", "versions-patched", "versions-supported", "waiver-expired"}
 
 
 @pytest.mark.parametrize("control", sorted(set(CONTROLS) - OWN))
@@ -122,10 +122,10 @@ def test_version_skew(hosts: list[Host], status: str) -> None:
     assert verdict("versions-skew", {}, *hosts).status == status
 
 
-@pytest.mark.parametrize("control", ["versions-skew", "versions-supported"])
+@pytest.mark.parametrize("control", ["versions-patched", "versions-skew", "versions-supported"])
 def test_versions_that_were_seen_in_part_are_no_pass(control: str) -> None:
-    seen = host("a", kube_apiserver="1.37.1")
-    assert verdict(control, {}, seen, host("w", kubelet="1.37.1")).status == "pass"
+    seen = host("a", kube_apiserver="1.37.9")
+    assert verdict(control, {}, seen, host("w", kubelet="1.37.9")).status == "pass"
     assert verdict(control, {}, seen, host("w", kubelet="")) == Verdict(
         "unknown", "not every version was seen: w (kubelet)"
     )
@@ -149,6 +149,24 @@ def test_versions_out_of_support_are_named() -> None:
     )
     assert said == Verdict("fail", "w: kubelet 1.34.4; 1.35 to 1.37 are mended as of 2026-11-24")
     assert verdict("versions-supported", {}).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("version", "newest", "status", "words"),
+    [
+        ("1.37.2", {}, "pass", "by the list of 2026-11-24"),
+        ("1.37.1", {}, "fail", "a: kube-apiserver 1.37.1, the newest is 1.37.2"),
+        ("1.37.10", {}, "pass", ""),
+        ("1.37.2", {"1.37": "1.37.4"}, "fail", "by kubeharden_newest_versions"),
+        ("1.37.1-vendor.3", {"1.37": "1.37.1"}, "pass", ""),
+        ("1.30.1", {}, "pass", ""),  # out of support, which is said elsewhere
+    ],
+)
+def test_patches(version: str, newest: dict[str, str], status: str, words: str) -> None:
+    cluster = Cluster({}, "", [host("a", kube_apiserver=version)], (), newest)
+    said = judge_cluster(cluster, CONTROLS["versions-patched"])
+    assert (said.status, words in said.evidence) == (status, True), said
+    assert verdict("versions-patched", {}).status == "unknown"
 
 
 def test_an_expired_waiver_is_a_finding() -> None:

@@ -57,6 +57,8 @@ def verdict(control: str, seen: Host) -> Verdict:
         ("apiserver-anonymous", [], "1.37.1", "fail", "there is no AuthenticationConfiguration"),
         ("apiserver-anonymous", ["--anonymous-auth=false"], "1.37.1", "pass", "the process has"),
         ("apiserver-encryption", [], "1.37.1", "fail", "is absent"),
+        ("apiserver-user-authentication", [], "1.37.1", "fail", "certificates"),
+        ("apiserver-user-authentication", ["--oidc-issuer-url=https://i"], "1.37.1", "pass", "https://i"),
         ("apiserver-tls-version", [], "1.37.1", "pass", "so it is empty"),
         ("apiserver-tls-cipher-suites", [], "1.37.1", "fail", "should be set"),
         ("apiserver-tls-cipher-suites", ["--tls-min-version=VersionTLS13"], "1.37.1", "pass", "no other suites"),
@@ -307,3 +309,55 @@ def test_a_controls_title_and_remedy_are_sentences_of_their_own() -> None:
         return control.title.endswith(".") or not control.remedy.endswith(".") or not control.why.endswith(".")
 
     assert [name for name, control in CONTROLS.items() if broken(control)] == []
+
+
+FILE = {"path": "/var/lib/kube-proxy/config.conf", "mode": "0600", "owner": "root", "group": "root"}
+
+
+@pytest.mark.parametrize(
+    ("control", "found", "version", "status", "words"),
+    [
+        ("kube-proxy-privileges", {"rights": {"bounding": 1 << 12, "no_new": True}}, "1.37.1", "pass", "NET_ADMIN"),
+        ("kube-proxy-privileges", {"rights": {"bounding": 0x1FF, "no_new": False}}, "1.37.1", "fail", "9 capabilities"),
+        ("kube-proxy-privileges", {"rights": {"bounding": 1 << 12, "no_new": False}}, "1.37.1", "fail", "programs"),
+        ("kube-proxy-privileges", {"rights": {"bounding": 0x1FF, "no_new": False}}, "1.36.2", "explained", "upgrade"),
+        ("kube-proxy-privileges", {"rights": {"bounding": -1, "no_new": False}}, "1.37.1", "unknown", "not be read"),
+        ("kube-proxy-privileges", {"rights": {}}, "1.37.1", "unknown", "not be read"),
+        ("kube-proxy-files", {"files": [FILE]}, "1.37.1", "pass", "config.conf 0600 root"),
+        ("kube-proxy-files", {"files": [{**FILE, "mode": "0644"}]}, "1.37.1", "fail", "mode 0644"),
+        ("kube-proxy-files", {"files": [{**FILE, "owner": "nobody"}]}, "1.37.1", "fail", "belongs to nobody"),
+        ("kube-proxy-files", {"files": [{**FILE, "mode": "0644"}]}, "1.36.2", "explained", "upgrade"),
+        ("kube-proxy-files", {"files": [{"path": "/k", "problem": "no"}]}, "1.37.1", "unknown", "/k: no"),
+        ("kube-proxy-files", {"problem": "Permission denied"}, "1.37.1", "unknown", "Permission denied"),
+    ],
+)
+def test_kube_proxys_process(control: str, found: dict[str, t.Any], version: str, status: str, words: str) -> None:
+    components = {"kube-proxy": running("kube-proxy"), "kubelet": running("kubelet", version=version)}
+    said = verdict(control, host(components=components, kube_proxy=found))
+    assert (said.status, words in said.evidence) == (status, True), said
+    assert verdict(control, host(components={})).status == "not_applicable"
+
+
+@pytest.mark.parametrize(("issuers", "status"), [(0, "fail"), (1, "pass")])
+def test_an_issuer_in_the_authentication_configuration(issuers: int, status: str) -> None:
+    documents = {"authentication": {"path": "/a", "anonymous": None, "issuers": issuers}}
+    seen = apiserver("--authentication-config=/a", documents=documents)
+    assert verdict("apiserver-user-authentication", seen).status == status
+
+
+def test_what_lies_in_the_container_alone() -> None:
+    def seen(manifest: str, unmounted: list[str]) -> Host:
+        components = {"kube-apiserver": {**running("kube-apiserver"), "manifest": manifest}}
+        return host(components=components, unmounted=unmounted)
+
+    assert verdict("apiserver-paths-mounted", seen("/m.yaml", [])).status == "pass"
+    assert verdict("apiserver-paths-mounted", seen("", [])).status == "not_applicable"
+    said = verdict("apiserver-paths-mounted", seen("/m.yaml", ["--audit-log-path /log"]))
+    assert said == Verdict("fail", "under no mount of the manifest: --audit-log-path /log")
+
+
+@pytest.mark.parametrize("control", ["certificates-expiry", "certificates-strength"])
+def test_certificates_of_which_none_can_be_read_are_no_pass(control: str) -> None:
+    seen = host(certificates=[{"path": "/c", "kind": "unreadable", "problem": "no certificate"}])
+    assert verdict(control, seen) == Verdict("unknown", "no certificate of this host could be read")
+    assert verdict("certificates-keys", seen).status == "fail"

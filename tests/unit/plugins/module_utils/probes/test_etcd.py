@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.server
 import json
@@ -17,10 +18,11 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient, Member
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient, Member, Stored
 
 HEALTH = "/health"
 MEMBERS = "/v3/cluster/member/list"
+RANGE = "/v3/kv/range"
 Serve = Callable[[dict[str, tuple[int, Any]]], str]
 
 
@@ -171,3 +173,52 @@ def test_each_member_is_asked_at_its_own_address(serve: Serve, files: dict[str, 
         "cp4: it has not started, or serves its clients without TLS",
     ]
     assert EtcdClient(well, **files).unwell_members(members[:1]) == []
+
+
+def coded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (b"k8s:enc:aescbc:v1:key1:\x00\x01SECRET", Stored("/k", "aescbc", "key1")),
+        (b"k8s:enc:secretbox:v1:2026-11:SECRET", Stored("/k", "secretbox", "2026-11")),
+        (b"k8s:enc:kms:v2:vault:SECRET", Stored("/k", "kms v2", "vault")),
+        (b"k8s\x00\x0a\x0cSECRET", Stored("/k")),
+        (b'{"kind":"Secret","data":"SECRET"}', Stored("/k")),
+        (b"", Stored("/k")),
+    ],
+)
+def test_how_a_value_lies_in_etcd_and_nothing_of_it(
+    serve: Serve, files: dict[str, str], value: bytes, stored: Stored
+) -> None:
+    address = serve({RANGE: (200, {"kvs": [{"key": coded(b"/k"), "value": coded(value)}], "count": "1"})})
+    client = EtcdClient(address, **files)
+    assert client.stored("/k") == (stored, False)
+    assert client.stored("/k", b"SECRET")[1] is (b"SECRET" in value)
+    assert "SECRET" not in repr(client.stored("/k"))
+
+
+def test_keys_are_asked_for_without_their_values(
+    serve: Serve, files: dict[str, str], asked: list[tuple[str, str, bytes]]
+) -> None:
+    address = serve({RANGE: (200, {"kvs": [{"key": coded(b"/registry/secrets/a/b")}], "count": "9"})})
+    assert EtcdClient(address, **files).keys("/registry/secrets/", 4) == (["/registry/secrets/a/b"], 9)
+    question = json.loads(asked[0][2])
+    assert question["keys_only"] is True
+    assert (question["limit"], base64.b64decode(question["range_end"])) == ("4", b"/registry/secrets0")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((403, {}), "answered 403"),
+        ((200, []), "answered 200"),
+        ((200, {"kvs": [{"value": "%"}]}), "not what it should"),
+    ],
+)
+def test_an_etcd_that_does_not_tell(serve: Serve, files: dict[str, str], answer: tuple[int, Any], words: str) -> None:
+    with pytest.raises(HardeningError, match=words):
+        EtcdClient(serve({RANGE: answer}), **files).stored("/k")
+    assert EtcdClient(serve({RANGE: (200, {})}), **files).stored("/k") == (None, False)

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process, all_processes, find, same
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import (
+    Process,
+    Rights,
+    all_processes,
+    find,
+    rights,
+    same,
+)
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -116,3 +123,14 @@ def test_a_real_child_its_end_and_its_zombie() -> None:
         assert (Path("/proc") / str(child.pid)).exists()
         assert find(name) == []
     assert not same(found[0])
+
+
+def test_what_a_process_may_do(proc: Path) -> None:
+    add(proc, 42, b"kube-proxy\0")
+    (proc / "42" / "status").write_text("Name:\tkube-proxy\nCapBnd:\t0000000000001000\nNoNewPrivs:\t1\n")
+    (process,) = find("kube-proxy", str(proc))
+    assert rights(process) == Rights(1 << 12, True)
+    (proc / "42" / "status").write_text("Name:\tkube-proxy\n")
+    assert rights(process) == Rights(-1, False)
+    (proc / "42" / "status").unlink()
+    assert rights(process) is None

@@ -1,0 +1,138 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges of what an API server was seen to do: its records, its header for browsers, how it stores Secrets."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
+    FAIL,
+    NOT_APPLICABLE,
+    PASS,
+    UNKNOWN,
+    Control,
+    Verdict,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+
+_APISERVER = "kube-apiserver"
+_MAX_AGE = re.compile(r"max-age=\"?(\d+)")
+
+
+def _seen(host: Host, name: str) -> t.Mapping[str, t.Any]:
+    """Return what a probe saw.
+
+    Raises:
+        NotJudged: Nothing, and why.
+    """
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    if not host.live:
+        raise NotJudged(UNKNOWN, "no process belongs to a directory that stands for a host")
+    if _APISERVER not in host.components:
+        raise NotJudged(NOT_APPLICABLE, f"{_APISERVER} does not run on this host")
+    server = (host.evidence.get("probes") or {}).get("server") or {}
+    found = server.get(name) or {}
+    problem = server.get("problem") or found.get("problem") or ("" if found else f"no {_APISERVER} was asked")
+    if problem:
+        raise NotJudged(UNKNOWN, str(problem))
+    return t.cast("t.Mapping[str, t.Any]", found)
+
+
+def _log(host: Host) -> str:
+    """Return the file that audit records go to.
+
+    Raises:
+        NotJudged: They go nowhere, or elsewhere.
+    """
+    path = host.flag(_APISERVER, "audit-log-path")
+    if path.items and path.items[-1].startswith("/"):
+        return path.items[-1]
+    if path.items and path.items[-1]:
+        raise NotJudged(UNKNOWN, f"{path.words}: records go to the process's output, where they were not looked for")
+    if host.flag(_APISERVER, "audit-webhook-config-file").items:
+        raise NotJudged(UNKNOWN, "records go to a service, which was not asked")
+    raise NotJudged(FAIL, f"{path.words}: nothing is recorded")
+
+
+def probe_audit_record(host: Host, _control: Control) -> Verdict:
+    """A read of a Secret was found in the audit log, by the name under which it was asked for."""
+    if not host.live or host.problem or _APISERVER not in host.components:
+        _seen(host, "audit_record")
+    path = _log(host)
+    found = _seen(host, "audit_record")
+    if found["found"]:
+        return Verdict(PASS, f"a read (HTTP {found['status']}) was found in {path}, level {found['level']}")
+    if found.get("batches"):
+        raise NotJudged(UNKNOWN, f"a read was not in {path} within 5 s, and records are written in batches")
+    return Verdict(FAIL, f"a read of a Secret (HTTP {found['status']}) was not in {path} within 5 s")
+
+
+def probe_audit_bodies(host: Host, _control: Control) -> Verdict:
+    """No record of the newest part of the log holds the content of a Secret or a token."""
+    if not host.live or host.problem or _APISERVER not in host.components:
+        _seen(host, "audit_bodies")
+    try:
+        path = _log(host)
+    except NotJudged as reason:
+        if reason.verdict.status == FAIL:
+            raise NotJudged(NOT_APPLICABLE, reason.verdict.evidence) from None
+        raise
+    found = _seen(host, "audit_bodies")
+    read = "all" if found["whole"] else "the newest"
+    words = f"{read} {found['records']} records of {path} were read"
+    marker = ((host.evidence.get("probes") or {}).get("server") or {}).get("marker") or {}
+    if marker.get("in_log"):
+        return Verdict(FAIL, f"a Secret was made for the probe, and its content is in {path}")
+    if found["count"]:
+        shown = "; ".join(str(one) for one in found["found"])
+        return Verdict(FAIL, f"{found['count']} hold the content of a Secret or a token, the last: {shown}; {words}")
+    return Verdict(PASS, words if found["whole"] else f"{words}, 4 MiB")
+
+
+def probe_hsts(host: Host, _control: Control) -> Verdict:
+    """The header Strict-Transport-Security was on an answer."""
+    header = str(_seen(host, "hsts")["header"])
+    age = _MAX_AGE.search(header)
+    if age is None or int(age.group(1)) == 0:
+        words = f"Strict-Transport-Security: {header}" if header else "no Strict-Transport-Security was sent"
+        return Verdict(FAIL, words)
+    return Verdict(PASS, f"Strict-Transport-Security: {header}")
+
+
+def probe_stored_secrets(host: Host, _control: Control) -> Verdict:
+    """The first bytes of Secrets in etcd say that they are encrypted."""
+    found = _seen(host, "stored")
+    looked_at = found["looked_at"]
+    if not looked_at:
+        return Verdict(NOT_APPLICABLE, "there are no Secrets")
+    plain = [str(one["name"]) for one in looked_at if not one["provider"]]
+    words = f"the first bytes of {len(looked_at)} of {found['count']} Secrets were read from etcd"
+    if plain:
+        return Verdict(FAIL, f"plain text: {', '.join(plain)}; {words}")
+    keys = sorted({f"{one['provider']} with key {one['key']}" for one in looked_at})
+    return Verdict(PASS, f"{', '.join(keys)}; {words}")
+
+
+def probe_marker(host: Host, _control: Control) -> Verdict:
+    """A Secret that was made for the probe was stored encrypted, and is gone."""
+    server = (host.evidence.get("probes") or {}).get("server") or {}
+    if host.evidence and "marker" not in server:
+        raise NotJudged(NOT_APPLICABLE, "no marker was made here (kubeharden_probe_writes)")
+    found = _seen(host, "marker")
+    if not found["removed"]:
+        raise NotJudged(UNKNOWN, f"the marker's namespace {found['namespace']} is not gone; remove it")
+    if found["plain"] or not found["provider"]:
+        return Verdict(FAIL, "a Secret was made, was stored in plain text, and was removed")
+    return Verdict(
+        PASS, f"a Secret was made, was stored by {found['provider']} with key {found['key']}, and was removed"
+    )
+
+
+CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
+    check.__name__: check
+    for check in (probe_audit_bodies, probe_audit_record, probe_hsts, probe_marker, probe_stored_secrets)
+}

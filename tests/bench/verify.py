@@ -1,0 +1,113 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What verify costs: on a host beside kube-bench, and on the controller with the results of 300 hosts.
+
+On the host the interpreter is a script that starts Python and writes down the processor time that it and its children
+took; kube-bench is started in the same way, right after it. On the controller the evidence of a real control plane, a
+real worker and a real cluster is taken as often as there are hosts, judged and reported in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lab.kubelab.kube_bench import PLACE, TARGETS
+from tools.checkout import ROOT
+
+CONTROL_PLANES, WORKERS = 3, 297
+_TIMED = '#!/bin/bash\n/usr/bin/python3 "$@"\ncode=$?\ntimes | tail -n 1 >>/root/times-of-verify\nexit $code\n'
+
+Run = Callable[..., str]
+
+
+def _seconds(times: str) -> float:
+    """User and system time of bash's `times`, such as ``0m1.234s 0m0.120s``, all lines together."""
+    total = 0.0
+    for word in times.split():
+        minutes, _m, seconds = word.rstrip("s").partition("m")
+        total += 60 * float(minutes) + float(seconds)
+    return total
+
+
+def host_cpu(run: Run, lab: Path, directory: Path, host: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Processor seconds on a control plane, of verify and of kube-bench, in turn.
+
+    :param run: runs a command of the checkout and returns what it printed
+    :param lab: the lab's tool
+    """
+
+    def on_host(script: str) -> str:
+        return run([lab, "ssh", directory, host, script])
+
+    inventory = directory / "inventory.yml"
+    on_host(f"cat >/root/timed-python <<'END'\n{_TIMED}END\nchmod 700 /root/timed-python")
+    run([lab.parent / "kube-bench-on", directory, host])  # it is installed by this
+    bench = f"{PLACE}/kube-bench run --config-dir {PLACE}/cfg --config {PLACE}/cfg/config.yaml --benchmark cis-1.12"
+    bench += f" --targets {TARGETS[True]} --json"
+    ours, theirs = [], []
+    for _round in range(rounds):
+        on_host("rm -f /root/times-of-verify")
+        words = ["-e", "ansible_python_interpreter=/root/timed-python", "-e", "kubeharden_fail_on=none"]
+        run(["ansible-playbook", "-i", inventory, ROOT / "verify.yml", "--limit", host, *words])
+        ours.append(_seconds(on_host("cat /root/times-of-verify")))
+        said = on_host(f"bash -c 'KUBECONFIG=/etc/kubernetes/admin.conf {bench} >/dev/null 2>&1; times | tail -n 1'")
+        theirs.append(_seconds(said))
+    on_host("rm -f /root/timed-python /root/times-of-verify")
+    return ours, theirs
+
+
+def evidence(run: Run, inventory: Path, host: str, module: str, *arguments: str) -> dict[str, Any]:
+    """What a module of verify sees on a host."""
+    said = run(["ansible", "-i", inventory, host, "-m", f"kubeharden.core.{module}", "-a", " ".join(arguments)])
+    found: dict[str, Any] = json.loads(said[said.index("{") :])
+    return found
+
+
+def controller(seen: dict[str, Any]) -> tuple[float, float, float]:
+    """Processor seconds, MiB and seconds that the judgement and the reports of 300 hosts take."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.verify"],
+        input=json.dumps(seen),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}/tests:{ROOT}/collections"},
+    )
+    seconds, memory = (float(word) for word in done.stdout.split())
+    return seconds, memory, time.monotonic() - begun
+
+
+def _judge(seen: dict[str, Any]) -> None:
+    """Judge and report, print processor seconds and MiB."""
+    from ansible_collections.kubeharden.core.plugins.plugin_utils import (  # noqa: PLC0415
+        catalogue_files,
+        report_html,
+        verdict_texts,
+        verdicts,
+    )
+
+    planes = [f"cp{number}" for number in range(1, CONTROL_PLANES + 1)]
+    hosts = dict.fromkeys(planes, seen["control_plane"])
+    hosts.update((f"w{number}", seen["worker"]) for number in range(1, WORKERS + 1))
+    settings = verdicts.Settings("bench", "baseline", "0", 1_795_500_000.0)
+    report = verdicts.build(verdicts.Seen(hosts, seen["cluster"], planes), catalogue_files.load(), settings)
+    for made in (json.dumps(report), verdict_texts.junit(report), report_html.render(report, None)):
+        assert made
+    assert verdict_texts.render(report, "/")
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    _judge(json.load(sys.stdin))

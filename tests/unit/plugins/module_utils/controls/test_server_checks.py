@@ -1,0 +1,73 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verdicts on what an API server was seen to do."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
+
+CONTROLS = {control.id: control for control in catalogue_files.load()}
+LOG = "--audit-log-path=/log"
+BODIES = {"found": [], "count": 0, "records": 7, "whole": True}
+MARKER = {"provider": "aescbc", "key": "k1", "plain": False, "in_log": False, "removed": True, "namespace": "n"}
+PLAIN = {"name": "shop/a", "provider": "", "key": ""}
+CODED = {"name": "shop/b", "provider": "secretbox", "key": "k2"}
+
+
+def host(server: t.Any, *flags: str) -> Host:
+    process = {"running": True, "arguments": ["kube-apiserver", *flags], "version": "1.37.1", "manifest": ""}
+    return Host("cp1", {"live": True, "components": {"kube-apiserver": process}, "probes": {"server": server}})
+
+
+@pytest.mark.parametrize(
+    ("control", "flags", "server", "status", "words"),
+    [
+        ("probe-audit-record", [], {}, "fail", "nothing is recorded"),
+        ("probe-audit-record", ["--audit-log-path=-"], {}, "unknown", "process's output"),
+        ("probe-audit-record", ["--audit-webhook-config-file=/w"], {}, "unknown", "to a service"),
+        ("probe-audit-record", [LOG], {}, "unknown", "no kube-apiserver was asked"),
+        ("probe-audit-record", [LOG], {"problem": "run with become"}, "unknown", "become"),
+        ("probe-audit-record", [LOG], {"audit_record": {"problem": "refused"}}, "unknown", "refused"),
+        ("probe-audit-record", [LOG], {"audit_record": {"found": True, "level": "Metadata", "status": 404}}, "pass",
+         "level Metadata"),
+        ("probe-audit-record", [LOG], {"audit_record": {"found": False, "status": 404}}, "fail", "not in /log"),
+        ("probe-audit-record", [LOG], {"audit_record": {"found": False, "batches": True, "status": 404}}, "unknown",
+         "batches"),
+        ("probe-audit-bodies", [], {}, "not_applicable", "nothing is recorded"),
+        ("probe-audit-bodies", ["--audit-log-path=-"], {}, "unknown", "output"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": BODIES}, "pass", "all 7 records of /log were read"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "whole": False}}, "pass", "the newest 7 records"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "count": 2, "found": ["create of secrets a/b"]}},
+         "fail", "2 hold the content"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": BODIES, "marker": {**MARKER, "in_log": True}}, "fail", "probe"),
+        ("probe-hsts", [], {"hsts": {"header": ""}}, "fail", "no Strict"),
+        ("probe-hsts", [], {"hsts": {"header": "max-age=0"}}, "fail", "max-age=0"),
+        ("probe-hsts", [], {"hsts": {"header": "max-age=31536000; includeSubDomains"}}, "pass", "includeSubDomains"),
+        ("probe-stored-secrets", [], {"stored": {"count": 0, "looked_at": []}}, "not_applicable", "no Secrets"),
+        ("probe-stored-secrets", [], {"stored": {"count": 9, "looked_at": [CODED]}}, "pass", "secretbox with key k2"),
+        ("probe-stored-secrets", [], {"stored": {"count": 9, "looked_at": [CODED, PLAIN]}}, "fail", "shop/a"),
+        ("probe-marker", [], {}, "not_applicable", "kubeharden_probe_writes"),
+        ("probe-marker", [], {"marker": MARKER}, "pass", "aescbc with key k1"),
+        ("probe-marker", [], {"marker": {**MARKER, "provider": "", "plain": True}}, "fail", "plain text"),
+        ("probe-marker", [], {"marker": {**MARKER, "removed": False}}, "unknown", "namespace n is not gone"),
+    ],
+)  # fmt: skip
+def test_verdicts(control: str, flags: list[str], server: t.Any, status: str, words: str) -> None:
+    said = judge_host(host(server, *flags), CONTROLS[control])
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
+@pytest.mark.parametrize("control", ["probe-audit-record", "probe-audit-bodies", "probe-hsts", "probe-stored-secrets"])
+def test_where_no_api_server_runs_and_where_nothing_was_seen(control: str) -> None:
+    worker = Host("w1", {"live": True, "components": {"kubelet": {"running": True, "arguments": []}}})
+    assert judge_host(worker, CONTROLS[control]).status == "not_applicable"
+    assert judge_host(Host("cp1", None, "it is down"), CONTROLS[control]).status == "unknown"
+    directory = Host("cp1", {"live": False, "components": {"kube-apiserver": {"running": False, "arguments": []}}})
+    assert judge_host(directory, CONTROLS[control]).status == "unknown"
