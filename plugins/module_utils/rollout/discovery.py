@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import typing as t
@@ -35,7 +34,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
     PATCHES_DIRECTORY,
     Host,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text, sha256
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
@@ -94,7 +93,7 @@ class Discovery:
             "admin_kubeconfig": self.admin_kubeconfig if self.control_plane else None,
             **self._admission(components),
             "authentication": self._authentication(components),
-            "patches": {name: self._sha256(f"{PATCHES_DIRECTORY}/{name}") for name in self._listing(PATCHES_DIRECTORY)},
+            "patches": self._patches(),
         }
 
     # Layout
@@ -186,8 +185,10 @@ class Discovery:
                     )
         return merged
 
-    def _sha256(self, path: str) -> str:
-        return hashlib.sha256((read_text(self.host.path(path)) or "").encode()).hexdigest()
+    def _patches(self) -> dict[str, str | None]:
+        """Return the SHA-256 of each patch that was laid for kubeadm, by the file's name."""
+        paths = {name: self.host.path(f"{PATCHES_DIRECTORY}/{name}") for name in self._listing(PATCHES_DIRECTORY)}
+        return {name: sha256(read_bytes(path)) for name, path in paths.items() if os.path.isfile(path)}
 
     def _existing(self, path: str) -> str | None:
         return path if os.path.exists(self.host.path(path)) else None

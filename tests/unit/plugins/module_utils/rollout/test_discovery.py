@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host, open_host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import PATCHES_DIRECTORY, Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 
 SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig"
@@ -196,3 +197,10 @@ def test_a_unit_in_etc_beats_the_packages(w1: Host) -> None:
         "/etc/systemd/system/kubelet.service",
         "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
     ]
+
+
+def test_patches_that_were_laid_for_kubeadm_are_told_by_their_content(cp1: Host) -> None:
+    assert discover(cp1)["patches"] == {}
+    at(cp1, f"{PATCHES_DIRECTORY[1:]}/etcd0+json.yaml").write_bytes(b"\xff")
+    at(cp1, f"{PATCHES_DIRECTORY[1:]}/theirs/file").touch()
+    assert discover(cp1)["patches"] == {"etcd0+json.yaml": hashlib.sha256(b"\xff").hexdigest()}
