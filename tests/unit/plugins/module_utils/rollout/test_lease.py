@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import typing as t
+from email.utils import formatdate
 
 import pytest
 
@@ -34,7 +35,8 @@ class Api:
         self.writes = 0
 
     def _answer(self, status: int, document: t.Any = None) -> Answer:
-        return Answer(status, json.dumps(document).encode(), date=self.now)
+        date = formatdate(self.now, usegmt=True)
+        return Answer(status, json.dumps(document).encode(), headers={"date": date})
 
     def get(self, path: str) -> Answer:
         assert path == "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kubeharden"

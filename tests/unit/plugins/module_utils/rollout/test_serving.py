@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import pathlib
 import typing as t
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import serving
 
@@ -63,7 +66,9 @@ def test_requests_of_other_nodes_than_the_expected_are_left_to_the_end(
     assert named(refused) == judged
 
 
-def test_where_nobody_is_expected_everything_that_waits_is_judged_once(cluster: serving.Cluster) -> None:
-    changes, refused = serving.approve(cluster, [], 10.0)
+def test_where_nobody_is_expected_everything_that_waits_is_judged_once(
+    cluster: serving.Cluster, tmp_path: pathlib.Path
+) -> None:
+    changes, refused = serving.approve(cluster, [], 10.0, Backup(Host(str(tmp_path)), "run"))
     assert changes == []
     assert named(refused) == ["csr-cp1", "csr-w1", "csr-w2"]
