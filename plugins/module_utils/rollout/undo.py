@@ -154,6 +154,8 @@ class Undo:
         self._foretell = foretell
         self._manifests = {str(one["manifest"]): name for name, one in (found.get("components") or {}).items()}
         self._kubelet = str((found.get("kubelet") or {}).get("configuration_file") or "")
+        #: Files with keys and certificates that a run changed.
+        self._keys: list[str] = []
         #: What a person should know, as sentences.
         self.notes: list[str] = []
         #: What does not go back and why, as sentences.
@@ -161,7 +163,7 @@ class Undo:
 
     def plan(self) -> list[Step]:
         """Return the steps in the order in which they are to be made, without making them."""
-        self.notes, self.not_done = [], []
+        self.notes, self.not_done, self._keys = [], [], []
         chains: dict[tuple[str, str], list[Link]] = {}
         for run in self._runs:
             for entry in run.entries:
@@ -171,6 +173,11 @@ class Undo:
             step = self._step(kind, target, chain, chains)
             if step is not None:
                 steps.append(step)
+        if self._keys:
+            self.not_done.append(
+                f"Keys and certificates never come back: {', '.join(self._keys)} stay as they are, and are renewed when "
+                "they are due."
+            )
         steps = self._without_needed(steps)
         steps.reverse()  # what was made last goes first: files before their directories
         return self._without_filled(steps)
@@ -266,10 +273,7 @@ class Undo:
         current = self._content(path)
         back = unwind(current, chain)
         if (back.link is not None or back.stranger) and self._is_key_material(path, back):
-            self.not_done.append(
-                f"{path} holds a key or a certificate, and these never come back: it stays, and is renewed when it is "
-                "due."
-            )
+            self._keys.append(path)
             return None
         back = self._unwound(path, current, chain)
         if back.link is None:

@@ -271,7 +271,7 @@ def test_keys_and_certificates_never_come_back(place: Place, path: str, text: st
         place.write(path, f"older {text}")
     place.change(place.begin(), path, text)
     assert [step for step in place.plan() if step.change.target == path] == []
-    assert f"{path} holds a key or a certificate" in place.not_done
+    assert f"Keys and certificates never come back: {path} stay as they are" in place.not_done
 
 
 def test_a_directory_stays_while_something_else_is_in_it(place: Place) -> None:
