@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 from typing import NoReturn
 
-from lab.kubelab import checks, cluster, components, hosts, prepare, session, state
+from lab.kubelab import bring, checks, cluster, components, hosts, prepare, session, state
 from lab.kubelab.base import HERE, LabError, Stopwatch, main, say
 
 
@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("host", metavar="HOST")
     one = add("wait", "wait until every node and every pod of kube-system is ready")
     one.add_argument("directory", type=Path, metavar="DIR")
+    one = add("bring", "let the registry serve another version's images, and lay its programs in /opt of every host")
+    one.add_argument("directory", type=Path, metavar="DIR")
+    one.add_argument("version", metavar="VERSION", help="such as 1.37")
     add("down", "end a lab; nothing of it stays").add_argument("directory", type=Path, metavar="DIR")
     # For the tool itself.
     for name, names in (
@@ -142,6 +145,14 @@ def _set_power(lab: state.Lab, host: state.Host, action: str) -> None:
         hosts.start(lab, host)
 
 
+def _bring(directory: Path, minor: str) -> None:
+    if not state.inside(directory):
+        # What the cache lacks is made outside, where a lab can be started for it.
+        prepare.node(minor)
+        session.enter(directory, [str(HERE / "lab"), "bring", str(directory), minor], everything=True)
+    bring.bring(directory, minor)
+
+
 def _ssh(directory: Path, name: str, arguments: list[str]) -> NoReturn:
     lab = state.load(directory)
     host = lab.host(name)
@@ -187,6 +198,8 @@ def command() -> int:  # noqa: C901
         if not state.inside(directory):
             session.enter(directory, [str(HERE / "lab"), "wait", str(directory)])
         cluster.wait_quiet(state.load(directory))
+    elif name == "bring":
+        _bring(directory, options.version)
     elif name == "within":
         session.enter(directory, options.arguments, everything=True)
     elif name == "guard":

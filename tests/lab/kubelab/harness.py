@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.kubelab import components, state
+from lab.kubelab import bring, components, state
 from lab.kubelab.base import HERE, LabError
 
 CHECKOUT = HERE.parent.parent
@@ -189,6 +189,11 @@ class Cluster:
     def power(self, action: str, host: str) -> None:
         """``cut`` a host's power and switch it on again, or only switch it ``off`` or ``on``."""
         self._tool(f"power-{action}", host)
+
+    def bring(self, version: str) -> str:
+        """Let the registry serve another version's images, and lay its programs on every host; return where there."""
+        self._tool("bring", version)
+        return bring.place(version)
 
     def wait_quiet(self) -> None:
         """Wait until every node and every pod of kube-system is Ready."""

@@ -1,0 +1,135 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What kubeadm's upgrades leave of a hardened cluster: to the next minor version, and once more to the same.
+
+The tests are one story and run in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.kubelab import components
+from lab.kubelab.harness import Cluster
+from lab.product import Product, restarted
+from lab.story import differences
+
+NEXT = "1.37"
+pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", version="1.36", name="upgrade")]
+
+PATCHES = "/etc/kubernetes/kubeharden/patches"
+#: The lab's hosts have cgroups of version 1, which are an error since 1.35.
+IGNORED = "--ignore-preflight-errors=SystemVerification"
+# kubeadm's health check is a job, `pause -v` on any node. A real pause says its version and ends; the lab's is ended.
+_END_HEALTH_CHECKS = "systemd-run --quiet sh -c 'while sleep 1; do pkill -f \"^/pause -v\"; done'"
+# Each component's own command line, owners and modes, and kube-proxy's rights.
+_IN_FORCE = """
+for name in kube-apiserver kube-controller kube-scheduler etcd kube-proxy kubelet; do
+  pid=$(pgrep -o "^$name") && echo "$name" && tr '\\0' '\\n' </proc/$pid/cmdline | sort
+done
+find /etc/kubernetes /var/lib/etcd -path /etc/kubernetes/tmp -prune -o -path '/var/lib/etcd/*' -prune \\
+  -o -printf '%p %m %u %g\\n' | sort
+find /var/lib/kubelet -maxdepth 1 -name '*.yaml' -printf '%p %m %u %g\\n' | sort
+grep CapEff /proc/$(pgrep -o '^kube-proxy')/status
+"""
+
+
+@pytest.fixture
+def product(cluster: Cluster) -> Product:
+    return Product(cluster)
+
+
+def in_force(product: Product) -> dict[str, Any]:
+    """By host: flags of what runs, owners and modes, and of the kubelet's file what it reports to be in force."""
+    cluster = product.cluster
+    found: dict[str, Any] = {}
+    for host in cluster.hosts:
+        found[host] = cluster.ssh(host, _IN_FORCE).stdout.splitlines()
+        said = yaml.safe_load(cluster.ssh(host, "cat /var/lib/kubelet/config.yaml").stdout)
+        answer = cluster.kubectl("get", "--raw", f"/api/v1/nodes/{host}/proxy/configz").stdout
+        effective = json.loads(answer)["kubeletconfig"]
+        found[f"{host} kubelet"] = {name: effective.get(name) for name in said}
+    return found
+
+
+def upgrade(product: Product, host: str, version: str, programs: str, *options: str) -> None:
+    """One host's way to a version, as Kubernetes' documentation has it: kubeadm first, then the kubelet.
+
+    :param programs: the directory on the host that has them.
+    """
+    cluster = product.cluster
+    first = host == cluster.control_planes[0]
+    command = f"apply {version} --yes" if first else "node"
+    cluster.ssh(host, f"install -m 755 {programs}/kubeadm /usr/bin/kubeadm")
+    cluster.ssh(host, " ".join(["kubeadm upgrade", command, IGNORED, *options]))
+    cluster.ssh(host, f"install -m 755 {programs}/kubelet {programs}/kubectl /usr/bin/ && systemctl restart kubelet")
+    # A kubelet of another minor version starts static pods anew, some seconds after it has called itself ready.
+    looks: list[dict[str, str]] = [{}, product.processes(host)]
+    while looks[-1] != looks[-2]:
+        time.sleep(20)
+        looks.append(product.processes(host))
+    cluster.wait_quiet()
+
+
+def versions(product: Product) -> dict[str, set[str]]:
+    """Of which version each node's kubelet and kube-system's images are."""
+    nodes = product.cluster.objects("nodes")["items"]
+    pods = product.cluster.objects("pods", "-n", "kube-system")["items"]
+    images = {one["image"] for pod in pods for one in pod["spec"]["containers"]}
+    tags = {image.rpartition(":")[2] for image in images if "/kube-" in image}
+    return {"kubelets": {node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes}, "images": tags}
+
+
+def test_a_hardened_cluster_comes_to_the_next_minor_version_with_all_its_settings(product: Product) -> None:
+    hardened = product.harden(profile="cis").well()
+    assert "before 1.37 kubeadm takes no patch for its DaemonSet" in hardened.output
+    programs = product.cluster.bring(NEXT)
+    for host in product.cluster.hosts:
+        product.cluster.ssh(host, _END_HEALTH_CHECKS)
+    before, running = in_force(product), product.on_each(product.processes)
+    version = components.version_of(NEXT)
+    for host in product.cluster.hosts:
+        upgrade(product, host, version, programs)
+    assert versions(product) == {"kubelets": {version}, "images": {version}}
+    after, now = in_force(product), product.on_each(product.processes)
+    lost = [line for line in differences(before, after) if ": - " in line]
+    assert lost == []
+    # Everything is another process, so what is in force was read anew.
+    for host in product.cluster.hosts:
+        assert restarted(running[host], now[host]) == set(running[host]) - {"containerd"}, host
+
+
+def test_kube_bench_finds_nothing_after_the_upgrade(product: Product) -> None:
+    assert product.bench("upgraded") == {"cp1": set(), "w1": set()}
+
+
+def test_the_next_run_adds_what_the_new_minor_version_lets_it_keep_and_nothing_else(product: Product) -> None:
+    foretold = product.harden("--check", profile="cis").well()
+    run = product.harden(profile="cis").well()
+    assert foretold.changes == run.changes
+    assert [(change["kind"], change["target"]) for change in run.changes] == [
+        ("api_object", "DaemonSet kube-system/kube-proxy"),
+        ("file", f"{PATCHES}/kubeproxydaemonset0+json.yaml"),
+    ]
+
+
+def test_an_upgrade_to_the_same_version_with_the_command_that_was_printed_changes_nothing(product: Product) -> None:
+    cluster, version = product.cluster, components.version_of(NEXT)
+    told = product.harden(profile="cis").well()
+    assert told.changes == []
+    options = re.search(r"\(kubeadm upgrade apply VERSION (.+?), kubeadm upgrade node (.+?)\)", told.output)
+    assert options, told.output
+    before = in_force(product)
+    for host, option in zip(cluster.hosts, options.groups()):
+        upgrade(product, host, version, f"/opt/kubernetes/{NEXT}", option)
+    assert differences(before, in_force(product)) == []
+    again = product.harden(profile="cis").well()
+    assert again.changed == dict.fromkeys(cluster.hosts, 0), str(again)
+    assert again.changes == []
