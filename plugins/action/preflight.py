@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIG
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
@@ -59,8 +60,10 @@ class ActionModule(HostAction):
         found = {
             name: found_of(variables["hostvars"].raw_get(name), names) for name in variables["ansible_play_hosts_all"]
         }
+        wanted = boolean(arguments.get("readiness", True))
         judged = readiness.judge(
-            {name: as_host(result) for name, result in found.items()}, bool(arguments.get("allow_expired"))
+            {name: as_host(result if wanted else {}) for name, result in found.items()},
+            boolean(arguments.get("allow_expired", False)),
         )
         problems = {name: [*result.get("problems", []), *judged.problems[name]] for name, result in found.items()}
         unreachable = {name for name, result in found.items() if result.get("unreachable_since")}
@@ -71,7 +74,7 @@ class ActionModule(HostAction):
         if problems[host]:
             return {"failed": True, "msg": " ".join(problems[host]) + _left(found[host], judged.problems[host])}
         # A directory that stands for a host shows nothing; what could not be discovered at all is said elsewhere.
-        blind = "discovery" in found[host] and not found[host].get("evidence")
+        blind = wanted and "discovery" in found[host] and not found[host].get("evidence")
         return {"changed": False, "notes": judged.notes[host], "not_done": [NOT_LOOKED_AT] if blind else []}
 
     def _give_back(

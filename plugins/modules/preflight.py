@@ -25,6 +25,12 @@ options:
   kubeconfig:
     description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
     type: path
+  readiness:
+    description:
+      - Whether the cluster must be ready. Otherwise only what kept a host from being discovered ends the run, such as
+        another run's lock; putting back asks for no more.
+    type: bool
+    default: true
   allow_expired:
     description: Whether certificates that have ended are what the run is for.
     type: bool
