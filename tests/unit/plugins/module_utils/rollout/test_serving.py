@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
+from pathlib import Path
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import serving
 
@@ -63,7 +67,11 @@ def test_requests_of_other_nodes_than_the_expected_are_left_to_the_end(
     assert named(refused) == judged
 
 
-def test_where_nobody_is_expected_everything_that_waits_is_judged_once(cluster: serving.Cluster) -> None:
-    changes, refused = serving.approve(cluster, [], 10.0)
+def test_where_nobody_is_expected_everything_that_waits_is_judged_once(
+    cluster: serving.Cluster, tmp_path: Path
+) -> None:
+    backup = Backup(Host(str(tmp_path)), "run-1")
+    changes, refused = serving.approve(cluster, [], 10.0, backup)
     assert changes == []
+    assert not os.path.exists(backup.directory)  # what is not approved is no change
     assert named(refused) == ["csr-cp1", "csr-w1", "csr-w2"]
