@@ -175,8 +175,8 @@ class Undo:
                 steps.append(step)
         if self._keys:
             self.not_done.append(
-                f"Keys and certificates never come back: {', '.join(self._keys)} stay as they are, and are renewed when "
-                "they are due."
+                f"Keys and certificates never come back: {', '.join(self._keys)} stay as they are, and are renewed "
+                "when they are due."
             )
         steps = self._without_needed(steps)
         steps.reverse()  # what was made last goes first: files before their directories
