@@ -38,7 +38,7 @@ def hosts(tmp_path: Path) -> Hosts:
 
 
 def content(hosts: Hosts) -> dict[str, tuple[Any, ...]]:
-    """Bytes, mode, owner and, of files, times of everything on the hosts, but keys and what Kubeharden keeps."""
+    """Bytes, mode, owner and, of files, times of all that is on the hosts, but keys and what Kubeharden keeps."""
     found: dict[str, tuple[Any, ...]] = {}
     for name in hosts.names:
         root = hosts.root(name)

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import pathlib
+import os
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -67,8 +68,10 @@ def test_requests_of_other_nodes_than_the_expected_are_left_to_the_end(
 
 
 def test_where_nobody_is_expected_everything_that_waits_is_judged_once(
-    cluster: serving.Cluster, tmp_path: pathlib.Path
+    cluster: serving.Cluster, tmp_path: Path
 ) -> None:
-    changes, refused = serving.approve(cluster, [], 10.0, Backup(Host(str(tmp_path)), "run"))
+    backup = Backup(Host(str(tmp_path)), "run-1")
+    changes, refused = serving.approve(cluster, [], 10.0, backup)
     assert changes == []
+    assert not os.path.exists(backup.directory)  # what is not approved is no change
     assert named(refused) == ["csr-cp1", "csr-w1", "csr-w2"]
