@@ -61,9 +61,14 @@ def daemon_set(product: Product) -> dict[str, Any]:
 
 
 def serves(product: Product) -> None:
-    """A Service answers from every host, through rules that its kube-proxy says it has laid."""
+    """A Service answers from every host, through rules that its kube-proxy says it has laid.
+
+    It may take some seconds: an only API server, which has just been started anew, enters itself behind this Service
+    after it is ready, and kube-proxy follows.
+    """
     for host in product.cluster.hosts:
-        product.cluster.ssh(host, "curl -sSk --max-time 5 -o /dev/null https://10.96.0.1/version")
+        ask = "curl -sSk --max-time 5 --retry 30 --retry-delay 1 --retry-all-errors -o /dev/null"
+        product.cluster.ssh(host, f"{ask} https://10.96.0.1/version")
         livez = json.loads(product.cluster.ssh(host, "curl -s localhost:10256/livez").stdout)
         assert all(family["healthy"] for family in livez["status"].values()), livez
         assert livez["status"], host
