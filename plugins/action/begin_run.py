@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     changes_file,
     controller,
     inventory,
+    per_host,
     selection,
 )
 
@@ -74,7 +75,7 @@ class ActionModule(ActionBase):
         """Return what the run leaves out. All hosts of the inventory count, since kubeadm's ConfigMaps are for all."""
         known = {host: variables["hostvars"][host] for host in sorted(variables["groups"]["all"])}
         only, waivers = (
-            inventory.of_each(known, controller.PREFIX + name, self._task.args.get(name) or [])
+            per_host.of_each(known, controller.PREFIX + name, self._task.args.get(name) or [])
             for name in ("only", "waivers")
         )
         matching = inventory.matcher(self._loader, variables["groups"])

@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     catalogue_files,
     controller,
     inventory,
+    per_host,
     report_earlier,
     report_html,
     report_waivers,
@@ -98,10 +99,10 @@ class ActionModule(ActionBase):
     ) -> list[report_waivers.ReportWaiver]:
         """Return the waivers of all hosts: one in a group's variables holds for that group, as in harden.yml."""
         known = {host: variables["hostvars"][host] for host in sorted(variables["groups"]["all"])}
-        each = inventory.of_each(known, f"{controller.PREFIX}waivers", self._task.args.get("waivers") or [])
+        each = per_host.of_each(known, f"{controller.PREFIX}waivers", self._task.args.get("waivers") or [])
         matching = inventory.matcher(self._loader, variables["groups"])
         found = []
-        for raw, hosts in inventory.alike(each):
+        for raw, hosts in per_host.alike(each):
             among = None if len(hosts) == len(known) else hosts
             enforced = selection.known_controls()
             found += report_waivers.parse(raw, controls, matching, verdicts.CLUSTER, enforced, among)

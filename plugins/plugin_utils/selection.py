@@ -11,7 +11,7 @@ import re
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
-from ansible_collections.kubeharden.core.plugins.plugin_utils.inventory import alike
+from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import alike
 from ansible_collections.kubeharden.core.plugins.plugin_utils.waivers import WAIVERS, Matching, Waiver, read, unknown
 
 ONLY = "kubeharden_only"

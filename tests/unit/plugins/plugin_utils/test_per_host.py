@@ -1,0 +1,16 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A variable is each host's own."""
+
+from __future__ import annotations
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils import per_host
+
+
+def test_a_variable_is_each_hosts_own_or_the_playbooks() -> None:
+    known = {"cp1": {}, "w1": {"kubeharden_waivers": [1]}, "w2": {"kubeharden_waivers": [1]}}
+    each = per_host.of_each(known, "kubeharden_waivers", [2])
+    assert each == {"cp1": [], "w1": [1], "w2": [1]}
+    assert list(per_host.alike(each)) == [([], ["cp1"]), ([1], ["w1", "w2"])]
+    assert per_host.of_each({"cp1": {}, "w1": {}}, "kubeharden_waivers", [2]) == {"cp1": [2], "w1": [2]}
