@@ -152,8 +152,13 @@ tell(
 """,
     )
     assert "PRIVATE KEY" not in seen["shown"]
-    assert seen["ready"] == {"status": 200, "body": "ok", "reason": None}
-    assert seen["local"] == {"status": 200, "body": "ok", "reason": None}
+    assert seen["ready"]["headers"]["content-length"] == "2"
+    for answer in (seen["ready"], seen["local"]):
+        assert {key: answer[key] for key in ("status", "body", "reason")} == {
+            "status": 200,
+            "body": "ok",
+            "reason": None,
+        }
     assert seen["authorised"] == 200
     assert seen["wrong_name"]["reason"].startswith("tls: ")
     assert seen["nobody"]["reason"] == "refused"

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -23,14 +24,16 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.authoritie
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
-CLUSTER: dict[str, Any] = {
-    "control_planes": [
-        {"node_name": "cp1", "addresses": ["192.0.2.11"]},
-        {"node_name": "cp2", "addresses": ["192.0.2.12"]},
-    ],
-    "nodes": [{"node_name": "w1", "addresses": ["192.0.2.21"]}],
-    "load_balancer": "192.0.2.1:6443",
-}
+CLUSTER: Mapping[str, Any] = MappingProxyType(
+    {
+        "control_planes": [
+            {"node_name": "cp1", "addresses": ["192.0.2.11"]},
+            {"node_name": "cp2", "addresses": ["192.0.2.12"]},
+        ],
+        "nodes": [{"node_name": "w1", "addresses": ["192.0.2.21"]}],
+        "load_balancer": "192.0.2.1:6443",
+    }
+)
 
 
 class Directory:
