@@ -126,7 +126,9 @@ def test_a_user_who_may_only_read_is_told_what_is_missing(story: Story) -> None:
     ] in ("pass", "unknown")
     # Arguments of processes are open to everybody, what the keys' owner alone may read is not.
     assert run.statuses("cp1")["apiserver-profiling"] == "pass"
-    assert set(run.statuses("cluster").values()) <= {"unknown", "pass", "not_applicable"}
+    # So are versions, which a newer patch of Kubernetes makes a finding.
+    shared = {name: status for name, status in run.statuses("cluster").items() if name != "versions-patched"}
+    assert set(shared.values()) <= {"unknown", "pass", "not_applicable"}, shared
 
 
 BREAK = f"""
