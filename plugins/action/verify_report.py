@@ -122,5 +122,8 @@ class ActionModule(ActionBase):
 
 
 def _version() -> str:
+    installed = controller.COLLECTION / "MANIFEST.json"  # which ansible-galaxy makes of galaxy.yml
+    if installed.exists():
+        return str(json.loads(installed.read_text(encoding="utf-8"))["collection_info"]["version"])
     text = (controller.COLLECTION / "galaxy.yml").read_text(encoding="utf-8")
     return str(yaml.safe_load(text)["version"])

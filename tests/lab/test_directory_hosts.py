@@ -506,7 +506,7 @@ def test_a_policy_of_the_users_own_is_kept_judged_and_replaced_only_on_demand(ho
 OIDC = {
     "oidc-issuer-url": "https://issuer.example",
     "oidc-client-id": "kubernetes",
-    "oidc-ca-file": "/etc/kubernetes/pki/ca.crt",
+    "oidc-ca-file": "/etc/kubernetes/pki/issuer.crt",
 }
 
 
@@ -518,7 +518,7 @@ def _set_flags(hosts: Hosts, **flags: str) -> None:
             "    - --allow-privileged", f"{words}    - --allow-privileged"
         )
         manifest.write_text(text, encoding="utf-8")
-        authority = hosts.root(host) / "etc/kubernetes/pki/ca.crt"
+        authority = hosts.root(host) / "etc/kubernetes/pki/issuer.crt"
         authority.parent.mkdir(exist_ok=True)
         authority.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", encoding="utf-8")
 
