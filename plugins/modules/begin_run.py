@@ -43,17 +43,8 @@ options:
     description: By minor version its newest patch, where another list is to count than the catalogue's.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and changes nothing.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: N/A
-  platform:
-    description: Runs on the controller.
-    platforms: posix
-    support: full
+extends_documentation_fragment:
+  - kubeharden.core.on_controller
 author:
   - The Kubeharden Authors (@kubeharden)
 """

@@ -35,16 +35,11 @@ options:
     description: Whether this was preflight alone, which says that nothing keeps a run from beginning.
     type: bool
     default: false
+extends_documentation_fragment:
+  - kubeharden.core.on_controller
 attributes:
   check_mode:
     description: Can run in check mode; the report is written there as well.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: N/A
-  platform:
-    description: Runs on the controller.
-    platforms: posix
     support: full
 author:
   - The Kubeharden Authors (@kubeharden)

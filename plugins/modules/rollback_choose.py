@@ -23,17 +23,8 @@ options:
   asked:
     description: The run that is asked for; the last where there is none.
     type: str
-attributes:
-  check_mode:
-    description: Can run in check mode and changes nothing.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: N/A
-  platform:
-    description: Runs on the controller.
-    platforms: posix
-    support: full
+extends_documentation_fragment:
+  - kubeharden.core.on_controller
 author:
   - The Kubeharden Authors (@kubeharden)
 """

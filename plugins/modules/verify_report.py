@@ -68,16 +68,11 @@ options:
     description: By minor version its newest patch, where another list is to count than the catalogue's.
     type: dict
     default: {}
+extends_documentation_fragment:
+  - kubeharden.core.on_controller
 attributes:
   check_mode:
     description: Can run in check mode; the reports are written there as well.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: N/A
-  platform:
-    description: Runs on the controller.
-    platforms: posix
     support: full
 author:
   - The Kubeharden Authors (@kubeharden)

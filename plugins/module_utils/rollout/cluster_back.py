@@ -20,7 +20,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kube_proxy
     Api,
     KubeProxy,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import UNKNOWN, Link, Unwound, unwind
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import (
+    UNKNOWN,
+    Link,
+    Unwound,
+    strangers,
+    unwind,
+)
 
 API_OBJECT = "api_object"
 #: By what a record calls a ConfigMap, its name and the key that holds kubeadm's document.
@@ -84,15 +90,8 @@ class ClusterBack:
 
     def _unwound(self, target: str, current: str) -> Unwound:
         back = unwind(current, self._chains.get(target, []) or [Link("", current, current)])
-        if back.stranger and back.link is None:
-            self.not_done.append(
-                f"{target} has been changed by someone else since run {back.stranger}, so it was left as it is; what "
-                f"it was before is in {STATE_DIRECTORY}/backups/{back.stranger}/record.json."
-            )
-        elif back.stranger:
-            self.not_done.append(
-                f"{target} was changed by someone else after run {back.stranger}, so it goes back to that change only."
-            )
+        place = f"{STATE_DIRECTORY}/backups/{back.stranger}/record.json"
+        self.not_done += strangers(back, target, place)
         return back
 
     def _plan_kube_proxy(self) -> list[Change]:

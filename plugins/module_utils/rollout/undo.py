@@ -86,6 +86,22 @@ def unwind(current: t.Any, chain: t.Sequence[Link]) -> Unwound:
     return Unwound(state, reached if state != current else None, stranger)
 
 
+def strangers(back: Unwound, what: str, place: str) -> list[str]:
+    """Return a sentence where somebody else changed a target, so that it stays or goes back only in part.
+
+    Args:
+        back: How far it goes back.
+        what: What a sentence calls the target.
+        place: Where the target is kept as it was.
+    """
+    if not back.stranger:
+        return []
+    if back.link is not None:
+        return [f"{what} was changed by someone else after run {back.stranger}, so it goes back to that change only."]
+    changed = f"{what} has been changed by someone else since run {back.stranger}"
+    return [f"{changed}, so it was left as it is; what it was before is in {place}."]
+
+
 def _position(current: t.Any, links: t.Sequence[Link]) -> int | None:
     """Return how many of the changes are in force, None where the target is none of the recorded states."""
     for index in range(len(links) - 1, -1, -1):
@@ -228,15 +244,7 @@ class Undo:
 
     def _unwound(self, what: str, current: t.Any, chain: t.Sequence[Link]) -> Unwound:
         back = unwind(current, chain)
-        if back.stranger and back.link is None:
-            self.not_done.append(
-                f"{what} has been changed by someone else since run {back.stranger}, so it was left as it is; what it "
-                f"was before is in {STATE_DIRECTORY}/backups/{back.stranger} on this host."
-            )
-        elif back.stranger:
-            self.not_done.append(
-                f"{what} was changed by someone else after run {back.stranger}, so it goes back to that change only."
-            )
+        self.not_done += strangers(back, what, f"{STATE_DIRECTORY}/backups/{back.stranger} on this host")
         return back
 
     def _content(self, path: str) -> str:
