@@ -122,7 +122,7 @@ def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any
         else:
             result = work(module)
     except HardeningError as error:
-        module.fail_json(msg=str(error), refused=True)
+        module.fail_json(msg=str(error), refused=True, **error.facts)
     else:
         module.exit_json(**result)
 

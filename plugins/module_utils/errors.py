@@ -5,10 +5,16 @@
 
 from __future__ import annotations
 
+import typing as t
+from types import MappingProxyType
+
 
 class HardeningError(Exception):
     """Something that a person must act on.
 
     The message is written for that person: what was wrong, where, what was left as it was, and what to do next.
-    Modules turn it into ``fail_json(msg=...)`` as it stands; anything else that is raised is a defect.
+    Modules turn it into ``fail_json(msg=...)`` as it stands; anything else that is raised is a defect. ``facts`` are
+    returned beside it, for the controller.
     """
+
+    facts: t.Mapping[str, t.Any] = MappingProxyType({})

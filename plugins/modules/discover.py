@@ -196,7 +196,6 @@ locked_by:
 """
 
 import contextlib
-import os
 import time
 import typing as t
 
@@ -220,18 +219,6 @@ def packages_for(missing: t.Sequence[str]) -> list[str]:
     return [names[library] for library in missing]
 
 
-def refuse_used_name(host: t.Any, run_id: str) -> None:
-    """Refuse the name of an earlier run: its backup, not the bytes of today, is what a failure would go back to."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY
-
-    if os.path.isdir(host.path(f"{STATE_DIRECTORY}/backups/{run_id}")):
-        raise HardeningError(
-            f"There has been a run {run_id} on this host. Nothing was changed; leave kubeharden_run_id away, or give "
-            "each run a name of its own."
-        )
-
-
 def require_root(host: t.Any) -> None:
     """Refuse a user who could neither read nor change what belongs to the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -241,105 +228,6 @@ def require_root(host: t.Any) -> None:
             "The user of this connection is not root. Nothing was changed; run with --become, or set "
             "ansible_become: true in the inventory."
         )
-
-
-def await_end(lock: t.Any, limit: float) -> None:
-    """Wait for the module call of a run whose controller died: it goes on to its end, the proof or the way back."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-
-    end = time.monotonic() + limit
-    while lock.is_in_use():
-        if time.monotonic() > end:
-            raise HardeningError(
-                "The controller of the run that holds this host's lock died, but its module still works here after "
-                f"{limit:.0f} s. Nothing was changed by this run; look what that process waits for, and run again."
-            )
-        time.sleep(1)
-
-
-def take_lock(module: AnsibleModule, host: t.Any, cluster: ClusterLock) -> list[str]:
-    """Take the lock of this host for the run, or end with who holds it; returns sentences about it."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
-
-    parameters = module.params
-    lock = Lock(host)
-    wanted = holder_of(parameters)
-    before = lock.holder()
-    told: list[str] = []
-    leads = cluster.state in ("held", "free") or parameters["holds_cluster"]
-    free = lock.blocking(wanted, parameters["dead_run"], leads) is None
-    if before is not None and free and not before.is_same(wanted):
-        await_end(lock, 2.0 * parameters["gate_timeout"])
-        if not module.check_mode:
-            told = [f"Run {before.run_id} ended early without giving its lock back; it was taken over."]
-    holder = (lock.blocking if module.check_mode else lock.acquire)(wanted, parameters["dead_run"], leads)
-    if holder is None and (before is None or not before.is_same(wanted)):
-        refuse_used_name(host, parameters["run_id"])
-    if holder is not None:
-        refuse_second(module, holder, "on this host", "remove /run/kubeharden/lock on the host", cluster.state)
-    return told
-
-
-def holder_of(parameters: t.Mapping[str, t.Any]) -> t.Any:
-    """Return this run as a lock names it."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder
-
-    names = (parameters["run_id"], parameters["controller"], parameters["process"])
-    return Holder(*names, time.time(), parameters["cluster_lock"])
-
-
-def refuse_second(module: AnsibleModule, holder: t.Any, where: str, way_out: str, cluster_lock: str) -> None:
-    """End with who holds a lock."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.since))
-    module.fail_json(
-        msg=f"Run {holder.run_id} from {holder.controller.split()[0]} has been at work {where} since {since}. "
-        f"Nothing was changed; wait for it. If it is known to be dead, {way_out}.",
-        refused=True,
-        cluster_lock=cluster_lock,
-        locked_by={"run_id": holder.run_id, "controller": holder.controller, "process": holder.process},
-    )
-
-
-class ClusterLock:
-    """The Lease of the cluster, taken as soon as the API answers: a run that died may have left it away."""
-
-    def __init__(self, module: AnsibleModule, live: bool, kubeconfig: str) -> None:
-        self._module = module
-        self._kubeconfig = kubeconfig
-        self._wanted = live and module.params["read_api"] and module.params["cluster_lock"]
-        #: As the module returns it.
-        self.state = ""
-        self.notes: list[str] = []
-
-    def take(self, last: bool = False) -> None:
-        """Take it, or in check mode look who holds it; end where another run does.
-
-        Args:
-            last: Whether this is the last attempt, so that an API which does not answer is told.
-        """
-        from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-        from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import UnknownError, lease_of
-
-        if not self._wanted or self.state in ("held", "free"):
-            return
-        module = self._module
-        try:
-            lease = lease_of(self._kubeconfig)
-            ask = lease.blocking if module.check_mode else lease.acquire
-            holder = ask(holder_of(module.params), module.params["dead_run"])
-        except (UnknownError, HardeningError) as error:
-            self.state = "unknown"
-            if last:
-                self.notes.append(f"The lock of the cluster could not be taken ({error}); hosts are locked one by one.")
-            return
-        if holder is not None:
-            way_out = "delete the Lease: kubectl -n kube-system delete lease kubeharden"
-            refuse_second(module, holder, "on this cluster", way_out, "lost")
-        self.state = "free" if module.check_mode else "held"
-        if lease.taken_over:
-            self.notes.append(
-                f"Run {lease.taken_over} ended early without giving the lock of the cluster back; it was taken over."
-            )
 
 
 def look_at_readiness(
@@ -421,12 +309,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
         kube_proxy,
         kube_proxy_api,
         kubelet,
+        locking,
         named_files,
         recovery,
         sight,
@@ -439,9 +328,22 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     discovery = Discovery(
         host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command, oidc=parameters["oidc"]
     )
-    cluster = ClusterLock(module, host.live, discovery.admin_kubeconfig)
+    asking = locking.Asking(
+        Holder(
+            parameters["run_id"],
+            parameters["controller"],
+            parameters["process"],
+            time.time(),
+            parameters["cluster_lock"],
+        ),
+        parameters["dead_run"],
+        module.check_mode,
+    )
+    wanted = host.live and parameters["read_api"] and parameters["cluster_lock"]
+    cluster = locking.ClusterLock(asking, discovery.admin_kubeconfig if wanted else None)
     cluster.take()
-    told = take_lock(module, host, cluster)
+    leads = cluster.leads or parameters["holds_cluster"]
+    told = locking.take(host, asking, leads, cluster.state, 2.0 * parameters["gate_timeout"])
     with contextlib.ExitStack() as stack:
         if not module.check_mode:
             # From here on this process writes, where a run that died left something under way.
