@@ -163,7 +163,8 @@ def test_a_lock_that_another_controller_holds(product: Product) -> None:
         product.cluster.kubectl("delete", *LEASE, "--ignore-not-found")
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.5, 2.0, 5.0])
+# Shorter than such a run holds its lock on a machine with time: after 4 s it has given it back.
+@pytest.mark.parametrize("pause", [0.0, 0.5, 1.0, 2.0])
 def test_two_controllers_at_once(product: Product, tmp_path: Path, pause: float) -> None:
     """One works, the other says so."""
     logs = [tmp_path / "first", tmp_path / "second"]
