@@ -24,6 +24,9 @@ KUBE_TESTED ?= 1.37 1.36
 # The tests that are wanted, in pytest's words; `make test-all` wants all.
 WANTED ?= not slow
 export WANTED
+# Tests on directories that are targets of their own, so that two lanes can share them.
+KILLS := tests/lab/test_directory_kills.py
+MUTATIONS := tests/lab/test_directory_mutations.py
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -72,15 +75,24 @@ ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit uni
 frame: setup ## the collection as people run it, under every supported ansible-core
 	@$(PYTEST) tests/frame -m "frame and ($(WANTED))"
 
-.PHONY: lab-parts lab-test lab-directories pki molecule molecule-ha
-lab-parts: ## compile what the lab is made of, once
-	@if $(LAB_TOOL) check; then $(LAB_TOOL) prepare $(KUBE_TESTED); \
+.PHONY: lab-parts lab-parts-rest lab-test lab-directories lab-kills lab-mutations pki molecule molecule-ha
+# The tests begin with the first version, and reach the others long after. Go's caches serve all of them.
+lab-parts lab-parts-rest: export KUBEHARDEN_GO_CACHE ?= $(CURDIR)/build/go
+lab-parts: ## compile what the lab is made of, once: the first version
+	@if $(LAB_TOOL) check; then $(LAB_TOOL) prepare $(firstword $(KUBE_TESTED)); \
 	elif [[ $${CI:-} == true ]]; then exit 1; \
 	else echo "no lab on this machine: its tests will be skipped"; fi
+lab-parts-rest: ## all versions that are tested; waits for what is being compiled
+	@if $(LAB_TOOL) check >/dev/null; then $(LAB_TOOL) prepare $(KUBE_TESTED); fi
+	@if [[ -d build/go ]]; then chmod -R u+w build/go && rm -rf build/go; fi
 lab-test: setup ## the lab's tests, but for the slow ones
 	@$(PYTEST) tests/lab --ignore-glob="*/test_directory_*" -m "$(WANTED)"
-lab-directories: setup ## those that take directories for hosts, and need no cluster
-	@$(PYTEST) tests/lab/test_directory_*.py -m "$(WANTED)"
+lab-directories: setup ## those that take directories for hosts, and need no cluster, but for the next two
+	@$(PYTEST) $(filter-out $(KILLS) $(MUTATIONS),$(wildcard tests/lab/test_directory_*.py)) -m "$(WANTED)"
+lab-kills: setup ## modules that write, killed at their system calls
+	@$(PYTEST) $(KILLS) -m "$(WANTED)"
+lab-mutations: setup ## each setting broken, named by verify, repaired
+	@$(PYTEST) $(MUTATIONS) -m "$(WANTED)"
 molecule: setup ## molecule's whole sequence on the lab, 1 + 1
 	@$(BIN)/molecule test -s default
 molecule-ha: setup ## the same, 3 + 2
@@ -98,7 +110,7 @@ screenshots: setup ## pictures of report.html anew, into docs/img
 
 # What waits, and what computes beside it.
 WAITING := lab-parts pki lab-test
-COMPUTING := lint unit unit-oldest sanity frame report lab-directories
+COMPUTING := lint unit lab-parts-rest unit-oldest sanity frame report lab-directories lab-kills lab-mutations
 
 .PHONY: test
 test: setup left-out ## what CI runs; says by name what it leaves out
@@ -107,8 +119,18 @@ test: setup left-out ## what CI runs; says by name what it leaves out
 .PHONY: left-out
 left-out: setup
 	@echo "Left out of make test, run by make test-all:"
-	@$(PYTEST) tests/unit tests/frame tests/pki tests/lab -m slow --collect-only -q --no-header 2>&1 | grep -F "::" || echo "nothing"
+	@$(PYTEST) tests/unit tests/frame tests/pki tests/lab -m slow --collect-only -q --no-header 2>&1 | grep -F "::" | sed -E 's/\[kill-[0-9]+\]$$/, many kills/' | uniq || echo "nothing"
 	@echo "molecule test -s default, molecule test -s ha"
+
+# What has slow tests.
+SLOW_WAITING := lab-parts lab-test molecule molecule-ha
+SLOW_COMPUTING := lab-parts-rest unit lab-directories lab-kills lab-mutations
+
+.PHONY: test-slow
+test-slow: export KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)
+test-slow: WANTED = slow
+test-slow: setup ## what make test leaves out; the two together are test-all
+	@tests/tools/run_parts "$(SLOW_WAITING)" "$(SLOW_COMPUTING)"
 
 .PHONY: test-all
 test-all: export KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)

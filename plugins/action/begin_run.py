@@ -11,14 +11,17 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, each_numbered
 from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     api_access,
+    authorities_directory,
+    brought_authorities,
     catalogue_files,
     changes_file,
     controller,
     inventory,
     per_host,
+    requests_directory,
     selection,
 )
 
@@ -43,18 +46,26 @@ class ActionModule(ActionBase):
             names.update(known)
             if EXTRA_FLAGS in known:  # a group or a host may have its own
                 extra.append(known[EXTRA_FLAGS])
+            declared = known.get(brought_authorities.VARIABLE) or {}
+            access += brought_authorities.problems(declared)
+            access += authorities_directory.problems(known)
+            access += requests_directory.problems(known, brought_authorities.keyless(declared))
             access += api_access.problems({name: known[name] for name in known if name.startswith(controller.PREFIX)})
         now = time.time()
         run_id = self._task.args.get("run_id") or controller.new_run_id(now)
-        problems = controller.problems_with_names(names, controller.known_variables())
-        problems += [problem for one in extra for problem in controller.problems_with_extra_flags(one)]
+        problems = each_numbered("KH001", controller.problems_with_names(names, controller.known_variables()))
+        for one in extra:
+            problems += each_numbered("KH002", controller.problems_with_extra_flags(one))
         try:
             chosen = self._selection(variables, now)
+            of_controls = each_numbered("KH004", chosen.problems)
         except HardeningError as error:  # a catalogue of the user's
-            chosen = selection.Selection(problems=[str(error)])
-        problems += access
-        problems += controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
-        problems = [*dict.fromkeys(problems), *chosen.problems, *controller.problems_with_run_id(run_id)]
+            chosen, of_controls = selection.Selection(), [error.numbered]
+        problems += each_numbered("KH003", access)
+        newest = controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
+        problems += each_numbered("KH006", newest)
+        of_run = each_numbered("KH005", controller.problems_with_run_id(run_id))
+        problems = [*dict.fromkeys(problems), *of_controls, *of_run]
         if problems:
             return {
                 "failed": True,
@@ -80,5 +91,17 @@ class ActionModule(ActionBase):
         )
         matching = inventory.matcher(self._loader, variables["groups"])
         # One list of waivers serves the run and the look at its end, which judges more.
-        judged = [control.id for control in catalogue_files.load(self._task.args.get("controls_files") or [])]
-        return selection.select(only, waivers, selection.known_controls(), matching, now, judged)
+        catalogue = catalogue_files.load(self._task.args.get("controls_files") or [])
+        judged = {control.id: control.part_of for control in catalogue}
+        profile = self._task.args.get("profile") or "cis"
+        profiles = {str(found.get(selection.PROFILE) or profile) for found in known.values()}
+        return selection.select(
+            only,
+            waivers,
+            selection.known_controls(),
+            matching,
+            now,
+            judged,
+            profiles,
+            selection.of_widest_profile(),
+        )

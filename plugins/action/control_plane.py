@@ -39,14 +39,15 @@ def add_extra(
     run_tags: t.Sequence[str],
     skip_tags: t.Sequence[str],
     only: t.Sequence[str] = (),
+    beside: bool = True,
 ) -> None:
     """Merge the user's own flags last; a flag of ours keeps its control and its mount.
 
     They belong to the concern of their component, and to no control (only), but for those that this run writes anyway:
-    our value of them would take the user's back.
+    our value of them would take the user's back. With beside=False none but those is merged.
     """
     for component, flags in extra.items():
-        all_of_them = wanted(run_tags, skip_tags, CONCERN[component]) and not only
+        all_of_them = beside and wanted(run_tags, skip_tags, CONCERN[component]) and not only
         settings = selected.setdefault(component, {})
         for flag, value in flags.items():
             name = str(flag).replace("_", "-")
@@ -68,10 +69,14 @@ class ActionModule(HostAction):
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
         selected = select(arguments["flags"], *tags)
         base = select(arguments.get("base_flags") or {}, *tags)
-        # The user's own come last, but once: where something was written before, they were written with it.
-        add_extra(base or selected, arguments.get("extra_flags") or {}, *tags, arguments.get("only") or [])
-        components = arguments["discovery"]["components"]
         later = select(arguments.get("later_flags") or {}, *tags)
+        # The user's own come last, but once: where something was written before, they were written with it. What comes
+        # after that does not take them back.
+        extra = arguments.get("extra_flags") or {}
+        add_extra(base or selected, extra, *tags, arguments.get("only") or [])
+        for behind in (later, *([selected] if base else [])):
+            add_extra(behind, extra, *tags, beside=False)
+        components = arguments["discovery"]["components"]
         for name, chosen in (("flags", selected), ("base_flags", base), ("later_flags", later)):
             arguments[name] = {
                 component: flags for component, flags in chosen.items() if component in components and flags
@@ -85,7 +90,7 @@ class ActionModule(HostAction):
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module, unless a version does not know what it would write; say what the templates left as it was."""
         if self._looked_up.problems:
-            return version_check.refusal(self._looked_up.problems, task_vars["inventory_hostname"])
+            return version_check.refusal("KH008", self._looked_up.problems, task_vars["inventory_hostname"])
         result = super().execute(arguments, task_vars)
         result["notes"] = [*self._notes, *self._looked_up.warnings, *result.get("notes", [])]
         result["not_done"] = [*self._not_done, *result.get("not_done", [])]

@@ -10,9 +10,19 @@ import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import numbered
 from ansible_collections.kubeharden.core.plugins.plugin_utils import controller, selection, version_check
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
+
+
+def with_notes_of(first: t.Mapping[str, t.Any], second: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the second call's result with what the first one told as well.
+
+    The first may have put back what a dead run left, before the API said who has the cluster's lock.
+    """
+    notes = [*(first.get("notes") or []), *(second.get("notes") or [])]
+    return {**second, "notes": list(dict.fromkeys(notes))}
 
 
 class ActionModule(HostAction):
@@ -50,9 +60,11 @@ class ActionModule(HostAction):
         result = self._discover(arguments, task_vars)
         holder = result.get("locked_by")
         if holder and controller.is_dead(holder, arguments["controller"]):
-            result = self._discover({**arguments, "dead_run": holder["run_id"]}, task_vars)
+            result = with_notes_of(result, self._discover({**arguments, "dead_run": holder["run_id"]}, task_vars))
         if result.get("refused"):
-            kept: dict[str, t.Any] = {key: result[key] for key in ("cluster_lock", "locked_by") if key in result}
+            kept: dict[str, t.Any] = {
+                key: result[key] for key in ("cluster_lock", "locked_by", "notes") if key in result
+            }
             return {"changed": False, "problems": [result["msg"]], **kept}
         if "discovery" not in result:
             return result
@@ -62,7 +74,13 @@ class ActionModule(HostAction):
             *result["flag_problems"],
             *version_check.check_plugins(result["discovery"]["components"], self._plugins),
         ]
-        refused = [version_check.refusal(problems, task_vars["inventory_hostname"])["msg"]] if problems else []
+        host = task_vars["inventory_hostname"]
+        refused = (
+            [version_check.refusal("KH002" if self._problems else "KH008", problems, host)["msg"]] if problems else []
+        )
+        damaged = version_check.check_kubelet(result["discovery"])
+        if damaged:
+            refused.append(version_check.refusal("KH115", damaged, host)["msg"])
         return {**result, "problems": refused, "asked": time.time(), **self._intends(arguments, task_vars)}
 
     def _intends(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -81,10 +99,11 @@ class ActionModule(HostAction):
             return dict(self._execute_module("kubeharden.core.discover", module_args=arguments, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
             # Without the cause, which Ansible would say a second time after the sentence.
-            sentence = (
+            sentence = numbered(
+                "KH101",
                 f"{task_vars['inventory_hostname']} could not be reached: {reason(error)} Nothing was changed on any "
                 "host. Mend the connection, leave the host out with --limit, or set kubeharden_allow_unreachable to "
-                "true."
+                "true.",
             )
             if self._task.ignore_unreachable:
                 raise AnsibleConnectionFailure(sentence) from None

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, estimate
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import write_atomic
+from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, estimate, metrics
 from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, render
 
 
@@ -43,6 +47,34 @@ class ActionModule(ActionBase):
                     f"The restarts would take about {seconds} s: control planes one after the other, then nodes at "
                     "once; hosts that are more than --forks take longer.",
                 )
-        for line in render(rows, mode, arguments["run_id"], arguments["report_dir"], notes):
+        problem = ""
+        every_end = bool(arguments.get("certificates"))
+        if every_end and mode == "run":
+            try:
+                notes += self._write_metrics(rows)
+            except HardeningError as error:
+                problem = str(error)
+        for line in render(rows, mode, arguments["run_id"], arguments["report_dir"], notes, every_end):
             self._display.display(line)
+        if problem:
+            return {"failed": True, "msg": numbered("KH201", f"Everything else of this run is done. {problem}")}
         return {"changed": False}
+
+    def _write_metrics(self, rows: t.Sequence[Row]) -> list[str]:
+        """Write when every certificate ends, for Prometheus, and return what a person should know of that.
+
+        Raises:
+            HardeningError: What was refused and why.
+        """
+        found = {row.host: row.certificates for row in rows}
+        text = metrics.render(found, time.time()).encode()
+        write_atomic(os.path.join(self._task.args["report_dir"], metrics.NAME), text, 0o644)
+        directory = self._task.args.get("metrics_dir")
+        if not directory:
+            return []
+        missing = sorted(host for host in self._task.args.get("hosts") or [] if not found.get(host))
+        path = os.path.join(directory, metrics.SHARED_NAME)
+        if missing:
+            return [f"{path} was left as it was, since this run did not see the certificates of {', '.join(missing)}."]
+        write_atomic(path, text, 0o644)
+        return []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.plugin_utils import selection
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOTES, select
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import Shared
@@ -27,8 +28,11 @@ class ActionModule(HostAction):
         waived = arguments.get("waived") or {}
         static_pods = Shared("ConfigMap kube-system/kubeadm-config", waived, arguments.get("control_planes") or [])
         kubelets = Shared("ConfigMap kube-system/kubelet-config", waived, arguments.get("nodes") or [])
-        for name in ("states", "base_states"):
-            arguments[name] = [static_pods.state(state) for state in arguments.get(name) or []]
+        first = "base_states" if arguments.get("base_states") else "states"
+        arguments[first] = selection.without(arguments.get(first) or [], arguments.get("waiting") or [])
+        base = arguments.get("base_states") or []
+        both = static_pods.states([*base, *(arguments.get("states") or [])])
+        arguments["base_states"], arguments["states"] = both[: len(base)], both[len(base) :]
         arguments["kubelet_settings"] = kubelets.settings(arguments["kubelet_settings"])
         self._notes = [*written, *static_pods.notes(), *kubelets.notes()]
         return arguments

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_cluster
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES
+from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_cluster, requests_directory
+from ansible_collections.kubeharden.core.plugins.plugin_utils.authorities_directory import AuthoritiesDirectory
+from ansible_collections.kubeharden.core.plugins.plugin_utils.brought_authorities import BroughtAuthorities
 from ansible_collections.kubeharden.core.plugins.plugin_utils.pki_action import AUTHORITIES, PkiAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.requests_directory import RequestsDirectory
 
 
 class ActionModule(PkiAction):
     """Documented in plugins/modules/pki_leaves.py."""
 
     MODULE = "pki_leaves"
+    _brought: tuple[BroughtAuthorities | AuthoritiesDirectory, list[str]] | None = None
+    _kept: AuthoritiesDirectory | None = None
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Say what is about to be there, and whether somebody can sign."""
@@ -22,16 +29,57 @@ class ActionModule(PkiAction):
         arguments = super().prepare(arguments, task_vars)
         if self._target not in self._found:
             return arguments
+        variables = self.variables(self._target)
         missing = self.registered(self._target, AUTHORITIES).get("missing") or []
         arguments.setdefault("expected", missing)
-        arguments.setdefault("signer", pki_cluster.can_sign(self._found, group))
+        self._kept = self.kept(variables, arguments["now"])
+        brought = self._kept or self.brought(variables, arguments["now"])
+        self._requests = RequestsDirectory(variables.get(requests_directory.VARIABLE) or "", self._target)
+        laid = pki_cluster.are_brought(self._found, group, brought.names)
+        self._brought = brought, list(dict.fromkeys([*laid, *brought.keyless]))
+        made = self.made() - set(brought.keyless)
+        outside = pki_cluster.are_outside(self._found, group, brought.keyless, made)
+        arguments.setdefault("outside", outside if self._requests.directory else [])
+        arguments.setdefault("signer", self._can_sign(group))
         arguments.setdefault("repair", self.repairs())
         # On a running host what is there is renewed one host at a time and with proof, by another playbook.
         arguments.setdefault("scope", "missing" if self._found[self._target]["live"] else "due")
         return arguments
 
+    def _can_sign(self, group: t.Sequence[str]) -> bool:
+        """Return whether somebody who takes part signs."""
+        if self._kept is None:
+            return pki_cluster.can_sign(self._found, group)
+        if KUBERNETES in self._kept.names or KUBERNETES in self.made():
+            return True
+        return self._was_brought() and pki_cluster.can_sign(self._found, group)
+
+    def _was_brought(self) -> bool:
+        """Return whether an earlier task of this run brought the control planes' keys, or in check mode would."""
+        return any("kept" in self.registered(host, AUTHORITIES) for host in self._found)
+
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run the module, and say which host is to be asked."""
+        """Run the module, say which host is to be asked, and lay what is to be signed outside."""
+        if self._brought is not None:
+            brought, names = self._brought
+            try:
+                if self._kept is not None:
+                    # Before any key is there, as in check mode, harden.yml was to bring it; others are not.
+                    moves = self.moves(self.variables(self._target))
+                    self._kept.require(self._found, moves, awaited=moves and self._was_brought())
+                arguments.setdefault("brought", brought.certificates(names))
+                arguments.setdefault("returned", self._requests.returned() if arguments["outside"] else {})
+            except HardeningError as error:
+                return {"failed": True, "msg": error.numbered, "refused": True}
         result = super().execute(arguments, task_vars)
         asks = [self._target] if result.get("requests") or result.get("bundles") else []
-        return {**result, "source": pki_cluster.authority_host(self._found), "asks": asks}
+        unsigned = result.get("unsigned")
+        if unsigned is not None and arguments.get("outside"):
+            result["unsigned"] = [{**one, "path": self._requests.path(one["name"], "csr")} for one in unsigned]
+            if not self._task.check_mode and not result.get("failed"):
+                try:
+                    self._requests.update(unsigned, arguments["returned"])
+                except HardeningError as error:
+                    return {**result, "failed": True, "msg": error.numbered}
+        # Where the controller signs, any host will do to start it from.
+        return {**result, "source": pki_cluster.authority_host(self._found) or self._target, "asks": asks}

@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import bundle, data
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_view import answer_all
+from ansible_collections.kubeharden.core.plugins.plugin_utils.authorities_directory import AuthoritiesDirectory
 from ansible_collections.kubeharden.core.plugins.plugin_utils.pki_action import LEAVES, PkiAction
 
 
@@ -30,6 +35,30 @@ class ActionModule(PkiAction):
                         "layout": self.layout_of(host),
                         "requests": asked["requests"],
                         "bundles": asked["bundles"],
+                        "endpoint": asked.get("endpoint") or "",
                     }
                 )
         return arguments
+
+    def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Sign here where the controller alone has the keys; else where they are."""
+        kept = self.kept(self.variables(self._target), arguments["now"]) if self._target in self._found else None
+        if kept is None:
+            return super().execute(arguments, task_vars)
+        try:
+            return {"changed": False, **_sign(kept, arguments)}
+        except HardeningError as error:
+            return {"failed": True, "msg": error.numbered, "refused": True}
+
+
+def _sign(kept: AuthoritiesDirectory, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return answers and bundles by node. Each host says where its clients find the API servers, as its own kubeconfigs
+    have it: a control plane could serve any name of the cluster anyway, and the others have none of it."""
+    cluster = data.cluster(arguments["cluster"])
+    signers = kept.authorities()
+    bundles = {name: bundle.join([signer.facts]) for name, signer in signers.items()}
+    asking = [
+        (entry, dataclasses.replace(cluster, load_balancer=cluster.load_balancer or entry["endpoint"]))
+        for entry in arguments["hosts"]
+    ]
+    return answer_all(asking, signers, bundles, arguments["now"], arguments.get("policy") or {})

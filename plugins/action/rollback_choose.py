@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import numbered
 from ansible_collections.kubeharden.core.plugins.plugin_utils.run_choice import choose
 
 
@@ -22,5 +23,5 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         choice = choose(self._task.args["seen"], self._task.args.get("asked") or "")
         if choice.problem:
-            return {"failed": True, "msg": f"{choice.problem} Nothing was changed."}
+            return {"failed": True, "msg": numbered("KH405", f"{choice.problem} Nothing was changed.")}
         return {"changed": False, "runs": list(choice.runs), "notes": list(choice.notes)}

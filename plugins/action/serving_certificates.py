@@ -1,14 +1,94 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kubelets' requests for serving certificates, with what was approved written down."""
+"""Kubelets' requests, with what was approved written down, and signed where the controller alone has the key."""
 
 from __future__ import annotations
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+import time
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet_signing
+from ansible_collections.kubeharden.core.plugins.plugin_utils.authorities_directory import (
+    PHRASE_FILE,
+    VARIABLE,
+    AuthoritiesDirectory,
+)
+from ansible_collections.kubeharden.core.plugins.plugin_utils.keeping_action import KeepingAction
+
+#: How often is signed within one task.
+_ROUNDS = 5
 
 
-class ActionModule(HostAction):
+class ActionModule(KeepingAction):
     """Documented in plugins/modules/serving_certificates.py."""
 
     MODULE = "serving_certificates"
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Say whether the controller signs."""
+        host = str(self._task.delegate_to or task_vars["inventory_hostname"])
+        known = task_vars["hostvars"][host]
+        variables = {name: known[name] for name in (VARIABLE, PHRASE_FILE) if name in known}
+        self._kept = self.kept(variables, time.time())
+        arguments.setdefault("signed_elsewhere", self._kept is not None and arguments.get("approve", True))
+        return arguments
+
+    def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module, sign what it found approved and unsigned, and let it lay the certificates."""
+        result = super().execute(arguments, task_vars)
+        if self._kept is None or result.get("failed") or not result.get("nodes"):
+            return result
+        found: dict[str, t.Any] = result
+        # A kubelet may have asked anew while what it asked before was signed.
+        for _round in range(_ROUNDS):
+            try:
+                signed = _signed(self._kept, found)
+            except HardeningError as error:
+                return {"failed": True, "msg": error.numbered, "refused": True}
+            result = _together(result, {"notes": signed.refused})
+            if self._task.check_mode:
+                return _together(result, _foretold(signed, result))
+            if not signed.certificates:
+                break
+            found = super().execute({**arguments, "certificates": signed.certificates}, task_vars)
+            if found.get("failed"):
+                return found
+            result = _together(result, found)
+            if not arguments.get("expected"):
+                break
+        return result
+
+
+def _foretold(signed: kubelet_signing.Signed, result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what signing would change: what the run approves it signs too."""
+    approved = [kubelet_signing.change_for(node, "serving") for node in result["approved"]]
+    changes = list({change.target: change for change in [*signed.changes, *approved]}.values())
+    told: dict[str, t.Any] = {"changes": [change.as_record() for change in changes], "changed": bool(changes)}
+    if "diff" in result:
+        told["diff"] = [change.as_diff() for change in changes]
+    return told
+
+
+def _signed(kept: AuthoritiesDirectory, result: t.Mapping[str, t.Any]) -> kubelet_signing.Signed:
+    """Return what the controller signs of what the module found."""
+    signer = kept.authorities().get(KUBERNETES)
+    if signer is None:
+        raise HardeningError(
+            "KH302",
+            f"The authority 'kubernetes' is not in {kept.directory}, so no request of a kubelet was signed. Lay it "
+            "there as kubernetes.crt and kubernetes.key.",
+        )
+    return kubelet_signing.sign_all(result["unsigned"], result["nodes"], signer, time.time())
+
+
+def _together(first: dict[str, t.Any], second: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return two results as one: what both list stands behind each other, and of the rest the last counts."""
+    joined = {name: [*first.get(name, []), *second.get(name, [])] for name in ("changes", "diff")}
+    if "diff" not in first and "diff" not in second:
+        del joined["diff"]
+    notes = list(dict.fromkeys([*first.get("notes", []), *second.get("notes", [])]))
+    changed = bool(first.get("changed") or second.get("changed"))
+    return {**first, **second, **joined, "notes": notes, "changed": changed}

@@ -14,7 +14,7 @@ import yaml
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, each_numbered, numbered
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import write_atomic
 from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     catalogue_files,
@@ -48,12 +48,13 @@ class ActionModule(ActionBase):
             controls = catalogue_files.load(arguments.get("controls_files") or [])
             waivers = self._waivers(controls, variables)
         except HardeningError as error:
-            return {"failed": True, "msg": f"{error} Nothing was looked at."}
+            return {"failed": True, "msg": f"{error.numbered} Nothing was looked at."}
         if arguments.get("only_check"):
             return self._begin(variables, now)
         run_id, report_dir = str(arguments["run_id"]), str(arguments["report_dir"])
         newest = dict(arguments.get("newest_versions") or {})
-        settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers, newest)
+        grace = int(arguments.get("rotation_grace") or 0)
+        settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers, newest, grace)
         report = verdicts.build(self._seen(variables), controls, settings)
         os.makedirs(report_dir, mode=0o700, exist_ok=True)
         path = os.path.join(report_dir, "report.json")
@@ -76,8 +77,11 @@ class ActionModule(ActionBase):
         return {
             **result,
             "failed": True,
-            "msg": f"{len(found)} results of severity {arguments['fail_on']} or above failed or could not be judged: "
-            f"{shown}. {path} has the evidence and what to do; kubeharden_fail_on says what counts.",
+            "msg": numbered(
+                "KH501",
+                f"{len(found)} results of severity {arguments['fail_on']} or above failed or could not be judged: "
+                f"{shown}. {path} has the evidence and what to do; kubeharden_fail_on says what counts.",
+            ),
         }
 
     def _begin(self, variables: t.Mapping[str, t.Any], now: float) -> dict[str, t.Any]:
@@ -86,11 +90,15 @@ class ActionModule(ActionBase):
         for host in variables["ansible_play_hosts_all"]:
             names.update(variables["hostvars"][host])
         run_id = str(self._task.args.get("run_id") or controller.new_run_id(now))
-        problems = controller.problems_with_names(names, controller.known_variables())
-        problems += controller.problems_with_run_id(run_id)
-        problems += controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
+        newest = controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
+        problems = each_numbered("KH001", controller.problems_with_names(names, controller.known_variables()))
+        problems += each_numbered("KH005", controller.problems_with_run_id(run_id))
+        problems += each_numbered("KH006", newest)
         if problems:
-            return {"failed": True, "msg": " ".join(problems) + " Nothing was looked at."}
+            return {
+                "failed": True,
+                "msg": " ".join(problems) + " Nothing was looked at; correct the inventory or the command line.",
+            }
         report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))
         return {"changed": False, "run_id": run_id, "report_dir": report_dir}
 

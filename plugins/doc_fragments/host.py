@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options and attributes that the modules which work on a host share."""
+"""Options that the modules which work on a host share."""
 
 from __future__ import annotations
 
@@ -28,15 +28,4 @@ options:
     required: true
 requirements:
   - Python 3.9 or newer, PyYAML and cryptography of the distribution on the target
-attributes:
-  check_mode:
-    description: Can run in check mode and say truthfully what would change, without changing it.
-    support: full
-  diff_mode:
-    description: Returns what changes, or would change in check mode.
-    support: full
-  platform:
-    description: The systems on which it runs.
-    platforms: posix
-    support: full
 """

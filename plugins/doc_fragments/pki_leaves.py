@@ -33,6 +33,21 @@ options:
     type: list
     elements: str
     default: []
+  brought:
+    description:
+      - By name, the certificate of an authority that the user brings and that this run lays, and after it those above
+        it, in PEM.
+    type: dict
+    default: {}
+  outside:
+    description: Names of authorities whose keys are on no control plane, which sign what is brought to them.
+    type: list
+    elements: str
+    default: []
+  returned:
+    description: By name, what came back from them, each with C(certificate) in PEM and its C(path) on the controller.
+    type: dict
+    default: {}
   signer:
     description: Whether a host with the authorities' keys takes part in the run.
     type: bool

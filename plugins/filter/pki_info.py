@@ -10,7 +10,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
 
 # ansible-doc, and the sanity test that imports this file, have no libraries.
 MISSING = ""
@@ -59,15 +59,21 @@ WHERE = "the text"
 def pki_info(value: t.Any, now: float | None = None) -> list[dict[str, t.Any]]:
     """Return an entry for each certificate in a PEM text."""
     if not isinstance(value, str):
-        raise AnsibleFilterError(f"pki_info needs the text of a PEM file, not a {type(value).__name__}.")
+        raise AnsibleFilterError(
+            numbered(
+                "KH311", f"pki_info needs the text of a PEM file, not a {type(value).__name__}; read the file first."
+            )
+        )
     if MISSING:
-        raise AnsibleFilterError(f"pki_info needs the Python library {MISSING} on the controller; install it.")
+        raise AnsibleFilterError(
+            numbered("KH311", f"pki_info needs the Python library {MISSING} on the controller; install it.")
+        )
     data = value.encode("utf-8")
     key = (WHERE, data) if "PRIVATE KEY-----" in value else None
     try:
         return listing.describe_pem(data, WHERE, time.time() if now is None else now, key)
     except HardeningError as error:
-        raise AnsibleFilterError(str(error)) from None
+        raise AnsibleFilterError(error.numbered) from None
 
 
 class FilterModule:

@@ -13,7 +13,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 
 #: Where distributions keep the Python that their packages of libraries belong to.
@@ -45,6 +45,9 @@ LEAF_OPTIONS: dict[str, dict[str, t.Any]] = {
     "only": {"type": "list", "elements": "str", "default": []},
     "policy": {"type": "dict", "default": {}},
     "expected": {"type": "list", "elements": "str", "default": []},
+    "brought": {"type": "dict", "default": {}},
+    "outside": {"type": "list", "elements": "str", "default": []},
+    "returned": {"type": "dict", "default": {}},
     "signer": {"type": "bool", "default": True},
     "answers": {"type": "dict"},
     "bundles": {"type": "dict", "default": {}},
@@ -79,10 +82,11 @@ def require_libraries(module: AnsibleModule) -> None:
     """Fail with one sentence where no interpreter has the libraries."""
     missing = find_libraries()
     if missing:
-        module.fail_json(
-            msg=f"No Python on this host has {' and '.join(missing)}. Nothing was changed; install the distribution's "
+        sentence = (
+            f"No Python on this host has {' and '.join(missing)}. Nothing was changed; install the distribution's "
             "package, or leave kubeharden_install_packages at true and run again."
         )
+        module.fail_json(msg=numbered("KH103", sentence))
 
 
 @contextlib.contextmanager
@@ -122,7 +126,7 @@ def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any
         else:
             result = work(module)
     except HardeningError as error:
-        module.fail_json(msg=str(error), refused=True, **error.facts)
+        module.fail_json(msg=error.numbered, refused=True, **error.facts)
     else:
         module.exit_json(**result)
 

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one exception that reaches a user as a sentence."""
+"""The one exception that reaches a user as a sentence with a number, and how the two are shown.
+
+What each number stands for is in docs/errors.yml, which hosts need not be sent; a test holds the two together.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,36 @@ import typing as t
 from types import MappingProxyType
 
 
+def numbered(number: str, sentence: str) -> str:
+    """Return an error as a user sees it: the number, by which docs/errors.md has it, and the sentence."""
+    return f"{number}: {sentence}"
+
+
+def each_numbered(number: str, sentences: t.Iterable[str]) -> list[str]:
+    """Return errors of one kind, which are told beside others, as a user sees them."""
+    return [numbered(number, sentence) for sentence in sentences]
+
+
 class HardeningError(Exception):
     """Something that a person must act on.
 
-    The message is written for that person: what was wrong, where, what was left as it was, and what to do next.
-    Modules turn it into ``fail_json(msg=...)`` as it stands; anything else that is raised is a defect. ``facts`` are
-    returned beside it, for the controller.
+    The sentence is written for that person: what was wrong, where, what was left as it was, and what to do next. As
+    text the exception is that sentence, which may stand within another; its number is shown once, at the beginning, by
+    who ends a task with it: modules (``entry.run``) do with ``fail_json(msg=error.numbered)``. Anything else that is
+    raised is a defect. ``facts`` are returned beside it, for the controller.
+
+    Args:
+        number: Of the kind of error (docs/errors.yml). Who says more of an error passes its number on.
+        sentence: What is told.
     """
 
     facts: t.Mapping[str, t.Any] = MappingProxyType({})
+
+    def __init__(self, number: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.number = number
+
+    @property
+    def numbered(self) -> str:
+        """The error as a user sees it."""
+        return numbered(self.number, str(self))

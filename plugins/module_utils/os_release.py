@@ -16,7 +16,7 @@ def family(path: str = "/etc/os-release") -> str:
     """Return debian, redhat, suse, or the distribution's own identifier; empty where the file is missing."""
     values: dict[str, str] = {}
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open(path, encoding="utf-8", errors="replace") as handle:
             for line in handle:
                 key, _dummy, value = line.strip().partition("=")
                 values[key] = value.strip("\"'")

@@ -29,6 +29,11 @@ options:
     type: list
     elements: str
     default: []
+  profile:
+    description: The profile of hosts that have none of their own; O(only) may name nothing that no host's profile has.
+    type: str
+    choices: [baseline, cis]
+    default: cis
   waivers:
     description: Controls that are left out on some hosts until some day; C(docs/variables.md) has their form.
     type: list

@@ -18,6 +18,7 @@ description:
   - The action plugin leaves out the concerns whose tags are not wanted and adds O(extra_flags).
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   discovery:
     description: What M(kubeharden.core.discover) returned for this host.
@@ -36,8 +37,8 @@ options:
     default: {}
   later_flags:
     description:
-      - In the form of O(flags), what a later task of the run may set. Of these it is only said whether the manifests
-        have them already.
+      - In the form of O(flags), what a later task of the run may set. They are tried together with O(flags), so that
+        each control plane has one trial. Beside that it is only said whether the manifests have them already.
     type: dict
     default: {}
   files:
@@ -59,6 +60,10 @@ options:
         the running one.
     type: bool
     default: true
+  tried:
+    description: RV(tried) of an earlier task of the run; what was tried there is not tried again.
+    type: dict
+    default: {}
   gate_timeout:
     description: Seconds that a changed component may take to be well.
     type: int
@@ -92,15 +97,20 @@ components:
   returned: success
   type: dict
 later_due:
-  description: Whether the manifests lack anything of O(later_flags).
+  description: Controls of which the manifests lack something that is in O(later_flags).
   returned: success
-  type: bool
+  type: list
+  elements: str
 later_components:
-  description: In the form of RV(components), the settings of O(later_flags); empty where they are due.
+  description: In the form of RV(components), the settings of O(later_flags), but for those that are due.
   returned: success
   type: dict
 restarted:
-  description: Seconds until it was proven well, by component that was restarted.
+  description: Seconds from the first touch until it was proven well, by component that was restarted.
+  returned: success
+  type: dict
+tried:
+  description: By component, a fingerprint of the manifest that was started beside the running one and was well.
   returned: success
   type: dict
 notes:
@@ -119,6 +129,7 @@ backup:
   type: str
 """
 
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -145,7 +156,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     found = parameters["discovery"]
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], module.run_command)
-    options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]))
+    options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]), parameters["tried"])
     control_plane = ControlPlane(host, options, view, found["node_name"])
     plans = [
         plan_component(
@@ -159,10 +170,22 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         for component, flags in parameters["flags"].items()
     ]
     later = [
-        plan_component(host, component, found["components"][component]["manifest"], flags, {})
+        plan_component(
+            host,
+            component,
+            found["components"][component]["manifest"],
+            flags,
+            {},
+            parameters["flags"].get(component, {}),  # as if it were written already, which it is when they are
+        )
         for component, flags in parameters["later_flags"].items()
     ]
-    later_due = any(plan.changed for plan in later)
+    ahead = {plan.component: dataclasses.replace(plan) for plan in later if plan.manifest_changed}
+    for plan in plans:
+        plan.ahead = ahead.get(plan.component)
+    later_due = sorted({str(one.data["control"]) for plan in later for one in plan.settings if one.changed})
+    for plan in later:
+        plan.settings = [one for one in plan.settings if one.data["control"] not in later_due]
     plans = add_companions(
         plans, lambda name: plan_component(host, name, found["components"][name]["manifest"], {}, {})
     )
@@ -173,8 +196,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         changes,
         components={plan.component: plan.state() for plan in plans},
         later_due=later_due,
-        later_components={} if later_due else {plan.component: plan.state() for plan in later},
+        later_components={plan.component: plan.state() for plan in later},
         restarted=seconds,
+        tried=control_plane.tried,
         notes=[note for plan in plans for note in plan.notes],
         not_done=[]
         if host.live
@@ -200,6 +224,7 @@ def main() -> None:
             "extra_flags": {"type": "dict", "default": {}},
             "only": {"type": "list", "elements": "str", "default": []},
             "trial": {"type": "bool", "default": True},
+            "tried": {"type": "dict", "default": {}},
             "gate_timeout": {"type": "int", "default": 300},
             "report_dir": {"type": "path"},
         },

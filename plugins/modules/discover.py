@@ -18,6 +18,7 @@ description:
   - Layouts other than kubeadm's are recognised and refused with one sentence.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   control_plane:
     description: Whether the inventory says that this host is a control plane.
@@ -84,8 +85,12 @@ options:
     default: []
   cluster_lock:
     description:
-      - Whether the run asks for the lock of the cluster, the Lease C(kube-system/kubeharden); the host with O(read_api)
-        takes it. Where the API does not answer there are the hosts' locks alone.
+      - Whether the run asks for the lock of the cluster, the Lease C(kube-system/kubeharden); the host with
+        O(takes_cluster_lock) takes it. Where the API does not answer there are the hosts' locks alone.
+    type: bool
+    default: false
+  takes_cluster_lock:
+    description: Whether this host takes the lock of the cluster for the run; one control plane does.
     type: bool
     default: false
   holds_cluster:
@@ -225,8 +230,9 @@ def require_root(host: t.Any) -> None:
 
     if host.live and not host.can_own:
         raise HardeningError(
+            "KH104",
             "The user of this connection is not root. Nothing was changed; run with --become, or set "
-            "ansible_become: true in the inventory."
+            "ansible_become: true in the inventory.",
         )
 
 
@@ -234,8 +240,7 @@ def look_at_readiness(
     module: AnsibleModule, host: t.Any, found: t.Mapping[str, t.Any], view: t.Any
 ) -> dict[str, t.Any]:
     """Return what this host shows of being ready, and where the API is read, what the cluster does."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
-    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.readiness import Readiness
 
     if not host.live:
@@ -243,8 +248,7 @@ def look_at_readiness(
     readiness = Readiness(host, found, view, module.params["audit"])
     evidence = readiness.look()
     if module.params["read_api"] and view is not None:
-        candidates = [module.params["kubectl"]] if module.params["kubectl"] else list(KUBECTL)
-        kubectl = Kubectl(find_kubectl(candidates), found["admin_kubeconfig"], module.run_command)
+        kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
         evidence.update(readiness.look_at_cluster(lambda: kubectl.list_objects("/api/v1/nodes")))
     # The last of all, since it is held against the controller's clock when the answer has come.
     return {**evidence, "now": time.time()}
@@ -256,13 +260,11 @@ def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[
     kubeadm's ConfigMaps, bindings of the owner's for anonymous requests, and namespaces that Pod Security must spare.
     """
     from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
-    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous
-    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions
 
-    candidates = [module.params["kubectl"]] if module.params["kubectl"] else list(KUBECTL)
-    kubectl = Kubectl(find_kubectl(candidates), found["admin_kubeconfig"], module.run_command)
+    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
     config_maps = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
     bindings = [
         binding
@@ -317,6 +319,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         kubelet,
         locking,
         named_files,
+        pulls,
+        pulls_api,
         recovery,
         sight,
     )
@@ -339,7 +343,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         parameters["dead_run"],
         module.check_mode,
     )
-    wanted = host.live and parameters["read_api"] and parameters["cluster_lock"]
+    wanted = host.live and parameters["takes_cluster_lock"] and parameters["cluster_lock"]
     cluster = locking.ClusterLock(asking, discovery.admin_kubeconfig if wanted else None)
     cluster.take()
     leads = cluster.leads or parameters["holds_cluster"]
@@ -380,8 +384,17 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
                     lambda: kube_proxy_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
                     limit,
                 )
+                notes += pulls.recover(
+                    host,
+                    lambda: pulls_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
+                )
             found = {**discovery.run(), "live": host.live} if notes else found
-        cluster.take(last=True)
+        try:
+            cluster.take(last=True)
+        except locking.LockedError as error:
+            # What was done for a run that died is told, though another may have to be waited for.
+            error.facts = {**error.facts, "notes": [*told, *finished, *notes]}
+            raise
         if host.live and parameters["read_api"]:
             facts, sentences = read_api(module, found)
             found, notes = {**found, **facts}, [*notes, *sentences]
@@ -418,6 +431,7 @@ def main() -> None:
             "dead_run": {"type": "str"},
             "installed": {"type": "list", "elements": "str", "default": []},
             "cluster_lock": {"type": "bool", "default": False},
+            "takes_cluster_lock": {"type": "bool", "default": False},
             "holds_cluster": {"type": "bool", "default": False},
             "audit": {"type": "dict", "default": {}},
             "allow_expired": {"type": "bool", "default": False},

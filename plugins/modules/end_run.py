@@ -35,6 +35,22 @@ options:
     description: Whether this was preflight alone, which says that nothing keeps a run from beginning.
     type: bool
     default: false
+  certificates:
+    description:
+      - Whether the account lists every certificate of each host with its end. Outside check mode C(metrics.prom) beside
+        C(changes.json) then says the same for Prometheus.
+    type: bool
+    default: false
+  metrics_dir:
+    description:
+      - A directory on the controller in which C(kubeharden-rotate.prom) gets the same, as node_exporter's textfile
+        collector reads it. With a directory that is missing the task fails, when everything else is done.
+    type: path
+  hosts:
+    description: Hosts without whose certificates the file in O(metrics_dir) is left as it is.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - kubeharden.core.on_controller
 attributes:

@@ -16,6 +16,7 @@ description:
     systemd-tmpfiles.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   paths:
     description: By what a file is, its paths on this host, as M(kubeharden.core.discover) returned them.

@@ -18,6 +18,7 @@ description:
   - Its kubeconfig and its rights are judged, and never changed.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   discovery:
     description: What M(kubeharden.core.discover) returned for this host.
@@ -156,8 +157,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     notes = planned.notes
     if patch:
         notes.append(
-            f"kubeadm upgrade keeps all of this only with --patches {PATCHES_DIRECTORY} (kubeadm upgrade apply VERSION "
-            f"--patches {PATCHES_DIRECTORY}, kubeadm upgrade node --patches {PATCHES_DIRECTORY}); without it, run "
+            f"kubeadm upgrade keeps all of this only with --patches {PATCHES_DIRECTORY} on control planes "
+            f"(kubeadm upgrade apply VERSION --patches {PATCHES_DIRECTORY}, kubeadm upgrade node --patches "
+            f"{PATCHES_DIRECTORY}); workers have no patches and take kubeadm upgrade node alone. Without it, run "
             "harden.yml again afterwards."
         )
     return result_of(

@@ -16,6 +16,7 @@ description:
     files that they name are missing.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   discovery:
     description: What M(kubeharden.core.discover) returned for this host.
@@ -32,6 +33,13 @@ options:
     description: In the form of O(states), what an earlier task of the run has written, or would have in check mode.
     type: list
     elements: dict
+    default: []
+  waiting:
+    description:
+      - Controls that only a later task of the run brings to every control plane. What the first task writes, O(states)
+        or in that later task O(base_states), is taken without them.
+    type: list
+    elements: str
     default: []
   kubelet_settings:
     description: What M(kubeharden.core.kubelet) takes as settings, by field, of the concerns that are wanted.
@@ -123,12 +131,11 @@ def address(name: str) -> str:
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
-    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, file_change
-    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import plan_cluster_configuration
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubeadm
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
@@ -138,11 +145,10 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if parameters["missing"]:
         note = f"{both} were left as they are, since {', '.join(parameters['missing'])} took no part in this run."
         return result_of(module, [], not_done=[note], backup="")
-    candidates = [parameters["kubectl"]] if parameters["kubectl"] else list(KUBECTL)
-    kubectl = Kubectl(find_kubectl(candidates), parameters["discovery"]["admin_kubeconfig"], module.run_command)
+    kubectl = on_host(parameters["kubectl"], parameters["discovery"]["admin_kubeconfig"], module.run_command)
 
     def planned_kubeadm(text: str) -> tuple[str, list[str]]:
-        return plan_cluster_configuration(text, parameters["states"])
+        return kubeadm.plan_cluster_configuration(text, parameters["states"])
 
     def planned_kubelet(text: str) -> tuple[str, list[str]]:
         return kubeletconfig.apply(text, parameters["kubelet_settings"], address(KUBELET[0]))
@@ -153,15 +159,18 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         config_map = kubectl.get_config_map("kube-system", name)
         if config_map is None or key not in config_map.data:
             raise HardeningError(
+                "KH126",
                 f"{address(name)} is missing, so kubeadm does not know this cluster. The control planes are hardened; "
-                "kubeadm upgrade would undo it."
+                "kubeadm upgrade would undo it; write it with kubeadm init phase upload-config all, and run again.",
             )
         before = config_map.data[key]
         if module.check_mode and name == KUBEADM[0]:
-            before = plan_cluster_configuration(before, parameters["base_states"])[0]
+            before = kubeadm.plan_cluster_configuration(before, parameters["base_states"])[0]
         after, controls = planned(before)
         if after != before:
-            changes.append(file_change("api_object", address(name), before, after, controls))
+            change = file_change("api_object", address(name), before, after, controls)
+            waits = kubeadm.waits(parameters["states"], controls) if name == KUBEADM[0] else ""
+            changes.append(dataclasses.replace(change, wait_for=waits))
             writes.append((name, key, before, dataclasses.replace(config_map, data={**config_map.data, key: after})))
     backup = ""
     if writes and not module.check_mode:
@@ -181,6 +190,7 @@ def main() -> None:
             "discovery": {"type": "dict", "required": True},
             "states": {"type": "list", "elements": "dict", "default": []},
             "base_states": {"type": "list", "elements": "dict", "default": []},
+            "waiting": {"type": "list", "elements": "str", "default": []},
             "kubelet_settings": {"type": "dict", "default": {}},
             "missing": {"type": "list", "elements": "str", "default": []},
             "waived": {"type": "dict", "default": {}},

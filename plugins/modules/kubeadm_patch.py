@@ -15,6 +15,7 @@ description:
     ConfigMap of kubeadm's can say. C(kubeadm upgrade) reads it only when it is told to, with C(--patches).
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   name:
     description: The file's name, which tells kubeadm what it is for, for example C(kubeproxydaemonset0+json.yaml).

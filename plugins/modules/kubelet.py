@@ -16,6 +16,7 @@ description:
   - A drop-in or a flag of the owner's that beats a setting is named.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   discovery:
     description: What M(kubeharden.core.discover) returned for this host.

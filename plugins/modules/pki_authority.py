@@ -11,14 +11,15 @@ module: pki_authority
 short_description: See to the certificate authorities and the service-account key of a control plane
 version_added: 0.1.0
 description:
-  - What is there is adopted and never replaced. What is missing is made (O(create)), or taken from the control plane
-    that has it.
+  - What is there is adopted and never replaced. What is missing is brought by the user (O(brought)), made (O(create)),
+    or taken from the control plane that has it.
   - On its way from host to host a key is encrypted to a one-time public key of the receiving host. Controller, results
     and logs see ciphertext only.
   - Refuses an authority that has ended, is weak or is none, a key that does not belong to its certificate, a damaged
     key, and a missing authority below which there are certificates.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
   - kubeharden.core.pki
 options:
   create:
@@ -30,11 +31,42 @@ options:
     type: bool
     default: false
   give:
-    description: Seal authorities for another host, by C(names), its one-time C(receiver) and its C(node_name).
+    description:
+      - Seal authorities for another host, by C(names), its one-time C(receiver) and its C(node_name); with C(chain) an
+        intermediate comes with those above it.
     type: dict
   take:
     description: By name, what another host sealed for this one.
     type: dict
+  brought:
+    description:
+      - By name, the certificate of an authority that the user brings, and after it those above it, in PEM. It is taken
+        where that authority is missing, and what is there must be the same one.
+    type: dict
+    default: {}
+  offered:
+    description: Names in O(brought) that the controller seals for this host where they are missing.
+    type: list
+    elements: str
+    default: []
+  keyless:
+    description: Names in O(brought) whose keys are kept elsewhere, so that no host gets them.
+    type: list
+    elements: str
+    default: []
+  made:
+    description:
+      - Names of authorities that the controller makes in this run, and whose keys it keeps. Where one is missing and
+        its certificate is not in O(brought) yet, the call writes nothing.
+    type: list
+    elements: str
+    default: []
+  take_away:
+    description:
+      - By name of an authority whose key is to be removed here, what the controller signed with it, as the proof that
+        it has it. A call with it does nothing else. It does not go back.
+    type: dict
+    default: {}
   key_algorithm:
     description: The keys of new authorities.
     type: str
@@ -78,8 +110,8 @@ receiver:
   returned: success
   type: str
 given:
-  description: By name, certificate and key, sealed.
-  returned: when O(give) is set
+  description: By name, certificate and key, sealed; by the action plugin, of what the user brings.
+  returned: when O(give) is set, or something is brought
   type: dict
 notes:
   description: What a person should know, as sentences.
@@ -114,8 +146,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.pki.brought import read_all
     from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import DAY
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.authorities import Authorities, Making
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import unused_keys
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.authorities import (
+        Authorities,
+        Brought,
+        Making,
+    )
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_view import view
 
     parameters = module.params
@@ -123,11 +161,18 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     now = time.time()
     seen = view(host, parameters, now, module.check_mode)
     making = Making(parameters["key_algorithm"], float(parameters["lifetime_days"]) * DAY)
-    authorities = Authorities(seen.store, seen.pki, seen.files, now, making)
+    brought = Brought(
+        read_all(parameters["brought"], now), parameters["offered"], parameters["keyless"], parameters["made"]
+    )
+    authorities = Authorities(seen.store, seen.pki, seen.files, now, making, brought)
     if parameters["give"]:
         asked = parameters["give"]
-        given = authorities.give(asked["names"], asked["receiver"], asked["node_name"])
+        given = authorities.give(asked["names"], asked["receiver"], asked["node_name"], bool(asked.get("chain")))
         return result_of(module, [], given=given, missing=[], receiver="", notes=seen.notes, not_done=[], backup="")
+    if parameters["take_away"]:
+        unused_keys.require(host, seen.pki, parameters["take_away"])
+        taken = authorities.take_away(parameters["take_away"], parameters["node_name"], module.check_mode)
+        return result_of(module, taken, missing=[], receiver="", notes=seen.notes, not_done=[], backup="")
     outcome = authorities.settle(
         create=parameters["create"],
         source=parameters["source"],
@@ -158,6 +203,12 @@ def main() -> None:
             "source": {"type": "bool", "default": False},
             "give": {"type": "dict"},
             "take": {"type": "dict"},
+            "brought": {"type": "dict", "default": {}},
+            "offered": {"type": "list", "elements": "str", "default": []},
+            # Names of authorities.
+            "keyless": {"type": "list", "elements": "str", "default": [], "no_log": False},
+            "take_away": {"type": "dict", "default": {}},
+            "made": {"type": "list", "elements": "str", "default": []},
             "key_algorithm": {
                 "type": "str",
                 "choices": ["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-3072", "RSA-4096"],

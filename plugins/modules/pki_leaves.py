@@ -20,6 +20,7 @@ description:
     servers are seen to show the new certificate; if not, the old files are back when the module returns.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
   - kubeharden.core.pki
   - kubeharden.core.pki_leaves
 author:
@@ -52,11 +53,30 @@ bundles:
   returned: success
   type: list
   elements: str
+unsigned:
+  description:
+    - What authorities outside are to sign, each with C(name), C(request), C(subject), C(names), C(authority), and, by
+      the action plugin, C(path) on the controller. Not known where answers of other hosts are still to come.
+  returned: success
+  type: list
+  elements: dict
 issued:
   description: What was issued, each with C(name), C(path), C(not_after) and C(serial).
   returned: success
   type: list
   elements: dict
+certificates:
+  description:
+    - When each certificate of the host ends, authorities' and kubeconfigs' among them, and those that the kubelet
+      replaces itself. Each with C(name) (empty where the table has none), C(path), C(kind) (V(certificate),
+      V(kubeconfig) or V(authority)), C(subject), C(not_after), and C(new), whether this call issued it, or would.
+  returned: when O(scope=due)
+  type: list
+  elements: dict
+endpoint:
+  description: Where clients find the API servers, as the user set it or as the host's own kubeconfigs say.
+  returned: success
+  type: str
 restarted:
   description: Seconds until it was proven well, by component that was restarted.
   returned: success

@@ -16,6 +16,7 @@ description:
   - Changes nothing on this host.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
   - kubeharden.core.pki
 options:
   hosts:

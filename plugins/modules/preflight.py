@@ -16,6 +16,7 @@ description:
   - Otherwise every host gives back the locks that the run took, and each host that is not ready says all its problems.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   results:
     description: Names of variables that hold what discovery returned on a host; the first that was not skipped counts.

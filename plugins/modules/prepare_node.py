@@ -16,6 +16,7 @@ description:
   - A file that is there with other bytes is the owner's or another version's, and is replaced with its old bytes kept.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   flags:
     description:
@@ -87,6 +88,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.history import remove_leftovers
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import named_files, preparation
@@ -94,6 +96,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     named_files.require(host, parameters["named_files"])
+    if not module.check_mode:
+        remove_leftovers(host)
     changes = preparation.plan(host, parameters["files"], parameters["directories"])
     if changes and not module.check_mode:
         preparation.apply(host, changes, Backup(host, parameters["run_id"]))

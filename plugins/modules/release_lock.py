@@ -16,6 +16,7 @@ description:
   - On a control plane that is named, the lock of the cluster is given back too, the Lease C(kube-system/kubeharden).
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   backup_count:
     description: How many runs' backups stay at most, the newest; V(0) for any number.

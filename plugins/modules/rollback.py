@@ -18,6 +18,7 @@ description:
   - Keys and certificates never come back.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   discovery:
     description: What M(kubeharden.core.discover) returned for this host.
@@ -118,8 +119,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 
 def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
     """Put the API's objects back, or say why they wait."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
-    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy_api
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import ClusterBack, names
 
@@ -132,8 +132,7 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
         note = f"{listed} were left as they are, since {', '.join(parameters['missing'])} took no part in this run."
         return result_of(module, [], waiting=True, not_done=[note])
     admin = parameters["discovery"]["admin_kubeconfig"]
-    program = find_kubectl([parameters["kubectl"]] if parameters["kubectl"] else list(KUBECTL))
-    kubectl = Kubectl(program, admin, module.run_command)
+    kubectl = on_host(parameters["kubectl"], admin, module.run_command)
     if kubectl.try_get("/readyz") is None:
         note = f"{listed} wait until the API answers; run rollback.yml again then."
         return result_of(module, [], waiting=True, not_done=[note])

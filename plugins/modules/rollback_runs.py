@@ -14,6 +14,7 @@ description:
   - Reads C(/var/lib/kubeharden/backups) and changes nothing.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 author:
   - The Kubeharden Authors (@kubeharden)
 """

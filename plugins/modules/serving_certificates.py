@@ -16,6 +16,7 @@ description:
     address of the node, and its usages are those of a server. Every other one is left and told.
 extends_documentation_fragment:
   - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   discovery:
     description: What M(kubeharden.core.discover) returned for this control plane.
@@ -39,6 +40,16 @@ options:
     description: Whether to approve anything; else is only looked at what is served.
     type: bool
     default: true
+  signed_elsewhere:
+    description:
+      - Whether the controller alone has the authority's key, so that kube-controller-manager signs nothing. Then who
+        was approved is not waited for, and RV(unsigned) says what the controller is to sign.
+    type: bool
+    default: false
+  certificates:
+    description: By name of the request, its C(uid) and the C(certificate) that the controller signed, which are laid.
+    type: dict
+    default: {}
   kubectl:
     description: The kubectl on the host, where it is in none of the usual places.
     type: path
@@ -80,6 +91,21 @@ notes:
   returned: success
   type: list
   elements: str
+approved:
+  description: In check mode, names of the nodes whose requests would be approved.
+  returned: success
+  type: list
+  elements: str
+unsigned:
+  description: Kubelets' requests that were approved and that nobody has signed, with what is needed to judge them.
+  returned: success
+  type: list
+  elements: dict
+nodes:
+  description: The cluster's nodes, with what is needed to judge their requests.
+  returned: success
+  type: list
+  elements: dict
 not_done:
   description: What was left undone because it takes a running cluster.
   returned: success
@@ -102,26 +128,29 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 
 def cluster_of(module: AnsibleModule) -> t.Any:
     """Return the real ways to see the cluster."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
-    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, find_kubectl
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import Cluster
 
     found = module.params["discovery"]
-    candidates = [module.params["kubectl"]] if module.params["kubectl"] else list(KUBECTL)
-    kubectl = Kubectl(find_kubectl(candidates), found["admin_kubeconfig"], module.run_command)
+    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
     path = found["components"]["kube-apiserver"]["flags"].get("client-ca-file", "/etc/kubernetes/pki/ca.crt")
     authority = read_bytes(path)
     if authority is None:
-        raise HardeningError(f"The cluster's authority {path} is missing on this host. Nothing was approved.")
+        raise HardeningError(
+            "KH302",
+            f"The cluster's authority {path} is missing on this host. Nothing was approved; bring it "
+            "back from another control plane.",
+        )
     return Cluster(
         requests=lambda: kubectl.list_objects("/apis/certificates.k8s.io/v1/certificatesigningrequests"),
         nodes=lambda: kubectl.list_objects("/api/v1/nodes"),
         approve=lambda request: kubectl.approve(
             request, "KubehardenApproved", "requester, subject, names and usages checked"
         ),
+        certify=lambda request, certificate: kubectl.certify(request, certificate.encode("ascii")),
         peer=tls_peer,
         authority=authority,
         clock=time.monotonic,
@@ -134,16 +163,25 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import serving
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet_signing, serving
 
     expected = module.params["expected"]
     if not Host(module.params["root"]).live:
         note = "No request of a kubelet for a serving certificate was looked at, which takes a running cluster."
         return result_of(module, [], proven=False, unproven={}, notes=[], not_done=[note])
     cluster = cluster_of(module)
+    backup = Backup(Host(module.params["root"]), module.params["run_id"])
+    elsewhere = module.params["signed_elsewhere"]
     refused: list[str] = []
     changes: list[t.Any] = []
-    if not module.params["approve"]:
+    approved: list[str] = []
+    if module.params["certificates"]:
+        changes, refused = serving.certify(cluster, module.params["certificates"], backup)
+        if expected:
+            more = serving.approve(cluster, expected, float(module.params["limit"]), backup, elsewhere)
+            changes, refused = [*changes, *more[0]], [*refused, *more[1]]
+        left = serving.unproven(cluster)
+    elif not module.params["approve"]:
         left = serving.unproven(cluster)
     elif module.check_mode:
         good, refused = serving.pending(cluster, expected)
@@ -152,15 +190,21 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         changes = [serving.change_for(node, node in expected) for node in sorted(nodes)]
         granted = granted.union(nodes)
         left = {node: trouble for node, trouble in serving.unproven(cluster).items() if node not in granted}
+        approved = sorted(nodes)
     else:
         changes, refused = serving.approve(
             cluster,
             expected,
             float(module.params["limit"]),
-            Backup(Host(module.params["root"]), module.params["run_id"]),
+            backup,
+            elsewhere,
         )
         left = serving.unproven(cluster)
-    return result_of(module, changes, proven=not left, unproven=left, notes=refused, not_done=[])
+    facts: dict[str, t.Any] = {"approved": approved, "unsigned": [], "nodes": []}
+    if elsewhere:
+        facts["unsigned"] = [kubelet_signing.shown(request) for request in serving.unsigned(cluster, expected)]
+        facts["nodes"] = [kubelet_signing.shown_node(node) for node in cluster.nodes()]
+    return result_of(module, changes, proven=not left, unproven=left, notes=refused, not_done=[], **facts)
 
 
 def main() -> None:
@@ -174,6 +218,8 @@ def main() -> None:
             "approve": {"type": "bool", "default": True},
             "kubectl": {"type": "path"},
             "limit": {"type": "int", "default": 120},
+            "signed_elsewhere": {"type": "bool", "default": False},
+            "certificates": {"type": "dict", "default": {}},
             "report_dir": {"type": "path"},
         },
         supports_check_mode=True,

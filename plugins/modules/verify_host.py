@@ -85,10 +85,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Look at the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
 
     parameters = module.params
     collector = Collector(
-        open_host(parameters["root"], parameters["root_seed"], True, lambda: str(module.tmpdir)),
+        View(open_host(parameters["root"], parameters["root_seed"], True, lambda: str(module.tmpdir))),
         parameters["control_plane"],
         parameters["kubeconfig"],
         module.run_command,

@@ -64,6 +64,12 @@ options:
     description: Only whether waivers and catalogues are well-formed, before any host is looked at.
     type: bool
     default: false
+  rotation_grace:
+    description:
+      - Days for which a rotation of authorities may be under way after one was made. In them another authority beside
+        it that signs nothing is no finding.
+    type: int
+    default: 0
   newest_versions:
     description: By minor version its newest patch, where another list is to count than the catalogue's.
     type: dict

@@ -35,6 +35,10 @@ def _read(path: str) -> t.Any:
         with open(path, encoding="utf-8") as stream:
             return yaml.load(stream, Loader=_Loader)  # noqa: S506  (a safe loader, either of the two)
     except OSError as error:
-        raise HardeningError(f"kubeharden_controls_files: {path} could not be read: {error.strerror}.") from error
+        raise HardeningError(
+            "KH007", f"kubeharden_controls_files: {path} could not be read: {error.strerror}. Mend that."
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise HardeningError(f"{path} is no YAML: {' '.join(str(error).split())}. Correct the file.") from error
+        raise HardeningError(
+            "KH007", f"{path} is no YAML: {' '.join(str(error).split())}. Correct the file."
+        ) from error

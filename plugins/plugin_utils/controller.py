@@ -21,7 +21,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.proxyco
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = "kubeharden_"
 #: Public names that a later version brings; until then they would be without effect, which nobody must find out late.
-RESERVED = re.compile(r"kubeharden_(rotation\w*|schedule_\w+)$")
+RESERVED = re.compile(r"kubeharden_rotation\w*$")
 _PATCH = re.compile(r"\d+\.\d+\.\d+")
 _FLAG = re.compile(r"[a-z][a-z0-9_-]*")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -19,8 +19,9 @@ SECONDS = {
     "kubelet": 14,
     "kube-proxy": 12,
 }
-#: Seconds that the trial of a changed manifest takes, beside the running component.
-TRIAL = 5
+#: Seconds that the trial of a host's changed manifests takes, all at once beside the running components. What is
+#: written later in the run is tried with them.
+TRIAL = 8
 _TRIED = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 Change = t.Mapping[str, t.Any]
@@ -36,10 +37,10 @@ def of_host(changes: t.Iterable[Change]) -> int:
     restarts = {component: 1 for change in own for component in change["restart"]}
     manifests = [change["restart"][0] for change in own if change["kind"] == "manifest"]
     restarts.update({component: manifests.count(component) for component in manifests})
-    tried = sum(1 for component in manifests if component in _TRIED)
+    tried = any(component in manifests for component in _TRIED)
     together = max((SECONDS[name] * restarts[name] for name in _TRIED if name in restarts), default=0)
     alone = sum(SECONDS[name] for name in ("etcd", "kubelet", "kube-proxy") if name in restarts)
-    return together + alone + TRIAL * tried
+    return together + alone + (TRIAL if tried else 0)
 
 
 def of_run(changes: t.Sequence[Change], control_planes: t.Collection[str]) -> int:

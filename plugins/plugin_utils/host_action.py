@@ -11,7 +11,9 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import numbered
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
+from ansible_collections.kubeharden.core.plugins.plugin_utils.connections import end_when_silent
 
 
 def reason(error: Exception) -> str:
@@ -36,6 +38,7 @@ class HostAction(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Run the module and add its changes to changes.json."""
         super().run(tmp, task_vars)
+        end_when_silent(self._connection)
         variables = task_vars or {}
         arguments = self.prepare(dict(self._task.args), variables)
         result = self.execute(arguments, variables)
@@ -75,7 +78,10 @@ class HostAction(ActionBase):
         except AnsibleConnectionFailure as error:
             return {
                 "failed": True,
-                "msg": f"The connection to {task_vars['inventory_hostname']} was lost: {reason(error)} What was "
-                "under way there may have been finished or not; run the playbook again, which proves it or puts it "
-                "back first.",
+                "msg": numbered(
+                    "KH102",
+                    f"The connection to {task_vars['inventory_hostname']} was lost: {reason(error)} What was under way "
+                    "there may have been finished or not; run the playbook again, which proves it or puts it back "
+                    "first.",
+                ),
             }

@@ -11,6 +11,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+from ansible_collections.kubeharden.core.plugins.plugin_utils.connections import end_when_silent
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import reason
 
 
@@ -22,6 +23,7 @@ class LookingAction(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Run the module."""
         super().run(tmp, task_vars)
+        end_when_silent(self._connection)
         name = f"kubeharden.core.{self.MODULE}"
         try:
             result = self._execute_module(

@@ -8,16 +8,19 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_cluster
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils import brought_authorities, pki_cluster
+from ansible_collections.kubeharden.core.plugins.plugin_utils.brought_authorities import BroughtAuthorities
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
-from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.keeping_action import KeepingAction
 
 #: Under which the role registers what it learns of a host.
 AUTHORITIES = "__pki_authorities"
 LEAVES = "__pki_leaves"
 
 
-class PkiAction(HostAction):
+class PkiAction(KeepingAction):
     """Adds cluster, layout and the controller's clock to a module's arguments."""
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -38,7 +41,9 @@ class PkiAction(HostAction):
         """Return a host's variables that certificates depend on, templated."""
         known = self._vars["hostvars"][host]
         names = [name for name in known if name.startswith("kubeharden_pki_") or name == "ansible_host"]
-        return {name: known[name] for name in names}
+        found = {name: known[name] for name in names}
+        # From the command line it comes as text.
+        return {**found, pki_cluster.SERVING: boolean(found.get(pki_cluster.SERVING) or False, strict=False)}
 
     def layout_of(self, host: str) -> dict[str, t.Any]:
         """Return where a host's files are, and which it has."""
@@ -52,3 +57,12 @@ class PkiAction(HostAction):
     def repairs(self) -> bool:
         """Return whether open keys are closed here: where the run sees to files, that concern does it."""
         return not wanted(self._vars["ansible_run_tags"], self._vars["ansible_skip_tags"], "files")
+
+    def brought(self, variables: t.Mapping[str, t.Any], now: float) -> BroughtAuthorities:
+        """Return what the user brings to a host, by its variables."""
+        name = brought_authorities.VARIABLE
+        return BroughtAuthorities(variables.get(name) or {}, self.reader(name), now)
+
+    def made(self) -> set[str]:
+        """Return the authorities that this run makes or lays on control planes."""
+        return {name for host in self._found for name in self.registered(host, AUTHORITIES).get("missing") or []}

@@ -10,6 +10,8 @@ import os
 import typing as t
 from urllib.parse import urlsplit
 
+#: Whether kubelets have a serving certificate of the cluster's authority.
+SERVING = "kubeharden_pki_kubelet_serving"
 #: By row of the table, the component and the flags that name certificate and key.
 LEAF_FLAGS = {
     "apiserver": ("kube-apiserver", "tls-cert-file", "tls-private-key-file"),
@@ -57,10 +59,31 @@ def _used(discovery: Discovery) -> dict[tuple[str, str], str]:
     return {(entry["component"], entry["flag"]): entry["path"] for entry in discovery["certificates"]}
 
 
+def has_key(discovery: Discovery, name: str) -> bool:
+    """Return whether the key of the named authority is on a control plane."""
+    path = _used(discovery).get(AUTHORITY_FLAGS[name], "")
+    return bool(path) and _key_beside(path) in discovery["files"].get("pki_key", [])
+
+
+def has_service_account(discovery: Discovery) -> bool:
+    """Return whether the key that signs service-account tokens is on a control plane."""
+    path = _used(discovery).get(("kube-apiserver", "service-account-signing-key-file"), "")
+    return bool(path) and path in discovery["files"].get("pki_key", [])
+
+
+def is_issued_here(discovery: Discovery, name: str) -> bool:
+    """Return whether a control plane has the certificate of the named authority, and components below it.
+
+    An etcd that runs elsewhere has an authority of its own, which is nothing that this cluster keeps.
+    """
+    path = _used(discovery).get(AUTHORITY_FLAGS[name], "")
+    is_here = name != "etcd" or "etcd" in discovery["components"]
+    return is_here and bool(path) and path in discovery["files"].get("pki_certificate", [])
+
+
 def has_authority(discovery: Discovery) -> bool:
     """Return whether the key of the cluster's authority is on a control plane."""
-    path = _used(discovery).get(AUTHORITY_FLAGS["kubernetes"], "")
-    return bool(path) and _key_beside(path) in discovery["files"].get("pki_key", [])
+    return has_key(discovery, "kubernetes")
 
 
 def _key_beside(path: str) -> str:
@@ -68,9 +91,100 @@ def _key_beside(path: str) -> str:
 
 
 def authority_host(found: t.Mapping[str, Discovery]) -> str:
-    """Return the host that signs: the first control plane that has the authority's key, else the first one."""
+    """Return the host that signs: the first control plane that has the authority's key, else the first one.
+
+    Where none has it, that of service-account tokens counts, which may be the only one that others take from there.
+    """
     control_planes = [host for host, discovery in found.items() if is_control_plane(discovery)]
-    return next((host for host in control_planes if has_authority(found[host])), (control_planes or [""])[0])
+    having = [host for host in control_planes if has_authority(found[host])]
+    having += [host for host in control_planes if has_service_account(found[host])]
+    return (having or control_planes or [""])[0]
+
+
+def are_brought(found: t.Mapping[str, Discovery], group: t.Sequence[str], names: t.Iterable[str]) -> list[str]:
+    """Return those of the user's authorities that no control plane has the key of, when every one was asked.
+
+    Where one has it, the others take it from there, and it is compared with what the user brings.
+
+    Args:
+        found: What was discovered, by host.
+        group: The control planes of the inventory.
+        names: The authorities that the user brings.
+    """
+    if not group or not set(group) <= set(found):
+        return []
+    control_planes = [discovery for discovery in found.values() if is_control_plane(discovery)]
+    return [name for name in names if not any(has_key(discovery, name) for discovery in control_planes)]
+
+
+def are_kept(
+    found: t.Mapping[str, Discovery], group: t.Sequence[str], host: str, present: t.Collection[str]
+) -> list[str]:
+    """Return the authorities that the controller makes and keeps: those that a control plane uses and none has.
+
+    Args:
+        found: What was discovered, by host.
+        group: The control planes of the inventory.
+        host: The control plane.
+        present: What the controller has already.
+    """
+    if not group or not set(group) <= set(found):
+        return []
+    used = _used(found[host])
+    control_planes = [discovery for discovery in found.values() if is_control_plane(discovery)]
+    return [
+        name
+        for name, use in AUTHORITY_FLAGS.items()
+        if name not in present
+        and use in used
+        and not any(has_key(one, name) or is_issued_here(one, name) for one in control_planes)
+    ]
+
+
+def are_unused(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool:
+    """Return whether no component of any control plane names the key of an authority, as it runs and as it will start.
+
+    On a directory, where nothing runs, the manifest alone says it.
+
+    Args:
+        found: What was discovered, by host.
+        group: The control planes of the inventory.
+    """
+    control_planes = [discovery for discovery in found.values() if is_control_plane(discovery)]
+    return bool(group) and set(group) <= set(found) and not any(map(_names_a_key, control_planes))
+
+
+def _names_a_key(discovery: Discovery) -> bool:
+    paths = [_key_beside(path) for use, path in _used(discovery).items() if use in AUTHORITY_FLAGS.values()]
+    for component in discovery["components"].values():
+        words = [*component["flags"].values(), *component["arguments"]]
+        if any(word == path or word.endswith(f"={path}") for word in words for path in paths):
+            return True
+    manager = discovery["components"].get("kube-controller-manager")
+    # One that does not run has not been seen to run without it.
+    return discovery["live"] and (manager is None or not manager["running"])
+
+
+def are_outside(
+    found: t.Mapping[str, Discovery], group: t.Sequence[str], keyless: t.Collection[str], made: t.Collection[str]
+) -> list[str]:
+    """Return the authorities whose keys are on no control plane, nor will be in this run.
+
+    Args:
+        found: What was discovered, by host.
+        group: The control planes of the inventory.
+        keyless: Those of which the user brings the certificate alone.
+        made: Those whose keys this run lays.
+    """
+    asked = bool(group) and set(group) <= set(found)
+    control_planes = [discovery for discovery in found.values() if is_control_plane(discovery)]
+    return [
+        name
+        for name in AUTHORITY_FLAGS
+        if (asked or name in keyless)
+        and name not in made
+        and not any(has_key(discovery, name) for discovery in control_planes)
+    ]
 
 
 def are_made(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool:
@@ -181,7 +295,8 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool) 
         "kubeconfigs": kubeconfigs,
         "absent": absent,
         "super_admin": _SUPER_ADMIN in present,
-        "kubelet_serving": bool(variables.get("kubeharden_pki_kubelet_serving")) and not own_serving,
+        "authority_keys_on_hosts": not variables.get("kubeharden_pki_authorities_dir"),
+        "kubelet_serving": bool(variables.get(SERVING)) and not own_serving,
     }
 
 

@@ -58,9 +58,11 @@ def _read(path: str) -> dict[str, t.Any] | None:
     try:
         document = json.loads(data)
     except ValueError as error:
-        raise HardeningError(f"{path} is no report: {error}. It was not compared with.") from error
+        raise HardeningError("KH502", f"{path} is no report: {error}. It was not compared with.") from error
     if not _is_report(document):
-        raise HardeningError(f"{path} is no report: it lacks made_at, hosts or results. It was not compared with.")
+        raise HardeningError(
+            "KH502", f"{path} is no report: it lacks made_at, hosts or results. It was not compared with."
+        )
     return t.cast("dict[str, t.Any]", document)
 
 

@@ -75,7 +75,7 @@ def parse(
     problems: list[str] = []
     found = []
     if not isinstance(raw, list):
-        raise HardeningError("kubeharden_waivers must be a list of waivers.")
+        raise HardeningError("KH004", "kubeharden_waivers must be a list of waivers.")
     for number, entry in enumerate(raw, 1):
         problem = _problem(entry, known)
         if problem:
@@ -99,7 +99,7 @@ def parse(
             )
         )
     if problems:
-        raise HardeningError(" ".join(problems))
+        raise HardeningError("KH004", " ".join(problems))
     return found
 
 

@@ -9,13 +9,26 @@ import dataclasses
 import os
 import re
 import typing as t
+from types import MappingProxyType
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import split_list
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
 from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import alike
 from ansible_collections.kubeharden.core.plugins.plugin_utils.waivers import WAIVERS, Matching, Waiver, read, unknown
 
+#: What a control plane's components are set to, by component (ComponentPlan.state).
+States = t.Mapping[str, t.Any]
+
 ONLY = "kubeharden_only"
+PROFILE = "kubeharden_profile"
+#: The profile that has every control.
+_WIDEST = "cis"
 _CONTROL = re.compile(r"^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE)
+#: What opens, changes and closes a part of a template that not every profile has, or names a control.
+_PART_OR_CONTROL = re.compile(
+    r"{%-?\s*(if|elif|else|endif)\b(.*?)%}|^\s*control: ([a-z][a-z0-9-]*)\b", re.MULTILINE | re.DOTALL
+)
+_WIDEST_ONLY = re.compile(r"\bcis\b")
 #: A flag whose setting mounts a file that a component reads, and its control.
 _MOUNTED = re.compile(
     r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_(?:only|write)\n(?:    .*\n|{%.*\n)*?    control: ([a-z-]+)",
@@ -56,6 +69,22 @@ def known_controls() -> list[str]:
     for path in (COLLECTION / "templates").rglob("*.j2"):
         found.update(_CONTROL.findall(path.read_text(encoding="utf-8")))
     return sorted(found)
+
+
+def of_widest_profile() -> list[str]:
+    """Return the ids of the controls that profile cis alone has: each place where one stands is for it only."""
+    narrow: set[str] = set()
+    wide: set[str] = set()
+    for path in (COLLECTION / "templates").rglob("*.j2"):
+        conditions: list[str] = []
+        for word, condition, control in _PART_OR_CONTROL.findall(path.read_text(encoding="utf-8")):
+            if control:
+                (wide if any(map(_WIDEST_ONLY.search, conditions)) else narrow).add(control)
+            elif word == "if":
+                conditions.append(condition)
+            else:
+                conditions[-1:] = [] if word == "endif" else [condition]
+    return sorted(wide - narrow)
 
 
 def mounted_flags(left_out: t.Container[str]) -> dict[str, list[str]]:
@@ -109,9 +138,9 @@ class Shared:
         """Return settings by name without the waived ones."""
         return {name: data for name, data in settings.items() if not self._is_out(data)}
 
-    def state(self, state: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """Return a control plane's state (ComponentPlan.state) without waived settings and their mounts."""
-        return {component: self._component(content) for component, content in state.items()}
+    def states(self, states: t.Sequence[States]) -> list[dict[str, t.Any]]:
+        """Return control planes' states (ComponentPlan.state) without waived settings and their mounts."""
+        return without(states, self._waived, self._kept_out.add)
 
     def notes(self) -> list[str]:
         """Return a sentence for each control that only some hosts have waived."""
@@ -122,19 +151,62 @@ class Shared:
             if self._waived[control] != self._everyone
         ]
 
-    def _component(self, content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        settings = [setting for setting in content["settings"] if not self._is_out(setting["data"])]
-        lost = [setting for setting in content["settings"] if setting not in settings]
-        gone = _directories(lost) - _directories(settings)
-        mounts = [mount for mount in content["mounts"] if mount["path"] not in gone]
-        return {**content, "settings": settings, "mounts": mounts}
-
     def _is_out(self, data: t.Mapping[str, t.Any]) -> bool:
         control = data.get("control")
         if control in self._waived:
             self._kept_out.add(str(control))
             return True
         return False
+
+
+def without(
+    states: t.Sequence[States], out: t.Container[str], told: t.Callable[[str], None] = lambda _control: None
+) -> list[dict[str, t.Any]]:
+    """Return control planes' states (ComponentPlan.state) without the settings of some controls, and their mounts.
+
+    Two controls may have items in the list of one flag: those of the one are taken out of what the other has, too.
+
+    Args:
+        states: Of each control plane, by component: ``settings`` (flag, data, values) and ``mounts``.
+        out: The controls.
+        told: Is told each control of which there was a setting.
+    """
+    items: dict[tuple[str, str], set[str]] = {}
+    for component, content in ((name, each) for state in states for name, each in state.items()):
+        for setting in content["settings"]:
+            control = str(setting["data"].get("control", ""))
+            if control in out:
+                told(control)
+                items.setdefault((component, setting["flag"]), set()).update(setting["data"].get("contains") or [])
+    return [
+        {component: _less(component, content, out, items) for component, content in state.items()} for state in states
+    ]
+
+
+def _less(
+    component: str,
+    content: t.Mapping[str, t.Any],
+    out: t.Container[str],
+    items: t.Mapping[tuple[str, str], t.Container[str]],
+) -> dict[str, t.Any]:
+    settings = [setting for setting in content["settings"] if setting["data"].get("control", "") not in out]
+    lost = [setting for setting in content["settings"] if setting not in settings]
+    gone = _directories(lost) - _directories(settings)
+    mounts = [mount for mount in content["mounts"] if mount["path"] not in gone]
+    kept = [_without_items(setting, items.get((component, setting["flag"]), ())) for setting in settings]
+    return {**content, "settings": kept, "mounts": mounts}
+
+
+def _without_items(setting: t.Mapping[str, t.Any], items: t.Container[str]) -> dict[str, t.Any]:
+    if "contains" not in setting["data"]:
+        return dict(setting)
+    # Beside it the list of kubeadm's own would be lost.
+    kubeadm = split_list(str(setting["data"].get("kubeadm", "")))
+    values = [
+        ",".join(item for item in split_list(value) if item in kubeadm or item not in items)
+        for value in setting["values"]
+    ]
+    return {**setting, "values": values}
 
 
 def _directories(settings: t.Iterable[t.Mapping[str, t.Any]]) -> set[str]:
@@ -152,7 +224,9 @@ def select(
     known: t.Sequence[str],
     matching: Matching,
     now: float,
-    judged: t.Sequence[str] = (),
+    judged: t.Mapping[str, str] = MappingProxyType({}),
+    profiles: t.Collection[str] = (_WIDEST,),
+    widest: t.Collection[str] = (),
 ) -> Selection:
     """Return what a run leaves out.
 
@@ -162,10 +236,15 @@ def select(
         known: Ids of all controls.
         matching: How patterns are matched.
         now: Seconds since 1970.
-        judged: Ids of controls that verify.yml judges; a waiver of one that nothing is written for leaves nothing out.
+        judged: Ids of controls that verify.yml judges, each with the control of harden.yml that it is a part of, empty
+            for none; a waiver of one that nothing is written for leaves nothing out.
+        profiles: The profiles that hosts of the inventory have.
+        widest: Ids of controls that profile cis alone has.
     """
     chosen = Selection()
-    wanted = _only(only, known, chosen)
+    wanted = _only(only, known, judged, chosen)
+    if _WIDEST not in profiles:
+        chosen.problems += _beyond(profiles, [control for control in wanted if control in widest])
     if wanted:
         chosen.everywhere = [control for control in known if control not in wanted]
         chosen.notes.append(f"Nothing but {', '.join(wanted)} was looked at ({ONLY}).")
@@ -204,7 +283,9 @@ def _apply(waiver: Waiver, hosts: t.Sequence[str], matching: Matching, now: floa
         chosen.notes.append(f"{of_waiver} holds until the end of {waiver.expires}, UTC.")
 
 
-def _only(only: t.Mapping[str, t.Any], known: t.Sequence[str], chosen: Selection) -> list[str]:
+def _only(
+    only: t.Mapping[str, t.Any], known: t.Sequence[str], judged: t.Mapping[str, str], chosen: Selection
+) -> list[str]:
     """Return the controls that the user names, the same for every host."""
     found = list(alike(only))
     if len(found) > 1:
@@ -215,5 +296,25 @@ def _only(only: t.Mapping[str, t.Any], known: t.Sequence[str], chosen: Selection
             chosen.problems.append(f"{ONLY} must be a list of controls.")
             continue
         wanted += [str(control) for control in value]
-        chosen.problems += [unknown(ONLY, str(control), known) for control in value if control not in known]
+        chosen.problems += [_not_written(str(control), known, judged) for control in value if control not in known]
     return list(dict.fromkeys(wanted))
+
+
+def _not_written(control: str, known: t.Sequence[str], judged: t.Mapping[str, str]) -> str:
+    """Return a sentence about a control that a run does not know."""
+    if control not in judged:
+        return unknown(ONLY, control, known)
+    if judged[control] in known:
+        return f"{ONLY}: {control} is a part of {judged[control]}, which is set as a whole; name that one."
+    return f"{ONLY}: {control} is judged by verify.yml, and nothing is written for it; take it out."
+
+
+def _beyond(profiles: t.Collection[str], controls: t.Sequence[str]) -> list[str]:
+    """Return a sentence where the user names controls for which these profiles write nothing."""
+    if not controls:
+        return []
+    verb, them = ("is a control", "it") if len(controls) == 1 else ("are controls", "them")
+    words = (
+        f"{', '.join(controls)} {verb} of profile {_WIDEST}, and with {PROFILE} {', '.join(sorted(profiles))} nothing"
+    )
+    return [f"{ONLY}: {words} would be done; set {PROFILE} to {_WIDEST} as well, or take {them} out."]

@@ -19,6 +19,7 @@ class Row:
         host: The inventory's name.
         changed: Number of changes.
         restarted: Seconds until it was proven well, by component; without a number in check mode.
+        seconds: Those of all restarts of the host.
         notes: Sentences for a person.
         not_done: What was left undone.
         backup: Where the old bytes are on the host.
@@ -31,9 +32,14 @@ class Row:
     notes: tuple[str, ...]
     not_done: tuple[str, ...]
     backup: str
+    seconds: float = 0
     # What was issued: name, path and end of each certificate.
     issued: tuple[t.Mapping[str, str], ...] = ()
+    # What an authority outside is to sign: path, authority, subject and names of each request.
+    unsigned: tuple[t.Mapping[str, str], ...] = ()
     about: int = 0
+    # Every certificate with its end, where the run is about that.
+    certificates: tuple[t.Mapping[str, t.Any], ...] = ()
 
     @classmethod
     def from_results(
@@ -51,11 +57,18 @@ class Row:
             host=host,
             changed=len(own),
             restarted=restarted,
+            # Components of one task restart together, tasks come one after the other.
+            seconds=sum(max(result["restarted"].values()) for result in found if result.get("restarted")),
             notes=tuple(note for result in found for note in result.get("notes") or []),
             not_done=tuple(note for result in found for note in result.get("not_done") or []),
             backup=next((result["backup"] for result in found if result.get("backup")), ""),
             issued=tuple(one for result in found for one in result.get("issued") or []),
+            unsigned=tuple(one for result in found for one in result.get("unsigned") or []),
             about=estimate.of_host(own) if mode == "check" else 0,
+            # A host that asked another one for a signature was called twice.
+            certificates=tuple(
+                next((result["certificates"] for result in reversed(found) if result.get("certificates")), [])
+            ),
         )
 
 
@@ -64,22 +77,41 @@ def _restarts(row: Row) -> str:
 
 
 def _seconds(row: Row) -> str:
-    known = [seconds for seconds in row.restarted.values() if seconds is not None]
     if row.about:
         return f"about {row.about}"
-    return f"{max(known):.0f}" if known else "-"
+    return f"{row.seconds:.0f}" if row.seconds else "-"
 
 
 def render(
-    rows: t.Sequence[Row], mode: str, run_id: str, report_dir: str, run_notes: t.Sequence[str] = ()
+    rows: t.Sequence[Row],
+    mode: str,
+    run_id: str,
+    report_dir: str,
+    run_notes: t.Sequence[str] = (),
+    every_end: bool = False,
 ) -> list[str]:
-    """Return the lines: a table, then what a person should know, then where everything is."""
+    """Return the lines: a table, then what a person should know, then where everything is.
+
+    Args:
+        rows: Of the hosts.
+        mode: check or run.
+        run_id: The run.
+        report_dir: Where its reports are.
+        run_notes: Sentences about the run as a whole.
+        every_end: Whether every certificate is listed, rather than those that were issued.
+    """
     would = "would change" if mode == "check" else "changed"
     header = ("host", would, "would restart" if mode == "check" else "restarted", "seconds")
     lines = _table([header, *((row.host, str(row.changed), _restarts(row), _seconds(row)) for row in rows)])
     issued = [(row.host, one["name"], one["path"], one["not_after"]) for row in rows for one in row.issued]
-    if issued:
+    if every_end:
+        lines += _every_end(rows, mode)
+    elif issued:
         lines += _table([("host", "certificate", "in", "ends on"), *issued])[1:]
+    unsigned = [(one["path"], one["authority"], one["subject"], one["names"]) for row in rows for one in row.unsigned]
+    if unsigned:
+        lines += _table([("to be signed", "by", "subject", "names"), *unsigned])[1:]
+        lines.append("Lay each certificate beside its request, as .crt instead of .csr, and run again.")
     lines.extend(run_notes)
     for row in rows:
         lines.extend(f"{row.host}: {note}" for note in dict.fromkeys(row.notes))
@@ -92,6 +124,17 @@ def render(
         )
     lines.append(f"Run {run_id}: {report_dir}/changes.json")
     return lines
+
+
+def _every_end(rows: t.Sequence[Row], mode: str) -> list[str]:
+    """Return the table of every certificate, host by host, those that end first before the others."""
+    cells = [
+        (row.host, one["name"] or "-", one["path"], one["not_after"], "yes" if one["new"] else "")
+        for row in rows
+        for one in sorted(row.certificates, key=lambda one: (one["not_after"], one["path"]))
+    ]
+    header = ("host", "certificate", "in", "ends on", "would be issued" if mode == "check" else "issued now")
+    return _table([header, *cells])[1:] if cells else []
 
 
 def _table(table: t.Sequence[tuple[str, ...]]) -> list[str]:

@@ -59,6 +59,7 @@ class Settings:
     now: float
     waivers: t.Sequence[ReportWaiver] = ()
     newest: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    rotation_grace: int = 30
 
 
 def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict[str, t.Any]:
@@ -67,7 +68,7 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
     answer = seen.cluster or {}
     problem = str(answer.get("problem") or "no API server of the control planes in this run answered")
     over = expired(settings.waivers, settings.now)
-    cluster = Cluster(answer.get("evidence"), problem, hosts, over, settings.newest)
+    cluster = Cluster(answer.get("evidence"), problem, hosts, over, settings.newest, settings.rotation_grace)
     results = []
     for control in controls:
         if control.for_cluster:

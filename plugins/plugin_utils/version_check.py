@@ -10,10 +10,10 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
 
 #: Keys of a setting that are no rule's.
-_OWN_KEYS = ("default", "files", "kubeadm", "mount")
+_OWN_KEYS = ("after", "default", "files", "kubeadm", "mount")
 #: Components of every node whose flags the user may give; kube-proxy has the version of kubeadm's cluster.
 ON_NODES = ("kubelet", "kube-proxy")
 
@@ -62,6 +62,16 @@ def with_kubelet(discovery: t.Mapping[str, t.Any]) -> dict[str, t.Mapping[str, t
     return {**discovery["components"], **known}
 
 
+def check_kubelet(discovery: t.Mapping[str, t.Any]) -> list[str]:
+    """Return what is written in a kubelet's configuration, file and drop-ins, that keeps it from starting once more."""
+    kubelet = discovery["kubelet"]
+    if not kubelet.get("version") or not kubelet.get("configuration"):
+        return []
+    table, _warning = versions.choose("kubelet", str(kubelet["version"]))
+    where = f"The kubelet's configuration ({kubelet['configuration_file']} and its drop-ins)"
+    return versions.values_of_no_use(table, kubelet["configuration"], where)
+
+
 def texts_of(extra: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
     """Return the user's own flags with their values as a command line has them."""
     return {
@@ -89,12 +99,15 @@ def text_of(value: t.Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def refusal(problems: t.Sequence[str], host: str) -> dict[str, t.Any]:
-    """Return a task's result that says all problems."""
+def refusal(number: str, problems: t.Sequence[str], host: str) -> dict[str, t.Any]:
+    """Return a task's result that says all problems, which are of one kind."""
     return {
         "failed": True,
-        "msg": f"{' '.join(problems)} Nothing was changed on {host}; correct the variable or what is found "
-        "there, and run again.",
+        "msg": numbered(
+            number,
+            f"{' '.join(problems)} Nothing was changed on {host}; correct the variable or what is found there, and run "
+            "again.",
+        ),
     }
 
 

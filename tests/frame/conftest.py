@@ -5,21 +5,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tools.checkout import copy_to, find_python, venv
+from tools.lacking import lacking
 from tools.runs import CORES
-
-
-def leave_out(reason: str) -> None:
-    """Skip the test and say why. In CI, where everything must be there, it fails."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +22,7 @@ def programs() -> Callable[[str], Path]:
     def of(core: str) -> Path:
         python = find_python(*CORES[core])
         if python is None:
-            leave_out(f"no Python for ansible-core {core} was found ({', '.join(CORES[core])})")
+            lacking(f"no Python for ansible-core {core} was found ({', '.join(CORES[core])})")
             raise AssertionError
         return venv(f"core-{core}", "runtime", python, core) / "bin"
 

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from tools.checkout import ROOT
+from tools.runs import ansible
 
 pytestmark = pytest.mark.frame
 
@@ -39,3 +42,33 @@ def test_every_play_of_preflight_is_in_check_mode() -> None:
 
 def test_harden_stops_at_the_first_host_that_fails() -> None:
     assert all(play["any_errors_fatal"] is True for play in plays("harden")[:-2])
+
+
+def test_who_reads_the_api_is_who_speaks_for_the_run_in_whatever_order_the_inventory_has_them(tmp_path: Path) -> None:
+    """Else what only one of them has read, such as namespaces to be spared, would be missing where it is asked for."""
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        "kube_control_plane: {hosts: {cp3: , cp1: , cp2: }, vars: {ansible_connection: local}}\n", encoding="utf-8"
+    )
+    files = [str(ROOT / "roles" / role / "vars/main.yml") for role in ("kubeharden", "discover", "rollback")]
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars_files": files,
+        "vars": {"kubeharden_control_plane_group": "kube_control_plane"},
+        "tasks": [
+            {"ansible.builtin.group_by": {"key": "kubeharden_control_planes"}},
+            {
+                "ansible.builtin.assert": {
+                    "that": [f"{name} == 'cp1'" for name in ("__kubeharden_speaker", "__discover_speaker")]
+                    + ["__rollback_speaker == 'cp1'"]
+                }
+            },
+        ],
+    }
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
+    )
+    assert run.code == 0, str(run)

@@ -94,11 +94,27 @@ for protocol, suite in (
 #: Ports at which a control plane shows certificates of the cluster's authorities: kube-apiserver, etcd, etcd's peers.
 SERVERS = (6443, 2379, 2380)
 _FATAL = re.compile(r"^fatal: \[(?P<host>\S+)\]: \w+! => (?P<result>\{.*\})$", re.MULTILINE)
+#: Ansible may put a word of its own before a sentence of ours.
+_NUMBER = re.compile(r"\bKH\d{3}: ")
 
 
 def messages_of(run: Run) -> dict[str, str]:
-    """By host, the message of the task that ended a run there."""
-    return {match["host"]: str(json.loads(match["result"])["msg"]) for match in _FATAL.finditer(run.output)}
+    """By host, the message of the task that ended a run there; each has its number."""
+    messages = {match["host"]: str(json.loads(match["result"])["msg"]) for match in _FATAL.finditer(run.output)}
+    assert all(_NUMBER.search(message) for message in messages.values()), str(run)
+    return messages
+
+
+def shape_of(cluster: Cluster) -> str:
+    """A cluster's hosts and version, such as ``3+2-1.37``, for names of what is kept of it."""
+    return f"{len(cluster.control_planes)}+{len(cluster.workers)}-{cluster.lab.minor}"
+
+
+def keep_figures(kind: str, cluster: Cluster, name: str, figures: Mapping[str, Any]) -> None:
+    """Keep figures of a cluster below build/artefacts, for whoever looks at a run of the tests."""
+    folder = ARTEFACTS / kind / shape_of(cluster)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def lines(text: str) -> list[str]:
@@ -161,6 +177,11 @@ class HardenRun(Run):
         """By host, the message of the task that ended the run there."""
         return messages_of(self)
 
+    def restart_seconds(self, host: str) -> int:
+        """The seconds that the run's table gives for a host's restarts: of its components the one that took longest."""
+        (seconds,) = re.findall(rf"^{re.escape(host)} +\d+ +\S.*\S +(\d+)$", self.output, re.MULTILINE)
+        return int(seconds)
+
     def well(self, *expected: str) -> HardenRun:
         """The run, which ended well and without a line of complaint but the expected ones."""
         assert self.code == 0, str(self)
@@ -178,6 +199,11 @@ class Product:
         self._sockets = cluster.directory / "ssh"
         self._sockets.mkdir(mode=0o700, exist_ok=True)
         self._reports = Path(tempfile.mkdtemp(prefix="reports-", dir=cluster.directory))
+
+    @property
+    def sockets(self) -> Path:
+        """The directory of ssh's kept connections, by which the processes of its runs are known."""
+        return self._sockets
 
     # Runs
 
@@ -354,7 +380,7 @@ class Product:
 
         :param name: of the moment, for the kept report.
         """
-        shape = f"{len(self.cluster.control_planes)}+{len(self.cluster.workers)}-{self.cluster.lab.minor}"
+        shape = shape_of(self.cluster)
         folder = ARTEFACTS / "kube-bench" / shape
         folder.mkdir(parents=True, exist_ok=True)
         failed: dict[str, set[str]] = {}
@@ -367,7 +393,7 @@ class Product:
 
     def left_by_bench(self, name: str) -> dict[str, set[tuple[str, str]]]:
         """What kube-bench fails and warns of, as result and check, by host, from the reports that ``bench`` kept."""
-        shape = f"{len(self.cluster.control_planes)}+{len(self.cluster.workers)}-{self.cluster.lab.minor}"
+        shape = shape_of(self.cluster)
         found: dict[str, set[tuple[str, str]]] = {}
         for host in self.cluster.hosts:
             text = (ARTEFACTS / "kube-bench" / shape / f"{name}-{host}.txt").read_text(encoding="utf-8")

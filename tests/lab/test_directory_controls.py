@@ -97,7 +97,13 @@ def test_all_that_is_wrong_with_the_variables_is_said_at_once(hosts: Hosts) -> N
     state = hosts.state()
     run = hosts.harden(
         waivers=waivers,
-        only=["apiserver-tls-version", "apiserver-hsst"],
+        only=[
+            "apiserver-tls-version",
+            "apiserver-hsst",
+            "kubelet-pod-pids",
+            "rbac-proxy",
+            "apiserver-node-restriction",
+        ],
         extra_flags={"kube-apiservr": {"v": "2"}},
         profil="cis",
     )
@@ -107,6 +113,9 @@ def test_all_that_is_wrong_with_the_variables_is_said_at_once(hosts: Hosts) -> N
         "There is no variable kubeharden_profil; the nearest is kubeharden_profile.",
         "there is no component kube-apiservr; the nearest is kube-apiserver.",
         "kubeharden_only: there is no control apiserver-hsst; the nearest is apiserver-hsts.",
+        "kubeharden_only: kubelet-pod-pids is a control of profile cis, and with kubeharden_profile baseline nothing",
+        "kubeharden_only: rbac-proxy is judged by verify.yml, and nothing is written for it; take it out.",
+        "kubeharden_only: apiserver-node-restriction is a part of apiserver-admission-plugins, which is set as a",
         "kubeharden_waivers: there is no control apiserver-profilling; the nearest is apiserver-profiling.",
         "the waiver of apiserver-profiling expires on 2027-02-30, which is no day; write one such as 2027-01-31.",
         "the waiver of apiserver-hsts lacks reason and owner.",
@@ -139,3 +148,37 @@ def test_a_file_that_a_flag_names_and_that_is_not_there_stops_the_run_beside_all
     missing = "--oidc-ca-file of kube-apiserver names /etc/kubernetes/pki/mine.crt, but there is no file "
     assert (missing in messages["cp1"], missing in messages["cp2"]) == (True, False)
     assert hosts.state() == state
+
+
+PULLS = "AlwaysPullImages was not switched on, since without a running cluster no node can pull an image."
+
+
+@pytest.mark.slow
+def test_images_are_not_forced_to_be_pulled_where_no_node_can_show_that_it_can(hosts: Hosts) -> None:
+    """Asked for, it is told; waived, already on or spoken for by a flag of the owner's, nobody looks."""
+    asked = hosts.harden("--check", profile="cis", only=["apiserver-always-pull-images"])
+    assert asked.code == 0, str(asked)
+    assert hosts.changes == []
+    assert f"Not done on cp1: {PULLS}" in asked.output
+
+    waived = hosts.harden("--check", profile="cis", waivers=[waiver("apiserver-always-pull-images")])
+    assert waived.code == 0, str(waived)
+    assert PULLS not in waived.output
+    assert hosts.harden("--check").output.count(PULLS) == 0  # profile baseline
+
+    mine = {"kube-apiserver": {"enable-admission-plugins": "NodeRestriction,DenyServiceExternalIPs"}}
+    own = hosts.harden(profile="cis", extra_flags=mine)
+    assert own.code == 0, str(own)
+    assert PULLS not in own.output
+    again = hosts.harden(profile="cis", extra_flags=mine)
+    assert again.code == 0, str(again)
+    assert hosts.changes == [], str(again)
+
+    for name in ("cp1", "cp2"):
+        path = hosts.root(name) / APISERVER.lstrip("/")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("=NodeRestriction,Deny", "=NodeRestriction,AlwaysPullImages,Deny"), "utf-8")
+    on = hosts.harden("--check", profile="cis", only=["apiserver-always-pull-images"])
+    assert on.code == 0, str(on)
+    assert hosts.changes == []
+    assert PULLS not in on.output

@@ -156,6 +156,7 @@ def test_a_run_hardens_and_a_second_one_has_nothing_to_do(hosts: Hosts) -> None:
     assert hosts.state() == state
 
 
+@pytest.mark.slow
 def test_forks_1_changes_the_same(hosts: Hosts) -> None:
     foretold = hosts.harden("--check")
     assert foretold.code == 0, str(foretold)
@@ -320,7 +321,7 @@ def _in_a_mount_namespace(script: str) -> tuple[str, ...]:
     [
         ("bind,ro", "etc/kubernetes", "is on a read-only file system"),
         ("full", "etc/kubernetes", "bytes left"),
-        ("inodes", "etc/kubernetes", "has no inode left"),
+        pytest.param("inodes", "etc/kubernetes", "has no inode left", marks=pytest.mark.slow),
     ],
 )
 def test_a_target_directory_that_cannot_take_the_change_stops_the_run(
@@ -397,6 +398,7 @@ def test_a_tag_alone_changes_its_own_concern(hosts: Hosts) -> None:
         assert (changed == set()) == (tag in ("kubeadm", "pki", "discover"))
 
 
+@pytest.mark.slow
 def test_limit_to_a_worker_touches_that_worker_alone(hosts: Hosts) -> None:
     run = hosts.harden("--limit", "w1")
     assert run.code == 0, str(run)
@@ -421,7 +423,7 @@ def test_two_runs_at_once(hosts: Hosts) -> None:
     state = hosts.state()
     run = hosts.harden()
     assert run.code == 2, str(run)
-    said = f"Run 20260101T000000Z-abcd from {os.uname().nodename} has been at work on this host since 2026-01-01"
+    said = f"KH105: Run 20260101T000000Z-abcd from {os.uname().nodename} has been at work on this host since 2026-01-01"
     assert set(messages_of(run)) == set(hosts.names)
     assert all(message.startswith(said) for message in messages_of(run).values()), str(run)
     assert hosts.state() == state
@@ -444,6 +446,7 @@ def test_the_lock_of_a_dead_run_of_this_controller_is_taken_over(hosts: Hosts) -
     assert not (place / "lock").exists()
 
 
+@pytest.mark.slow
 def test_templates_in_a_hosts_file_are_never_evaluated(hosts: Hosts, tmp_path: Path) -> None:
     """In a comment, in a value that is kept, in the kubelet's configuration and in a unit.
 

@@ -8,6 +8,7 @@ On a directory that stands for the host: all of it at once, as on a cluster that
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -27,11 +28,11 @@ SNI = (
     "--tls-sni-cert-key=/etc/kubernetes/pki/new.crt,/etc/kubernetes/pki/new.key:new.example",
 )
 SIDECAR = """\
-  - args: ["--interval", "10"]   # asks for the health of the network
-    image: registry.example/watcher:2
+  - args: {arguments}   # asks for the health of the network
+    image: {image}
     name: watcher
     volumeMounts:
-    - {mountPath: /watch, name: watch}
+    - {{mountPath: /watch, name: watch}}
 """
 #: Flags of the owner's, some as arguments, some in quotes, one with its value in a word of its own.
 ARGUMENTS = """\
@@ -45,6 +46,51 @@ ARGUMENTS = """\
     - {sni[0]}
     - {sni[1]}
 """
+
+
+def aged(text: str, image: str, arguments: list[str]) -> str:
+    """kubeadm's manifest of kube-apiserver as its owner changed it over the years.
+
+    :param image: that of the container which stands beside it, with its arguments
+    """
+    text = "# Changed by hand in 2021; ask the platform team.\n" + text
+    plugins = "--enable-admission-plugins=NodeRestriction"
+    text = replaced(text, plugins, f"{plugins},AlwaysPullImages  # since the incident")
+    text = replaced(text, "    image: registry.k8s.io/", f"{ARGUMENTS.format(sni=SNI)}    image: registry.k8s.io/")
+    mounts = "    volumeMounts:\n"
+    text = replaced(text, mounts, f"{mounts}    - {{mountPath: /etc/kubernetes/audit, name: audit}}\n")
+    sidecar = SIDECAR.format(image=image, arguments=json.dumps(arguments))
+    text = replaced(text, "  hostNetwork: true\n", f"{sidecar}  hostNetwork: true\n")
+    volumes = "  - hostPath: {path: /etc/kubernetes/audit}\n    name: audit\n  - {emptyDir: {}, name: watch}\n"
+    return replaced(text, "  volumes:\n", f"  volumes:\n{volumes}")
+
+
+def holds_what_was_there(old: str, new: str) -> None:
+    """Of an aged manifest no line of the owner's is gone, but the flags that had to change; the rest has come."""
+    lines = new.splitlines()
+    assert lines[0] == old.splitlines()[0]
+    rest = iter(lines)
+    gone = [line for line in old.splitlines() if "--enable-admission-plugins=" not in line and line not in rest]
+    assert gone == []
+    pod = yaml.safe_load(new)
+    assert pod["spec"]["containers"][1] == yaml.safe_load(old)["spec"]["containers"][1]
+    words = [str(word) for key in ("command", "args") for word in pod["spec"]["containers"][0][key]]
+    assert [word for word in words if "sni" in word] == list(SNI)
+    limits = [word for word in words if word.startswith("--audit-log-max")]
+    assert sorted(limits) == ["--audit-log-maxage=90", "--audit-log-maxbackup", "--audit-log-maxsize=100"]
+    assert words[words.index("--audit-log-maxbackup") + 1] == "20"
+    assert "--tls-min-version=VersionTLS13" in words
+    assert "--max-requests-inflight=200" in words
+    assert "--profiling=false" in words
+    (plugins,) = (word for word in words if word.startswith("--enable-admission-plugins="))
+    assert plugins.partition("=")[2].split(",") == [
+        "NodeRestriction",
+        "AlwaysPullImages",
+        "EventRateLimit",
+        "DenyServiceExternalIPs",
+    ]
+    assert "# since the incident" in new
+    assert "--audit-policy-file=/etc/kubernetes/audit/policy.yaml" in words
 
 
 class Past:
@@ -72,15 +118,7 @@ class Past:
         for name in ("old", "new"):
             self.write(f"etc/kubernetes/pki/{name}.crt", "x")
             self.write(f"etc/kubernetes/pki/{name}.key", "x")
-        text = "# Changed by hand in 2021; ask the platform team.\n" + self.text(APISERVER)
-        plugins = "--enable-admission-plugins=NodeRestriction"
-        text = _replaced(text, plugins, f"{plugins},AlwaysPullImages  # since the incident")
-        text = _replaced(text, "    image: registry.k8s.io/", f"{ARGUMENTS.format(sni=SNI)}    image: registry.k8s.io/")
-        mounts = "    volumeMounts:\n"
-        text = _replaced(text, mounts, f"{mounts}    - {{mountPath: /etc/kubernetes/audit, name: audit}}\n")
-        text = _replaced(text, "  hostNetwork: true\n", f"{SIDECAR}  hostNetwork: true\n")
-        volumes = "  - hostPath: {path: /etc/kubernetes/audit}\n    name: audit\n  - {emptyDir: {}, name: watch}\n"
-        self.write(APISERVER, _replaced(text, "  volumes:\n", f"  volumes:\n{volumes}"))
+        self.write(APISERVER, aged(self.text(APISERVER), "registry.example/watcher:2", ["--interval", "10"]))
         self.manifest = self.text(APISERVER)
 
     def _kubelet(self) -> None:
@@ -95,7 +133,7 @@ class Past:
         self.write(DROP_IN, f"{owner}maxPods: 60\ntlsMinVersion: VersionTLS13\n")
 
 
-def _replaced(text: str, old: str, new: str) -> str:
+def replaced(text: str, old: str, new: str) -> str:
     assert text.count(old) == 1, old
     return text.replace(old, new)
 
@@ -110,32 +148,7 @@ def test_a_control_plane_with_a_past_keeps_it_and_is_hardened(hosts: Hosts) -> N
     run = hosts.harden("--limit", "cp1", profile="cis", kubeconfig=f"/{ADMIN}")
     assert run.code == 0, str(run)
 
-    # Of the manifest no line of the owner's is gone, but the flags that had to change; the rest has come.
-    old, new = past.manifest.splitlines(), past.text(APISERVER).splitlines()
-    assert new[0] == old[0]
-    rest = iter(new)
-    gone = [line for line in old if "--enable-admission-plugins=" not in line and line not in rest]
-    assert gone == []
-    pod = yaml.safe_load("\n".join(new))
-    watcher = yaml.safe_load(past.manifest)["spec"]["containers"][1]
-    assert pod["spec"]["containers"][1] == watcher
-    words = [str(word) for key in ("command", "args") for word in pod["spec"]["containers"][0][key]]
-    assert [word for word in words if "sni" in word] == list(SNI)
-    limits = [word for word in words if word.startswith("--audit-log-max")]
-    assert sorted(limits) == ["--audit-log-maxage=90", "--audit-log-maxbackup", "--audit-log-maxsize=100"]
-    assert words[words.index("--audit-log-maxbackup") + 1] == "20"
-    assert "--tls-min-version=VersionTLS13" in words
-    assert "--max-requests-inflight=200" in words
-    assert "--profiling=false" in words
-    (plugins,) = (word for word in words if word.startswith("--enable-admission-plugins="))
-    assert plugins.partition("=")[2].split(",") == [
-        "NodeRestriction",
-        "AlwaysPullImages",
-        "EventRateLimit",
-        "DenyServiceExternalIPs",
-    ]
-    assert "# since the incident" in past.text(APISERVER)
-    assert "--audit-policy-file=/etc/kubernetes/audit/policy.yaml" in words
+    holds_what_was_there(past.manifest, past.text(APISERVER))
     assert "The audit policy /etc/kubernetes/audit/policy.yaml is the owner's and was kept" in run.output
 
     # The kubelet's configuration is hardened where it is; what beats it is the owner's, and stricter.

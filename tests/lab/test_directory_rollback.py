@@ -115,6 +115,7 @@ def test_hardened_and_put_back_a_host_is_what_it_was(hosts: Hosts) -> None:
     }
 
 
+@pytest.mark.slow
 def test_back_to_before_the_first_of_two_runs_one_host_first(hosts: Hosts) -> None:
     """The second run had the other profile; what was left of a host is not asked for by name any more."""
     before = content(hosts)
@@ -165,6 +166,7 @@ def test_a_rollback_that_dies_is_gone_on_with(hosts: Hosts) -> None:
     assert "was put back by" in well(rollback(hosts)).output
 
 
+@pytest.mark.slow
 def test_what_somebody_else_changed_since_is_left_and_named(hosts: Hosts) -> None:
     """And so is what this needs: the policy that a manifest still names."""
     before = content(hosts)
@@ -190,6 +192,7 @@ def test_what_somebody_else_changed_since_is_left_and_named(hosts: Hosts) -> Non
     assert set(again.changed.values()) == {0}, str(again)
 
 
+@pytest.mark.slow
 def test_old_backups_are_removed_but_never_the_last(hosts: Hosts) -> None:
     kept = hosts.root("cp1") / BACKUPS
     for number in range(1, 4):

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -186,19 +189,88 @@ def plant(root: Path) -> None:
     (root / "etc/kubernetes/manifests/notes.txt").write_text("password: do-not-show-note\n")
 
 
+class Sampler(threading.Thread):
+    """Looks at the arguments and environments of all processes of this machine, over and over.
+
+    ``seen`` are the names of the modules that were among them, ``shown`` what of a secret was.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        super().__init__()
+        self._secret = secret
+        self._done = threading.Event()
+        self.seen: set[str] = set()
+        self.shown: list[str] = []
+
+    def run(self) -> None:
+        while not self._done.wait(0.01):
+            for process in Path("/proc").glob("[0-9]*"):
+                for name in ("cmdline", "environ"):
+                    with contextlib.suppress(OSError):
+                        self._look((process / name).read_bytes())
+
+    def _look(self, data: bytes) -> None:
+        self.seen.update(word.decode() for word in re.findall(rb"AnsiballZ_(\w+)", data))
+        if self._secret in data:
+            self.shown.append(data.decode("utf-8", "replace")[:300])
+
+    def __enter__(self) -> Sampler:
+        self.start()
+        return self
+
+    def __exit__(self, *_arguments: object) -> None:
+        self._done.set()
+        self.join()
+
+
+def lacks(said: str) -> None:
+    """What was planted is not in a text; where it is, the text around it is shown."""
+    assert "do-not-show" not in said, said[max(0, said.index("do-not-show") - 300) :][:600]
+
+
 def test_no_secret_is_shown_at_any_verbosity(hosts: Hosts) -> None:
-    """In what is printed, with Ansible's own debugging too, in the reports and in the cache of facts."""
+    """In what is printed, with Ansible's own debugging too, in the reports, in what modules leave, and in processes."""
     plant(hosts.root("cp1"))
-    cache = hosts.directory / "facts"
-    environment = {
-        "ANSIBLE_DEBUG": "1",
-        "ANSIBLE_CACHE_PLUGIN": "jsonfile",
-        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(cache),
-    }
-    verified = Verified(hosts, "-vvvv", "--check", "--diff", environment=environment)
+    remote = hosts.directory / "remote"
+    environment = {"ANSIBLE_DEBUG": "1", "ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TMP": str(remote)}
+    # A module may be over between two looks at the machine's processes.
+    slowly = hosts.directory / "python-slowly"
+    slowly.write_text(f'#!/bin/sh\nsleep 1\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    slowly.chmod(0o755)
+    interpreter = ("-e", f"ansible_python_interpreter={slowly}")
+    with Sampler(b"do-not-show") as sampler:
+        verified = Verified(hosts, "-vvvv", "--check", "--diff", *interpreter, environment=environment)
     assert verified.run.code == 0, verified.run.output[-4000:]
     assert verified.results
-    for said in (verified.run.output, *(path.read_text(encoding="utf-8") for path in verified.report.iterdir())):
-        assert "do-not-show" not in said, said[max(0, said.index("do-not-show") - 300) :][:600]
-    for path in cache.rglob("*") if cache.exists() else ():
-        assert "do-not-show" not in path.read_text(encoding="utf-8")
+    assert "verify_host" in sampler.seen
+    assert sampler.shown == []
+    lacks(verified.run.output)
+    for path in verified.report.iterdir():
+        lacks(path.read_text(encoding="utf-8"))
+    left = [path for path in remote.rglob("*") if path.is_file()]
+    assert left
+    for path in left:
+        lacks(path.read_bytes().decode("latin-1"))
+
+
+def test_no_secret_is_in_the_cache_of_facts(hosts: Hosts) -> None:
+    """Nothing of what is seen becomes a fact; that facts would be kept is shown by one that is gathered."""
+    plant(hosts.root("cp1"))
+    cache = hosts.directory / "facts"
+    environment = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(cache)}
+    gathered = ansible(
+        Path(sys.executable).parent,
+        ["ansible", "-i", hosts.inventory, "w1", "-m", "ansible.builtin.setup", "-a", "gather_subset=!all,!min"],
+        directory=hosts.directory,
+        home=hosts.home,
+        environment=environment,
+    )
+    assert gathered.code == 0, str(gathered)
+    assert len(list(cache.rglob("*w1"))) == 1
+    verified = Verified(hosts, environment=environment)
+    assert verified.run.code == 0, verified.run.output[-4000:]
+    for path in cache.rglob("*"):
+        text = path.read_text(encoding="utf-8")
+        lacks(text)
+        assert "verify_host" not in text
+        assert "evidence" not in text

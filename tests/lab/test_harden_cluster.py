@@ -33,7 +33,8 @@ newest_and_oldest = pytest.mark.parametrize((), [NEWEST, OLDEST])
 
 @pytest.fixture
 def story(cluster: Cluster) -> Story:
-    return story_of(cluster)
+    """Two versions go to profile baseline and from there to cis, the one between them straight to cis."""
+    return story_of(cluster, "cis" if cluster.lab.minor == "1.36" else "baseline")
 
 
 # Bad input: one sentence each, nothing written.
@@ -138,13 +139,18 @@ def test_what_one_host_has_waived_stays_out_of_the_config_maps(story: Story) -> 
         {"control": "kubelet-serving-certificate", **words},
     ]
     run = story.product.harden("--check", profile="cis", waivers=waivers).well()
-    diffs = {(change["host"], change["target"]): change["diff"] for change in run.changes}
+    diffs: dict[tuple[str, str], str] = {}
+    for change in run.changes:
+        # What waits for the pulls of every node is written for itself.
+        place = (change["host"], change["target"])
+        diffs[place] = diffs.get(place, "") + change["diff"]
     assert "profiling" not in diffs["cp1", APISERVER]
     assert "enableProfilingHandler" in diffs["cp1", "/var/lib/kubelet/config.yaml"]
     assert "enableProfilingHandler" not in diffs["w1", "/var/lib/kubelet/config.yaml"] + diffs["cp1", KUBELET]
     assert "enableDebugFlagsHandler" in diffs["cp1", KUBELET]
     # That of kube-apiserver alone: the other components have their own.
-    assert diffs["cp1", KUBEADM].count("name: profiling") == 2
+    added = [line for line in diffs["cp1", KUBEADM].splitlines() if line.startswith("+")]
+    assert len([line for line in added if line.endswith("name: profiling")]) == 2
     assert "kubelet-profiling is waived on w1, so ConfigMap kube-system/kubelet-config, which all hosts" in run.output
     assert not any("serverTLSBootstrap" in diff or "certificate-authority" in diff for diff in diffs.values())
     assert not any("CertificateSigningRequest" in target for _host, target in diffs)
@@ -159,7 +165,7 @@ def test_the_trial_stops_a_value_that_the_component_refuses(story: Story) -> Non
     assert set(run.messages) == {"cp1"}
     message = run.messages["cp1"]
     assert message.startswith(
-        "kube-apiserver on cp1: its trial beside the running one failed: it ended with exit code 1"
+        "KH205: kube-apiserver on cp1: its trial beside the running one failed: it ended with exit code 1"
     )
     assert "--tls-cipher-suites" in message
     assert "most likely --tls-cipher-suites is to blame" in message
@@ -221,8 +227,10 @@ def test_the_run_restarts_what_it_announced_and_nothing_else(story: Story) -> No
     for host in story.cluster.hosts:
         seen, said = restarted(before[host], after.processes[host]), announced(run.well().changes, host)
         assert said <= seen, host
-        # These two end by themselves when the only API server is away for longer than their lease.
-        assert seen - said <= {"kube-controller-manager", "kube-scheduler"}, host
+        # These two end by themselves when the only API server is away for longer than their lease. kube-proxy is one
+        # object of the API; the host through which it is changed announces it for all.
+        of_all = {"kube-proxy"} & announced(run.changes, "cp1")
+        assert seen - said <= {"kube-controller-manager", "kube-scheduler", *of_all}, host
     assert "kube-apiserver" in announced(run.changes, "cp1")
 
 
@@ -292,14 +300,14 @@ def test_a_second_run_changes_nothing(story: Story) -> None:
 # What is in force.
 
 
-@each_version
+@newest_and_oldest
 def test_kube_bench_finds_only_the_owner_of_etcds_directory_in_profile_baseline(story: Story) -> None:
     after = story.bench_after
     assert {host: of_this_slice(failed) for host, failed in after.items()} == {"cp1": {"1.1.12"}, "w1": set()}
     assert all(after[host] <= story.bench_before[host] for host in after)
 
 
-@each_version
+@newest_and_oldest
 def test_what_kube_bench_leaves_in_profile_baseline_stands_in_the_page_with_its_reason(story: Story) -> None:
     story.bench_after  # noqa: B018
     assert differences(story.said_in_the_page("baseline"), story.product.left_by_bench("baseline")) == []
@@ -386,13 +394,12 @@ def test_a_worker_joins_the_hardened_cluster_and_limit_hardens_it_alone(story: S
     assert of_this_slice({line.split()[1] for line in cluster.kube_bench("w1") if line.startswith("FAIL")}) == set()
 
 
-@newest_and_oldest
+@each_version
 def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
-    after = story.bench_cis
-    assert {host: of_this_slice(failed) for host, failed in after.items()} == {"cp1": set(), "w1": set()}
+    assert story.bench_cis == {"cp1": set(), "w1": set()}
 
 
-@newest_and_oldest
+@each_version
 def test_what_kube_bench_leaves_in_profile_cis_stands_in_the_page_with_its_reason(story: Story) -> None:
     story.bench_cis  # noqa: B018
     assert differences(story.said_in_the_page("cis"), story.product.left_by_bench("cis")) == []

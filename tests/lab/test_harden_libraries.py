@@ -27,7 +27,7 @@ def test_a_missing_library_is_named_where_it_may_not_be_installed(product: Produ
     run = product.harden("--limit", "w1", install_packages=False)
     assert run.code == 2, str(run)
     assert run.messages == {
-        "w1": "No Python on w1 has yaml. Nothing was changed; install python3-yaml, or leave "
+        "w1": "KH103: No Python on w1 has yaml. Nothing was changed; install python3-yaml, or leave "
         "kubeharden_install_packages at true."
     }
     assert not has_library(product.cluster)

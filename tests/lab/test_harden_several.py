@@ -10,7 +10,16 @@ import re
 import pytest
 
 from lab.kubelab.harness import Cluster, Served
-from lab.product import BAD_CIPHERS, announced, of_this_slice, restarted, started, without_random
+from lab.product import (
+    BAD_CIPHERS,
+    announced,
+    keep_figures,
+    of_this_slice,
+    restarted,
+    shape_of,
+    started,
+    without_random,
+)
 from lab.story import Story, differences, story_of
 
 pytestmark = pytest.mark.on("3+2")
@@ -35,7 +44,7 @@ def lost_nothing(served: Served) -> None:
 
 @pytest.fixture
 def story(cluster: Cluster) -> Story:
-    return story_of(cluster)
+    return story_of(cluster, "cis")
 
 
 def test_the_gate_puts_back_what_does_not_come_up(story: Story) -> None:
@@ -45,7 +54,7 @@ def test_the_gate_puts_back_what_does_not_come_up(story: Story) -> None:
     assert run.code == 2, str(run)
     assert set(run.messages) == {"cp1"}, str(run)
     message = run.messages["cp1"]
-    assert message.startswith("kube-apiserver on cp1: it did not come up"), message
+    assert message.startswith("KH206: kube-apiserver on cp1: it did not come up"), message
     assert "most likely --tls-cipher-suites is to blame" in message
     assert "missing an HTTP/2-required AES_128_GCM_SHA256 cipher" in message
     assert "The old bytes, modes and owners are back and the old component is proven well" in message
@@ -76,9 +85,11 @@ def test_limit_to_one_control_plane_leaves_the_config_map_and_names_it(story: St
     story.refused  # noqa: B018
     # Its kubelet could not report while its API server was down; on a node that is not Ready no run begins.
     story.cluster.wait_quiet()
-    run = story.product.harden("--check", "--limit", "cp1").well()
+    run = story.product.harden("--check", "--limit", "cp1", profile=story.profile).well()
     assert {change["host"] for change in run.changes} == {"cp1"}
-    assert "api_object" not in {change["kind"] for change in run.changes}
+    # Its own kubelet's request for a certificate is about no other host.
+    objects = {change["target"].split()[0] for change in run.changes if change["kind"] == "api_object"}
+    assert objects <= {"CertificateSigningRequest"}, objects
     assert CONFIG_MAPS_LEFT in run.output
 
 
@@ -113,9 +124,27 @@ def test_the_run_restarts_what_it_announced_and_nothing_else(story: Story) -> No
         seen, said = restarted(before[host], after.processes[host]), announced(run.changes, host)
         assert said <= seen, host
         # These two end by themselves when the API server that they hold on to is away for longer than their lease.
-        assert seen - said <= {"kube-controller-manager", "kube-scheduler"}, host
+        # kube-proxy is one object of the API; the host through which it is changed announces it for all.
+        of_all = {"kube-proxy"} & announced(run.changes, "cp1")
+        assert seen - said <= {"kube-controller-manager", "kube-scheduler", *of_all}, host
     for host in story.cluster.control_planes:
         assert "kube-apiserver" in announced(run.changes, host)
+
+
+def test_the_time_of_the_run_beside_that_of_its_restarts_is_known(story: Story) -> None:
+    """Figures that are printed and kept, not limited: how busy the machine is decides as much as the product does.
+
+    The run does not verify. Control planes come one after the other, workers together.
+    """
+    run = story.hardened[0].well()
+    cluster = story.cluster
+    seconds = {host: run.restart_seconds(host) for host in cluster.hosts}
+    restarts = sum(seconds[host] for host in cluster.control_planes) + max(seconds[host] for host in cluster.workers)
+    figures = {"run": round(run.seconds), "restarts": restarts, "beside": round(run.seconds) - restarts}
+    keep_figures("times", cluster, "hardened", {**figures, "by_host": seconds})
+    print(f"time {shape_of(cluster)} hardened: {figures} s, by host {seconds}")
+    assert all(seconds.values()), seconds
+    assert figures["beside"] > 0, figures
 
 
 def test_etcds_members_restarted_one_after_the_other_each_before_its_api_server(story: Story) -> None:
@@ -124,8 +153,8 @@ def test_etcds_members_restarted_one_after_the_other_each_before_its_api_server(
         before["etcd"] != after["etcd"]
         for before, after in zip((story.foretold[2].processes[host] for host in story.cluster.control_planes), looks)
     )
-    order = [started(look, component) for look in looks for component in ("etcd", "kube-apiserver")]
-    assert order == sorted(order)
+    assert [started(look, "etcd") for look in looks] == sorted(started(look, "etcd") for look in looks)
+    assert all(started(look, "etcd") <= started(look, "kube-apiserver") for look in looks)
 
 
 def test_a_second_run_changes_nothing(story: Story) -> None:
@@ -137,18 +166,30 @@ def test_a_second_run_changes_nothing(story: Story) -> None:
         assert differences(getattr(before, look), getattr(after, look)) == [], look
 
 
-def test_kube_bench_finds_only_the_owner_of_etcds_directory(story: Story) -> None:
-    before, after = story.bench_before, story.bench_after
+def test_kube_bench_finds_nothing_and_warns_of_what_stands_in_the_page(story: Story) -> None:
     for host in story.cluster.hosts:
-        assert of_this_slice(before[host]) >= {"4.1.1", "4.1.9"}, host
-        assert of_this_slice(after[host]) == ({"1.1.12"} if host.startswith("cp") else set()), host
-        assert after[host] <= before[host], host
+        assert of_this_slice(story.bench_before[host]) >= {"4.1.1", "4.1.9"}, host
+    assert story.bench_after == {host: set() for host in story.cluster.hosts}
+    assert differences(story.said_in_the_page("cis"), story.product.left_by_bench("cis")) == []
 
 
 @pytest.mark.slow
-def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
-    for host, failed in story.bench_cis.items():
-        assert of_this_slice(failed) == set(), host
+def test_verify_judges_the_others_while_one_control_plane_is_off(story: Story) -> None:
+    """It is the one that would be asked about the cluster; another is, and nothing of what is off is a pass."""
+    before = story.again[0].verified
+    story.cluster.power("off", "cp1")
+    try:
+        run = story.product.verify(profile=story.profile)
+    finally:
+        story.cluster.power("on", "cp1")
+        story.cluster.wait_quiet()
+    assert "Traceback" not in run.output
+    assert set(run.statuses("cp1").values()) == {"unknown"}, str(run)
+    for host in OTHERS:
+        assert differences(before.statuses(host), run.statuses(host)) == [], host
+    asked = {"namespaces-pod-security", "namespaces-network-policy", "pods-host-ports"}
+    judged, earlier = run.statuses("cluster"), before.statuses("cluster")
+    assert {name: judged[name] for name in asked} == {name: earlier[name] for name in asked}
 
 
 @pytest.mark.slow
@@ -180,13 +221,13 @@ def test_a_value_that_only_etcd_refuses_goes_back_and_clients_lose_no_request(st
     story.again[0].well()
     before = story.look()
     with story.cluster.poller() as served:
-        run = story.product.harden(extra_flags={"etcd": {"cipher-suites": BAD_CIPHERS}})
+        run = story.product.harden(profile=story.profile, extra_flags={"etcd": {"cipher-suites": BAD_CIPHERS}})
     story.keep("etcd-put-back", served)
     after = story.look()
     assert run.code == 2, str(run)
     assert set(run.messages) == {"cp1"}, str(run)
     message = run.messages["cp1"]
-    assert message.startswith("etcd on cp1: it did not come up: it ended with exit code"), message
+    assert message.startswith("KH206: etcd on cp1: it did not come up: it ended with exit code"), message
     assert "most likely --cipher-suites is to blame" in message
     assert "missing an HTTP/2-required AES_128_GCM_SHA256 cipher" in message
     assert "The old bytes, modes and owners are back and the old component is proven well" in message
@@ -207,7 +248,7 @@ def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(s
     flags = {"kube-apiserver": {"request-timeout": "61s"}}
     before = story.look()
     with story.cluster.poller() as first:
-        run = product.harden("--limit", "cp1", extra_flags=flags).well()
+        run = product.harden("--limit", "cp1", profile=story.profile, extra_flags=flags).well()
     after = story.look()
     assert announced(run.changes, "cp1") == {"kube-apiserver"}
     assert {change["host"] for change in run.changes} == {"cp1"}
@@ -216,7 +257,7 @@ def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(s
         assert differences(before.attributes[host], after.attributes[host]) == [], host
     assert CONFIG_MAPS_LEFT in run.output
     with story.cluster.poller() as second:
-        rest = product.harden(extra_flags=flags).well()
+        rest = product.harden(profile=story.profile, extra_flags=flags).well()
     assert {change["host"] for change in rest.changes if change["kind"] == "manifest"} == {"cp2", "cp3"}
     assert "61s" in product.config_maps()["kubeadm-config"]["ClusterConfiguration"]
     # The shutdown flags of the first run are in force now: nothing at all is lost.

@@ -64,7 +64,7 @@ def serves(product: Product) -> None:
     """The API answers, and it reaches the kubelets of both hosts."""
     cluster = product.cluster
     if cluster.kubectl("get", "pod", "steady", check=False).returncode != 0:
-        cluster.kubectl("apply", "-f", "-", stdin=POD.format(node="w1", image=TEST_IMAGE))
+        cluster.kubectl("apply", "-f", "-", stdin=POD.format(name="steady", node="w1", image=TEST_IMAGE))
         cluster.kubectl("wait", "--for=condition=Ready", "pod/steady", "--timeout=120s")
     cluster.kubectl("exec", "steady", "--", "/bin/sh", "-c", "echo said-over-the-new-certificates >/proc/1/fd/1")
     assert "said-over-the-new-certificates" in cluster.kubectl("logs", "steady").stdout

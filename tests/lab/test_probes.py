@@ -61,7 +61,7 @@ def on_host(cluster: Cluster, host: str, program: str) -> Any:
     source = CHECKOUT / "plugins" / "module_utils"
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as archive:
-        for path in [source / "errors.py", *sorted((source / "probes").glob("*.py"))]:
+        for path in [source / "errors.py", source / "yaml_data.py", *sorted((source / "probes").glob("*.py"))]:
             archive.add(path, f"{PACKAGE}/{path.relative_to(source)}")
         entry = tarfile.TarInfo("program.py")
         content = (BEGIN + program).encode()

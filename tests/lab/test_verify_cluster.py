@@ -233,7 +233,10 @@ def test_no_secret_is_in_a_report(story: Story) -> None:
     text = json.dumps(run.report)
     token = story.cluster.ssh("cp1", "kubeadm token list -o jsonpath='{.token}' | head -1").stdout.strip()
     key = story.cluster.ssh("cp1", "sed -n 5p /etc/kubernetes/pki/ca.key").stdout.strip()
+    journal = story.cluster.ssh("cp1", "journalctl --no-pager -o cat").stdout
     assert key
+    assert journal
     for secret in (key, token.partition(".")[2] or key):
         assert secret not in text
         assert secret not in run.output
+        assert secret not in journal

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
+
+from tools.lacking import lacking
 
 HERE = Path(__file__).parent
 
@@ -23,13 +24,6 @@ GoVerdicts = Callable[[list[dict[str, str]]], dict[str, str]]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pki: certificates before real verifiers; needs go and openssl")
-
-
-def lacking(reason: str) -> NoReturn:
-    """Skip with the reason, or fail where nothing may be left out."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, decide, keys, layout, plan
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    authority,
+    bundle,
+    decide,
+    keys,
+    layout,
+    plan,
+    profile,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
@@ -28,6 +36,8 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout
     Directory,
     assert_pairs_fit,
 )
+from lab.test_directory_hosts import Hosts
+from tools.lacking import lacking
 
 pytestmark = pytest.mark.pki
 
@@ -45,6 +55,15 @@ kubernetesVersion: {version}
 certificatesDir: {directory}
 encryptionAlgorithm: {algorithm}
 """
+
+
+INIT = (
+    CONFIGURATION.replace("192.0.2.10", "192.0.2.1{number}").replace("name: cp1", "name: {name}")
+    + """\
+controlPlaneEndpoint: 192.0.2.1:6443
+networking: {{serviceSubnet: 10.96.0.0/16}}
+"""
+)
 
 
 class Adopted:
@@ -144,7 +163,7 @@ def kubeadm() -> str:
     """kubeadm from KUBEHARDEN_KUBEADM or the PATH."""
     program = os.environ.get("KUBEHARDEN_KUBEADM") or shutil.which("kubeadm")
     if program is None:
-        pytest.skip("kubeadm is not installed (KUBEHARDEN_KUBEADM)")
+        lacking("kubeadm is not installed (KUBEHARDEN_KUBEADM)")
     return program
 
 
@@ -210,3 +229,60 @@ def test_a_host_of_kubeadms_is_adopted_renewed_and_still_kubeadms(algorithm: str
             assert any(line.startswith(f"{one.name} ") and shown in line for line in listed.splitlines()), listed
     subprocess.run([kubeadm, "certs", "renew", "apiserver", *where], check=True, stdout=subprocess.DEVNULL)
     assert host.leaves(now=time.time())[0] == []
+
+
+class KubeadmHosts(Hosts):
+    """Two control planes and a worker whose PKI kubeadm made, as after `kubeadm init` and `kubeadm join`."""
+
+    def __init__(self, directory: Path, kubeadm: str, algorithm: str) -> None:
+        super().__init__(directory)
+        done = subprocess.run([kubeadm, "version", "-o", "short"], stdout=subprocess.PIPE, check=True, text=True)
+        for number, name in ((1, "cp1"), (2, "cp2")):
+            place = self.root(name) / "etc/kubernetes"
+            for kubeconfig in place.glob("*.conf"):
+                kubeconfig.unlink()
+            if name == "cp2":
+                self._take_authorities(self.root("cp1") / "etc/kubernetes/pki", place / "pki")
+            configuration = directory / f"{name}.yaml"
+            text = INIT.format(
+                version=done.stdout.strip(), directory=place / "pki", algorithm=algorithm, name=name, number=number
+            )
+            configuration.write_text(text, encoding="utf-8")
+            for phase in (["certs", "all"], ["kubeconfig", "all", "--kubeconfig-dir", str(place)]):
+                words = [kubeadm, "init", "phase", *phase, "--config", str(configuration)]
+                subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+            # kubeadm has it on the first control plane alone.
+            if name == "cp2":
+                (place / "super-admin.conf").unlink()
+        worker = self.root("w1") / "etc/kubernetes/pki"
+        worker.mkdir(exist_ok=True)
+        shutil.copy2(self.root("cp1") / "etc/kubernetes/pki/ca.crt", worker / "ca.crt")
+
+    def _take_authorities(self, source: Path, place: Path) -> None:
+        (place / "etcd").mkdir(parents=True, exist_ok=True)
+        for name in ("ca", "etcd/ca", "front-proxy-ca"):
+            for suffix in (".crt", ".key"):
+                shutil.copy2(source / (name + suffix), place / (name + suffix))
+        for name in ("sa.key", "sa.pub"):
+            shutil.copy2(source / name, place / name)
+
+
+@pytest.mark.parametrize("algorithm", ["ECDSA-P256", "RSA-2048"])
+def test_the_playbooks_leave_what_kubeadm_made_and_renew_it_alike(algorithm: str, kubeadm: str, tmp_path: Path) -> None:
+    hosts = KubeadmHosts(tmp_path, kubeadm, algorithm)
+    nothing = dict.fromkeys(hosts.names, 0)
+    before = hosts.state()
+    adopted = hosts.harden("--tags", "pki")
+    assert adopted.changed == nothing, str(adopted)
+    due = hosts.play("rotate_certificates.yml")
+    assert due.changed == nothing, str(due)
+    assert {path: state for path, state in hosts.state().items() if "/etc/kubernetes/" in path} == {
+        path: state for path, state in before.items() if "/etc/kubernetes/" in path
+    }
+    renewed = hosts.play("rotate_certificates.yml", pki_renew="all", pki_only=["apiserver", "etcd-peer", "admin.conf"])
+    assert renewed.code == 0, str(renewed)
+    for name in ("apiserver.crt", "etcd/peer.crt"):
+        data = (hosts.root("cp2") / "etc/kubernetes/pki" / name).read_bytes()
+        assert profile.from_pem(data, name).profile.key_algorithm == algorithm
+    again = hosts.play("rotate_certificates.yml")
+    assert again.changed == nothing, str(again)

@@ -5,24 +5,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from typing import NoReturn
 
 import pytest
 
 from report.browser import Browser, program, started
+from tools.lacking import lacking
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "report: report.html in a real Chromium")
-
-
-def lacking(reason: str) -> NoReturn:
-    """Skip with the reason, or fail where nothing may be left out."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the pages of docs/ that say what the code says: docs/variables.md, docs/settings.md and docs/controls.md.
+"""Write the pages of docs/ that say what the code says: docs/variables.md, docs/settings.md, docs/controls.md and
+docs/errors.md.
 
 A unit test holds the pages to the code; run this file after a change of the one or the other.
 """
@@ -36,6 +37,7 @@ RULES = {
     "mode": "has mode {} at most",
     "owner": "owner {}",
     "group": "group {}",
+    "positive": "also where it was 0 or less",
     "unlimited": "where {} is no limit",
     "default": "and is {} by itself",
 }
@@ -166,6 +168,7 @@ def _rendered(path: pathlib.Path, profile: str, minor: int) -> Any:
         kubeharden_profile=profile,
         kubeharden_token_join=True,
         kubeharden_token_webhook_config_file="/etc/kubernetes/webhook.yaml",
+        kubeharden_pki_authorities_dir="/secure/authorities",
         minor=minor,
         etcd_version="3.7.0",
         control_planes=3,
@@ -187,7 +190,9 @@ def _walk(data: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _shown(value: Any) -> str:
     values = value if isinstance(value, list) else [value]
-    return ", ".join(f"`{str(item).lower() if isinstance(item, bool) else item}`" for item in values)
+    return ", ".join(
+        "empty" if item == "" else f"`{str(item).lower() if isinstance(item, bool) else item}`" for item in values
+    )
 
 
 def _rule(data: dict[str, Any]) -> str:
@@ -202,7 +207,7 @@ def _rule(data: dict[str, Any]) -> str:
 
 def _settings_by_control(path: pathlib.Path) -> dict[str, list[Setting]]:
     found: dict[tuple[str, str], Setting] = {}
-    dashes = "--" if path.name in ("flags.yaml.j2", "trust.yaml.j2") else ""
+    dashes = "--" if path.name in ("flags.yaml.j2", "pulls.yaml.j2", "trust.yaml.j2") else ""
     for profile in PROFILES:
         for minor in MINORS:
             for key, data in _walk(_rendered(path, profile, minor)):
@@ -239,7 +244,7 @@ def controls() -> str:
                 f"| `{control}` | {data['titles'].get(control, '')} | {'<br>'.join(s.text() for s in found)} "
                 f"| {', '.join(profiles)} | {reasons.get(control, '')} |"
             )
-    return "\n".join([*lines, *_kube_bench(data["kube_bench"])]) + "\n"
+    return "\n".join([*lines, *_kube_bench(data["kube_bench"]), *_kubescape(kubescape_data())]) + "\n"
 
 
 def _kube_bench(entries: list[dict[str, Any]]) -> list[str]:
@@ -274,7 +279,82 @@ def _kube_bench(entries: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-PAGES = {"docs/variables.md": variables, "docs/settings.md": settings, "docs/controls.md": controls}
+def kubescape_data() -> dict[str, list[dict[str, Any]]]:
+    """What docs/kubescape.yml says: kubescape's controls that ours answer, and those that are left, with the reason."""
+    data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "kubescape.yml").read_text(encoding="utf-8"))
+    return data
+
+
+def _kubescape(data: dict[str, list[dict[str, Any]]]) -> list[str]:
+    number = {key: sum(len(entry["ids"]) for entry in entries) for key, entries in data.items()}
+    lines = [
+        "",
+        "## Beside kubescape",
+        "",
+        f"kubescape's frameworks that are of no cloud provider have {sum(number.values())} controls, as published in",
+        f"August 2026. What verify judges answers {number['answered']} of them. Made from `docs/kubescape.yml`.",
+        "",
+        "| kubescape | about | ours | where they differ |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {', '.join(entry['ids'])} | {entry['about']} | {', '.join(f'`{name}`' for name in entry['ours'])} "
+        f"| {_plain(entry.get('aside', ''))} |"
+        for entry in data["answered"]
+    ]
+    lines += [
+        "",
+        f"The other {number['left']} are not judged:",
+        "",
+        "| kubescape | about | why not |",
+        "| --- | --- | --- |",
+    ]
+    return lines + [
+        f"| {', '.join(entry['ids'])} | {entry['about']} | {_plain(entry['why'])} |" for entry in data["left"]
+    ]
+
+
+def error_data() -> dict[str, Any]:
+    """What docs/errors.yml says: areas with their errors by number, and numbers that are retired."""
+    data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "errors.yml").read_text(encoding="utf-8"))
+    return data
+
+
+def errors() -> str:
+    """Return docs/errors.md."""
+    data = error_data()
+    lines = [
+        "# Errors",
+        "",
+        "What ends a run begins with a number. The sentence after it says what was wrong, where, what was left as it",
+        "was and what to do; here is what holds for every error of that number. Made by `tests/tools/reference.py`",
+        "from `docs/errors.yml`.",
+        "",
+        "A number keeps its meaning in all versions. Words of Ansible itself, such as of a variable of the wrong type",
+        "or a file that is no inventory, have none.",
+    ]
+    for area in data["areas"]:
+        lines += [
+            "",
+            f"## {area['name']}",
+            "",
+            "| number | what is wrong | what was left as it was | what to do |",
+            "| --- | --- | --- | --- |",
+        ]
+        for number, error in area["errors"].items():
+            cells = (_plain(error[key]) for key in ("what", "left", "do"))
+            lines.append(f"| `{number}` | {' | '.join(cells)} |")
+    if data["retired"]:
+        lines += ["", f"Used once, and never again: {', '.join(f'`{number}`' for number in data['retired'])}."]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "docs/variables.md": variables,
+    "docs/settings.md": settings,
+    "docs/controls.md": controls,
+    "docs/errors.md": errors,
+}
 
 
 def main() -> None:

@@ -22,9 +22,10 @@ from typing import Any
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import flags, yamledit, yamlwrite
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds, moved, normal
+from ansible_collections.kubeharden.core.plugins.module_utils.components.yamlread import shown
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
-_KEEP = "Nothing was changed."
+_KEEP = "Nothing was changed; correct it, and run again."
 _VERSIONS = {"kubeadm.k8s.io/v1beta3": "mapping", "kubeadm.k8s.io/v1beta4": "list"}
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "kube-apiserver": ("apiServer",),
@@ -69,12 +70,13 @@ class ClusterConfiguration:
         document = yamledit.Document(text, source)
         content = document.value
         if not isinstance(content, dict) or content.get("kind") != "ClusterConfiguration":
-            raise HardeningError(f"{source} does not hold a ClusterConfiguration of kubeadm. {_KEEP}")
+            raise HardeningError("KH116", f"{source} does not hold a ClusterConfiguration of kubeadm. {_KEEP}")
         version = content.get("apiVersion")
         if not isinstance(version, str) or version not in _VERSIONS:
             raise HardeningError(
-                f"{source} is written in {version}, and only {' and '.join(sorted(_VERSIONS))} are known; "
-                f"'kubeadm config migrate' writes a newer version from an older one. {_KEEP}"
+                "KH116",
+                f"{source} is written in {shown(version)}, and only {' and '.join(sorted(_VERSIONS))} are known; "
+                f"'kubeadm config migrate' writes a newer version from an older one. {_KEEP}",
             )
         return cls(document)
 
@@ -110,7 +112,7 @@ class ClusterConfiguration:
             return [(_as_string(key), _as_string(item)) for key, item in value.items()]
         wanted = "a list of names and values" if self._listed else "a mapping"
         raise HardeningError(
-            f"{self.source}: {'.'.join(path)} must be {wanted} in {self.api_version}, and is not. {_KEEP}"
+            "KH116", f"{self.source}: {'.'.join(path)} must be {wanted} in {self.api_version}, and is not. {_KEEP}"
         )
 
     def extra_arg_values(self, component: str, flag: str) -> list[str]:
@@ -126,8 +128,9 @@ class ClusterConfiguration:
         wanted = [value] if isinstance(value, str) else list(value)
         if len(wanted) > 1 and not self._listed:
             raise HardeningError(
+                "KH116",
                 f"{self.source}: {flag} of {component} needs {len(wanted)} values, which {self.api_version} cannot "
-                f"say; write it in v1beta4 with 'kubeadm config migrate'. {_KEEP}"
+                f"say; write it in v1beta4 with 'kubeadm config migrate'. {_KEEP}",
             )
         with self._document.all_or_nothing():
             present = self._positions(component, flag)
@@ -155,7 +158,9 @@ class ClusterConfiguration:
         if value is None:
             return []
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise HardeningError(f"{self.source}: extraVolumes of {component} must be a list of mappings. {_KEEP}")
+            raise HardeningError(
+                "KH116", f"{self.source}: extraVolumes of {component} must be a list of mappings. {_KEEP}"
+            )
         return [
             ExtraVolume(
                 str(item.get("name") or ""),
@@ -185,7 +190,7 @@ class ClusterConfiguration:
         :raises HardeningError: for etcd, which has no extraVolumes, and where another host path is mounted there
         """
         if component == "etcd":
-            raise HardeningError(f"{self.source}: kubeadm knows no extra volumes for etcd. {_KEEP}")
+            raise HardeningError("KH116", f"{self.source}: kubeadm knows no extra volumes for etcd. {_KEEP}")
         volumes = self.extra_volumes(component)
         holding = [one for one in volumes if one.mount_path and holds(one.mount_path, mount_path)]
         nearest = max(holding, key=lambda one: len(normal(one.mount_path)), default=None)
@@ -200,8 +205,9 @@ class ClusterConfiguration:
                 return self.extra_volumes(component)[position]
         elif nearest and exact:
             raise HardeningError(
+                "KH114",
                 f"{self.source} has {nearest.host_path} mounted at {mount_path} of {component}, where {host_path} is "
-                f"needed; mount the other one elsewhere. {_KEEP}"
+                f"needed; mount the other one elsewhere. {_KEEP}",
             )
         taken = {one.name for one in volumes}
         unique, number = name, 2
@@ -231,24 +237,30 @@ class ClusterConfiguration:
 
     def _place(self, component: str) -> tuple[str, ...]:
         if component not in _PLACES:
-            raise HardeningError(f"kubeadm's ClusterConfiguration has no place for {component}. {_KEEP}")
+            raise HardeningError("KH116", f"kubeadm's ClusterConfiguration has no place for {component}. {_KEEP}")
         if component == "etcd" and self._document.get(["etcd", "external"]) is not None:
-            raise HardeningError(f"{self.source}: etcd is external, so that kubeadm has no arguments for it. {_KEEP}")
+            raise HardeningError(
+                "KH116", f"{self.source}: etcd is external, so that kubeadm has no arguments for it. {_KEEP}"
+            )
         place = _PLACES[component]
         for length in range(1, len(place) + 1):
             if not isinstance(self._document.get(place[:length]), (dict, type(None))):
-                raise HardeningError(f"{self.source}: {'.'.join(place[:length])} must be a mapping. {_KEEP}")
+                raise HardeningError("KH116", f"{self.source}: {'.'.join(place[:length])} must be a mapping. {_KEEP}")
         return place
 
     def _named(self, component: str, item: Any) -> tuple[str, str]:
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-            raise HardeningError(f"{self.source}: an item of extraArgs of {component} has no name. {_KEEP}")
+            raise HardeningError("KH116", f"{self.source}: an item of extraArgs of {component} has no name. {_KEEP}")
         return item["name"], _as_string(item.get("value", ""))
 
     def _positions(self, component: str, flag: str) -> list[int]:
         """Where in extraArgs a flag stands: indices into the list, or among the keys of the mapping."""
         name = flags.flag_name(flag)
-        return [index for index, (key, _dummy) in enumerate(self.extra_args(component)) if flags.flag_name(key) == name]
+        found = [
+            index for index, (key, _dummy) in enumerate(self.extra_args(component)) if flags.flag_name(key) == name
+        ]
+        flags.refuse_countless(len(found), flag, component, self.source)
+        return found
 
     def _step(self, component: str, position: int) -> list[str | int]:
         """The path of an argument's value."""

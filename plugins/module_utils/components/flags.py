@@ -93,6 +93,9 @@ FLAG_KINDS: Mapping[str, str] = {
     **dict.fromkeys(_DURATION.split(), "duration"),
 }
 
+#: Occurrences of one flag that are changed.
+MAX_OCCURRENCES = 100
+
 BOOLEAN_FLAGS = frozenset(name for name, kind in FLAG_KINDS.items() if kind == "bool")
 
 
@@ -175,6 +178,19 @@ def occurrences(arguments: Sequence[Argument], flag: str) -> list[str]:
     return [argument.effective for argument in arguments if argument.name == name]
 
 
+def refuse_countless(count: int, flag: str, component: str, source: str) -> None:
+    """Each occurrence is an edit of its own, each proven on the whole text: what nobody means would take minutes.
+
+    :raises HardeningError: a flag stands there more often than a person would write it
+    """
+    if count > MAX_OCCURRENCES:
+        raise HardeningError(
+            "KH111",
+            f"{source} gives {component} the flag --{flag_name(flag)} {count} times, and more than {MAX_OCCURRENCES} "
+            "are not changed; write it as often as it is meant. Nothing was changed.",
+        )
+
+
 def effective_values(current: Sequence[str], kind: str) -> list[str] | None:
     """What a component makes of a flag's occurrences, or None where the flag is absent.
 
@@ -254,11 +270,15 @@ class Exact:
 
 @dataclass(frozen=True)
 class Keep:
-    """A value for where there is none; the owner's own stays, whatever it is."""
+    """A value for where there is none; the owner's own stays, whatever it is.
+
+    With ``positive`` a number of 0 or less does not stay: it means without limit, which is as good as no value.
+    """
 
     value: str
     control: tuple[str, ...] = ()
     kind: str = "string"
+    positive: bool = False
 
 
 @dataclass(frozen=True)
@@ -364,7 +384,7 @@ def decide(rule: Rule, current: Sequence[str]) -> Decision:
         return _decide_contains(rule, current)
     effective = effective_values(current, rule.kind)
     if isinstance(rule, Keep):
-        return _satisfied("the owner's value stays") if current else _write(rule.value, "the flag is not set")
+        return _decide_keep(rule, effective)
     if isinstance(rule, Narrowed):
         return _decide_narrowed(rule, effective)
     if effective is None:
@@ -389,6 +409,15 @@ def _wanted(rule: Exact | AtLeast | AtMost | OrderedMinimum) -> str:
     if isinstance(rule, Exact):
         return rule.value
     return rule.maximum if isinstance(rule, AtMost) else rule.minimum
+
+
+def _decide_keep(rule: Keep, effective: Sequence[str] | None) -> Decision:
+    if effective is None:
+        return _write(rule.value, "the flag is not set")
+    number = parse_quantity(effective[-1]) if rule.positive and effective else None
+    if number is not None and number <= 0:
+        return _write(rule.value, f"{effective[-1]} means without limit")
+    return _satisfied("the owner's value stays")
 
 
 def _decide_exact(rule: Exact, effective: Sequence[str]) -> Decision:
@@ -504,6 +533,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "at_least": ("unlimited",),
     "at_most": ("unlimited",),
     "contains": ("without",),
+    "keep": ("positive",),
     "ordered_minimum": ("order",),
 }
 
@@ -519,14 +549,16 @@ def rule_from_data(data: Any, flag: str = "") -> Rule:
     """
     where = f"The rule of flag {flag}" if flag else "The rule"
     if not isinstance(data, dict):
-        raise HardeningError(f"{where} must be a mapping such as 'at_least: 30', and is {_type_name(data)}.")
+        raise HardeningError("KH009", f"{where} must be a mapping such as 'at_least: 30', and is {_type_name(data)}.")
     names = [name for name in _NAMES if name in data]
     if len(names) != 1:
-        raise HardeningError(f"{where} must have exactly one of {', '.join(_NAMES)}; it has {len(names)} of them.")
+        raise HardeningError(
+            "KH009", f"{where} must have exactly one of {', '.join(_NAMES)}; it has {len(names)} of them."
+        )
     name = names[0]
     unknown = [str(key) for key in data if key not in (name, "control", "kind", *_OPTIONS.get(name, ()))]
     if unknown:
-        raise HardeningError(f"{where} ({name}) has what is not known for it: {', '.join(sorted(unknown))}.")
+        raise HardeningError("KH009", f"{where} ({name}) has what is not known for it: {', '.join(sorted(unknown))}.")
     control = _texts(data.get("control", []), f"{where}: control")
     kind = _kind(data, name, flag, where)
     return _BUILDERS[name](data, f"{where}: {name}", control, kind)
@@ -540,9 +572,9 @@ def _kind(data: Mapping[str, Any], name: str, flag: str, where: str) -> str:
         default = {"at_least": "int", "at_most": "int", "contains": "slice", "narrowed": "slice"}
         kind = "bool" if isinstance(data[name], bool) and name in ("exact", "keep") else default.get(name, "string")
     if kind not in KINDS:
-        raise HardeningError(f"{where}: kind must be one of {', '.join(KINDS)}.")
+        raise HardeningError("KH009", f"{where}: kind must be one of {', '.join(KINDS)}.")
     if name in ("contains", "narrowed") and kind not in ("slice", "array", "map"):
-        raise HardeningError(f"{where} ({name}) is for lists, and the flag's kind is {kind}.")
+        raise HardeningError("KH009", f"{where} ({name}) is for lists, and the flag's kind is {kind}.")
     return str(kind)
 
 
@@ -556,7 +588,7 @@ def _text(value: Any, where: str) -> str:
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
-    raise HardeningError(f"{where} must be a single value, and is {_type_name(value)}.")
+    raise HardeningError("KH009", f"{where} must be a single value, and is {_type_name(value)}.")
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
@@ -570,7 +602,7 @@ def _list_or_text(value: Any, where: str) -> str:
 def _quantity(value: Any, where: str) -> str:
     text = _text(value, where)
     if isinstance(value, bool) or parse_quantity(text) is None:
-        raise HardeningError(f"{where} must be a number or a duration such as 1h30m, and is {_quoted(text)}.")
+        raise HardeningError("KH009", f"{where} must be a number or a duration such as 1h30m, and is {_quoted(text)}.")
     return text
 
 
@@ -587,7 +619,7 @@ def _exact(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: 
 
 
 def _keep(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: str) -> Rule:
-    return Keep(_list_or_text(data["keep"], where), control, kind)
+    return Keep(_list_or_text(data["keep"], where), control, kind, data.get("positive") is True)
 
 
 def _at_least(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: str) -> Rule:
@@ -603,7 +635,7 @@ def _contains(data: Mapping[str, Any], where: str, control: tuple[str, ...], kin
     without = _texts(data.get("without", []), f"{where}: without")
     if set(items) & set(without):
         raise HardeningError(
-            f"{where} wants an item that its 'without' forbids: {', '.join(set(items) & set(without))}."
+            "KH009", f"{where} wants an item that its 'without' forbids: {', '.join(set(items) & set(without))}."
         )
     return Contains(items, without, control, kind)
 
@@ -611,7 +643,7 @@ def _contains(data: Mapping[str, Any], where: str, control: tuple[str, ...], kin
 def _narrowed(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: str) -> Rule:
     allowed = _texts(data["narrowed"], where)
     if not allowed:
-        raise HardeningError(f"{where} needs at least one allowed item.")
+        raise HardeningError("KH009", f"{where} needs at least one allowed item.")
     return Narrowed(allowed, control, kind)
 
 
@@ -620,13 +652,13 @@ def _ordered_minimum(data: Mapping[str, Any], where: str, control: tuple[str, ..
     known = next((order for order in (TLS_VERSIONS, ETCD_TLS_VERSIONS) if minimum in order), ())
     order = _texts(data["order"], f"{where}: order") if "order" in data else known
     if minimum not in order:
-        raise HardeningError(f"{where} is {_quoted(minimum)}, which its order does not have.")
+        raise HardeningError("KH009", f"{where} is {_quoted(minimum)}, which its order does not have.")
     return OrderedMinimum(minimum, order, control, kind)
 
 
 def _absent(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: str) -> Rule:
     if data["absent"] is not True:
-        raise HardeningError(f"{where} can only be true.")
+        raise HardeningError("KH009", f"{where} can only be true.")
     return Absent(control, kind)
 
 

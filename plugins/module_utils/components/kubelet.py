@@ -10,8 +10,7 @@ import re
 import shlex
 import typing as t
 
-import yaml
-
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
@@ -20,14 +19,21 @@ _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
 KUBEADM_ARGUMENTS = "KUBELET_KUBEADM_ARGS"
 #: That of /etc/default/kubelet, which comes behind it and so beats it.
 OWN_ARGUMENTS = "KUBELET_EXTRA_ARGS"
+#: How the files end that a kubelet with --config-dir lays over its configuration, in lexical order.
+DROP_INS = ".conf"
 _PLAIN = re.compile(r"[^\s\"'\\$`]+")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines as systemd counts them: what Python's splitlines() takes for an end is none to it."""
+    return text.split("\n")
 
 
 def environment(text: str) -> dict[str, str]:
     """Return the assignments of an environment file, quotes taken off as systemd does."""
     values = {}
-    for line in text.splitlines():
+    for line in _lines(text):
         match = _ASSIGNMENT.match(line)
         if match:
             values[match.group(1)] = _unquoted(match.group(2))
@@ -43,7 +49,7 @@ def _unquoted(value: str) -> str:
 
 def _logical_lines(text: str) -> t.Iterator[str]:
     pending = ""
-    for line in text.splitlines():
+    for line in _lines(text):
         if not pending and line.lstrip().startswith(("#", ";")):
             continue
         if line.endswith("\\"):
@@ -112,13 +118,15 @@ def set_flags(text: str, flags: t.Mapping[str, str]) -> str:
     words = kubeadm_arguments(text)
     taken = {position for one in present if one.name in wanted for position in one.positions}
     kept = [word for position, word in enumerate(words) if position not in taken]
-    arguments = " ".join([*map(_word, kept), *(f"--{name}={value}" for name, value in wanted.items())])
+    end = kept.index("--") if "--" in kept else len(kept)  # what stands behind it is no flag
+    new = [f"--{name}={value}" for name, value in wanted.items()]
+    arguments = " ".join([*map(_word, kept[:end]), *new, *map(_word, kept[end:])])
     line = f'{KUBEADM_ARGUMENTS}="{arguments}"'
-    lines = text.splitlines(keepends=True)
+    lines = _lines(text)
     places = [number for number, one in enumerate(lines) if (m := _ASSIGNMENT.match(one)) and m[1] == KUBEADM_ARGUMENTS]
     if places:
-        lines[places[-1]] = line + ("\n" if lines[places[-1]].endswith("\n") else "")
-        return "".join(lines)
+        lines[places[-1]] = line
+        return "\n".join(lines)
     return text + ("\n" if text and not text.endswith("\n") else "") + line + "\n"
 
 
@@ -130,14 +138,14 @@ def _word(word: str) -> str:
 def load(text: str, where: str) -> dict[str, t.Any]:
     """Return a KubeletConfiguration as data."""
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+        data = yaml_data.load(text)
+    except yaml_data.NoYamlError as error:
         raise HardeningError(
-            f"The kubelet's configuration {where} is no YAML. Nothing was changed; repair the file."
+            "KH115", f"The kubelet's configuration {where} is no YAML. Nothing was changed; repair the file."
         ) from error
     if not isinstance(data, dict):
         raise HardeningError(
-            f"The kubelet's configuration {where} is no mapping. Nothing was changed; repair the file."
+            "KH115", f"The kubelet's configuration {where} is no mapping. Nothing was changed; repair the file."
         )
     return data
 

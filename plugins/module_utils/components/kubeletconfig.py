@@ -59,7 +59,7 @@ def apply(
     """
     document = yamledit.Document(text, source)
     if not isinstance(document.value, dict) or (kind and document.get(["kind"]) != kind):
-        raise HardeningError(f"{source} is no {kind or 'mapping'}. Nothing was changed; repair it.")
+        raise HardeningError("KH115", f"{source} is no {kind or 'mapping'}. Nothing was changed; repair it.")
     controls = []
     for field, data in settings.items():
         value = document.get(field.split("."))
@@ -72,7 +72,7 @@ def apply(
 
 
 def _wanted(data: t.Mapping[str, t.Any]) -> t.Any:
-    return next(value for key, value in data.items() if key not in ("control", "unlimited", *_OWN_KEYS))
+    return next(value for key, value in data.items() if key not in ("control", "positive", "unlimited", *_OWN_KEYS))
 
 
 def _rule(data: t.Mapping[str, t.Any]) -> t.Any:

@@ -54,7 +54,6 @@ ADMIN_KUBECONFIG = "/etc/kubernetes/admin.conf"
 #: Kubeconfigs of an administrator that kubeadm writes.
 ADMIN_KUBECONFIGS = (ADMIN_KUBECONFIG, "/etc/kubernetes/super-admin.conf")
 CNI_CONFIGURATION = "/etc/cni/net.d"
-KUBECTL = ("/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl", "/snap/bin/kubectl")
 RUNTIME_SOCKETS = (
     "/run/containerd/containerd.sock",
     "/var/run/crio/crio.sock",

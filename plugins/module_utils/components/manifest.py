@@ -26,11 +26,13 @@ from typing import Any
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import flags, yamledit, yamlwrite
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds, moved, normal
+from ansible_collections.kubeharden.core.plugins.module_utils.components.yamlread import shown
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 _SHELLS = ("sh", "bash", "dash", "ash", "busybox")
 _HOST_PATH_TYPES = ("", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice")
-_KEEP = "Nothing was changed."
+_KEEP = "Nothing was changed; correct it, and run again."
+_UNTRIED = "Nothing was changed; set kubeharden_trial to false to do without a trial."
 
 # Where a component listens, and which of them elect a leader.
 _TRIAL_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -87,15 +89,16 @@ class Manifest:
         document = yamledit.Document(text, source)
         pod = document.value
         if not isinstance(pod, dict):
-            raise HardeningError(f"{source} is no manifest: it holds no mapping with a kind. {_KEEP}")
+            raise HardeningError("KH111", f"{source} is no manifest: it holds no mapping with a kind. {_KEEP}")
         if pod.get("kind") != "Pod" or pod.get("apiVersion") != "v1":
-            kind = f"{pod.get('apiVersion')} {pod.get('kind')}" if "kind" in pod else "an object without a kind"
-            raise HardeningError(f"{source} is no static pod manifest: it holds {kind}, not v1 Pod. {_KEEP}")
+            named = " ".join(shown(pod.get(key)) for key in ("apiVersion", "kind"))
+            kind = named if "kind" in pod else "an object without a kind"
+            raise HardeningError("KH111", f"{source} is no static pod manifest: it holds {kind}, not v1 Pod. {_KEEP}")
         containers = document.get(["spec", "containers"])
         if not isinstance(containers, list) or not containers:
-            raise HardeningError(f"{source} is a Pod without containers. {_KEEP}")
+            raise HardeningError("KH111", f"{source} is a Pod without containers. {_KEEP}")
         if not all(isinstance(container, dict) for container in containers):
-            raise HardeningError(f"{source} has a container that is no mapping. {_KEEP}")
+            raise HardeningError("KH111", f"{source} has a container that is no mapping. {_KEEP}")
         return cls(document)
 
     @property
@@ -210,7 +213,7 @@ class Manifest:
         :raises HardeningError: where another host path is mounted at exactly this place
         """
         if path_type not in _HOST_PATH_TYPES:
-            raise HardeningError(f"{path_type} is no type of a hostPath volume. {_KEEP}")
+            raise HardeningError("KH111", f"{path_type} is no type of a hostPath volume. {_KEEP}")
         mount = self.mount_for(component, mount_path)
         exact = mount is not None and normal(mount.mount_path) == normal(mount_path)
         if mount is not None and self.host_path_of(component, mount_path) == normal(host_path):
@@ -221,8 +224,9 @@ class Manifest:
                 return self._mounted(component, mount_path)
         elif mount is not None and exact:
             raise HardeningError(
+                "KH114",
                 f"{self.source} mounts {mount.host_path or 'a volume that is not of the host'} at {mount_path} of "
-                f"{component}, where {host_path} is needed; mount the other one elsewhere. {_KEEP}"
+                f"{component}, where {host_path} is needed; mount the other one elsewhere. {_KEEP}",
             )
         with self._document.all_or_nothing():
             entry: dict[str, Any] = {"mountPath": mount_path, "name": self._volume_for(name, host_path, path_type)}
@@ -265,7 +269,7 @@ class Manifest:
         index = self._container_index(component)
         if index is None:
             raise HardeningError(
-                f"{self.source} has no container that is called {component} or runs {component}. {_KEEP}"
+                "KH111", f"{self.source} has no container that is called {component} or runs {component}. {_KEEP}"
             )
         return ["spec", "containers", index]
 
@@ -282,14 +286,16 @@ class Manifest:
             items = container.get(field) or []
             if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
                 raise HardeningError(
+                    "KH111",
                     f"{self.source}: {field} of {component} must be a list of strings (numbers and true or false in "
-                    f"quotes); the kubelet refuses it as it is. {_KEEP}"
+                    f"quotes); the kubelet refuses it as it is. {_KEEP}",
                 )
             words += [_Word(item, field, index) for index, item in enumerate(items)]
         if words and words[0].field == "command" and posixpath.basename(words[0].text) in _SHELLS:
             raise HardeningError(
+                "KH111",
                 f"{self.source} starts {component} through a shell, where its flags cannot be told from the script; "
-                f"write command: with the program and its flags as a list. {_KEEP}"
+                f"write command: with the program and its flags as a list. {_KEEP}",
             )
         return words
 
@@ -314,7 +320,9 @@ class Manifest:
 
     def _occurrences(self, component: str, flag: str) -> list[flags.Argument]:
         name = flags.flag_name(flag)
-        return [argument for argument in self._parsed(component) if argument.name == name]
+        found = [argument for argument in self._parsed(component) if argument.name == name]
+        flags.refuse_countless(len(found), flag, component, self.source)
+        return found
 
     def _rewrite(self, component: str, argument: flags.Argument, value: str) -> None:
         words = self._words(component)
@@ -495,7 +503,9 @@ def trial_manifest(
         the API server's trial would write the live audit log
     """
     if component not in _TRIAL_COMPONENTS:
-        raise HardeningError(f"There is no trial of {component}: two of it cannot run beside each other. {_KEEP}")
+        raise HardeningError(
+            "KH204", f"There is no trial of {component}: two of it cannot run beside each other. {_UNTRIED}"
+        )
     if component in _ELECTING:
         _require_leader_election(manifest, component, leader_election)
     changed = Manifest.parse(manifest.text, manifest.source)
@@ -521,8 +531,9 @@ def _require_leader_election(manifest: Manifest, component: str, leader_election
         elects = leader_election is not False
     if not elects:
         raise HardeningError(
+            "KH204",
             f"There is no trial of {component}: without leader election (or where it cannot be seen that it is on) a "
-            f"second one would act beside the first. {_KEEP}"
+            f"second one would act beside the first. {_UNTRIED}",
         )
 
 
@@ -533,7 +544,7 @@ def _refuse_live_audit_log(manifest: Manifest, trial: Manifest, substitutes: Map
         paths.append(one.host_path_of("kube-apiserver", values[-1]) if values and values[-1].startswith("/") else None)
     live, new = paths[0], _substituted(paths[1], substitutes)
     if new is not None and new == live:
-        raise HardeningError(f"The trial of kube-apiserver would write the live audit log {new}. {_KEEP}")
+        raise HardeningError("KH204", f"The trial of kube-apiserver would write the live audit log {new}. {_UNTRIED}")
 
 
 def _substituted(path: str | None, substitutes: Mapping[str, str]) -> str | None:

@@ -165,7 +165,7 @@ class Table:
         wanted = version_of(minor)
         if wanted not in known_versions(product):
             known = ", ".join(shown(version) for version in known_versions(product))
-            raise HardeningError(f"There is no table of {product} {shown(wanted)}; there are {known}.")
+            raise HardeningError("KH112", f"There is no table of {product} {shown(wanted)}; there are {known}.")
         return _read(product, wanted)
 
     @classmethod
@@ -193,7 +193,7 @@ class Table:
         """
         known = self._data["flags"].get(component)
         if known is None:
-            raise HardeningError(f"The table of version {self.release} has no component {component}.")
+            raise HardeningError("KH112", f"The table of version {self.release} has no component {component}.")
         return {name: Flag(**entry) for name, entry in known.items()}
 
     def lookup(self, component: str, flag: str) -> Flag | None:
@@ -251,7 +251,7 @@ def version_of(text: str) -> Version:
     """
     match = re.match(r"v?([0-9]+)\.([0-9]+)(?:[.+-]|\Z)", text, re.ASCII)
     if match is None:
-        raise HardeningError(f"{text!r} is no version such as 1.37 or 1.37.1.")
+        raise HardeningError("KH112", f"{text!r} is no version such as 1.37 or 1.37.1.")
     return int(match.group(1)), int(match.group(2))
 
 
@@ -281,8 +281,9 @@ def choose(component: str, version: str) -> tuple[Table, str | None]:
     product, wanted = product_of(component), version_of(version)
     if wanted < OLDEST[product]:
         raise HardeningError(
+            "KH112",
             f"{component} is {version}, and {shown(OLDEST[product])} is the oldest version that Kubeharden changes: "
-            "upgrade the cluster, or leave the host out with --limit."
+            "upgrade the cluster, or leave the host out with --limit.",
         )
     known = known_versions(product)
     if wanted in known:
@@ -554,6 +555,18 @@ _EXPECTED: t.Mapping[str, _Check] = {
 # ---- configuration files ---------------------------------------------------------------------------------------------
 
 
+#: Durations that Go reads from a number of nanoseconds too (component-base's TimeOrMetaDuration); kubeadm writes 0.
+_NANOSECONDS = ("logging.flushFrequency",)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Finding:
+    """What is wrong with a configuration file; ``of_value`` where it is a value of the wrong type."""
+
+    sentence: str
+    of_value: bool = False
+
+
 def judge_document(table: Table, document: t.Any, where: str) -> list[str]:
     """A sentence for each field of a configuration file that its version does not know, or whose value is of no use.
 
@@ -563,41 +576,51 @@ def judge_document(table: Table, document: t.Any, where: str) -> list[str]:
     :param document: the file's YAML as data
     :param where: how sentences call the file
     """
+    return [finding.sentence for finding in _judged(table, document, where)]
+
+
+def values_of_no_use(table: Table, document: t.Any, where: str) -> list[str]:
+    """Those of them at which the kubelet ends too: values of the wrong type. Parameters as above."""
+    return [finding.sentence for finding in _judged(table, document, where) if finding.of_value]
+
+
+def _judged(table: Table, document: t.Any, where: str) -> t.Iterator[_Finding]:
     if not isinstance(document, dict):
-        return [f"{where} is no mapping."]
+        yield _Finding(f"{where} is no mapping.")
+        return
     api_version, kind = str(document.get("apiVersion", "")), str(document.get("kind", ""))
     fields = table.fields(api_version, kind)
     if fields is None:
         known = [one for one in table.kinds_of_file() if one.endswith(f" {kind}")]
         reads = f"; it reads {' and '.join(known)}" if known else ""
-        return [f"{where} is {api_version} {kind}, which version {table.release} does not read{reads}."]
-    found = list(_wrong_fields(table, document, fields, "", where))
+        yield _Finding(f"{where} is {api_version} {kind}, which version {table.release} does not read{reads}.")
+        return
+    yield from _wrong_fields(table, document, fields, "", where)
     if kind == "AdmissionConfiguration":
         names = [str(one.get("name")) for one in document.get("plugins") or [] if isinstance(one, dict)]
-        found += [
-            f"{where}: version {table.release} has no admission plugin {_short(name)}{_nearest(name, table.plugins())}."
-            for name in names
-            if name not in table.plugins()
-        ]
-    return found
+        for name in names:
+            if name not in table.plugins():
+                near = _nearest(name, table.plugins())
+                yield _Finding(f"{where}: version {table.release} has no admission plugin {_short(name)}{near}.")
 
 
 def _wrong_fields(
     table: Table, values: t.Mapping[t.Any, t.Any], fields: t.Mapping[str, Field], prefix: str, where: str
-) -> t.Iterator[str]:
+) -> t.Iterator[_Finding]:
     for name, value in values.items():
         path = f"{prefix}{name}"
         field = fields.get(path)
         if field is None:
             beside = [one[len(prefix) :] for one in fields if one.startswith(prefix) and "." not in one[len(prefix) :]]
-            yield f"{where}: version {table.release} has no field {_short(path)}{_nearest(str(name), beside)}."
+            near = _nearest(str(name), beside)
+            yield _Finding(f"{where}: version {table.release} has no field {_short(path)}{near}.")
         elif value is not None:
             yield from _wrong_field(table, value, field.type, fields, path, where)
 
 
 def _wrong_field(
     table: Table, value: t.Any, kind: str, fields: t.Mapping[str, Field], path: str, where: str
-) -> t.Iterator[str]:
+) -> t.Iterator[_Finding]:
     if kind.startswith("[]") and isinstance(value, list):
         for item in value:
             yield from _wrong_field(table, item, kind[2:], fields, f"{path}[]", where)
@@ -612,15 +635,18 @@ def _wrong_field(
             and "kind" in value
             and table.fields(str(value.get("apiVersion")), str(value["kind"]))
         ):
-            yield from judge_document(table, value, f"{where}: {path}")
+            yield from _judged(table, value, f"{where}: {path}")
+    elif path in _NANOSECONDS and _is_integer(value):
+        return
     elif kind not in _FIELD_VALUES or not _FIELD_VALUES[kind](value):
         wanted = _FIELD_NAMES.get(kind, "a list" if kind.startswith("[]") else "a mapping")
         seen = json.dumps(value, default=str)
-        yield f"{where}: {path} must be {wanted}, and is {_short(seen)}."
+        yield _Finding(f"{where}: {path} must be {wanted}, and is {_short(seen)}.", of_value=True)
 
 
 def _is_integer(value: t.Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Say whether Go reads it as one: from JSON, in which 10.0 is 10."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 
 
 def _is_text(value: t.Any) -> bool:

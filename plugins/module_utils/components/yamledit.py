@@ -227,7 +227,7 @@ class Document:
 
     def _refusal(self, path: Path, reason: str) -> HardeningError:
         name = ".".join(str(step) for step in path) or "the document"
-        return HardeningError(f"{self.source}: {name} {reason}. {KEEP}")
+        return HardeningError("KH113", f"{self.source}: {name} {reason}. {KEEP}")
 
     def _refuse_anchored(self, node: Node, path: Path) -> None:
         if node.anchored:

@@ -29,7 +29,7 @@ MAX_DEPTH = 60
 # What aliases may expand to. Without a limit ten lines of aliases are a billion nodes.
 MAX_NODES = 100_000
 
-KEEP = "Nothing was changed."
+KEEP = "Nothing was changed; correct it, and run again."
 
 TRUE = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"}
 FALSE = {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"}
@@ -136,23 +136,25 @@ class _Composer:
     def document(self) -> Node:
         self._next(yaml.StreamStartEvent)
         if isinstance(self.loader.peek_event(), yaml.StreamEndEvent):
-            raise HardeningError("is empty")
+            raise HardeningError("KH113", "is empty")
         self._next(yaml.DocumentStartEvent)
         root = self._node(self.loader.get_event(), 0)
         self._next(yaml.DocumentEndEvent)
         if not isinstance(self.loader.peek_event(), yaml.StreamEndEvent):
-            raise HardeningError("holds several YAML documents, of which only one can be meant; split it")
+            raise HardeningError("KH113", "holds several YAML documents, of which only one can be meant; split it")
         return root
 
     def _next(self, kind: type) -> Any:
         event = self.loader.get_event()
         if not isinstance(event, kind):
-            raise HardeningError(f"is no YAML document that can be edited (a {type(event).__name__} was not expected)")
+            raise HardeningError(
+                "KH113", f"is no YAML document that can be edited (a {type(event).__name__} was not expected)"
+            )
         return event
 
     def _node(self, event: Any, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise HardeningError(f"is nested deeper than {MAX_DEPTH} levels")
+            raise HardeningError("KH113", f"is nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         anchor: str | None = event.anchor
@@ -166,7 +168,7 @@ class _Composer:
             node = self._mapping(event, depth)
         node.anchored = anchor is not None or event.tag is not None
         if node.size > MAX_NODES:
-            raise HardeningError(f"expands to more than {MAX_NODES} values by its aliases")
+            raise HardeningError("KH113", f"expands to more than {MAX_NODES} values by its aliases")
         if anchor is not None:
             self.anchors[anchor] = node
         return node
@@ -174,10 +176,12 @@ class _Composer:
     def _alias(self, event: Any) -> Node:
         line = event.start_mark.line + 1
         if event.anchor not in self.anchors:
-            raise HardeningError(f"is no YAML: line {line} refers to an anchor that does not exist")
+            raise HardeningError("KH113", f"is no YAML: line {line} refers to an anchor that does not exist")
         target = self.anchors[event.anchor]
         if target is None:
-            raise HardeningError(f"is no YAML that can be used: the alias in line {line} refers to what contains it")
+            raise HardeningError(
+                "KH113", f"is no YAML that can be used: the alias in line {line} refers to what contains it"
+            )
         target.shared = True
         return Node("alias", event.start_mark.index, event.end_mark.index, target=target, size=target.size)
 
@@ -237,12 +241,15 @@ class _Composer:
             line = event.start_mark.line + 1
             key = self._node(event, depth + 1)
             if not node.flow and key.start != node.start and not self._starts_line(key.start):
-                raise HardeningError(f"has a key in line {line} that does not begin its line; write it as 'key: value'")
+                raise HardeningError(
+                    "KH113", f"has a key in line {line} that does not begin its line; write it as 'key: value'"
+                )
             if key.kind != "scalar":
-                raise HardeningError(f"has a key in line {line} that is no plain word, which cannot be edited")
+                raise HardeningError("KH113", f"has a key in line {line} that is no plain word, which cannot be edited")
             if key.value in known:
                 raise HardeningError(
-                    f"has the key {shown(key.value)} twice (again in line {line}), and it is not clear which counts"
+                    "KH113",
+                    f"has the key {shown(key.value)} twice (again in line {line}), and it is not clear which counts",
                 )
             known.add(key.value)
             value = self._node(self.loader.get_event(), depth + 1)
@@ -258,13 +265,15 @@ class _Composer:
 def _refuse_tag(event: Any, allowed: Sequence[str]) -> None:
     if event.tag is not None and event.tag not in allowed:
         line = event.start_mark.line + 1
-        raise HardeningError(f"uses a YAML tag in line {line}, which Kubernetes does not, and which cannot be edited")
+        raise HardeningError(
+            "KH113", f"uses a YAML tag in line {line}, which Kubernetes does not, and which cannot be edited"
+        )
 
 
-def shown(value: Scalar) -> str:
-    """A scalar for a sentence, cut where it is long."""
+def shown(value: Any, limit: int = 60) -> str:
+    """A value for a sentence, cut where it is long."""
     text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def value_of(node: Node) -> Any:
@@ -285,7 +294,7 @@ def value_of(node: Node) -> Any:
             merged.extend(value if isinstance(value, list) else [value])
     for other in merged:
         if not isinstance(other, dict):
-            raise HardeningError("has a merge key (<<) that does not name a mapping")
+            raise HardeningError("KH113", "has a merge key (<<) that does not name a mapping")
         for key, value in other.items():
             result.setdefault(key, value)
     return result
@@ -318,17 +327,17 @@ def parse(text: str, source: str) -> tuple[Node, Any]:
     :raises HardeningError: for what is no single YAML document that can be edited
     """
     if len(text) > MAX_CHARACTERS:
-        raise HardeningError(f"{source} has more than {MAX_CHARACTERS} characters. {KEEP}")
+        raise HardeningError("KH113", f"{source} has more than {MAX_CHARACTERS} characters. {KEEP}")
     try:
         root = _Composer(text).document()
         return root, value_of(root)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise HardeningError(f"{source} is no YAML: {where}{error.problem}. {KEEP}") from error
+        raise HardeningError("KH113", f"{source} is no YAML: {where}{shown(error.problem, 160)}. {KEEP}") from error
     except yaml.YAMLError as error:
-        raise HardeningError(f"{source} has a character that YAML does not allow. {KEEP}") from error
+        raise HardeningError("KH113", f"{source} has a character that YAML does not allow. {KEEP}") from error
     except (ValueError, OverflowError) as error:
         # PyYAML lets Python's own complaint through where an escape or a version directive has an absurd number.
-        raise HardeningError(f"{source} is no YAML: a number in it cannot be read. {KEEP}") from error
+        raise HardeningError("KH113", f"{source} is no YAML: a number in it cannot be read. {KEEP}") from error
     except HardeningError as error:
-        raise HardeningError(f"{source} {error}. {KEEP}") from error
+        raise HardeningError("KH113", f"{source} {error}. {KEEP}") from error

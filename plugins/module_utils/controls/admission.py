@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-import yaml
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 
 #: Every plugin that Kubernetes 1.33 to 1.37 has: the API server passes over another name without a word.
 _PLUGINS = frozenset(
@@ -35,7 +35,7 @@ def judge(text: str, read: t.Callable[[str], str | None]) -> list[str]:
     document = _load(text)
     if document is None or document.get("kind") != "AdmissionConfiguration":
         return ["it is no AdmissionConfiguration"]
-    entries = [entry for entry in document.get("plugins") or [] if isinstance(entry, dict)]
+    entries = [entry for entry in _list(document.get("plugins")) if isinstance(entry, dict)]
     names = [str(entry.get("name")) for entry in entries]
     findings = [f"{name} is no admission plugin and counts for nothing" for name in names if name not in _PLUGINS]
     configurations = {str(entry.get("name")): _configuration(entry, read) for entry in entries}
@@ -48,8 +48,8 @@ def judge(text: str, read: t.Callable[[str], str | None]) -> list[str]:
 
 def _load(text: str) -> dict[str, t.Any] | None:
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        document = yaml_data.load(text)
+    except yaml_data.NoYamlError:
         return None
     return document if isinstance(document, dict) else None
 
@@ -67,10 +67,18 @@ def _event_rate_limit(configuration: t.Mapping[str, t.Any] | None) -> list[str]:
 
 def _pod_security(configuration: t.Mapping[str, t.Any] | None) -> list[str]:
     """NSA/CISA and STIG V-254800 want a level; without kube-system's exemption static pods would have no mirror pod."""
-    levels = (configuration or {}).get("defaults") or {}
+    levels = _mapping((configuration or {}).get("defaults"))
     if all(levels.get(mode, "privileged") == "privileged" for mode in ("enforce", "audit", "warn")):
         return ["Pod Security has no level for a namespace that says none (PodSecurity)"]
-    exempt = ((configuration or {}).get("exemptions") or {}).get("namespaces") or []
+    exempt = _list(_mapping((configuration or {}).get("exemptions")).get("namespaces"))
     if levels.get("enforce", "privileged") != "privileged" and "kube-system" not in exempt:
         return ["Pod Security refuses the pods of kube-system, which is not exempt"]
     return []
+
+
+def _mapping(value: t.Any) -> dict[str, t.Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: t.Any) -> list[t.Any]:
+    return value if isinstance(value, list) else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-import yaml
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 
 _LEVELS = ("None", "Metadata", "Request", "RequestResponse")
 #: A rule's conditions on who asks and where, as they are when there are none.
@@ -83,8 +83,8 @@ QUESTIONS: tuple[Question, ...] = (
 def judge(text: str) -> list[str]:
     """Return what is wrong with an audit policy, one clause each; empty where nothing is."""
     try:
-        policy = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        policy = yaml_data.load(text)
+    except yaml_data.NoYamlError:
         return ["it is no YAML"]
     if not isinstance(policy, dict) or policy.get("kind") != "Policy" or not isinstance(policy.get("rules"), list):
         return ["it is no audit Policy with rules"]
@@ -125,20 +125,26 @@ def _level_of(rule: t.Mapping[str, t.Any]) -> str:
 
 
 def _rule_matches(rule: t.Mapping[str, t.Any], question: Question, any_name: bool = False) -> bool:
-    if rule.get("users") and question.user not in rule["users"]:
+    if rule.get("users") and question.user not in _names(rule["users"]):
         return False
-    if rule.get("userGroups") and not set(rule["userGroups"]).intersection(question.groups):
+    if rule.get("userGroups") and not _names(rule["userGroups"]).intersection(question.groups):
         return False
-    if rule.get("verbs") and question.verb not in rule["verbs"]:
+    if rule.get("verbs") and question.verb not in _names(rule["verbs"]):
         return False
     if rule.get("namespaces"):
         return False  # asked of any namespace
     if rule.get("nonResourceURLs"):
         return False
     resources = rule.get("resources")
-    return not resources or any(
-        _resource_matches(entry, question, any_name) for entry in resources if isinstance(entry, dict)
-    )
+    if not resources:
+        return True
+    entries = [entry for entry in resources if isinstance(entry, dict)] if isinstance(resources, list) else []
+    return any(_resource_matches(entry, question, any_name) for entry in entries)
+
+
+def _names(value: t.Any) -> set[str]:
+    """Return the words of a list; what is none of a word matches nothing, and the API server refuses the policy."""
+    return {one for one in value if isinstance(one, str)} if isinstance(value, list) else set()
 
 
 def _resource_matches(entry: t.Mapping[str, t.Any], question: Question, any_name: bool) -> bool:
@@ -151,4 +157,4 @@ def _resource_matches(entry: t.Mapping[str, t.Any], question: Question, any_name
     wanted = {question.resource, "*"}
     if subresource:
         wanted |= {f"{resource}/*", f"*/{subresource}"}
-    return bool(wanted.intersection(names))
+    return bool(wanted & _names(names))

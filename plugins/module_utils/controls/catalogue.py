@@ -49,6 +49,12 @@ class Verdict:
     evidence: str
 
 
+def listed(items: t.Sequence[str], most: int = 8) -> str:
+    """Return findings as one text, the first few of many."""
+    more = f"; and {len(items) - most} more" if len(items) > most else ""
+    return "; ".join(items[:most]) + more
+
+
 @dataclasses.dataclass(frozen=True)
 class Control:
     """One control of the catalogue.
@@ -116,23 +122,25 @@ def controls_from(documents: t.Mapping[str, t.Any], checks: t.Collection[str]) -
     for source, document in documents.items():
         entries = document.get("controls") if isinstance(document, dict) else None
         if not isinstance(entries, list):
-            raise HardeningError(f"{source} is no catalogue: it has no list `controls`. Correct the file.")
+            raise HardeningError("KH007", f"{source} is no catalogue: it has no list `controls`. Correct the file.")
         for number, entry in enumerate(entries, 1):
             control = _control(entry, f"{source}, control {number}", checks)
             if control.id in found:
-                raise HardeningError(f"{source}: there are two controls {control.id}. Give one of them another id.")
+                raise HardeningError(
+                    "KH007", f"{source}: there are two controls {control.id}. Give one of them another id."
+                )
             found[control.id] = control
     return list(found.values())
 
 
 def _control(entry: t.Any, where: str, checks: t.Collection[str]) -> Control:
     if not isinstance(entry, dict):
-        raise HardeningError(f"{where} is no mapping. Correct the file.")
+        raise HardeningError("KH007", f"{where} is no mapping. Correct the file.")
     names = {field.name for field in dataclasses.fields(Control)}
     required = names - {"profile", "explanation", "part_of"}
     wrong = sorted(str(key) for key in set(entry) - names) + sorted(required - set(entry))
     if wrong:
-        raise HardeningError(f"{where} has unknown or missing keys: {', '.join(wrong)}. Correct the file.")
+        raise HardeningError("KH007", f"{where} has unknown or missing keys: {', '.join(wrong)}. Correct the file.")
     mappings = entry["mappings"] if isinstance(entry["mappings"], dict) else {}
     texts = {key: str(entry[key]).strip() for key in ("id", "title", "severity", "component", "why", "remedy")}
     optional = {key: str(entry[key]).strip() for key in ("profile", "explanation", "part_of") if key in entry}
@@ -145,7 +153,7 @@ def _control(entry: t.Any, where: str, checks: t.Collection[str]) -> Control:
     )
     problem = _problem(control, checks)
     if problem:
-        raise HardeningError(f"{where} ({control.id}): {problem} Correct the file.")
+        raise HardeningError("KH007", f"{where} ({control.id}): {problem} Correct the file.")
     return control
 
 

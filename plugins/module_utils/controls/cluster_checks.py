@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 import typing as t
 
-import yaml
-
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
 from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings, authorities
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
     FAIL,
     NOT_APPLICABLE,
@@ -21,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     UNKNOWN,
     Control,
     Verdict,
+    listed,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import same, text_of
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
@@ -28,7 +28,6 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 
 #: Fields of the ConfigMap kubelet-config that each node has in its own way.
 _OF_THE_NODE = ("apiVersion", "kind", "containerRuntimeEndpoint", "imageServiceEndpoint")
-_MOST = 8
 #: Minor versions that get mended, the newest included.
 _SUPPORTED = 3
 _NUMBERS = re.compile(r"\d+")
@@ -43,6 +42,7 @@ class Cluster:
         hosts: Every host of the inventory.
         waivers: Sentences on waivers that have expired.
         newest: By minor version the newest patch that the user knows of, instead of what the catalogue says.
+        rotation_grace: Days for which a rotation of authorities may be under way after one was made.
     """
 
     def __init__(
@@ -52,12 +52,14 @@ class Cluster:
         hosts: t.Sequence[Host],
         waivers: t.Sequence[str] = (),
         newest: t.Mapping[str, str] | None = None,
+        rotation_grace: int = 30,
     ) -> None:
         self._evidence = evidence
         self._problem = problem or "no control plane was asked"
         self.hosts = hosts
         self.waivers = waivers
         self.newest = newest or {}
+        self.rotation_grace = rotation_grace
 
     @property
     def evidence(self) -> t.Mapping[str, t.Any]:
@@ -69,6 +71,20 @@ class Cluster:
         if self._evidence is None:
             raise NotJudged(UNKNOWN, self._problem)
         return self._evidence
+
+    def other_nodes(self) -> list[str]:
+        """Return the nodes that the API knows and that are not among the hosts.
+
+        Raises:
+            NotJudged: Nobody can say which nodes there are.
+        """
+        if not any(host.live for host in self.hosts):
+            return []  # directories that stand for hosts are all that there is
+        nodes = self.evidence.get("configz") or {}
+        if not nodes:
+            raise NotJudged(UNKNOWN, str(self.read("nodes") or "the API server named no node"))
+        seen = {str(host.evidence.get("node_name") or host.name) for host in self.hosts}
+        return sorted(set(nodes) - seen)
 
     def kube_proxy_versions(self) -> t.Mapping[str, str]:
         """Return by node what its pod's image says; nothing where the API did not show the pods."""
@@ -94,7 +110,7 @@ def _of_api(cluster: Cluster, control: Control) -> Verdict:
         raise NotJudged(UNKNOWN, str((found or {}).get("problem") or "the API was not asked for it"))
     findings = [str(one) for one in found["findings"]]
     if findings:
-        return Verdict(FAIL, _list(findings))
+        return Verdict(FAIL, listed(findings))
     return Verdict(PASS, f"nothing found in {found['looked_at']} objects")
 
 
@@ -120,7 +136,9 @@ def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
             drift += [f"{host.name}: {words}" for words in _flags_that_differ(host, component, arguments)]
     if not seen:
         raise NotJudged(UNKNOWN, "no process of a control plane was seen")
-    return Verdict(FAIL, _list(drift)) if drift else Verdict(PASS, f"{seen} processes have the flags of kubeadm-config")
+    return (
+        Verdict(FAIL, listed(drift)) if drift else Verdict(PASS, f"{seen} processes have the flags of kubeadm-config")
+    )
 
 
 def _flags_that_differ(host: Host, component: str, arguments: t.Mapping[str, str]) -> list[str]:
@@ -139,8 +157,8 @@ def kubelet_drift(cluster: Cluster, _control: Control) -> Verdict:
     if not text:
         return Verdict(NOT_APPLICABLE, "there is no ConfigMap kube-system/kubelet-config")
     try:
-        remembered = yaml.safe_load(str(text))
-    except (yaml.YAMLError, ValueError):
+        remembered = yaml_data.load(str(text))
+    except yaml_data.NoYamlError:
         return Verdict(FAIL, "the ConfigMap kube-system/kubelet-config is no YAML")
     configz = cluster.evidence.get("configz") or {}
     answers = {node: one["configuration"] for node, one in configz.items() if one.get("configuration")}
@@ -152,11 +170,11 @@ def kubelet_drift(cluster: Cluster, _control: Control) -> Verdict:
         if different:
             drift.append(f"{node}: {', '.join(different)}")
     if drift:
-        return Verdict(FAIL, _list(drift))
+        return Verdict(FAIL, listed(drift))
     silent = sorted(set(configz) - set(answers))
     if silent:
         raise NotJudged(
-            UNKNOWN, f"the kubelet was not heard on {_list(silent)}; the others run what kubelet-config says"
+            UNKNOWN, f"the kubelet was not heard on {listed(silent)}; the others run what kubelet-config says"
         )
     return Verdict(PASS, f"{len(answers)} kubelets run what kubelet-config says")
 
@@ -190,7 +208,7 @@ def version_skew(cluster: Cluster, _control: Control) -> Verdict:
         if component != "kube-apiserver" and (minor > oldest or newest[1] - minor[1] > behind):
             wrong.append(f"{place}: {component} {version} with API servers of {oldest[0]}.{oldest[1]}")
     if wrong:
-        return Verdict(FAIL, _list(wrong))
+        return Verdict(FAIL, listed(wrong))
     _require_versions(cluster)
     return Verdict(PASS, f"API servers of {newest[0]}.{newest[1]}, all else fits")
 
@@ -206,7 +224,7 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
             old.append(f"{place}: {component} {version}")
     words = f"{versions.shown(oldest)} to {versions.shown(newest)} are mended as of {control.judge['dated']}"
     if old:
-        return Verdict(FAIL, f"{_list(old)}; {words}")
+        return Verdict(FAIL, f"{listed(old)}; {words}")
     if not seen:
         raise NotJudged(UNKNOWN, "no component's version was seen")
     _require_versions(cluster)
@@ -224,7 +242,7 @@ def versions_patched(cluster: Cluster, control: Control) -> Verdict:
             behind.append(f"{place}: {component} {version}, the newest is {newest}")
     source = "kubeharden_newest_versions" if cluster.newest else f"the list of {control.judge['dated']}"
     if behind:
-        return Verdict(FAIL, f"{_list(behind)}; by {source}")
+        return Verdict(FAIL, f"{listed(behind)}; by {source}")
     if not seen:
         raise NotJudged(UNKNOWN, "no component's version was seen")
     _require_versions(cluster)
@@ -262,13 +280,37 @@ def _require_versions(cluster: Cluster) -> None:
         elif lacking:
             unseen.append(f"{host.name} ({', '.join(lacking)})")
     if unseen:
-        raise NotJudged(UNKNOWN, f"not every version was seen: {_list(unseen)}")
+        raise NotJudged(UNKNOWN, f"not every version was seen: {listed(unseen)}")
+
+
+def stale_authorities(cluster: Cluster, _control: Control) -> Verdict:
+    """No file of authorities trusts one that ended, or that signs nothing and signed nothing which is in use."""
+    certificates, trusted = (
+        {host.name: host.evidence.get(key) or [] for host in cluster.hosts} for key in ("certificates", "trusted")
+    )
+    trust = authorities.judge(certificates, trusted, cluster.rotation_grace)
+    if trust.ended:
+        return Verdict(FAIL, listed([*trust.ended, *trust.unused]))
+    unseen = [host.name for host in cluster.hosts if host.problem or host.evidence.get("certificates_problem")]
+    if trust.unused:
+        unseen += cluster.other_nodes()  # one of them may have what such an authority signed
+    if unseen:
+        shown = f"{listed(trust.unused)}, as far as was seen; " if trust.unused else ""
+        raise NotJudged(UNKNOWN, f"{shown}not all certificates were seen on {', '.join(unseen)}")
+    if trust.unused:
+        return Verdict(FAIL, listed(trust.unused))
+    if not trust.files[0]:
+        raise NotJudged(NOT_APPLICABLE, "there is no file of authorities")
+    words = f"{trust.files[0]} files of authorities, {trust.files[1]} of which trust several"
+    if trust.changing:
+        return Verdict(PASS, f"{words}; a rotation may be under way: {listed(trust.changing)}")
+    return Verdict(PASS, words)
 
 
 def waivers(cluster: Cluster, _control: Control) -> Verdict:
     """No waiver has expired."""
     if cluster.waivers:
-        return Verdict(FAIL, _list(list(cluster.waivers)))
+        return Verdict(FAIL, listed(list(cluster.waivers)))
     return Verdict(PASS, "every waiver is in force")
 
 
@@ -276,15 +318,18 @@ def _minor(version: str | None) -> versions.Version | None:
     return versions.version_of(version) if version else None
 
 
-def _list(items: t.Sequence[str]) -> str:
-    more = f"; and {len(items) - _MOST} more" if len(items) > _MOST else ""
-    return "; ".join(items[:_MOST]) + more
-
-
 CHECKS: dict[str, t.Callable[[Cluster, Control], Verdict]] = {
     **dict.fromkeys(api_findings.NAMES, _of_api),
     **{
         check.__name__: check
-        for check in (kubeadm_drift, kubelet_drift, version_skew, versions_patched, versions_supported, waivers)
+        for check in (
+            kubeadm_drift,
+            kubelet_drift,
+            stale_authorities,
+            version_skew,
+            versions_patched,
+            versions_supported,
+            waivers,
+        )
     },
 }

@@ -18,7 +18,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     UNKNOWN,
     Control,
     Verdict,
+    listed,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.certificate_checks import in_days
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import is_loopback, unmet
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
 
@@ -107,7 +109,7 @@ def paths_mounted(host: Host, _control: Control) -> Verdict:
         return Verdict(NOT_APPLICABLE, f"{_APISERVER} does not run as a static pod")
     lost = [str(one) for one in host.evidence.get("unmounted") or []]
     if lost:
-        return Verdict(FAIL, f"under no mount of the manifest: {_list(lost)}")
+        return Verdict(FAIL, f"under no mount of the manifest: {listed(lost)}")
     return Verdict(PASS, "every log, policy and configuration that flags name is under a mount")
 
 
@@ -145,7 +147,7 @@ def audit_policy(host: Host, _control: Control) -> Verdict:
         return Verdict(FAIL, "there is no audit policy")
     findings = host.document("audit_policy").get("findings") or []
     if findings:
-        return Verdict(FAIL, f"{path[-1]}: " + _list([str(one) for one in findings]))
+        return Verdict(FAIL, f"{path[-1]}: " + listed([str(one) for one in findings]))
     return Verdict(PASS, f"{path[-1]} records what it should, and no bodies of Secrets")
 
 
@@ -254,6 +256,20 @@ def event_rate(host: Host, control: Control) -> Verdict:
     return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
 
 
+def kernel_defaults(host: Host, _control: Control) -> Verdict:
+    """The kubelet insists on the kernel's settings, and the kernel has them, now and after the next boot."""
+    value = host.field("kubelet", "protectKernelDefaults", "protect-kernel-defaults")
+    words = unmet(value.items, {"is": True})
+    if words:
+        return Verdict(FAIL, f"{value.words}; {words}")
+    kernel = host.evidence.get("kernel") or {}
+    if kernel.get("problem"):
+        raise NotJudged(UNKNOWN, str(kernel["problem"]))
+    if kernel.get("differing"):
+        return Verdict(FAIL, f"{value.words}, with which the kubelet will not start: {listed(kernel['differing'])}")
+    return Verdict(PASS, value.words)
+
+
 def kubelet_serving(host: Host, _control: Control) -> Verdict:
     """The kubelet asks for a serving certificate or is given one, and what it serves was signed by the authority."""
     bootstrap = host.field("kubelet", "serverTLSBootstrap", "rotate-server-certificates")
@@ -288,7 +304,7 @@ def kubelet_keys(host: Host, _control: Control) -> Verdict:
             f"{document['path']}: {key} is not known" for key in document.get("keys") or [] if not _is_known(key, known)
         ]
     if problems:
-        return Verdict(FAIL, _list(problems))
+        return Verdict(FAIL, listed(problems))
     return Verdict(PASS, f"{len(found.get('documents') or [])} files, every key is known and stands once")
 
 
@@ -335,9 +351,9 @@ def kube_proxy_files(host: Host, _control: Control) -> Verdict:
     wrong = [f"{one['path']} has mode {one['mode']}" for one in seen if int(one["mode"], 8) & 0o177]
     wrong += [f"{one['path']} belongs to {one['owner']}" for one in seen if one["owner"] != "root"]
     if wrong:
-        return _kept_by_upgrades(host, f"within its volume {_list(wrong)}")
+        return _kept_by_upgrades(host, f"within its volume {listed(wrong)}")
     if unseen:
-        raise NotJudged(UNKNOWN, _list(unseen))
+        raise NotJudged(UNKNOWN, listed(unseen))
     return Verdict(PASS, ", ".join(f"{one['path']} {one['mode']} {one['owner']}" for one in seen) or "it reads no file")
 
 
@@ -369,7 +385,7 @@ def manifests_directory(host: Host, _control: Control) -> Verdict:
         pods.setdefault(str(pod), []).append(str(name))
     problems += [f"{' and '.join(names)} both define {pod}" for pod, names in pods.items() if len(names) > 1]
     if problems:
-        return Verdict(FAIL, f"{found['directory']}: {_list(problems)}")
+        return Verdict(FAIL, f"{found['directory']}: {listed(problems)}")
     return Verdict(PASS, f"{found['directory']} holds {', '.join(pods) or 'nothing'}")
 
 
@@ -389,9 +405,9 @@ def judge_files(host: Host, control: Control) -> Verdict:
             seen += 1
             wrong.extend(_wrong_attributes(host, entry, judge))
     if wrong:
-        return Verdict(FAIL, _list(wrong))
+        return Verdict(FAIL, listed(wrong))
     if unseen:
-        return Verdict(UNKNOWN, _list(unseen))
+        return Verdict(UNKNOWN, listed(unseen))
     if not seen:
         return Verdict(NOT_APPLICABLE, "there is no such file on this host")
     if "owner" in judge and not host.live:
@@ -410,74 +426,6 @@ def _wrong_attributes(host: Host, entry: t.Mapping[str, t.Any], judge: t.Mapping
     return found
 
 
-# Certificates
-
-
-def certificates_expiry(host: Host, control: Control) -> Verdict:
-    """No certificate ends soon."""
-    entries = _that_say(host, "days_left")
-    limit = int(control.judge["days"])
-    ending = sorted((one for one in entries if one["days_left"] < limit), key=lambda one: int(one["days_left"]))
-    if ending:
-        return Verdict(FAIL, _list([f"{one['path']} ({one['subject']}) {_days(one['days_left'])}" for one in ending]))
-    first = min(entries, key=lambda one: int(one["days_left"]))
-    return Verdict(
-        PASS, f"{len(entries)} certificates; the first to end is {first['path']}, {_days(first['days_left'])}"
-    )
-
-
-def certificates_strength(host: Host, _control: Control) -> Verdict:
-    """Keys are RSA of 2048 bits or more, or of an elliptic curve."""
-    weak = []
-    entries = _that_say(host, "key_algorithm")
-    for one in entries:
-        kind, _dummy, size = str(one["key_algorithm"]).partition("-")
-        if kind == "RSA" and size.isdigit() and int(size) < 2048:
-            weak.append(f"{one['path']} has a key of {one['key_algorithm']}")
-    if weak:
-        return Verdict(FAIL, _list(weak))
-    return Verdict(
-        PASS, f"{len(entries)} certificates, " + ", ".join(sorted({str(one["key_algorithm"]) for one in entries}))
-    )
-
-
-def certificates_keys(host: Host, _control: Control) -> Verdict:
-    """Every certificate can be read, and its key is its own."""
-    entries = _certificates(host)
-    wrong = [f"{one['path']}: {one['problem']}" for one in entries if one.get("problem")]
-    if wrong:
-        return Verdict(FAIL, _list(wrong))
-    return Verdict(PASS, f"{len(entries)} certificates")
-
-
-def _certificates(host: Host) -> list[t.Mapping[str, t.Any]]:
-    if host.problem:
-        raise NotJudged(UNKNOWN, host.problem)
-    entries = list(host.evidence.get("certificates") or [])
-    unseen = host.evidence.get("certificates_problem")
-    if unseen:
-        raise NotJudged(UNKNOWN, str(unseen))
-    if not entries:
-        raise NotJudged(NOT_APPLICABLE, "there are no certificates on this host")
-    return entries
-
-
-def _that_say(host: Host, fact: str) -> list[t.Mapping[str, t.Any]]:
-    """Return the certificates that say something; those that cannot be read do not.
-
-    Raises:
-        NotJudged: None of them does.
-    """
-    found = [one for one in _certificates(host) if one.get(fact) is not None]
-    if not found:
-        raise NotJudged(UNKNOWN, "no certificate of this host could be read")
-    return found
-
-
-def _days(days: int) -> str:
-    return f"ended {-days} days ago" if days < 0 else f"in {days} days"
-
-
 # Probes
 
 
@@ -489,6 +437,14 @@ def _probes(host: Host) -> t.Mapping[str, t.Any]:
     return host.evidence.get("probes") or {}
 
 
+#: What probes say in one word.
+_REASONS = {
+    "refused": "nothing listens there",
+    "timeout": "no answer came in time",
+    "eof": "it ended the connection without an answer",
+}
+
+
 def _tls(host: Host) -> list[t.Mapping[str, t.Any]]:
     return list(_probes(host).get("tls") or [])
 
@@ -497,13 +453,18 @@ def _where(one: t.Mapping[str, t.Any]) -> str:
     return f"{one.get('component')} at {one.get('address')}:{one.get('port')}"
 
 
+def _because(reason: t.Any) -> str:
+    """Return why a port told nothing, in words."""
+    return _REASONS.get(str(reason), str(reason))
+
+
 def _verdict_of_ports(
     entries: t.Sequence[t.Mapping[str, t.Any]], wrong: t.Sequence[str], unseen: t.Sequence[str], words: str
 ) -> Verdict:
     if wrong:
-        return Verdict(FAIL, _list(wrong))
+        return Verdict(FAIL, listed(wrong))
     if unseen:
-        return Verdict(UNKNOWN, _list(unseen))
+        return Verdict(UNKNOWN, listed(unseen))
     if not entries:
         return Verdict(NOT_APPLICABLE, "no component listens with TLS on this host")
     return Verdict(PASS, words)
@@ -516,8 +477,8 @@ def _handshakes(host: Host, name: str, words: str) -> Verdict:
         tried = one.get(name) or {}
         if tried.get("accepted"):
             wrong.append(f"{_where(one)} agreed to {tried['accepted']}")
-        elif one.get("problem") or tried.get("problem"):
-            unseen.append(f"{_where(one)}: {one.get('problem') or tried.get('problem')}")
+        elif not tried or tried.get("problem"):
+            unseen.append(f"{_where(one)}: {_because(tried.get('problem') or one.get('problem'))}")
     shown = ", ".join(str(one["port"]) for one in entries)
     return _verdict_of_ports(entries, wrong, unseen, f"refused on ports {shown}: {words}")
 
@@ -539,9 +500,9 @@ def probe_certificates(host: Host, _control: Control) -> Verdict:
     for one in entries:
         certificate = one.get("certificate")
         if not certificate:
-            unseen.append(f"{_where(one)}: {one.get('problem') or 'no certificate was shown'}")
+            unseen.append(f"{_where(one)}: {_because(one.get('problem') or 'no certificate was shown')}")
         elif certificate["days_left"] < 0:
-            wrong.append(f"{_where(one)} serves {certificate['subject']}, which {_days(certificate['days_left'])}")
+            wrong.append(f"{_where(one)} serves {certificate['subject']}, which {in_days(certificate['days_left'])}")
         elif one.get("file_sha256") and one["file_sha256"] != certificate["sha256"]:
             wrong.append(f"{_where(one)} serves another certificate than {one['file']} holds")
     shown = ", ".join(str(one["port"]) for one in entries)
@@ -555,7 +516,7 @@ _NO_ANSWERS = (429, 500, 502, 503, 504)
 
 
 def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdict:
-    """Every request of some credentials was refused; a handshake that ends is a refusal too."""
+    """Every request of some credentials was refused; an alert in its place is a refusal too."""
     entries = [
         one
         for one in _probes(host).get("requests") or []
@@ -570,13 +531,18 @@ def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdi
             unseen.append(f"{url} answered {one['status']}")
         elif one["status"]:
             wrong.append(f"{url} answered {one['status']}")
-        elif str(one.get("reason")).startswith("tls") or one.get("reason") == "eof":
+        elif _is_refusal(str(one.get("reason"))):
             refused.append(f"{one['component']} ended the handshake")
         else:
-            unseen.append(f"{url}: {one.get('reason')}")
+            unseen.append(f"{url}: {_because(one.get('reason'))}")
     if not entries and not wrong:
         raise NotJudged(NOT_APPLICABLE, "no such component listens on this host")
     return _verdict_of_ports(entries, wrong, unseen, "refused: " + ", ".join(dict.fromkeys(refused)))
+
+
+def _is_refusal(reason: str) -> bool:
+    """Return whether a server itself ended a handshake: by an alert, not by saying nothing, or what is no TLS."""
+    return reason.startswith("tls") and "alert" in reason
 
 
 def probe_anonymous(host: Host, control: Control) -> Verdict:
@@ -595,16 +561,13 @@ def probe_plain_ports(host: Host, _control: Control) -> Verdict:
     entries = _probes(host).get("ports") or []
     if not entries:
         raise NotJudged(UNKNOWN, "no port was asked")
-    wrong = [f"port {one['port']} at {one['address']}: {one['words']}" for one in entries if one.get("kubernetes")]
-    if wrong:
-        return Verdict(FAIL, _list(wrong))
+    shown = {said: [f"port {one['port']} at {one['address']} {one['words']}" for one in entries if one["said"] == said]
+             for said in ("kubernetes", "silent")}  # fmt: skip
+    if shown["kubernetes"]:
+        return Verdict(FAIL, listed(shown["kubernetes"]))
+    if shown["silent"]:
+        return Verdict(UNKNOWN, listed(shown["silent"]))
     return Verdict(PASS, "; ".join(f"{one['address']}:{one['port']} {one['words']}" for one in entries))
-
-
-def _list(items: t.Sequence[str], most: int = 8) -> str:
-    """Return items as one text, the first few of many."""
-    more = f"; and {len(items) - most} more" if len(items) > most else ""
-    return "; ".join(items[:most]) + more
 
 
 CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
@@ -615,15 +578,13 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         audit_log_size,
         audit_policy,
         authorizers,
-        certificates_expiry,
-        certificates_keys,
-        certificates_strength,
         cipher_suites,
         encryption,
         etcd_authority,
         etcd_listeners,
         event_rate,
         gate,
+        kernel_defaults,
         kube_proxy_files,
         kube_proxy_privileges,
         kubelet_keys,

@@ -208,7 +208,8 @@ class Host:
             if flag:
                 return self.flag(component, flag)  # without a file the flags' defaults hold, which are weaker
             raise NotJudged(UNKNOWN, f"{component} has no configuration file and there is no flag for {field}")
-        aside = f" (the kubelet was not asked: {self._configz_problem})" if self._configz_problem else ""
+        silent = component == "kubelet" and self._configz_problem
+        aside = f" (the kubelet was not asked: {self._configz_problem})" if silent else ""
         value = within(found.get("fields") or {}, field)
         known = self.table(component).fields(*FILES_OF_FIELDS[component]) or {}
         # A duration of 0s, which kubeadm writes everywhere, means the default.

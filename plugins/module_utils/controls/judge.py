@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import (
+    certificate_checks,
     cluster_checks,
     host_checks,
     server_checks,
@@ -23,9 +24,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_c
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import unmet
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged, Value
 
+_OF_HOSTS = {**host_checks.CHECKS, **certificate_checks.CHECKS, **server_checks.CHECKS}
 #: The names that a judge of the kind ``check`` may have.
-CHECK_NAMES = frozenset([*host_checks.CHECKS, *server_checks.CHECKS, *cluster_checks.CHECKS])
-_OF_HOSTS = {**host_checks.CHECKS, **server_checks.CHECKS}
+CHECK_NAMES = frozenset([*_OF_HOSTS, *cluster_checks.CHECKS])
 
 
 def judge_host(host: Host, control: Control) -> Verdict:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-import yaml
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 
 #: The one role that kube-proxy needs.
 ROLE = "system:node-proxier"
@@ -25,15 +25,17 @@ def kubeconfig_problems(text: str) -> list[str]:
         text: ``kubeconfig.conf`` of the ConfigMap.
     """
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError:
+        document = yaml_data.load(text)
+    except yaml_data.NoYamlError:
         return ["it is no YAML"]
     clusters = document.get("clusters") if isinstance(document, dict) else None
-    if not clusters:
+    if not isinstance(clusters, list) or not clusters:
         return ["it names no cluster"]
     found = []
     for entry in clusters:
-        cluster = (entry.get("cluster") if isinstance(entry, dict) else None) or {}
+        cluster = entry.get("cluster") if isinstance(entry, dict) else None
+        if not isinstance(cluster, dict):
+            cluster = {}
         if not str(cluster.get("server", "")).startswith("https://"):
             found.append("its server is not spoken to by https")
         if cluster.get("insecure-skip-tls-verify"):

@@ -10,6 +10,8 @@ import statistics
 import time
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import each_numbered, numbered
+
 #: Seconds by which the clocks of two hosts may differ. Leases of Kubernetes end after 15 to 40 s, and a host that is
 #: further behind takes a new certificate for one that does not hold yet.
 CLOCKS = 30.0
@@ -58,12 +60,12 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
     seen = {name: host for name, host in hosts.items() if host.evidence}
     for name, host in seen.items():
         problems = found.problems[name]
-        problems += _api(name, host.evidence)
-        problems += _room(name, host.evidence)
-        problems += [] if allow_expired else _certificates(name, host)
-        problems += _upgrade(name, host.evidence)
-        problems += _unmounted(name, host)
-        problems += _kernel(name, host)
+        problems += each_numbered("KH131", _api(name, host.evidence))
+        problems += each_numbered("KH135", _room(name, host.evidence))
+        problems += each_numbered("KH136", [] if allow_expired else _certificates(name, host))
+        problems += each_numbered("KH137", _upgrade(name, host.evidence))
+        problems += each_numbered("KH138", _unmounted(name, host))
+        problems += each_numbered("KH139", _kernel(name, host))
         _etcd(name, host.evidence, found)
         _nodes(name, host.evidence, [one.node for one in hosts.values()], found)
         if host.evidence.get("served"):
@@ -83,14 +85,20 @@ def _etcd(name: str, evidence: Evidence, found: Findings) -> None:
     etcd = evidence.get("etcd") or {}
     for alarm in etcd.get("alarms", []):
         found.problems[name].append(
-            f"etcd has raised the alarm {alarm}, seen on {name}, so that it may take no more writes; mend what it is "
-            "about (for NOSPACE: compact and defragment it, or raise --quota-backend-bytes), then "
-            "etcdctl alarm disarm."
+            numbered(
+                "KH132",
+                f"etcd has raised the alarm {alarm}, seen on {name}, so that it may take no more writes; mend what it "
+                "is about (for NOSPACE: compact and defragment it, or raise --quota-backend-bytes), then "
+                "etcdctl alarm disarm.",
+            )
         )
     if etcd.get("unwell"):
         found.problems[name].append(
-            f"etcd has members that are not well, seen on {name}: {'; '.join(etcd['unwell'])}; mend them first, since "
-            "a restart could take the majority away."
+            numbered(
+                "KH133",
+                f"etcd has members that are not well, seen on {name}: {'; '.join(etcd['unwell'])}; mend them first, "
+                "since a restart could take the majority away.",
+            )
         )
     if etcd.get("unseen"):
         found.notes[name].append(f"etcd's members and alarms were not looked at: {str(etcd['unseen']).rstrip('.')}.")
@@ -102,8 +110,11 @@ def _nodes(name: str, evidence: Evidence, ours: t.Collection[str], found: Findin
             continue
         if node["name"] in ours:
             found.problems[name].append(
-                f"Node {node['name']} is not Ready ({node['trouble']}); get it Ready first, or leave it out with "
-                "--limit."
+                numbered(
+                    "KH134",
+                    f"Node {node['name']} is not Ready ({node['trouble']}); get it Ready first, or leave it out with "
+                    "--limit.",
+                )
             )
         else:
             found.notes[name].append(f"Node {node['name']}, which takes no part in this run, is not Ready.")
@@ -180,7 +191,11 @@ def _clocks(hosts: t.Mapping[str, Host], found: Findings) -> None:
         if abs(offset - middle) > CLOCKS:
             word = "ahead of" if offset > middle else "behind"
             found.problems[name].append(
-                f"The clock of {name} is {abs(offset - middle):.0f} s {word} that of the other hosts; set it (NTP)."
+                numbered(
+                    "KH141",
+                    f"The clock of {name} is {abs(offset - middle):.0f} s {word} that of the other hosts; set it "
+                    "(NTP).",
+                )
             )
     if abs(middle) > CLOCKS:
         name = next(iter(ahead))

@@ -19,6 +19,8 @@ SIGNER = "kubernetes.io/kubelet-serving"
 #: Usages that the signer admits, and those that must be there.
 _USAGES = {"digital signature", "key encipherment", "server auth"}
 _REQUIRED = {"digital signature", "server auth"}
+#: What cryptography raises for content that makes no sense.
+UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _GROUP = "system:nodes"
 _PREFIX = "system:node:"
 
@@ -54,11 +56,12 @@ def problems(request: t.Mapping[str, t.Any], node: t.Mapping[str, t.Any] | None)
         found.append(f"its usages are {', '.join(sorted(usages))}")
     try:
         wanted = x509.load_pem_x509_csr(base64.b64decode(str(spec.get("request", "")), validate=True))
-    except ValueError:
+        extensions = wanted.extensions
+    except UNREADABLE:
         return [*found, "it holds no certificate request that can be read"]
     if not wanted.is_signature_valid:
         found.append("it is not signed with its own key")
-    return found + _subject_problems(wanted, name) + _name_problems(wanted, node)
+    return found + _subject_problems(wanted, name) + _name_problems(extensions, node)
 
 
 def _subject_problems(wanted: x509.CertificateSigningRequest, name: str) -> list[str]:
@@ -69,10 +72,10 @@ def _subject_problems(wanted: x509.CertificateSigningRequest, name: str) -> list
     return []
 
 
-def _name_problems(wanted: x509.CertificateSigningRequest, node: t.Mapping[str, t.Any]) -> list[str]:
+def _name_problems(extensions: x509.Extensions, node: t.Mapping[str, t.Any]) -> list[str]:
     """Every name that the certificate is to have must be an address of the node."""
     try:
-        names = wanted.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ["it names no address"]
     addresses = (node.get("status") or {}).get("addresses") or []

@@ -6,21 +6,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import RUN_DIRECTORY, STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import (
     RECORD,
-    RECORD_LIMIT,
-    SCHEMA,
     Backup,
+    read_record,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain, fsync_directory, read_bytes
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    TEMPORARY_PREFIX,
+    explain,
+    fsync_directory,
+    remove_file,
+)
 
 _DAY = 86400.0
 #: Being removed: no run has a name that begins with a dot, so that what a death leaves is no record any more.
@@ -73,29 +76,41 @@ def past_runs(host: Host) -> list[PastRun]:
 
 def _read(host: Host, run_id: str) -> PastRun:
     path = os.path.join(_backups(host), run_id, RECORD)
-    data = read_bytes(path, limit=RECORD_LIMIT)
-    try:
-        document: dict[str, t.Any] = {"schema": SCHEMA, "entries": []} if data is None else json.loads(data)
-        schema, entries = document["schema"], tuple(document["entries"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise HardeningError(
-            f"{path} is no record of a run, so that what went before it cannot be put back. Nothing was changed; "
-            f"restore the file, or move {os.path.dirname(path)} away and put that run back by hand."
-        ) from error
-    if schema > SCHEMA:
-        raise HardeningError(
-            f"{path} was written by a newer Kubeharden (schema {schema}, {SCHEMA} is known here). Nothing was changed; "
-            "use that version."
-        )
+    document = read_record(path) or {"entries": []}
     return PastRun(
         run_id,
         # Schema 1 did not say when.
         float(document.get("began") or os.stat(os.path.dirname(path)).st_mtime),
-        entries,
+        tuple(document["entries"]),
         str(document.get("undone_by") or ""),
         tuple(document.get("undoes") or ()),
         bool(document.get("finished")),
     )
+
+
+def remove_leftovers(host: Host) -> None:
+    """Remove temporary files that a run which died left, of which nothing needs any: a secret may be in one.
+
+    They lie in our own directories, and beside what the newest run had under way. What is to be renamed yet must be
+    finished before (files.together).
+
+    Raises:
+        HardeningError: The newest record is damaged, or a file cannot be removed.
+    """
+    directories = {
+        folder for own in (STATE_DIRECTORY, RUN_DIRECTORY) for folder, _below, _files in os.walk(host.path(own))
+    }
+    backups = [os.path.join(_backups(host), name) for name in _names(host) if not name.startswith(".")]
+    if backups:
+        record = read_record(os.path.join(max(backups, key=lambda path: os.stat(path).st_mtime_ns), RECORD))
+        for entry in (record or {"entries": []})["entries"]:
+            # A file of a directory that something watches is laid above it.
+            above = os.path.dirname(str(entry.get("path") or "/"))
+            directories.update(host.path(directory) for directory in (above, os.path.dirname(above)))
+    for directory in sorted(directories):
+        for name in os.listdir(directory) if os.path.isdir(directory) else []:
+            if name.startswith(TEMPORARY_PREFIX):
+                remove_file(os.path.join(directory, name))
 
 
 def mark_undone(host: Host, run_ids: t.Iterable[str], by: str) -> None:
@@ -154,8 +169,9 @@ def _prune(host: Host, run_id: str) -> None:
         fsync_directory(_backups(host))
     except OSError as error:
         raise HardeningError(
+            "KH403",
             f"The old backup {directory} could not be removed: {explain(error)}. It was left as it was, and what the "
-            "run did is done; mend that and run again."
+            "run did is done; mend that and run again.",
         ) from error
     _remove(doomed)
 
@@ -165,6 +181,7 @@ def _remove(directory: str) -> None:
         shutil.rmtree(directory)
     except OSError as error:
         raise HardeningError(
+            "KH403",
             f"The old backup {directory} could not be removed whole: {explain(error)}. What the run did is done; mend "
-            "that and run again."
+            "that and run again.",
         ) from error

@@ -41,11 +41,11 @@ class Host:
 
     def path(self, path: str) -> str:
         """Return where the host's path lies for this process; links are followed inside the host, never out of it."""
-        return self._resolve(path, follow_last=True)
+        return self._resolve(_possible(path), follow_last=True)
 
     def link_path(self, path: str) -> str:
         """The same, but a last component that is a link is not followed."""
-        return self._resolve(path, follow_last=False)
+        return self._resolve(_possible(path), follow_last=False)
 
     def _resolve(self, path: str, follow_last: bool) -> str:
         if self.live and follow_last:
@@ -62,7 +62,9 @@ class Host:
             if os.path.islink(candidate) and (parts or follow_last):
                 links += 1
                 if links > _LINKS:
-                    raise HardeningError(f"{path} is a loop of symbolic links. Nothing was changed; remove the loop.")
+                    raise HardeningError(
+                        "KH117", f"{path} is a loop of symbolic links. Nothing was changed; remove the loop."
+                    )
                 target = os.readlink(candidate)
                 parts = [piece for piece in target.split("/") if piece not in ("", ".")] + parts
                 if target.startswith("/"):
@@ -71,12 +73,35 @@ class Host:
             resolved.append(part)
         return os.path.join(self.root, *resolved)
 
+    def files_below(self, directory: str | None, suffix: str) -> list[str]:
+        """Return the host's names of the files below a directory, walked in lexical order; none where it is missing."""
+        found = []
+        for folder, below, names in os.walk(self.path(directory)) if directory else ():
+            below.sort()
+            found += [self.shown(os.path.join(folder, name)) for name in sorted(names) if name.endswith(suffix)]
+        return found
+
     def shown(self, path: str) -> str:
         """Return the host's name of a path of this process."""
         if self.live:
             return path
         relative = os.path.relpath(path, self.root)
         return "/" + relative if not relative.startswith("..") else path
+
+
+def _possible(path: str) -> str:
+    """Return a path that a file or flag of the host named; what no file can be called is a sentence."""
+    try:
+        possible = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise HardeningError(
+            "KH117",
+            f"{path!r} is named on this host, and no file can be called so. Nothing was changed; correct what "
+            "names it.",
+        )
+    return path
 
 
 def open_host(root: str, seed: str | None, check: bool, scratch: t.Callable[[], str]) -> Host:
@@ -97,10 +122,13 @@ def open_host(root: str, seed: str | None, check: bool, scratch: t.Callable[[], 
         return Host(root)
     if not seed:
         raise HardeningError(
-            f"kubeharden_root {root} is no directory. Nothing was written; make it, or set kubeharden_root_seed."
+            "KH010",
+            f"kubeharden_root {root} is no directory. Nothing was written; make it, or set kubeharden_root_seed.",
         )
     if not os.path.isdir(seed):
-        raise HardeningError(f"kubeharden_root_seed {seed} is no directory. Nothing was written; correct the path.")
+        raise HardeningError(
+            "KH010", f"kubeharden_root_seed {seed} is no directory. Nothing was written; correct the path."
+        )
     target = os.path.join(scratch(), "root") if check else root
     partial = target + ".partial"
     shutil.rmtree(partial, ignore_errors=True)

@@ -9,13 +9,30 @@ import json
 import os
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.files.document import (
+    ANYTHING,
+    read_object,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import SAVED_FORM
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     make_directory,
-    read_bytes,
     remove_file,
     write_atomic,
 )
+
+_AWAY = {"manifest": str, "moved_to": str, "etcd": str, "apart": bool}
+#: The steps that a run notes, as the rooms that note them need them again.
+_STEPS = {
+    "run_id?": str,
+    "together?": [(str, str)],
+    "trial?": {"manifests": [str], "directory": str, "logs": [str]},
+    "apply?": {"run_id": str, "saved": [SAVED_FORM], "manifests": str, "components": {"*": str}, "away?": _AWAY},
+    "kubelet?": {"run_id": str, "saved": [SAVED_FORM], "sysctls": {"*": str}},
+    "kube_proxy?": {"run_id": str, "configuration": str, "template": {"*": ANYTHING}},
+    "restarts?": [str],
+    "*": ANYTHING,
+}
 
 
 class Journal:
@@ -25,9 +42,18 @@ class Journal:
         self._path = host.path(f"{STATE_DIRECTORY}/journal.json")
 
     def read(self) -> dict[str, t.Any]:
-        """Return what a run noted and did not strike out, empty where nothing is under way."""
-        data = read_bytes(self._path)
-        return {} if data is None else json.loads(data)
+        """Return what a run noted and did not strike out, empty where nothing is under way.
+
+        Raises:
+            HardeningError: The file is damaged.
+        """
+        found: dict[str, t.Any] | None = read_object(
+            self._path,
+            _STEPS,
+            "journal of what is under way",
+            "look in the newest backup beside it what a run that died may have left, remove the journal, and run again",
+        )
+        return found or {}
 
     def note(self, **steps: t.Any) -> None:
         """Note steps before they are begun."""

@@ -13,10 +13,10 @@ import os
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.document import NUMBER, read_object
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import RUN_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     make_directory,
-    read_bytes,
     write_atomic,
 )
 
@@ -46,6 +46,9 @@ class Holder:
         return mine == theirs
 
 
+_HOLDER = {"run_id": str, "controller": str, "process": str, "since": NUMBER, "cluster?": bool}
+
+
 class Lock:
     """/run/kubeharden/lock: held from discovery to the end of the run, by whatever number of module calls."""
 
@@ -65,8 +68,13 @@ class Lock:
 
     def holder(self) -> Holder | None:
         """Return who holds it, None where nobody does."""
-        data = read_bytes(self._path)
-        return None if data is None else Holder(**json.loads(data))
+        found = read_object(
+            self._path,
+            _HOLDER,
+            "lock of a run",
+            "see that no run is at work on this host, remove the file, and run again",
+        )
+        return None if found is None else Holder(**found)
 
     def acquire(self, wanted: Holder, dead: str | None = None, leads: bool = False) -> Holder | None:
         """Take the lock for a run and return None, or return the holder that keeps it.
@@ -123,8 +131,9 @@ class Lock:
             current = self.holder()
             if current is not None and current.run_id != run_id:
                 raise HardeningError(
+                    "KH106",
                     f"Run {current.run_id} from {current.controller.split()[0]} has taken this host's lock over from "
-                    f"{run_id}. What this task was to do was left undone; wait for that run, and run again."
+                    f"{run_id}. What this task was to do was left undone; wait for that run, and run again.",
                 )
             yield
         finally:

@@ -14,6 +14,13 @@ import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.document import (
+    ANYTHING,
+    NUMBER,
+    TEXT_OR_NOTHING,
+    fits,
+    read_object,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     explain,
@@ -36,9 +43,9 @@ class Change:
     """One line of changes.json, the same whether it is foretold or done.
 
     Attributes:
-        kind: file, directory, attributes, manifest, api_object, user, package, sysctl or override.
+        kind: file, directory, link, attributes, manifest, api_object, user, package, sysctl, override or unit.
         target: The path, the API object or the name.
-        action: create, update, set, remove or install.
+        action: create, update, set, remove, install or start.
         before: Text before, None where it did not exist or is no text that may be shown.
         after: Text after.
         before_sha256: Of the bytes before.
@@ -135,9 +142,55 @@ class Saved:
     stored: str | None = None
 
 
+#: The same in a file.
+SAVED_FORM = {
+    "path": str,
+    "kind": str,
+    **dict.fromkeys(("mode", "uid", "gid", "atime_ns", "mtime_ns"), int),
+    **dict.fromkeys(("sha256", "stored"), TEXT_OR_NOTHING),
+}
+_RECORD_FORM = {
+    "schema": int,
+    "began?": NUMBER,
+    "entries": [{"kind": str, "target": str, "*": ANYTHING}],
+    "undone_by?": str,
+    "undoes?": [str],
+    "finished?": bool,
+    "*": ANYTHING,
+}
+_ENTRY_FORMS = {
+    **{kind: {**SAVED_FORM, "*": ANYTHING} for kind in ("file", "absent", "attributes", "directory")},
+    "one_way": {"why": str, "*": ANYTHING},
+}
+
+
+def is_record(document: t.Any) -> bool:
+    """Return whether what a file holds is a record in every part."""
+    return fits(document, _RECORD_FORM) and all(
+        fits(entry, _ENTRY_FORMS.get(entry["kind"], ANYTHING)) for entry in document["entries"]
+    )
+
+
 def saved_from(entry: t.Mapping[str, t.Any]) -> Saved:
     """Return what an entry of a record saved."""
     return Saved(**{field.name: entry[field.name] for field in dataclasses.fields(Saved)})
+
+
+def read_record(path: str) -> dict[str, t.Any] | None:
+    """Return the record of a run, None where none was begun.
+
+    Raises:
+        HardeningError: It is damaged, or of a newer Kubeharden.
+    """
+    way_out = f"restore the file, or move {os.path.dirname(path)} away and put that run back by hand"
+    document: dict[str, t.Any] | None = read_object(path, is_record, "record of a run", way_out, RECORD_LIMIT)
+    if document is not None and document["schema"] > SCHEMA:
+        raise HardeningError(
+            "KH402",
+            f"{path} was written by a newer Kubeharden (schema {document['schema']}, {SCHEMA} is known here). Nothing "
+            "was changed; use that version.",
+        )
+    return document
 
 
 def staging_for(host: Host, path: str, watched: str | None) -> str | None:
@@ -184,9 +237,8 @@ class Backup:
     def document(self) -> dict[str, t.Any]:
         """Return the record, empty but for its begin where nothing has been written yet."""
         if self._document is None:
-            data = read_bytes(self._record, limit=RECORD_LIMIT)
-            begin = {"schema": SCHEMA, "began": self._now(), "entries": []}
-            self._document = begin if data is None else json.loads(data)
+            found = read_record(self._record)
+            self._document = found or {"schema": SCHEMA, "began": self._now(), "entries": []}
         return self._document
 
     def _load(self) -> list[dict[str, t.Any]]:
@@ -291,8 +343,9 @@ class Backup:
         data = read_bytes(os.path.join(self.directory, t.cast(str, saved.stored)))
         if data is None or sha256(data) != saved.sha256:
             raise HardeningError(
+                "KH404",
                 f"The backup of {saved.path} in {self.directory} is damaged, so it was not put back. "
-                "Restore the file by hand."
+                "Restore the file by hand.",
             )
         return data
 
@@ -316,7 +369,7 @@ class Backup:
             return saved
         data = read_bytes(real)
         if data is None:
-            raise HardeningError(f"{path} vanished while it was read. Nothing was changed; run again.")
+            raise HardeningError("KH117", f"{path} vanished while it was read. Nothing was changed; run again.")
         stored = f"{number:04d}"
         write_atomic(os.path.join(self.directory, stored), data, 0o600)
         return dataclasses.replace(saved, sha256=sha256(data), stored=stored)
@@ -348,7 +401,9 @@ class Backup:
             self._restore(saved, staging)
         except OSError as error:
             raise HardeningError(
-                f"{saved.path} could not be put back from {self.directory}: {explain(error)}. Put it back by hand."
+                "KH404",
+                f"{saved.path} could not be put back from {self.directory}: {explain(error)}. The backup "
+                "was kept; put it back by hand.",
             ) from error
 
     def _restore(self, saved: Saved, staging: str | None) -> None:

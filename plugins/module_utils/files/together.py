@@ -68,8 +68,9 @@ def _rename(staged: t.Sequence[tuple[str, str]]) -> None:
                 os.replace(temporary, real)
         except OSError as error:
             raise HardeningError(
+                "KH203",
                 f"{real} could not be replaced: {explain(error)}. Files that belong together may not fit each other "
-                "until the next run, which finishes this; mend that and run again at once."
+                "until the next run, which finishes this; mend that and run again at once.",
             ) from error
     for directory in sorted({os.path.dirname(real) for _temporary, real in staged}):
         fsync_directory(directory)

@@ -137,7 +137,7 @@ def _staged(path: str, data: bytes, mode: int, owner: tuple[int, int] | None, st
 
 def _not_written(path: str, error: OSError) -> HardeningError:
     return HardeningError(
-        f"{path} could not be written: {explain(error)}. It was left as it was; mend that and run again."
+        "KH201", f"{path} could not be written: {explain(error)}. It was left as it was; mend that and run again."
     )
 
 
@@ -154,7 +154,7 @@ def remove_file(path: str) -> None:
         return
     except OSError as error:
         raise HardeningError(
-            f"{path} could not be removed: {explain(error)}. It was left as it was; mend that and run again."
+            "KH201", f"{path} could not be removed: {explain(error)}. It was left as it was; mend that and run again."
         ) from error
 
 
@@ -170,7 +170,9 @@ def move_file(source: str, target: str) -> None:
             fsync_directory(directory)
     except OSError as error:
         raise HardeningError(
-            f"{source} could not be moved to {target}: {explain(error)}. Mend that and run again."
+            "KH201",
+            f"{source} could not be moved to {target}: {explain(error)}. It stayed where it was; mend that and run "
+            "again.",
         ) from error
 
 
@@ -196,8 +198,9 @@ def make_directory(path: str, mode: int, owner: tuple[int, int] | None = None) -
                 with contextlib.suppress(OSError):  # somebody may have put something into it
                     os.rmdir(done)
             raise HardeningError(
+                "KH201",
                 f"The directory {directory} could not be made: {explain(error)}. "
-                "Nothing was written; mend that and run again."
+                "Nothing was written; mend that and run again.",
             ) from error
         made.append(directory)
     return made
@@ -216,7 +219,8 @@ def require_room(path: str, size: int) -> None:
     status = os.statvfs(existing)
     if status.f_flag & os.ST_RDONLY:
         raise HardeningError(
-            f"{existing} is on a read-only file system. Nothing was written; mount it read-write and run again."
+            "KH202",
+            f"{existing} is on a read-only file system. Nothing was written; mount it read-write and run again.",
         )
     reason = None
     if status.f_bavail * status.f_frsize < size + 65536:
@@ -224,9 +228,13 @@ def require_room(path: str, size: int) -> None:
     elif status.f_files and not status.f_favail:
         reason = "has no inode left"
     if reason:
-        raise HardeningError(f"The file system of {existing} {reason}. Nothing was written; make room and run again.")
+        raise HardeningError(
+            "KH202", f"The file system of {existing} {reason}. Nothing was written; make room and run again."
+        )
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise HardeningError(f"{existing} may not be written by this user. Nothing was written; run with become: true.")
+        raise HardeningError(
+            "KH104", f"{existing} may not be written by this user. Nothing was written; run with become: true."
+        )
 
 
 def read_bytes(path: str, limit: int = 4 * 1024 * 1024) -> bytes | None:
@@ -240,15 +248,17 @@ def read_bytes(path: str, limit: int = 4 * 1024 * 1024) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise HardeningError(f"{path} could not be read: {explain(error)}. Nothing was changed.") from error
+        raise HardeningError(
+            "KH117", f"{path} could not be read: {explain(error)}. Nothing was changed; mend that and run again."
+        ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise HardeningError(f"{path} is no regular file. Nothing was changed; look what it is and remove it.")
+        raise HardeningError("KH117", f"{path} is no regular file. Nothing was changed; look what it is and remove it.")
     with os.fdopen(descriptor, "rb") as handle:
         data = handle.read(limit + 1)
     if len(data) > limit:
         raise HardeningError(
-            f"{path} is larger than {limit} bytes. Nothing was changed; this is no configuration file."
+            "KH117", f"{path} is larger than {limit} bytes. Nothing was changed; this is no configuration file."
         )
     return data
 
@@ -262,5 +272,5 @@ def read_text(path: str) -> str | None:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise HardeningError(
-            f"{path} is no UTF-8 text (byte {error.start}). Nothing was changed; repair the file."
+            "KH117", f"{path} is no UTF-8 text (byte {error.start}). Nothing was changed; repair the file."
         ) from error

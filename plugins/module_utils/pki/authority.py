@@ -49,7 +49,9 @@ def files(authority: Authority, passphrase: bytes | None = None) -> tuple[bytes,
     """
     if authority.key is None:
         raise HardeningError(
-            f"The key of the authority '{authority.facts.profile.subject}' is not here; nothing was written."
+            "KH305",
+            f"The key of the authority '{authority.facts.profile.subject}' is not here; nothing was written. Bring "
+            "it to this host.",
         )
     return bundle.join([authority.facts]), keys.private_pem(authority.key, passphrase)
 
@@ -68,7 +70,9 @@ def load(
     first. HardeningError for everything that makes it unfit: see `refuse.unusable_authority`.
     """
     if path.certificate not in contents:
-        raise HardeningError(f"{path.certificate} is missing; nothing was changed. Create the authority or bring it.")
+        raise HardeningError(
+            "KH302", f"{path.certificate} is missing; nothing was changed. Create the authority or bring it."
+        )
     certificates = bundle.parse(contents[path.certificate], path.certificate)
     key: keys.PrivateKey | None = None
     if path.key in contents:
@@ -78,9 +82,10 @@ def load(
         facts = bundle.signing_certificate(certificates, keys.public_bytes(key), path.certificate)
     elif need_key:
         raise HardeningError(
+            "KH302",
             f"{path.key}, the key of the authority in {path.certificate}, is missing; nothing was changed. Bring the "
             "key, or "
-            "say that the authority's keys are kept elsewhere."
+            "say that the authority's keys are kept elsewhere.",
         )
     else:
         facts = certificates[0]
@@ -135,9 +140,10 @@ def missing_service_account_public(path: PairPath, contents: Mapping[str, bytes]
     """
     if path.key not in contents:
         raise HardeningError(
+            "KH302",
             f"The service-account key {path.key} is missing; nothing was changed. Bring it from another control "
             "plane: a new "
-            "one makes every token of the cluster invalid."
+            "one makes every token of the cluster invalid.",
         )
     key = keys.load_private(contents[path.key], path.key, validate=False)
     present = contents.get(path.certificate, b"")

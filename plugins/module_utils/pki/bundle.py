@@ -23,19 +23,21 @@ def parse(data: bytes, where: str) -> list[CertificateFacts]:
         if block.label != "CERTIFICATE" or block.has_headers:
             kind = "a certificate with headers" if block.label == "CERTIFICATE" else f"a '{block.label}'"
             raise HardeningError(
+                "KH303",
                 f"{where} holds {kind}, which Kubernetes passes over; it was left as it was. "
-                "Put plain certificates there and nothing else."
+                "Put plain certificates there and nothing else.",
             )
         facts = profile.from_der(block.der, where)
         if facts.defects:
             raise HardeningError(
+                "KH303",
                 f"The certificate '{facts.profile.subject}' in {where} makes the whole file unreadable to Kubernetes: "
-                f"{facts.defects[0]}. The file was left as it was; replace that certificate."
+                f"{facts.defects[0]}. The file was left as it was; replace that certificate.",
             )
         found.append(facts)
     if not found:
         raise HardeningError(
-            f"{where} holds no certificate; it was left as it was. Put an authority's certificate there."
+            "KH303", f"{where} holds no certificate; it was left as it was. Put an authority's certificate there."
         )
     return found
 
@@ -65,7 +67,8 @@ def signing_certificate(certificates: Sequence[CertificateFacts], public_key: by
     matching = [facts for facts in certificates if facts.public_key == public_key]
     if not matching:
         raise HardeningError(
+            "KH304",
             f"No certificate in {where} belongs to the authority's key; nothing was signed. Bring certificate and key "
-            "of the same authority together."
+            "of the same authority together.",
         )
     return max(matching, key=lambda facts: facts.not_after)

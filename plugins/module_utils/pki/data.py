@@ -19,7 +19,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     PairPath,
 )
 
-_SWITCHES = ("component_serving", "kubelet_serving", "kubelet_client", "super_admin", "file_references")
+_SWITCHES = (
+    "component_serving",
+    "kubelet_serving",
+    "kubelet_client",
+    "super_admin",
+    "file_references",
+    "authority_keys_on_hosts",
+)
 _PLACES = ("pki", "configuration", "kubelet")
 _TEXTS = ("load_balancer", "service_network", "dns_domain")
 
@@ -47,7 +54,9 @@ def _hosts(entries: Sequence[Mapping[str, Any]]) -> tuple[HostFacts, ...]:
 def _version(text: str) -> tuple[int, int, int]:
     parts = text.lstrip("v").split(".")
     if len(parts) != 3 or not all(part.isdigit() for part in parts):
-        raise HardeningError(f"'{text}' is no version of Kubernetes; nothing was changed. Write it as in 1.37.1.")
+        raise HardeningError(
+            "KH301", f"'{text}' is no version of Kubernetes; nothing was changed. Write it as in 1.37.1."
+        )
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
@@ -74,8 +83,9 @@ def policy(data: Mapping[str, Any]) -> Policy:
     algorithm = data.get("key_algorithm") or None
     if algorithm is not None and algorithm not in keys.ALGORITHMS:
         raise HardeningError(
+            "KH301",
             f"'{algorithm}' is no key algorithm that Kubernetes can use everywhere; nothing was changed. Choose one of "
-            f"{', '.join(keys.ALGORITHMS)}."
+            f"{', '.join(keys.ALGORITHMS)}.",
         )
     days = float(data.get("lifetime_days") or 0)
     return Policy(

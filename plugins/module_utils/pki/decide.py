@@ -170,7 +170,7 @@ def reasons(
     have = actual.profile
     found = [Reason(UNREADABLE, defect, "a certificate that Go can read") for defect in actual.defects]
     found += _content_reasons(have, wanted)
-    found += _authority_reasons(actual, authority)
+    found += authority_reasons(actual, authority)
     if public_key is not None and public_key != actual.public_key:
         found.append(Reason(KEY, "for another key", "for the key that is there"))
     found += _algorithm_reasons(have, wanted)
@@ -213,7 +213,8 @@ def _name_difference(have: Profile, wanted: Profile) -> tuple[str, str]:
     return (f"{before}, with {surplus}" if surplus else before), str(wanted.names)
 
 
-def _authority_reasons(actual: CertificateFacts, authority: CertificateFacts) -> list[Reason]:
+def authority_reasons(actual: CertificateFacts, authority: CertificateFacts) -> list[Reason]:
+    """Why a certificate is not one that the authority issued; empty when it is."""
     subject: DistinguishedName = authority.profile.subject
     if actual.profile.issuer != subject.raw:
         encoded = " in another encoding, which Go refuses" if actual.issuer == subject else ""

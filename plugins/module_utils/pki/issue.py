@@ -80,8 +80,9 @@ def issue(
     """
     if authority.key is None:
         raise HardeningError(
+            "KH305",
             f"The key of the authority '{authority.facts.profile.subject}' is not on this host; nothing was signed. "
-            "Sign where the key is."
+            "Sign where the key is.",
         )
     end = min(now + _checked(lifetime), authority.facts.not_after)
     facts = _issue(
@@ -89,9 +90,10 @@ def issue(
     )
     if facts.profile.issuer != authority.facts.profile.subject.raw:
         raise HardeningError(
+            "KH305",
             f"The subject of the authority '{authority.facts.profile.subject}' is encoded in a way that cannot be "
             "repeated byte "
-            "for byte, so Go would not accept what it signs; nothing was changed. Have its certificate issued anew."
+            "for byte, so Go would not accept what it signs; nothing was changed. Have its certificate issued anew.",
         )
     return facts
 
@@ -99,8 +101,9 @@ def issue(
 def _checked(lifetime: float) -> float:
     if lifetime < MINIMUM_LIFETIME:
         raise HardeningError(
+            "KH301",
             f"A lifetime of {int(lifetime)} seconds is too short to renew a certificate in time; nothing was changed. "
-            f"Use at least {MINIMUM_LIFETIME} seconds."
+            f"Use at least {MINIMUM_LIFETIME} seconds.",
         )
     return lifetime
 
@@ -206,17 +209,20 @@ def read_request(data: bytes, where: str) -> RequestFacts:
     ]
     if len(found) != 1:
         raise HardeningError(
-            f"{where} holds {len(found)} signing requests instead of one; nothing was signed. Make it anew."
+            "KH308", f"{where} holds {len(found)} signing requests instead of one; nothing was signed. Make it anew."
         )
     try:
         request = x509.load_der_x509_csr(found[0].der)
         is_valid = request.is_signature_valid
         content = profiles.request_profile(request)
     except (ValueError, x509.DuplicateExtension) as error:
-        raise HardeningError(f"The signing request in {where} cannot be read ({error}); nothing was signed.") from None
+        raise HardeningError(
+            "KH308", f"The signing request in {where} cannot be read ({error}); nothing was signed. Make it anew."
+        ) from None
     if not is_valid:
         raise HardeningError(
-            f"The signing request in {where} is not signed by the key that it names; nothing was signed. Make it anew."
+            "KH308",
+            f"The signing request in {where} is not signed by the key that it names; nothing was signed. Make it anew.",
         )
     return RequestFacts(content, keys.public_bytes(request.public_key()))
 

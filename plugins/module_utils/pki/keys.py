@@ -12,9 +12,9 @@ from __future__ import annotations
 import inspect
 from typing import Any, Union
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
@@ -45,8 +45,9 @@ def generate(algorithm: str) -> PrivateKey:
     if algorithm in ALGORITHMS:
         return rsa.generate_private_key(public_exponent=65537, key_size=int(algorithm.split("-")[1]))
     raise HardeningError(
+        "KH301",
         f"'{algorithm}' is not a key algorithm that Kubernetes can use everywhere; nothing was changed. "
-        f"Choose one of {', '.join(ALGORITHMS)}."
+        f"Choose one of {', '.join(ALGORITHMS)}.",
     )
 
 
@@ -115,31 +116,40 @@ def load_private(data: bytes, where: str, passphrase: bytes | None = None, valid
     found = [block for block in pem.blocks(data, where) if block.label.endswith("PRIVATE KEY")]
     if len(found) != 1:
         number = "no private key" if not found else f"{len(found)} private keys"
-        raise HardeningError(f"{where} holds {number} instead of one; it was left as it was. Put the right key there.")
+        raise HardeningError(
+            "KH303", f"{where} holds {number} instead of one; it was left as it was. Put the right key there."
+        )
     block = found[0]
     if block.label not in _PRIVATE_LABELS:
-        raise HardeningError(f"{where} holds a '{block.label}', which Kubernetes does not read; it was left as it was.")
+        raise HardeningError(
+            "KH303",
+            f"{where} holds a '{block.label}', which Kubernetes does not read; it was left as it was. Put an RSA or "
+            "ECDSA key there.",
+        )
     encrypted = block.label == "ENCRYPTED PRIVATE KEY" or block.has_headers
     if encrypted and not passphrase:
         raise HardeningError(
-            f"The key in {where} is encrypted and no passphrase was given; nothing was changed. Give its passphrase."
+            "KH303",
+            f"The key in {where} is encrypted and no passphrase was given; nothing was changed. Give its passphrase.",
         )
     options: dict[str, Any] = {"unsafe_skip_rsa_key_validation": True} if _CAN_SKIP_VALIDATION and not validate else {}
     try:
         key = serialization.load_pem_private_key(block.text, passphrase if encrypted else None, **options)
     except UnsupportedAlgorithm:
         raise HardeningError(
+            "KH303",
             f"The key in {where} is of a kind that this host's cryptography library cannot read; it was left as it "
             "was. "
-            f"Use one of {', '.join(ALGORITHMS)}."
+            f"Use one of {', '.join(ALGORITHMS)}.",
         ) from None
     except (ValueError, TypeError):
-        raise HardeningError(_unreadable(where, encrypted)) from None
+        raise HardeningError("KH303", _unreadable(where, encrypted)) from None
     if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
         raise HardeningError(
+            "KH303",
             f"The key in {where} is {algorithm_name(key)}, which kubeadm and service-account tokens refuse; it was "
             "left as "
-            f"it was. Use one of {', '.join(ALGORITHMS)}."
+            f"it was. Use one of {', '.join(ALGORITHMS)}.",
         )
     return key
 
@@ -153,3 +163,27 @@ def _unreadable(where: str, encrypted: bool) -> str:
         f"The key in {where} is damaged or truncated. It was left as it was, because a lost key cannot be made again; "
         "bring it back from a backup, or decide that it may be replaced."
     )
+
+
+def sign(key: PrivateKey, message: bytes) -> bytes:
+    """A signature that `verifies`."""
+    digest = signature_hash(key)
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(message, padding.PKCS1v15(), digest)
+    return key.sign(message, ec.ECDSA(digest))
+
+
+def verifies(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether the key that belongs to `public_key` (SubjectPublicKeyInfo) made `signature` of this message."""
+    public: Any = serialization.load_der_public_key(public_key)
+    digest = signature_hash(public)
+    try:
+        if isinstance(public, rsa.RSAPublicKey):
+            public.verify(signature, message, padding.PKCS1v15(), digest)
+        elif isinstance(public, ec.EllipticCurvePublicKey):
+            public.verify(signature, message, ec.ECDSA(digest))
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True

@@ -12,15 +12,13 @@ from typing import Any, Union
 
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 CLUSTER_NAME = "kubernetes"
 
 # By content (bytes of PEM) or by path (text).
 Material = Union[bytes, str]
-
-# The same loader in C, ten times as fast, where PyYAML was built with it: a cluster has kubeconfigs on every host.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _AUTHORITY = "certificate-authority"
 _CERTIFICATE = "client-certificate"
@@ -129,15 +127,15 @@ def _dump(document: dict[str, Any]) -> bytes:
 
 def _load(data: bytes, where: str) -> dict[str, Any]:
     try:
-        document = yaml.load(data.decode("utf-8"), Loader=_LOADER)  # noqa: S506 - either one is a safe loader
-    except (yaml.YAMLError, UnicodeDecodeError):
+        document = yaml_data.load(data.decode("utf-8"))
+    except ValueError:
         # Without the parser's message: it would quote the file, which holds a key.
         raise HardeningError(
-            f"{where} is not valid YAML; it was left as it was. Bring it back from a backup."
+            "KH310", f"{where} is not valid YAML; it was left as it was. Bring it back from a backup."
         ) from None
     if not isinstance(document, dict) or document.get("kind") != "Config":
         raise HardeningError(
-            f"{where} is not a kubeconfig (kind: Config); it was left as it was. Bring it back from a backup."
+            "KH310", f"{where} is not a kubeconfig (kind: Config); it was left as it was. Bring it back from a backup."
         )
     return document
 
@@ -148,7 +146,9 @@ def _entry(document: dict[str, Any], listing: str, kind: str, name: str, where: 
         if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(kind), dict):
             found: dict[str, Any] = entry[kind]
             return found
-    raise HardeningError(f"The kubeconfig {where} has no {kind} named '{name}'; it was left as it was. Correct it.")
+    raise HardeningError(
+        "KH310", f"The kubeconfig {where} has no {kind} named '{name}'; it was left as it was. Correct it."
+    )
 
 
 def _content(entry: dict[str, Any], name: str, where: str) -> bytes | None:
@@ -159,7 +159,8 @@ def _content(entry: dict[str, Any], name: str, where: str) -> bytes | None:
         return base64.b64decode(str(value), validate=True)
     except (binascii.Error, ValueError):
         raise HardeningError(
+            "KH310",
             f"The {name}-data in {where} is not valid base64: the file is damaged. It was left as it was; bring it "
             "back "
-            "from a backup."
+            "from a backup.",
         ) from None

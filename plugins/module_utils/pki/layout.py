@@ -12,6 +12,7 @@ in Jinja.
 from __future__ import annotations
 
 import difflib
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Callable
@@ -50,7 +51,8 @@ class HostFacts:
     def address(self) -> str:
         if not self.addresses:
             raise HardeningError(
-                f"The host '{self.node_name}' has no address; nothing was changed. Give it one in the inventory."
+                "KH301",
+                f"The host '{self.node_name}' has no address; nothing was changed. Give it one in the inventory.",
             )
         return name_rules.normalised_address(self.addresses[0])
 
@@ -85,14 +87,18 @@ class ClusterFacts:
         for host in self.control_planes + self.nodes + self.etcd:
             if host.node_name == node_name:
                 return host
-        raise HardeningError(f"The cluster has no host '{node_name}'; nothing was changed. Name one of its hosts.")
+        raise HardeningError(
+            "KH301", f"The cluster has no host '{node_name}'; nothing was changed. Name one of its hosts."
+        )
 
     def endpoint(self) -> str:
         """``host:port`` under which every host reaches an API server."""
         if self.load_balancer:
             return name_rules.host_and_port(*name_rules.endpoint(self.load_balancer, self.api_port))
         if not self.control_planes:
-            raise HardeningError("The cluster has no control plane; nothing was changed. Name one in the inventory.")
+            raise HardeningError(
+                "KH301", "The cluster has no control plane; nothing was changed. Name one in the inventory."
+            )
         return name_rules.host_and_port(self.control_planes[0].address, self.api_port)
 
 
@@ -354,7 +360,8 @@ class Layout:
                     nearest = difflib.get_close_matches(name, known, 1)
                     hint = f"did you mean '{nearest[0]}'?" if nearest else f"known are {', '.join(known)}."
                     raise HardeningError(
-                        f"The PKI has nothing named '{name}' that a path could be set for; {hint} Nothing was changed."
+                        "KH301",
+                        f"The PKI has nothing named '{name}' that a path could be set for; {hint} Nothing was changed.",
                     )
 
     @property
@@ -371,6 +378,16 @@ class HostAuthority:
     path: PairPath
     has_key: bool
     profile: Profile
+
+    @property
+    def chain_file(self) -> str:
+        """Where an intermediate's own certificate lies with those above it: ``ca-chain.crt`` beside ``ca.crt``.
+
+        ``ca.crt`` itself holds one certificate. Whoever trusted those above would trust all else below them too, and
+        kube-controller-manager takes no file with two for ``--cluster-signing-cert-file``.
+        """
+        base, suffix = posixpath.splitext(self.path.certificate)
+        return f"{base}-chain{suffix}"
 
 
 @dataclass(frozen=True)

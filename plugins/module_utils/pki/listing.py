@@ -19,6 +19,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import
 
 # Names of files that may hold certificates or kubeconfigs.
 SUFFIXES = (".crt", ".cert", ".cer", ".pem", ".conf", ".kubeconfig")
+#: Of the entries of `ends`.
+AUTHORITY = "authority"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -51,6 +53,7 @@ def _known_names(layout: Layout) -> dict[str, str]:
         path = layout.kubeconfigs.get(row.name) or row.path.format(configuration=layout.configuration)
         names[path] = f"{row.name}.conf"
     names[layout.rotating_kubelet_client] = "kubelet-client"
+    names[f"{layout.kubelet}/kubelet-server-current.pem"] = "kubelet-server"
     return names
 
 
@@ -69,13 +72,19 @@ def _entries(path: str, files: Mapping[str, bytes], now: float) -> list[dict[str
 def describe_pem(data: bytes, where: str, now: float, key: tuple[str, bytes] | None = None) -> list[dict[str, Any]]:
     """One entry for each certificate of a PEM file; the key, when given, is compared with the first one."""
     found = []
-    certificates = [block.der for block in pem.blocks(data, where) if block.label == "CERTIFICATE"]
-    for position, der in enumerate(certificates):
-        facts = profile.from_der(der, where)
+    for position, (facts, kind) in enumerate(kinds_of(data, where)):
         state = _key_state(facts, key) if position == 0 else KeyState()
-        kind = "bundle" if len(certificates) > 1 and facts.profile.is_authority else "certificate"
         found.append(entry(facts, where, kind, now, state))
     return found
+
+
+def kinds_of(data: bytes, where: str) -> list[tuple[CertificateFacts, str]]:
+    """The certificates of a PEM file in their order, each with what an entry calls its kind."""
+    certificates = [
+        profile.from_der(block.der, where) for block in pem.blocks(data, where) if block.label == "CERTIFICATE"
+    ]
+    several = len(certificates) > 1
+    return [(one, "bundle" if several and one.profile.is_authority else "certificate") for one in certificates]
 
 
 def entry(facts: CertificateFacts, path: str, kind: str, now: float, key: KeyState) -> dict[str, Any]:
@@ -126,6 +135,35 @@ def _kubeconfig_entries(path: str, data: bytes, now: float, files: Mapping[str, 
     key_data = facts.key if facts.key is not None else files.get(facts.key_file)
     key = (facts.key_file or path, key_data) if key_data is not None else None
     return [{**one, "kind": "kubeconfig", **shown} for one in describe_pem(facts.certificate, path, now, key)]
+
+
+def ends(files: Mapping[str, bytes], layout: Layout | None = None) -> list[dict[str, str]]:
+    """When each certificate in `files` ends, those in kubeconfigs and those of authorities among them, and no more.
+
+    Unlike `describe` it takes every file that holds a certificate, whatever its name, and opens no key. HardeningError
+    for one that cannot be read.
+    """
+    known = _known_names(layout or Layout())
+    found = []
+    for path in sorted(files):
+        kind, data = "certificate", files[path]
+        if _CERTIFICATE not in data:
+            if b"kind: Config" not in data:
+                continue
+            kind, data = "kubeconfig", kubeconfig.parse(data, path).certificate or b""
+        for block in pem.blocks(data, path):
+            if block.label == "CERTIFICATE":
+                facts = profile.from_der(block.der, path)
+                found.append(
+                    {
+                        "name": known.get(path, ""),
+                        "path": path,
+                        "kind": AUTHORITY if facts.profile.is_authority else kind,
+                        "subject": str(facts.profile.subject),
+                        "not_after": profile.iso_time(facts.not_after),
+                    }
+                )
+    return found
 
 
 def relevant(paths: Iterable[str]) -> list[str]:

@@ -69,12 +69,13 @@ def normalised_address(value: str) -> str:
     address = address_or_none(value)
     if address is None:
         raise HardeningError(
-            f"'{value}' is not an IP address; nothing was changed. Write it as in 192.0.2.10 or 2001:db8::10."
+            "KH301", f"'{value}' is not an IP address; nothing was changed. Write it as in 192.0.2.10 or 2001:db8::10."
         )
     if address.is_unspecified or address.is_multicast or "%" in str(address):
         raise HardeningError(
+            "KH301",
             f"The address '{value}' cannot stand in a certificate: no client dials it. Nothing was changed; "
-            "name the address by which the host is reached."
+            "name the address by which the host is reached.",
         )
     return str(address)
 
@@ -90,7 +91,8 @@ def normalised_dns_name(value: str) -> str:
     problem = _dns_problem(name)
     if problem:
         raise HardeningError(
-            f"'{value}' is not a DNS name that a certificate can carry: {problem}. Nothing was changed."
+            "KH301",
+            f"'{value}' is not a DNS name that a certificate can carry: {problem}. Nothing was changed; correct it.",
         )
     return name
 
@@ -142,7 +144,9 @@ def endpoint(value: str, default_port: int) -> tuple[str, int]:
     host, port = (match.group("host"), match.group("port")) if match else (text, None)
     number = int(port) if port else default_port
     if not 0 < number < 65536:
-        raise HardeningError(f"The port in '{value}' is not between 1 and 65535; nothing was changed. Correct it.")
+        raise HardeningError(
+            "KH301", f"The port in '{value}' is not between 1 and 65535; nothing was changed. Correct it."
+        )
     if address_or_none(host) is not None:
         return normalised_address(host), number
     return normalised_dns_name(host), number
@@ -166,7 +170,8 @@ def first_service_address(networks: str) -> str:
             raise ValueError("no room for a Service")
     except ValueError:
         raise HardeningError(
+            "KH301",
             f"The service network '{first}' is not a network with room for Services; nothing was changed. "
-            "Write it as in 10.96.0.0/12."
+            "Write it as in 10.96.0.0/12.",
         ) from None
     return str(network[1])

@@ -46,7 +46,7 @@ def blocks(data: bytes, where: str) -> list[Block]:
             found.append(block)
             continue
         if "-----BEGIN " in lines[index] or "-----END " in lines[index]:
-            raise HardeningError(_stray_marker(lines[index], index + 1, where))
+            raise HardeningError("KH303", _stray_marker(lines[index], index + 1, where))
         index += 1
     return found
 
@@ -76,15 +76,16 @@ def _block(lines: list[str], start: int, where: str) -> tuple[Block, int]:
             text = "\n".join(item.rstrip() for item in lines[start : index + 1]) + "\n"
             return Block(label, bool(headers), _decoded(body, start + 1, where), text.encode("latin-1")), index + 1
         if "-----BEGIN " in line or "-----END " in line:
-            raise HardeningError(_stray_marker(line, index + 1, where))
+            raise HardeningError("KH303", _stray_marker(line, index + 1, where))
         if _HEADER.match(line):
             headers += 1
         else:
             body.append(line.strip())
     raise HardeningError(
+        "KH303",
         f"The {label} that begins in line {start + 1} of {where} has no end: the file is truncated. It was left as "
         "it was; "
-        "bring it back from a backup, or decide that it may be replaced."
+        "bring it back from a backup, or decide that it may be replaced.",
     )
 
 
@@ -93,9 +94,10 @@ def _decoded(body: list[str], line: int, where: str) -> bytes:
         return base64.b64decode("".join(body), validate=True)
     except (binascii.Error, ValueError):
         raise HardeningError(
+            "KH303",
             f"The PEM block that begins in line {line} of {where} is not valid base64: the file is damaged or "
             "truncated. "
-            "It was left as it was; bring it back from a backup."
+            "It was left as it was; bring it back from a backup.",
         ) from None
 
 

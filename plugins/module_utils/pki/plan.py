@@ -109,7 +109,9 @@ def _check_authorities(host: HostPki, authorities: Mapping[str, Authority], now:
     needed = {leaf.authority for leaf in host.leaves} | ({KUBERNETES} if host.kubeconfigs else set())
     for name in sorted(needed):
         if name not in authorities:
-            raise HardeningError(f"The authority '{name}' is missing; nothing was changed. Create it or bring it.")
+            raise HardeningError(
+                "KH302", f"The authority '{name}' is missing; nothing was changed. Create it or bring it."
+            )
         facts = authorities[name].facts
         refuse.unusable_authority(facts, now, f"the authority '{name}'")
         warnings += decide.authority_findings(facts, now, policy)
@@ -254,7 +256,8 @@ def kubeconfig_bytes(
         return kubeconfig.update(before, item.path, trusted, certificate, key)
     if certificate is None or key is None:
         raise HardeningError(
-            f"The kubeconfig {item.path} has no certificate to hold; nothing was changed. Issue its leaf first."
+            "KH302",
+            f"The kubeconfig {item.path} has no certificate to hold; nothing was changed. Issue its leaf first.",
         )
     return kubeconfig.render(item.server, item.user, trusted, certificate, key)
 

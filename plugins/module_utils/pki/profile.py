@@ -102,8 +102,9 @@ def distinguished_name(common_name: str, organizations: Sequence[str] = ()) -> D
     for value in (common_name, *organizations):
         if not 1 <= len(value) <= _MAXIMUM_NAME_LENGTH:
             raise HardeningError(
+                "KH301",
                 f"'{value}' cannot stand in the subject of a certificate: X.509 allows 1 to {_MAXIMUM_NAME_LENGTH} "
-                "characters. Nothing was changed; give the node or the group a shorter name."
+                "characters. Nothing was changed; give the node or the group a shorter name.",
             )
     relative = [x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])]
     if organizations:
@@ -228,7 +229,7 @@ def from_pem(data: bytes, where: str) -> CertificateFacts:
         if block.label == "CERTIFICATE" and not block.has_headers:
             return from_der(block.der, where)
     raise HardeningError(
-        f"{where} holds no certificate; it was left as it was. Put the certificate there or remove the file."
+        "KH303", f"{where} holds no certificate; it was left as it was. Put the certificate there or remove the file."
     )
 
 
@@ -247,7 +248,9 @@ def from_der(data: bytes, where: str) -> CertificateFacts:
             return _facts(certificate, raw, data)
     except _UNREADABLE as error:
         raise HardeningError(
-            f"A certificate in {where} cannot be read ({error}). The file was left as it was; replace that certificate."
+            "KH303",
+            f"A certificate in {where} cannot be read ({error}). The file was left as it was; replace that "
+            "certificate.",
         ) from None
 
 

@@ -26,6 +26,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import
     CertificateFacts,
     Profile,
     iso_time,
+    leaf_key_usages,
 )
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -49,19 +50,21 @@ def unmatched_pair(facts: CertificateFacts, key: keys.PrivateKey, certificate_fi
     """The key beside a certificate must be the one that the certificate names."""
     if keys.public_bytes(key) != facts.public_key:
         raise HardeningError(
+            "KH304",
             f"The key in {key_file} does not belong to the certificate in {certificate_file} "
             f"('{facts.profile.subject}'). "
             "Both were left as they were; bring back the file that was replaced, or remove both to have a new pair "
-            "made."
+            "made.",
         )
 
 
 def lost_key(certificate_file: str, key_file: str) -> None:
     """A certificate without its key: whether a new pair may take its place is for the user to say."""
     raise HardeningError(
+        "KH302",
         f"{certificate_file} is there but its key {key_file} is not. Nothing was changed, because a lost key cannot "
         "be made "
-        "again; bring the key back, or remove the certificate to have a new pair made."
+        "again; bring the key back, or remove the certificate to have a new pair made.",
     )
 
 
@@ -70,8 +73,9 @@ def unusable_authority(facts: CertificateFacts, now: float, where: str) -> None:
     problem = _authority_problem(facts, now)
     if problem:
         raise HardeningError(
+            "KH305",
             f"The authority '{facts.profile.subject}' in {where} cannot sign: {problem}. Nothing was changed; "
-            "put a valid authority there, or rotate it with rotate_ca.yml."
+            "put a valid authority there, or rotate it with rotate_ca.yml.",
         )
 
 
@@ -104,9 +108,10 @@ def forbidden_by_authority(chain: Sequence[CertificateFacts], wanted: Profile, w
         problem = _restriction(facts, depth + (1 if wanted.is_authority else 0), wanted)
         if problem:
             raise HardeningError(
+                "KH305",
                 f"The authority '{facts.profile.subject}' in {where} does not allow the certificate "
                 f"'{wanted.subject}': "
-                f"{problem}. Nothing was changed; use an authority without that restriction."
+                f"{problem}. Nothing was changed; use an authority without that restriction.",
             )
 
 
@@ -171,11 +176,12 @@ def shared_authority(front_proxy: Iterable[CertificateFacts], client: Iterable[C
     for facts in client:
         if facts.public_key in shared:
             raise HardeningError(
+                "KH306",
                 f"The front-proxy authority '{shared[facts.public_key].profile.subject}' in {where} is also trusted "
                 "for clients, "
                 "so any client certificate could speak for any user. Nothing was changed; give the front proxy an "
                 "authority "
-                "of its own."
+                "of its own.",
             )
 
 
@@ -186,14 +192,16 @@ def clock(now: float, reference: float | None, where: str, tolerance: float = BA
     """
     if not EARLIEST_TIME <= now <= LATEST_TIME:
         raise HardeningError(
-            f"The clock of {where} says {iso_time(now)}, which cannot be right; nothing was changed. Set the clock."
+            "KH307",
+            f"The clock of {where} says {iso_time(now)}, which cannot be right; nothing was changed. Set the clock.",
         )
     if reference is not None and abs(now - reference) > tolerance:
         raise HardeningError(
+            "KH307",
             f"The clock of {where} is {int(abs(now - reference))} seconds "
             f"{'ahead of' if now > reference else 'behind'} the "
             "controller's, so certificates would be refused or end too early; nothing was changed. Synchronise the "
-            "clocks."
+            "clocks.",
         )
 
 
@@ -202,9 +210,10 @@ def wrong_answer(certificate: CertificateFacts, request: RequestFacts, where: st
     problem = _answer_problem(certificate, request)
     if problem:
         raise HardeningError(
+            "KH308",
             f"The certificate '{certificate.profile.subject}' in {where} does not answer its request: {problem}. It "
             "was not "
-            "installed; have the request signed again as it is."
+            "installed; have the request signed again as it is.",
         )
 
 
@@ -227,6 +236,24 @@ def _answer_problem(certificate: CertificateFacts, request: RequestFacts) -> str
         return f"it lacks the names {missing}"
     if asked.extended_usages - given.extended_usages and (given.extended_usages or not asked.is_authority):
         return f"it lacks the usages {', '.join(sorted(asked.extended_usages - given.extended_usages))}"
+    return "" if asked.is_authority else _surplus(given, asked)
+
+
+def _surplus(given: Profile, asked: Profile) -> str:
+    """What a leaf has that nobody asked for: a name is a right. Being a client beside a server, as step-ca has it by
+    default, is none here."""
+    surplus = given.names - asked.names
+    others = given.other_names - asked.other_names
+    if surplus or others:
+        return (
+            f"it has names beyond those asked for: {', '.join([*([str(surplus)] if surplus else []), *sorted(others)])}"
+        )
+    usages = given.extended_usages - asked.extended_usages - {SERVER, CLIENT}
+    if usages:
+        return f"it has usages beyond those asked for: {', '.join(sorted(usages))}"
+    needed = leaf_key_usages(given.key_algorithm or "")
+    if given.key_usages and not given.key_usages >= needed:
+        return f"its key usage lacks {', '.join(sorted(needed - given.key_usages))}"
     return ""
 
 
@@ -248,5 +275,6 @@ def excessive_request(request: RequestFacts, wanted: Profile, where: str) -> Non
     if differing or weak:
         problem = f"its {' and '.join(differing)} are not those of the cluster's table" if differing else weak
         raise HardeningError(
-            f"The signing request '{asked.subject}' from {where} was not signed: {problem}. Make it anew there."
+            "KH308",
+            f"The signing request '{asked.subject}' from {where} was not signed: {problem}. Make it anew there.",
         )

@@ -52,9 +52,10 @@ class Receiver:
             return AESGCM(key).decrypt(nonce, sealed[head + _POINT_LENGTH :], _MAGIC + context)
         except (ValueError, InvalidTag):
             raise HardeningError(
+                "KH309",
                 "A sealed secret could not be opened: it was made for another host, run or file, or was changed on "
                 "its way. "
-                "Nothing was written; start the run again."
+                "Nothing was written; start the run again.",
             ) from None
 
 
@@ -69,7 +70,7 @@ def seal(secret: bytes, receiver_public: bytes, context: bytes) -> bytes:
         receiver = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), receiver_public)
     except ValueError:
         raise HardeningError(
-            "The public key of the receiving host is damaged; nothing was sent. Start the run again."
+            "KH309", "The public key of the receiving host is damaged; nothing was sent. Start the run again."
         ) from None
     own = ec.generate_private_key(ec.SECP256R1())
     point = _point(own.public_key())

@@ -32,6 +32,17 @@ def after(profile: Profile, issuer: str, lifetime: float, reasons: Sequence[Reas
     return f"{_content(profile, issuer)}valid: {lifetime / DAY:g} days\nfingerprint: new\n{told}"
 
 
+def taken(facts: CertificateFacts, reasons: Sequence[Reason]) -> str:
+    """A certificate that came from outside, and why it is laid."""
+    return f"{before(facts)}" + "".join(f"why: {reason}\n" for reason in reasons)
+
+
+def request(profile: Profile, issuer: str, reasons: Sequence[Reason]) -> str:
+    """A request that an authority outside is asked to sign, and why."""
+    told = "".join(f"why: {reason}\n" for reason in reasons)
+    return f"{_content(profile, issuer)}request: new, to be signed outside\n{told}"
+
+
 def _content(profile: Profile, issuer: str) -> str:
     usages = sorted(profile.extended_usages) or (["certificate authority"] if profile.is_authority else ["any"])
     return (
@@ -41,6 +52,11 @@ def _content(profile: Profile, issuer: str) -> str:
         f"usages: {', '.join(usages)}\n"
         f"key: {profile.key_algorithm}\n"
     )
+
+
+def chain(certificates: Sequence[CertificateFacts]) -> str:
+    """A file with certificates, each below the next."""
+    return "".join(f"subject: {facts.profile.subject}\nfingerprint: {facts.fingerprint}\n" for facts in certificates)
 
 
 def key(algorithm: str, origin: str) -> str:

@@ -9,6 +9,7 @@ answer too.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import os
@@ -86,9 +87,9 @@ class ApiClient:
             address = urlsplit(url)
             host, self._port = address.hostname, address.port or 443
         except ValueError:
-            raise HardeningError(f"{url!r} is no https:// address of an API server.") from None
+            raise HardeningError("KH118", f"{url!r} is no https:// address of an API server.") from None
         if address.scheme != "https" or not host:
-            raise HardeningError(f"{url!r} is no https:// address of an API server.")
+            raise HardeningError("KH118", f"{url!r} is no https:// address of an API server.")
         self._host = host
         self._authority = address.netloc
         self._prefix = address.path.rstrip("/")
@@ -128,7 +129,10 @@ class ApiClient:
         try:
             with _shake_hands(self._context, self._host, self._port, self._name, deadline) as connection:
                 deadline.apply(connection)
-                connection.sendall(f"{request}\r\n{body}".encode("ascii"))
+                # Who refuses the client's certificate says so and ends the connection, often before the request is
+                # sent; what was said is still there to be read.
+                with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+                    connection.sendall(f"{request}\r\n{body}".encode("ascii"))
                 return _read_answer(connection, deadline, method)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             return Answer(0, reason=reason_of(error))
@@ -251,7 +255,9 @@ def _context(kubeconfig: Kubeconfig) -> ssl.SSLContext:
         else:
             context.load_verify_locations(cadata=kubeconfig.ca.decode("ascii"))
     except (ssl.SSLError, ValueError):
-        raise HardeningError(f"{kubeconfig.path}: the certificate-authority is not PEM that can be read.") from None
+        raise HardeningError(
+            "KH118", f"{kubeconfig.path}: the certificate-authority is not PEM that can be read."
+        ) from None
     if kubeconfig.certificate is not None and kubeconfig.key is not None:
         _load_client_certificate(context, kubeconfig, kubeconfig.certificate + b"\n" + kubeconfig.key)
     return context
@@ -263,8 +269,9 @@ def _load_client_certificate(context: ssl.SSLContext, kubeconfig: Kubeconfig, pe
         descriptor = os.memfd_create("kubeharden", os.MFD_CLOEXEC)
     except (AttributeError, OSError) as error:
         raise HardeningError(
+            "KH118",
             f"{kubeconfig.path}: the client key cannot be used without writing it to a disk, since this system has no "
-            f"files in memory (memfd_create: {error}). Nothing was changed; give a kubeconfig with a token."
+            f"files in memory (memfd_create: {error}). Nothing was changed; give a kubeconfig with a token.",
         ) from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -274,6 +281,7 @@ def _load_client_certificate(context: ssl.SSLContext, kubeconfig: Kubeconfig, pe
             context.load_cert_chain(f"/proc/self/fd/{stream.fileno()}", password="")
     except ssl.SSLError:
         raise HardeningError(
+            "KH118",
             f"{kubeconfig.path}: the client certificate and key of user {kubeconfig.user} cannot be used: they must be "
-            "PEM, belong together and have no passphrase."
+            "PEM, belong together and have no passphrase.",
         ) from None

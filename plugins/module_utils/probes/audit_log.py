@@ -84,7 +84,7 @@ class AuditLog:
         begin = max(0, size - NEWEST)
         lines, there = self._read(begin)
         if not there:
-            raise HardeningError("there is no audit log yet")
+            raise HardeningError("KH502", "there is no audit log yet")
         lines = lines[1:] if begin else lines  # the first is a part of one
         seen = Bodies(records=len(lines), whole=not begin)
         for line in lines:
@@ -102,10 +102,10 @@ class AuditLog:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise HardeningError(f"the audit log could not be read: {error.strerror}") from None
+            raise HardeningError("KH502", f"the audit log could not be read: {error.strerror}") from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise HardeningError("the audit log is no regular file")
+            raise HardeningError("KH502", "the audit log is no regular file")
         return descriptor
 
     def _read(self, begin: int) -> tuple[list[bytes], bool]:

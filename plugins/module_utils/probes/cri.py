@@ -129,7 +129,7 @@ class Runtime:
         socket = socket.removeprefix("unix://")
         if not socket.startswith("/"):
             raise HardeningError(
-                f"The container runtime's address {socket!r} is no unix socket; give it as unix:///path."
+                "KH120", f"The container runtime's address {socket!r} is no unix socket; give it as unix:///path."
             )
         self.socket = socket
         self._timeout = timeout
@@ -209,7 +209,7 @@ class Runtime:
         try:
             return decode(answer_schema, data)
         except MalformedMessageError as error:
-            raise HardeningError(f"{self.socket} gave no usable answer to {method}: {error}.") from None
+            raise HardeningError("KH120", f"{self.socket} gave no usable answer to {method}: {error}.") from None
 
 
 def _image(values: dict[str, Any]) -> Image:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import small_files
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
@@ -22,6 +23,7 @@ _HEALTH = "/health"
 _MEMBERS = "/v3/cluster/member/list"
 _ALARMS = "/v3/maintenance/alarm"
 _RANGE = "/v3/kv/range"
+_STRANGE = "etcd could not be asked: its answer is not what it should be"
 #: What the API server puts before a value that it encrypted: the provider, its version and the key's name.
 _ENCRYPTED = re.compile(rb"k8s:enc:([a-z]{1,16}):(v\d):([^:]{1,100}):")
 
@@ -47,11 +49,12 @@ class Stored:
 class EtcdClient:
     """Asks the etcd at ``address`` (``https://host:port``), and the members that it names.
 
-    ``ca``, ``certificate`` and ``key`` are paths of PEM files.
+    ``ca``, ``certificate`` and ``key`` are paths of PEM files, ``timeout`` the seconds that one request may take.
     """
 
-    def __init__(self, address: str, ca: str, certificate: str, key: str) -> None:
+    def __init__(self, address: str, ca: str, certificate: str, key: str, timeout: float = 5.0) -> None:
         self._address = address
+        self._timeout = timeout
         self._ca, self._certificate, self._key = ca, certificate, key
 
     def unwell(self) -> str:
@@ -71,12 +74,14 @@ class EtcdClient:
             listed = json.loads(answer.body)["members"] if answer.status == 200 else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise HardeningError(
-                f"etcd could not be asked for its members: {error}. Nothing was changed; look at its certificates."
+                "KH128",
+                f"etcd could not be asked for its members: {error}. Nothing was changed; look at its certificates.",
             ) from None
         if not isinstance(listed, list):
             raise HardeningError(
+                "KH128",
                 f"etcd could not be asked for its members: {_MEMBERS} answered {answer.status or answer.reason}. "
-                "Nothing was changed; where it runs with --enable-grpc-gateway=false leave it out: --skip-tags etcd."
+                "Nothing was changed; where it runs with --enable-grpc-gateway=false leave it out: --skip-tags etcd.",
             )
         return [_member(entry) for entry in listed]
 
@@ -89,10 +94,10 @@ class EtcdClient:
             answer = self._client(self._address).post(_ALARMS, '{"action": "GET"}')
             listed = json.loads(answer.body).get("alarms", []) if answer.status == 200 else None
         except (OSError, ValueError, AttributeError) as error:
-            raise HardeningError(f"etcd could not be asked for its alarms: {error}.") from None
+            raise HardeningError("KH128", f"etcd could not be asked for its alarms: {error}.") from None
         if not isinstance(listed, list):
             raise HardeningError(
-                f"etcd could not be asked for its alarms: {_ALARMS} answered {answer.status or answer.reason}."
+                "KH128", f"etcd could not be asked for its alarms: {_ALARMS} answered {answer.status or answer.reason}."
             )
         return sorted({str(entry.get("alarm")) for entry in listed})
 
@@ -119,7 +124,7 @@ class EtcdClient:
         end = beginning[:-1] + chr(ord(beginning[-1]) + 1)
         question = {"key": _coded(beginning), "range_end": _coded(end), "limit": str(most), "keys_only": True}
         answer = self._range(question)
-        return [_decoded(entry["key"]).decode("utf-8", "replace") for entry in answer[0]], answer[1]
+        return [_decoded(entry.get("key")).decode("utf-8", "replace") for entry in answer[0]], answer[1]
 
     def stored(self, key: str, marker: bytes = b"") -> tuple[Stored | None, bool]:
         """How a value is stored, None where there is none, and whether a marker stands in it.
@@ -144,10 +149,17 @@ class EtcdClient:
             answer = self._client(self._address).post(_RANGE, json.dumps(question))
             document = json.loads(answer.body) if answer.status == 200 else None
         except (OSError, ValueError) as error:
-            raise HardeningError(f"etcd could not be asked: {getattr(error, 'strerror', None) or error}") from None
+            raise HardeningError(
+                "KH502", f"etcd could not be asked: {getattr(error, 'strerror', None) or error}"
+            ) from None
         if not isinstance(document, dict):
-            raise HardeningError(f"etcd could not be asked: {_RANGE} answered {answer.status or answer.reason}")
-        return list(document.get("kvs") or []), int(document.get("count") or 0)
+            raise HardeningError(
+                "KH502", f"etcd could not be asked: {_RANGE} answered {answer.status or answer.reason}"
+            )
+        found, count = document.get("kvs") or [], str(document.get("count") or 0)
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found) or not count.isdecimal():
+            raise HardeningError("KH502", _STRANGE)
+        return found, int(count)
 
     def _unwell_at(self, address: str) -> str:
         answer = self._client(address).get(_HEALTH)
@@ -159,27 +171,22 @@ class EtcdClient:
             context="",
             user="etcd",
             server=address,
-            ca=_read(self._ca),
-            certificate=_read(self._certificate),
-            key=_read(self._key),
+            ca=small_files.read(self._ca),
+            certificate=small_files.read(self._certificate),
+            key=small_files.read(self._key),
         )
-        return ApiClient(credentials)
+        return ApiClient(credentials, timeout=self._timeout)
 
 
 def _coded(text: str) -> str:
     return base64.b64encode(text.encode()).decode("ascii")
 
 
-def _decoded(text: str) -> bytes:
+def _decoded(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise HardeningError("etcd could not be asked: its answer is not what it should be") from None
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read()
+    except (binascii.Error, ValueError, TypeError):
+        raise HardeningError("KH502", _STRANGE) from None
 
 
 def _member(entry: dict[str, Any]) -> Member:

@@ -42,7 +42,7 @@ class GrpcError(HardeningError):
     """
 
     def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
+        super().__init__("KH120", message)
         self.code = code
 
 

@@ -14,9 +14,9 @@ from datetime import timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import small_files
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Kubeconfig:
             certificate = x509.load_pem_x509_certificate(self.certificate)
         except ValueError as error:
             raise HardeningError(
-                f"{self.path}: the client certificate of user {self.user} is unreadable: {error}"
+                "KH118", f"{self.path}: the client certificate of user {self.user} is unreadable: {error}"
             ) from None
         return _timestamp(certificate)
 
@@ -71,12 +71,11 @@ class Kubeconfig:
 def load(path: str) -> Kubeconfig:
     """Reads and parses the file ``path``."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
+        text = small_files.read(path).decode("utf-8")
     except OSError as error:
-        raise HardeningError(f"{path} cannot be read: {error.strerror}.") from None
+        raise HardeningError("KH118", f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise HardeningError(f"{path} is no kubeconfig: it is not UTF-8 text.") from None
+        raise HardeningError("KH118", f"{path} is no kubeconfig: it is not UTF-8 text.") from None
     return parse(text, path)
 
 
@@ -96,7 +95,7 @@ def parse(text: str, path: str) -> Kubeconfig:
     certificate = _data_or_file(user, "client-certificate", path)
     key = _data_or_file(user, "client-key", path)
     if (certificate is None) != (key is None):
-        raise HardeningError(f"{path}: user {user_name} has only one of client-certificate and client-key.")
+        raise HardeningError("KH118", f"{path}: user {user_name} has only one of client-certificate and client-key.")
     return Kubeconfig(
         path=path,
         context=name,
@@ -112,52 +111,55 @@ def parse(text: str, path: str) -> Kubeconfig:
 
 def _document(text: str, path: str) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-99-99
-        # The parser's message quotes the text, which may be a key: only the place is said.
-        mark = getattr(error, "problem_mark", None)
-        place = f" (line {mark.line + 1})" if mark else ""
-        raise HardeningError(f"{path} is no kubeconfig: it is not valid YAML{place}.") from None
+        document = yaml_data.load(text)
+    except yaml_data.NoYamlError as error:
+        # What the parser says quotes the text, which may be a key: only the place is said.
+        place = f" (line {error.line})" if error.line else ""
+        raise HardeningError("KH118", f"{path} is no kubeconfig: it is not valid YAML{place}.") from None
     if not isinstance(document, dict) or document.get("kind", "Config") != "Config":
-        raise HardeningError(f"{path} is no kubeconfig: there is no `kind: Config` in it.")
+        raise HardeningError("KH118", f"{path} is no kubeconfig: there is no `kind: Config` in it.")
     return document
 
 
 def _named(document: dict[str, Any], entries: str, kind: str, name: str, path: str) -> dict[str, Any]:
     """The entry ``name`` of a list such as ``contexts: [{name: ..., context: {...}}]``."""
     if not name:
-        raise HardeningError(f"{path} does not say which {kind} is in use (current-context); set it.")
+        raise HardeningError("KH118", f"{path} does not say which {kind} is in use (current-context); set it.")
     listed = document.get(entries)
     for entry in listed if isinstance(listed, list) else []:
         if isinstance(entry, dict) and entry.get("name") == name:
             content = entry.get(kind) or {}
             if isinstance(content, dict):
                 return content
-    raise HardeningError(f"{path} has no {kind} named {name!r}.")
+    raise HardeningError("KH118", f"{path} has no {kind} named {name!r}.")
 
 
 def _refuse_what_is_not_supported(cluster: dict[str, Any], user: dict[str, Any], user_name: str, path: str) -> None:
     if "exec" in user:
         command = _mapping(user["exec"]).get("command", "")
         raise HardeningError(
+            "KH118",
             f"{path}: user {user_name} gets its credentials from a program (exec: {command}), which is not run here; "
-            "give a kubeconfig with a client certificate or a token."
+            "give a kubeconfig with a client certificate or a token.",
         )
     if "auth-provider" in user:
         provider = _mapping(user["auth-provider"]).get("name", "")
         raise HardeningError(
+            "KH118",
             f"{path}: user {user_name} uses the auth-provider {provider}, which is not supported; "
-            "give a kubeconfig with a client certificate or a token."
+            "give a kubeconfig with a client certificate or a token.",
         )
     if "username" in user or "password" in user:
         raise HardeningError(
+            "KH118",
             f"{path}: user {user_name} has a password, which no supported API server accepts; "
-            "give a kubeconfig with a client certificate or a token."
+            "give a kubeconfig with a client certificate or a token.",
         )
     if cluster.get("insecure-skip-tls-verify"):
         raise HardeningError(
+            "KH118",
             f"{path} says insecure-skip-tls-verify, so it would give its credentials to any server; "
-            "put the cluster's certificate-authority there instead."
+            "put the cluster's certificate-authority there instead.",
         )
 
 
@@ -173,7 +175,7 @@ def _server(cluster: dict[str, Any], path: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise HardeningError(f"{path}: the server {server!r} is no https:// address.")
+        raise HardeningError("KH118", f"{path}: the server {server!r} is no https:// address.")
     return server
 
 
@@ -184,7 +186,7 @@ def _data_or_file(entry: dict[str, Any], name: str, path: str) -> bytes | None:
         try:
             return base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError, TypeError):
-            raise HardeningError(f"{path}: {name}-data is not base64.") from None
+            raise HardeningError("KH118", f"{path}: {name}-data is not base64.") from None
     return _file(entry[name], name, path) if entry.get(name) else None
 
 
@@ -195,21 +197,22 @@ def _token(user: dict[str, Any], path: str) -> str | None:
         try:
             token = content.decode("ascii").strip()
         except UnicodeDecodeError:
-            raise HardeningError(f"{path}: the file of tokenFile, {user['tokenFile']}, holds no token.") from None
+            raise HardeningError(
+                "KH118", f"{path}: the file of tokenFile, {user['tokenFile']}, holds no token."
+            ) from None
     else:
         token = str(user.get("token") or "")
     if any(c.isspace() or not c.isprintable() for c in token):
-        raise HardeningError(f"{path}: the token has white space or control characters in it.")
+        raise HardeningError("KH118", f"{path}: the token has white space or control characters in it.")
     return token or None
 
 
 def _file(name: Any, what: str, path: str) -> bytes:
     target = os.path.join(os.path.dirname(os.path.abspath(path)), str(name))
     try:
-        with open(target, "rb") as stream:
-            return stream.read()
+        return small_files.read(target)
     except OSError as error:
-        raise HardeningError(f"{path}: {what} is {target}, which cannot be read: {error.strerror}.") from None
+        raise HardeningError("KH118", f"{path}: {what} is {target}, which cannot be read: {error.strerror}.") from None
 
 
 def _timestamp(certificate: Any) -> float:

@@ -9,6 +9,7 @@ directory.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -72,7 +73,7 @@ class Kubectl:
         if code != 0:
             if "(NotFound)" in error:
                 return None
-            raise HardeningError(self._sentence(f"{what} cannot be read", output + error))
+            raise HardeningError("KH123", self._sentence(f"{what} cannot be read", output + error))
         try:
             document = json.loads(output)
             metadata = document["metadata"]
@@ -85,18 +86,26 @@ class Kubectl:
                 document=document,
             )
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise HardeningError(f"{what} cannot be read: {self.path} gave something that is no ConfigMap.") from None
+            raise HardeningError(
+                "KH123",
+                f"{what} cannot be read: {self.path} gave something that is no ConfigMap. "
+                "Nothing was changed; see that it is kubectl.",
+            ) from None
 
     def list_objects(self, address: str) -> list[dict[str, Any]]:
         """The items of a list, by its address (``/apis/rbac.authorization.k8s.io/v1/clusterrolebindings``)."""
         code, output, error = self._kubectl(["get", "--raw", address])
         if code != 0:
-            raise HardeningError(self._sentence(f"{address} cannot be read", output + error))
+            raise HardeningError("KH123", self._sentence(f"{address} cannot be read", output + error))
         try:
             items = json.loads(output)["items"] or []  # an empty list may be null
             return [item for item in items if isinstance(item, dict)]
         except (ValueError, KeyError, TypeError):
-            raise HardeningError(f"{address} cannot be read: {self.path} gave something that is no list.") from None
+            raise HardeningError(
+                "KH123",
+                f"{address} cannot be read: {self.path} gave something that is no list. "
+                "Nothing was changed; see that it is kubectl.",
+            ) from None
 
     def warnings_of_labels(self, namespace: Mapping[str, Any], labels: Mapping[str, str]) -> list[str] | None:
         """What the API server warns of, were these labels set on a namespace of a list; None where it is gone by now.
@@ -116,9 +125,10 @@ class Kubectl:
         if "(NotFound)" in error:
             return None
         raise HardeningError(
+            "KH123",
             self._sentence(f"Namespace {name} cannot be asked which of its pods Pod Security refuses", output + error)
             + f" Nothing was changed; a label {next(iter(labels))} of its own on the namespace makes the question "
-            "unnecessary."
+            "unnecessary.",
         )
 
     def get_object(self, address: str, what: str) -> dict[str, Any] | None:
@@ -127,13 +137,17 @@ class Kubectl:
         if code != 0:
             if "(NotFound)" in error:
                 return None
-            raise HardeningError(self._sentence(f"{what} cannot be read", output + error))
+            raise HardeningError("KH123", self._sentence(f"{what} cannot be read", output + error))
         try:
             document = json.loads(output)
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise HardeningError(f"{what} cannot be read: {self.path} gave something that is no object.")
+            raise HardeningError(
+                "KH123",
+                f"{what} cannot be read: {self.path} gave something that is no object. "
+                "Nothing was changed; see that it is kubectl.",
+            )
         return document
 
     def try_get(self, address: str) -> str | None:
@@ -148,7 +162,7 @@ class Kubectl:
             return True
         if "(Conflict)" in error:
             return False
-        raise HardeningError(self._sentence(f"{what} cannot be written and is as it was", output + error))
+        raise HardeningError("KH124", self._sentence(f"{what} cannot be written and is as it was", output + error))
 
     def approve(self, request: dict[str, Any], reason: str, message: str) -> None:
         """Approves a CertificateSigningRequest, as it was read and judged: one that has changed since is refused."""
@@ -161,7 +175,25 @@ class Kubectl:
         )
         code, output, error = self._kubectl(["replace", "--raw", address, "-f", "-"], document)
         if code != 0:
-            raise HardeningError(self._sentence(f"CertificateSigningRequest {name} was not approved", output + error))
+            raise HardeningError(
+                "KH124", self._sentence(f"CertificateSigningRequest {name} was not approved", output + error)
+            )
+
+    def certify(self, request: dict[str, Any], certificate: bytes) -> bool:
+        """Lays a certificate with its chain (PEM) in an approved CertificateSigningRequest, as a signer does.
+
+        Says whether it did: one that somebody has changed since it was read is left.
+        """
+        name = request["metadata"]["name"]
+        status = {**(request.get("status") or {}), "certificate": base64.b64encode(certificate).decode("ascii")}
+        document = {
+            "apiVersion": "certificates.k8s.io/v1",
+            "kind": "CertificateSigningRequest",
+            **request,
+            "status": status,
+        }
+        address = f"/apis/certificates.k8s.io/v1/certificatesigningrequests/{quote(name, safe='')}/status"
+        return self.replace_object(address, f"The certificate of CertificateSigningRequest {name}", document)
 
     def replace_config_map(self, config_map: ConfigMap) -> None:
         """Writes the ConfigMap, if nobody else wrote it since it was read."""
@@ -169,7 +201,8 @@ class Kubectl:
         address = _address(config_map.namespace, config_map.name)
         if not self.replace_object(address, what, json.loads(config_map.to_json())):
             raise HardeningError(
-                f"{what} was changed by someone else since this run read it; it was left as it is now. Run again."
+                "KH125",
+                f"{what} was changed by someone else since this run read it; it was left as it is now. Run again.",
             )
 
     def _kubectl(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
@@ -190,9 +223,15 @@ def find_kubectl(candidates: Iterable[str] = CANDIDATES, exists: Callable[[str],
         if (exists or _executable)(path):
             return path
     raise HardeningError(
-        f"There is no kubectl on this host (looked for {', '.join(tried)}); "
-        "install it, or set kubeharden_kubectl to its path."
+        "KH119",
+        f"There is no kubectl on this host (looked for {', '.join(tried)}). "
+        "Nothing was changed; install it, or set kubeharden_kubectl to its path.",
     )
+
+
+def on_host(program: str | None, kubeconfig_path: str, run: Run) -> Kubectl:
+    """The kubectl that is named, else that of the usual places, with a kubeconfig."""
+    return Kubectl(find_kubectl([program] if program else CANDIDATES), kubeconfig_path, run)
 
 
 # What kubectl says (client-go's and the API server's words), and what it means for the reader; the first match counts.

@@ -28,6 +28,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig 
 
 #: Suites of TLS 1.2 and older without forward secrecy or without authenticated encryption, as OpenSSL names them.
 _WEAK = "ALL:!ECDHE+AESGCM:!ECDHE+CHACHA20:!DHE+AESGCM:!DHE+CHACHA20:!aNULL:!PSK:!SRP:@SECLEVEL=0"
+#: How each record of TLS begins with which a server answers a greeting: an alert or a handshake, of any version.
+_RECORDS = (b"\x15\x03", b"\x16\x03")
 #: What a server says that had agreed to version and suite before it asked for a certificate.
 _AGREED = ("bad certificate", "certificate required", "unknown ca")
 #: What OpenSSL says where this host itself cannot speak like that.
@@ -87,6 +89,36 @@ def _refusal(reason: str, offered: str) -> Tried:
     if reason.startswith("tls") or reason == "eof":
         return Tried()
     return Tried(problem=reason)
+
+
+def no_tls(address: str, port: int, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> str:
+    """Why a port cannot be said to speak TLS, empty where it does: the first bytes of its answer to a greeting say it.
+
+    An alert is TLS too. So this tells a server that refuses from one that never was what is looked for.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=address).do_handshake()
+    end = clock() + timeout
+    data = b""
+    try:
+        with socket.create_connection((address, port), timeout) as connection:
+            connection.sendall(outgoing.read())
+            while len(data) < len(_RECORDS[0]):
+                connection.settimeout(max(0.05, end - clock()))
+                piece = connection.recv(64)
+                if not piece:
+                    break
+                data += piece
+    except OSError as error:
+        if not data:
+            return api_client.reason_of(error)
+    if data.startswith(_RECORDS):
+        return ""
+    return "what it speaks is not TLS" if data else "eof"
 
 
 def stranger(now: float) -> Kubeconfig:
@@ -156,19 +188,27 @@ def _is_v6(address: str) -> bool:
 
 
 def plain_port(address: str, port: int, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> str:
-    """What a plain HTTP port says: ``closed``, ``kubernetes`` where it talks as a component does, else ``other``."""
+    """What a plain HTTP port says: ``closed``, ``kubernetes`` where it talks as a component does, ``silent`` where it
+    takes a request and says nothing to it, else ``other``.
+    """
     end = clock() + timeout
     data = b""
+    said = "other"
     try:
-        connection = socket.create_connection((address, port), timeout)
+        with socket.create_connection((address, port), timeout) as connection:
+            connection.sendall(b"GET /pods HTTP/1.0\r\nHost: localhost\r\nUser-Agent: kubeharden\r\n\r\n")
+            while len(data) < 4096 and clock() < end:
+                connection.settimeout(max(0.05, end - clock()))
+                piece = connection.recv(4096)
+                if not piece:
+                    break
+                data += piece
+    except (socket.timeout, TimeoutError):
+        said = "other" if data else "silent"
+    except ConnectionRefusedError:
+        said = "closed"
+    except ConnectionError:
+        pass  # it was taken, and ended without an answer
     except OSError:
-        return "closed"
-    with connection, contextlib.suppress(OSError):  # who says nothing to this is no component
-        connection.sendall(b"GET /pods HTTP/1.0\r\nHost: localhost\r\nUser-Agent: kubeharden\r\n\r\n")
-        while len(data) < 4096 and clock() < end:
-            connection.settimeout(max(0.05, end - clock()))
-            piece = connection.recv(4096)
-            if not piece:
-                break
-            data += piece
-    return "kubernetes" if b'"kind"' in data and b'"apiVersion"' in data else "other"
+        said = "closed"  # nothing leads there
+    return "kubernetes" if b'"kind"' in data and b'"apiVersion"' in data else said

@@ -45,8 +45,6 @@ class Absence:
         self.apart = apart
         #: Beside the manifests directory: the same file system, and the kubelet does not watch it.
         self.moved_to = os.path.join(os.path.dirname(os.path.dirname(manifest)), os.path.basename(manifest) + _SUFFIX)
-        #: When it began, by the clock of the sight.
-        self.since: float | None = None
         self._arguments: list[str] = []
 
     @classmethod
@@ -70,7 +68,6 @@ class Absence:
         if text is None:
             return
         self._arguments = Manifest.parse(text, self.manifest).arguments(API_SERVER)
-        self.since = self._sight.clock() if self._sight is not None else None
         move_file(self._host.path(self.manifest), self._host.path(self.moved_to))
 
     def ended(self, limit: float) -> bool:

@@ -142,8 +142,9 @@ class Attributes:
     def _plan_user(self, name: str) -> None:
         if name not in _SYSTEM_USERS:
             raise HardeningError(
+                "KH213",
                 f"There is no user or group {name} on this host. Nothing was changed; "
-                "make it or correct templates/files."
+                "make it or correct templates/files.",
             )
         if self._is_new(name):
             return
@@ -223,7 +224,7 @@ class Attributes:
                 write_atomic(_TMPFILES, (self._tmpfiles.after or "").encode(), 0o644, (0, 0))
         except HardeningError as error:
             problems = [*self._take_back(overridden), *backup.put_back(saved)]
-            raise HardeningError(" ".join([str(error), *problems])) from error
+            raise HardeningError(error.number, " ".join([str(error), *problems])) from error
 
     def _take_back(self, overridden: t.Sequence[Change]) -> list[str]:
         """Take exceptions of the package manager back, and return a sentence for each that stayed."""
@@ -255,8 +256,9 @@ class Attributes:
         uid, gid = self._owner_of(step)
         if uid is None or gid is None:
             raise HardeningError(
+                "KH212",
                 f"There is no {wanted.owner}:{wanted.group} for {step.path}, though it was just made. "
-                "What this task had changed on this host went back; look why and run again."
+                "What this task had changed on this host went back; look why and run again.",
             )
         try:
             descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -269,15 +271,20 @@ class Attributes:
                 os.close(descriptor)
         except OSError as error:
             raise HardeningError(
+                "KH212",
                 f"Owner and mode of {step.path} could not be set: {explain(error)}. What this task had changed on this "
-                "host went back; mend that and run again."
+                "host went back; mend that and run again.",
             ) from error
 
     def _make_user(self, name: str) -> None:
         options = ["--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "--comment", _SYSTEM_USERS[name]]
         code, _out, error = self._run(["useradd", *options, name])
         if code != 0:
-            raise HardeningError(f"The system user {name} could not be made: {error.strip()}. No file was changed.")
+            raise HardeningError(
+                "KH213",
+                f"The system user {name} could not be made: {error.strip()}. No file was changed; make it by hand, "
+                "and run again.",
+            )
 
 
 def set_override(run: Run, target: str, line: str | None) -> None:
@@ -289,8 +296,9 @@ def set_override(run: Run, target: str, line: str | None) -> None:
     code, _out, error = run(["dpkg-statoverride", *options])
     if code != 0:
         raise HardeningError(
+            "KH212",
             f"dpkg-statoverride refused {target}: {error.strip()}. What this task had changed on this host went "
-            "back; mend that and run again."
+            "back; mend that and run again.",
         )
 
 
@@ -317,8 +325,9 @@ def remove_user(run: Run, name: str) -> None:
     code, _out, error = run(["userdel", name])
     if code != 0:
         raise HardeningError(
+            "KH213",
             f"The system user {name} could not be removed: {error.strip()}. It was left as it is; end what runs as it, "
-            "and run again."
+            "and run again.",
         )
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-import yaml
-
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components import oidc
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
@@ -52,6 +51,8 @@ def find(host: Host, manifest: Manifest, wanted: oidc.Flags) -> dict[str, t.Any]
         jwt = "" if obstacles else oidc.document([oidc.authenticator(flags, authority)])
         return {"jwt": jwt, "obstacles": obstacles, "restricted": restricted}
     entries = configuration.get("jwt") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise _unreadable(f"jwt of the file that --{FLAG} names")
     return {"jwt": oidc.document(entries) if entries else "", "obstacles": [], "restricted": restricted}
 
 
@@ -65,15 +66,20 @@ def _configuration(host: Host, manifest: Manifest) -> tuple[dict[str, t.Any], bo
     if text is None:
         return {}, False
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        document = yaml_data.load(text)
+    except yaml_data.NoYamlError:
         document = None
     if not isinstance(document, dict):
-        raise HardeningError(
-            f"{path} is no AuthenticationConfiguration, so whose tokens it accepts cannot be kept. Nothing was "
-            "changed; repair the file, and run again."
-        )
+        raise _unreadable(path)
     return document, path.startswith(CONFIGURATION_DIRECTORY + "/")
+
+
+def _unreadable(what: str) -> HardeningError:
+    return HardeningError(
+        "KH121",
+        f"{what} is no AuthenticationConfiguration, so whose tokens it accepts cannot be kept. Nothing was changed; "
+        "repair the file, and run again.",
+    )
 
 
 def _found_authority(host: Host, manifest: Manifest, flags: oidc.Flags) -> str | None:
@@ -89,7 +95,8 @@ def _wanted_authority(host: Host, wanted: oidc.Flags) -> str | None:
     text = read_text(host.path(values[-1]))
     if not oidc.certificates(text or ""):
         raise HardeningError(
+            "KH011",
             f"kubeharden_oidc_ca_file: {values[-1]} is not on this host, or holds no certificate (PEM). Nothing was "
-            "changed; lay it on every control plane, or leave the variable empty for the host's own authorities."
+            "changed; lay it on every control plane, or leave the variable empty for the host's own authorities.",
         )
     return text

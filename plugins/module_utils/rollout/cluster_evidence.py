@@ -7,7 +7,6 @@ travel. Read, never changed; what may not be read is said, with the API server's
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import time
 import typing as t
@@ -39,6 +38,7 @@ _LISTS = {
     "tokens": "/api/v1/namespaces/kube-system/secrets?fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken",
     "account_tokens": "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fservice-account-token",
 }
+_STRANGE = "the answer is not what it should be"
 #: Of these the names are enough, so that no token is sent.
 _NAMES_ALONE = ("account_tokens",)
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -87,7 +87,7 @@ class ClusterCollector:
         return {
             "schema": SCHEMA,
             "findings": _findings(read, problems),
-            "kube_proxy": _kube_proxy_versions(read["pods"]) if "pods" in read else {},
+            "kube_proxy": _kube_proxy_versions(read.get("pods") or []),
             "configz": self._configz(problems),
             "problems": {key: words for key, words in problems.items() if key not in _LISTS},
             **texts,
@@ -95,14 +95,14 @@ class ClusterCollector:
 
     def _get(self, path: str, accept: str = "") -> t.Any:
         if self._clock() >= self._end:
-            raise HardeningError(f"{path} was not asked for: there was no time left")
+            raise HardeningError("KH502", f"{path} was not asked for: there was no time left")
         answer = self._client.get(path, accept) if accept else self._client.get(path)
         if answer.status != 200:
-            raise HardeningError(f"{path} could not be read: {_words(answer)}")
+            raise HardeningError("KH502", f"{path} could not be read: {_words(answer)}")
         try:
             return json.loads(answer.body)
         except ValueError:
-            raise HardeningError(f"{path} could not be read: the answer is no JSON") from None
+            raise HardeningError("KH502", f"{path} could not be read: the answer is no JSON") from None
 
     def _list(self, path: str, accept: str = "") -> list[api_findings.Object]:
         items: list[api_findings.Object] = []
@@ -111,7 +111,10 @@ class ClusterCollector:
         while True:
             more = f"&continue={token}" if token else ""
             page = self._get(f"{path}{sign}limit={_PAGE}{more}", accept)
-            items += [one for one in page.get("items") or [] if isinstance(one, dict)]
+            found = _listed(page)
+            if found is None:
+                raise HardeningError("KH502", f"{path} could not be read: {_STRANGE}")
+            items += found
             token = str((page.get("metadata") or {}).get("continue") or "")
             if not token:
                 return items
@@ -122,8 +125,11 @@ class ClusterCollector:
         if answer.status == 404:
             return ""
         if answer.status != 200:
-            raise HardeningError(f"ConfigMap kube-system/{name} could not be read: {_words(answer)}")
-        return str((json.loads(answer.body).get("data") or {}).get(field) or "")
+            raise HardeningError("KH502", f"ConfigMap kube-system/{name} could not be read: {_words(answer)}")
+        try:
+            return str((json.loads(answer.body).get("data") or {}).get(field) or "")
+        except (ValueError, AttributeError):
+            raise HardeningError("KH502", f"ConfigMap kube-system/{name} could not be read: {_STRANGE}") from None
 
     def _configz(self, problems: dict[str, str]) -> dict[str, dict[str, t.Any]]:
         """Return by node what its kubelet reports, through the API server's proxy."""
@@ -145,6 +151,17 @@ class ClusterCollector:
         return found
 
 
+def _listed(page: t.Any) -> list[api_findings.Object] | None:
+    """Return the objects of a list, None for what is none; each of them has metadata, as all that the API lists has."""
+    if not isinstance(page, dict) or not isinstance(page.get("metadata") or {}, dict):
+        return None
+    items = page.get("items") or []
+    if not isinstance(items, list):
+        return None
+    whole = all(isinstance(one, dict) and isinstance(one.get("metadata") or {}, dict) for one in items)
+    return items if whole else None
+
+
 def _words(answer: Answer) -> str:
     """Return the API server's own reason; a Status says it in a sentence."""
     if not answer.status:
@@ -158,11 +175,12 @@ def _words(answer: Answer) -> str:
 
 def _token(secret: api_findings.Object) -> dict[str, str]:
     """Return the public half of a bootstrap token and when it ends; its secret half is let go of here."""
-    data = secret.get("data") or {}
+    data = secret.get("data")
+    data = data if isinstance(data, dict) else {}
     try:
         expires = base64.b64decode(str(data.get("expiration") or "")).decode("ascii")
         name = base64.b64decode(str(data.get("token-id") or "")).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # binascii.Error and UnicodeDecodeError are such
         expires, name = "", api_findings.name_of(secret)
     return {"id": name, "expires": expires}
 
@@ -175,9 +193,13 @@ def _kube_proxy_versions(pods: t.Sequence[api_findings.Object]) -> dict[str, str
     found = {}
     for pod in pods:
         metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
-        if metadata.get("namespace") == "kube-system" and (metadata.get("labels") or {}).get("k8s-app") == "kube-proxy":
-            image = str(((spec.get("containers") or [{}])[0]).get("image"))
-            found[str(spec.get("nodeName"))] = image_version(image)
+        try:
+            if metadata.get("namespace") != "kube-system" or metadata["labels"]["k8s-app"] != "kube-proxy":
+                continue
+            image = str(spec["containers"][0]["image"])
+        except (LookupError, TypeError):
+            continue  # it has no such label, or is no pod
+        found[str(spec.get("nodeName"))] = image_version(image)
     return found
 
 
@@ -191,5 +213,9 @@ def _findings(
             found[check] = {"findings": [], "problem": unread[0]}
         else:
             looked_at = sum(len(read[name]) for name in needs)
-            found[check] = {"findings": api_findings.find(check, read), "problem": "", "looked_at": looked_at}
+            try:
+                found[check] = {"findings": api_findings.find(check, read), "problem": "", "looked_at": looked_at}
+            except (AttributeError, LookupError, TypeError, ValueError):
+                # No API server has such objects; what answers in its place may.
+                found[check] = {"findings": [], "problem": f"{', '.join(needs)}: {_STRANGE}"}
     return found

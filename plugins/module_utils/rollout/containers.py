@@ -19,7 +19,8 @@ def restart_container(sight: Sight, component: str) -> None:
     running = sight.runtime.containers(state=cri.RUNNING, labels=labels) if sight.runtime else []
     if not running or sight.runtime is None:
         raise HardeningError(
-            f"The container of {component} was not found in the container runtime, so it could not be restarted."
+            "KH218",
+            f"The container of {component} was not found in the container runtime, so it could not be restarted.",
         )
     for container in running:
         sight.runtime.stop_container(container.id, GRACE)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import re
 import typing as t
@@ -32,7 +33,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence im
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     Failure,
     Sight,
@@ -45,6 +46,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 _CONTAINERD = "/etc/containerd/config.toml"
 # "sandbox_image" up to version 2 of its configuration, "sandbox" among the pinned images from version 3 on.
 _SANDBOX_IMAGE = re.compile(r"^\s*sandbox(?:_image)?\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
+# A flag in what a program prints of its flags.
+_USAGE = re.compile(r"(?<![\w-])--([a-z0-9][a-z0-9-]*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +58,13 @@ class Options:
         run_id: The run, which names the backup.
         trial: Whether the future manifest is tried first.
         limit: Seconds that a changed component may take to be well.
+        tried: By component, the fingerprint of the manifest that an earlier task of this run has tried here.
     """
 
     run_id: str
     trial: bool
     limit: float
+    tried: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class ControlPlane:
@@ -83,11 +88,13 @@ class ControlPlane:
         self._watchers: dict[str, Watcher] = {}
         #: The API server's, while etcd restarts.
         self._absence: Absence | None = None
+        #: By component, the fingerprint of the manifest that was tried and found good.
+        self.tried: dict[str, str] = {}
         #: Components of which the kubelet may have seen something: a new manifest, or a stopped container.
         self._touched: set[str] = set()
 
     def apply(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
-        """Bring the host to its plans and return seconds by component that was restarted.
+        """Bring the host to its plans; return seconds from the first touch to its proof, by restarted component.
 
         Raises:
             HardeningError: What stopped it; the host is then what it was.
@@ -104,6 +111,7 @@ class ControlPlane:
                 process = require_well(self._sight, plan.component, wanted)
                 self._require_images(plan)
                 if plan.component == "etcd":
+                    self._require_known(plan, self._sight.usage(process))
                     self._absence = self._absence_for(plan, plans, require_members_well(self._sight, process))
             require_served(self._sight)
             self._try(plans)
@@ -129,9 +137,10 @@ class ControlPlane:
             unwatched = self._unwatched(plan.path)
             if os.stat(unwatched).st_dev != os.stat(self._host.path(os.path.dirname(plan.path))).st_dev:
                 raise HardeningError(
+                    "KH210",
                     f"{os.path.dirname(plan.path)} is a file system of its own, so no file can be renamed into it from "
                     "a directory that the kubelet does not watch. Nothing was changed; unmount it or move the "
-                    "manifests."
+                    "manifests.",
                 )
 
     def _unwatched(self, path: str) -> str:
@@ -151,34 +160,61 @@ class ControlPlane:
             missing.append("the pause image")
         if missing:
             raise HardeningError(
+                "KH209",
                 f"{', '.join(missing)}, which {plan.component} needs to start again, is not on {self._node}. "
-                "Nothing was changed; pull it (ctr -n k8s.io images pull, crictl pull) and run again."
+                "Nothing was changed; pull it (ctr -n k8s.io images pull, crictl pull) and run again.",
             )
 
+    def _require_known(self, plan: ComponentPlan, usage: str) -> None:
+        """There is no trial of etcd: what the program that runs says of its own flags stands for one."""
+        known = set(_USAGE.findall(usage))
+        added = [setting.flag for setting in plan.settings if setting.changed and setting.values]
+        unknown = [f"--{flag}" for flag in added if flag not in known]
+        if known and unknown:
+            raise HardeningError(
+                "KH008",
+                f"{plan.component} on {self._node} says itself (--help) that it has no {', '.join(unknown)}. Nothing "
+                "was changed and nothing was restarted; correct the variable or the template.",
+            )
+        if added and not known:
+            plan.notes.append(f"{plan.component} was not asked whether it knows its new flags: it prints no usage.")
+
     def _try(self, plans: t.Sequence[ComponentPlan]) -> None:
+        """Try what can be tried and has not been, all of it at once."""
         if not self._options.trial:
             return
-        trial = Trial(self._host, self._journal, self._sight)
+        attempts = []
         for plan in plans:
             if plan.component not in TRIABLE or not plan.differs:
+                continue
+            if not plan.files and self._options.tried.get(plan.component) == _fingerprint(plan.manifest):
                 continue
             untried = _untried(plan)
             if untried:
                 plan.notes.append(f"{plan.component} was not tried beside the running one: {untried}.")
                 continue
             files = {change.target: change.after or "" for change in plan.files}
-            created = [change.target for change in plan.directories]
-            try:
-                trial.run(plan.component, plan.manifest, os.path.dirname(plan.path), files, created, plan.log_file)
-            except Failure as failure:
-                raise HardeningError(
-                    self._sentence(
-                        plan,
-                        failure,
-                        "its trial beside the running one failed",
-                        "Nothing was changed and nothing was restarted",
-                    )
-                ) from failure
+            created = [change.target for change in (*plan.directories, *(plan.ahead.directories if plan.ahead else ()))]
+            future = (plan.ahead or plan).manifest
+            attempts.append(Attempt(plan.component, future, files, created, plan.log_file))
+        if not attempts:
+            return
+        try:
+            Trial(self._host, self._journal, self._sight).run(attempts, os.path.dirname(plans[0].path))
+        except TrialFailure as failure:
+            plan = next(plan for plan in plans if plan.component == failure.component)
+            if plan.ahead:
+                plan = dataclasses.replace(plan, settings=[*plan.settings, *plan.ahead.settings])
+            raise HardeningError(
+                "KH205",
+                self._sentence(
+                    plan,
+                    failure,
+                    "its trial beside the running one failed",
+                    "Nothing was changed and nothing was restarted",
+                ),
+            ) from failure
+        self.tried = {attempt.component: _fingerprint(attempt.manifest) for attempt in attempts}
 
     # The write and its proof
 
@@ -199,29 +235,28 @@ class ControlPlane:
         current = plans[0]
         try:
             self._lay_files(plans)
+            begun = self._sight.clock() if self._sight is not None else 0.0
             if self._sight is not None:
                 self._watchers = {plan.component: self._watcher(plan) for plan in plans if plan.restarts}
             for group in self._groups(plans):
                 self._lay_manifests(group)
-                for current in (plan for plan in group if plan.component in self._watchers):
+                waited = [plan for plan in group if plan.component in self._watchers]
+                for number, current in enumerate(waited):
                     if current is not plans[0]:
                         self._watchers[current.component].forgive()
-                    seconds[current.component] = self._prove(current.component)
+                    self._prove(current.component, waited[number + 1 :])
+                    seconds[current.component] = t.cast(Sight, self._sight).clock() - begun
         except (Failure, HardeningError) as problem:
             restored = self._go_back(plans, saved)
             if isinstance(problem, HardeningError):
-                raise HardeningError(f"{problem} {restored}.") from problem
-            raise HardeningError(self._sentence(current, problem, "it did not come up", restored)) from problem
+                raise HardeningError(problem.number, f"{problem} {restored}.") from problem
+            raise HardeningError("KH206", self._sentence(current, problem, "it did not come up", restored)) from problem
         self._journal.strike("apply")
         return seconds
 
-    def _prove(self, component: str) -> float:
-        """Wait for a component and return the seconds, of an API server that was away those of its absence too."""
-        sight = t.cast(Sight, self._sight)
-        away = self._absence.since if self._absence is not None and component == API_SERVER else None
-        begun = sight.clock() if away is None else away
-        self._watchers[component].wait(self._options.limit)
-        return sight.clock() - begun
+    def _prove(self, component: str, others: t.Sequence[ComponentPlan]) -> None:
+        """Wait for a component. What is seen of the others meanwhile counts for them, but no end of theirs."""
+        self._watchers[component].wait(self._options.limit, [self._watchers[plan.component] for plan in others])
 
     def _groups(self, plans: t.Sequence[ComponentPlan]) -> t.Iterator[t.Sequence[ComponentPlan]]:
         """Give what is laid in one moment, one group after the other is proven: etcd while the API server is away."""
@@ -232,8 +267,9 @@ class ControlPlane:
         self._absence.begin()
         if self._absence.apart and not self._absence.ended(self._options.limit):
             raise HardeningError(
+                "KH211",
                 f"{API_SERVER} on {self._node} did not end within {self._options.limit:.0f} s after its manifest was "
-                "taken away, so that etcd was not touched."
+                "taken away, so that etcd was not touched.",
             )
         yield plans[:1]
         yield plans[1:]
@@ -335,6 +371,10 @@ def sandbox_image(configuration: str) -> list[str]:
     return [match.group(1) for match in _SANDBOX_IMAGE.finditer(configuration)][-1:]
 
 
+def _fingerprint(manifest: Manifest) -> str:
+    return hashlib.sha256(manifest.text.encode()).hexdigest()
+
+
 def _untried(plan: ComponentPlan) -> str:
     """Return why a component cannot run beside itself, empty where it can."""
     if plan.component != "kube-apiserver":
@@ -355,20 +395,21 @@ def _untried(plan: ComponentPlan) -> str:
 def _suspect(plan: ComponentPlan, last: str) -> str:
     """Name the changed setting that the component's last words are about: by its name, else by a telling value."""
     changed = [setting for setting in plan.settings if setting.changed]
-    for words_of in (_names, _telling_values):
+    for named in (_by_name, _by_value):
         for setting in changed:
-            if any(word in last for word in words_of(setting)):
+            if named(setting, last):
                 return f"; most likely --{setting.flag} is to blame"
     return ""
 
 
-def _names(setting: Setting) -> list[str]:
+def _by_name(setting: Setting, last: str) -> bool:
     names = [setting.flag, setting.flag.replace("-", "")]
     if setting.flag.endswith("cipher-suites"):
         names += ["CipherSuites", "Cipher suite", "cipher suite"]
-    return names
+    return any(name in last for name in names)
 
 
-def _telling_values(setting: Setting) -> list[str]:
-    """Return what no other setting and no message says by chance: no number, no true or false."""
-    return [value for value in setting.values if len(value) > 3 and parse_bool(value) is None and not value.isdigit()]
+def _by_value(setting: Setting, last: str) -> bool:
+    """Return whether a value is named that nobody says by chance: it is no number, and neither true nor false."""
+    values = [value for value in setting.values if len(value) > 2 and not value.isdigit() and parse_bool(value) is None]
+    return any(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", last) for value in values)

@@ -9,9 +9,9 @@ import os
 import re
 import typing as t
 
-import yaml
 from cryptography import x509
 
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
@@ -102,27 +102,31 @@ class Discovery:
         for path, name in FOREIGN:
             if os.path.isdir(self.host.path(path)):
                 raise HardeningError(
+                    "KH108",
                     f"{name} runs Kubernetes here ({path} exists). So far Kubeharden changes kubeadm clusters only; "
-                    "nothing was changed. Take the host out of the inventory or use --limit."
+                    "nothing was changed. Take the host out of the inventory or use --limit.",
                 )
         for name in CONTROL_PLANE[1:]:
             unit = self._unit_of(f"{name}.service")
             if unit:
                 raise HardeningError(
+                    "KH108",
                     f"{name} is run by systemd here ({unit}). So far Kubeharden changes kubeadm clusters only; "
-                    "nothing was changed. Take the host out of the inventory or use --limit."
+                    "nothing was changed. Take the host out of the inventory or use --limit.",
                 )
 
     def _refuse_incomplete(self, kubelet: t.Mapping[str, t.Any], manifests: t.Mapping[str, str]) -> None:
         if not kubelet["configuration_file"]:
             raise HardeningError(
+                "KH109",
                 "No kubelet configuration was found, so this is no node of a kubeadm cluster yet. Nothing was changed; "
-                "join it first (prepare_node.yml lays before what it needs) or use --limit."
+                "join it first (prepare_node.yml lays before what it needs) or use --limit.",
             )
         if self.control_plane and "kube-apiserver" not in manifests:
             raise HardeningError(
+                "KH109",
                 f"The inventory says that this is a control plane, but there is no kube-apiserver manifest in "
-                f"{kubelet['static_pod_path']}. Nothing was changed; put the manifest back or correct the inventory."
+                f"{kubelet['static_pod_path']}. Nothing was changed; put the manifest back or correct the inventory.",
             )
 
     def _unit_of(self, unit: str) -> str | None:
@@ -156,7 +160,7 @@ class Discovery:
         flags = _flags(arguments)
         configuration_file = flags.get("config") or self._existing(KUBELET_CONFIGURATION)
         configuration = self._kubelet_configuration(configuration_file, flags.get("config-dir"))
-        static_pods = flags.get("pod-manifest-path") or configuration.get("staticPodPath") or ""
+        static_pods = flags.get("pod-manifest-path") or _within(configuration, "staticPodPath") or ""
         return {
             "running": bool(running),
             "version": self._said_version(running),
@@ -175,14 +179,8 @@ class Discovery:
         """Return the file with its drop-ins merged over it: *.conf, walked in lexical order."""
         text = read_text(self.host.path(path)) if path else None
         merged = kubelet_files.load(text, str(path)) if text is not None else {}
-        if drop_ins:
-            for directory, folders, names in os.walk(self.host.path(drop_ins)):
-                folders.sort()
-                for name in sorted(name for name in names if name.endswith(".conf")):
-                    file = os.path.join(directory, name)
-                    merged = kubelet_files.merge(
-                        merged, kubelet_files.load(read_text(file) or "{}", self.host.shown(file))
-                    )
+        for file in self.host.files_below(drop_ins, kubelet_files.DROP_INS):
+            merged = kubelet_files.merge(merged, kubelet_files.load(read_text(self.host.path(file)) or "{}", file))
         return merged
 
     def _patches(self) -> dict[str, str | None]:
@@ -202,7 +200,7 @@ class Discovery:
             return []
         except PermissionError as error:
             raise HardeningError(
-                f"{directory} may not be read by this user. Nothing was changed; run with become: true."
+                "KH104", f"{directory} may not be read by this user. Nothing was changed; run with become: true."
             ) from error
 
     def _manifests(self, directory: str) -> dict[str, str]:
@@ -220,8 +218,9 @@ class Discovery:
             for component in self._components_of(path):
                 if component in found:
                     raise HardeningError(
+                        "KH110",
                         f"{found[component]} and {path} both define {component}; the kubelet would run the last one. "
-                        f"Nothing was changed; move the file that is not meant out of {directory}."
+                        f"Nothing was changed; move the file that is not meant out of {directory}.",
                     )
                 found[component] = path
         return found
@@ -229,16 +228,18 @@ class Discovery:
     def _components_of(self, path: str) -> list[str]:
         text = read_text(self.host.path(path)) or ""
         try:
-            document = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError) as error:
+            document = yaml_data.load(text)
+        except yaml_data.NoYamlError as error:
             raise HardeningError(
+                "KH111",
                 f"{path} is no YAML, and the kubelet stops the pod of a manifest that it cannot read. "
-                "Nothing was changed; repair the file or move it out of the directory."
+                "Nothing was changed; repair the file or move it out of the directory.",
             ) from error
         if not isinstance(document, dict) or document.get("kind") != "Pod":
             raise HardeningError(
+                "KH111",
                 f"{path} is no Pod, though it lies where the kubelet expects only Pods. Nothing was changed; "
-                "move it out of the directory."
+                "move it out of the directory.",
             )
         metadata, spec = document.get("metadata") or {}, document.get("spec") or {}
         containers = spec.get("containers") if isinstance(spec, dict) else None
@@ -275,8 +276,9 @@ class Discovery:
         if said:
             return said
         raise HardeningError(
+            "KH112",
             f"The version of {name} could not be told from its image {image}. Nothing was changed; start it, or "
-            "give the image a tag with its version."
+            "give the image a tag with its version.",
         )
 
     def _admission(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
@@ -341,7 +343,10 @@ class Discovery:
             **by_use,
             "admin_kubeconfig": list(dict.fromkeys([*ADMIN_KUBECONFIGS, self.admin_kubeconfig])),
             "kubelet_unit": kubelet["units"],
-            "kubelet_configuration": [kubelet["configuration_file"]],
+            "kubelet_configuration": [
+                kubelet["configuration_file"],
+                *self.host.files_below(kubelet["flags"].get("config-dir"), kubelet_files.DROP_INS),
+            ],
             "kubelet_kubeconfig": [kubelet["kubeconfig"]],
             "kubelet_client_authority": [kubelet["client_authority"]],
             "kubelet_client_key": self._kubelet_keys(),
@@ -444,11 +449,11 @@ class Discovery:
         return next((path for path in RUNTIME_SOCKETS if self.host.live and os.path.exists(path)), None)
 
 
-def _within(data: t.Any, *keys: str) -> t.Any:
-    """Return a field of a field, None where one of them is missing or is no mapping."""
+def _within(data: t.Any, *keys: str) -> str | None:
+    """Return a text in a field of a field, None where one of them is missing or is something else."""
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
-    return data
+    return data if isinstance(data, str) else None
 
 
 def _flags(arguments: t.Sequence[str]) -> dict[str, str]:

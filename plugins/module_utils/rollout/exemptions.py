@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-import yaml
-
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import pod_security
 
 Namespace = t.Mapping[str, t.Any]
@@ -40,11 +39,11 @@ def in_force(configuration: str | None) -> list[str] | None:
     for plugin in _plugins(configuration):
         if plugin.get("name") != "PodSecurity":
             continue
-        own = plugin.get("configuration") or {}
-        if (own.get("defaults") or {}).get("enforce", "privileged") == "privileged":
+        own = _mapping(plugin.get("configuration"))
+        if _mapping(own.get("defaults")).get("enforce", "privileged") == "privileged":
             return None
-        names = (own.get("exemptions") or {}).get("namespaces") or []
-        return sorted(str(name) for name in names if name != pod_security.ALWAYS)
+        names = _mapping(own.get("exemptions")).get("namespaces")
+        return sorted(str(name) for name in _list(names) if name != pod_security.ALWAYS)
     return None
 
 
@@ -56,11 +55,19 @@ def configured(configuration: str | None) -> list[str]:
 def _plugins(configuration: str | None) -> list[dict[str, t.Any]]:
     """Return the entries of a file that is ours: one that cannot be read is written anew."""
     try:
-        document = yaml.safe_load(configuration or "")
-    except (yaml.YAMLError, ValueError):
+        document = yaml_data.load(configuration or "")
+    except yaml_data.NoYamlError:
         return []
     entries = document.get("plugins") if isinstance(document, dict) else None
-    return [entry for entry in entries or [] if isinstance(entry, dict)]
+    return [entry for entry in _list(entries) if isinstance(entry, dict)]
+
+
+def _mapping(value: t.Any) -> dict[str, t.Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: t.Any) -> list[t.Any]:
+    return value if isinstance(value, list) else []
 
 
 def find(

@@ -142,7 +142,8 @@ class KubeProxy:
         trouble = self._await_rest(daemon_set)
         if trouble:
             raise HardeningError(
-                f"{CONFIG_MAP} and the DaemonSet were left as they are, since {trouble}. Mend that, and run again."
+                "KH208",
+                f"{CONFIG_MAP} and the DaemonSet were left as they are, since {trouble}. Mend that, and run again.",
             )
         self._config_map, self._daemon_set = config_map, daemon_set
         self._configuration, self._template = configuration, template
@@ -223,7 +224,7 @@ class KubeProxy:
         except HardeningError as error:
             _configuration_back(self._api, old["configuration"])  # the DaemonSet is what somebody else made of it
             journal.strike("kube_proxy")
-            raise HardeningError(f"kube-proxy was left as it was: {error}") from error
+            raise HardeningError(error.number, f"kube-proxy was left as it was: {error}") from error
         trouble = _prove(self._api, limit)
         if trouble:
             _put_back(self._api, old)
@@ -231,8 +232,9 @@ class KubeProxy:
             again = _prove(self._api, limit)
             state = f"are not well either: {again}" if again else "are proven well"
             raise HardeningError(
+                "KH208",
                 f"kube-proxy did not come up with what was changed: {trouble}. {CONFIG_MAP} and the DaemonSet went "
-                f"back to what they were, and its pods {state}."
+                f"back to what they were, and its pods {state}.",
             )
         journal.strike("kube_proxy")
         # As the API has it: it fills in what was left to its defaults.
@@ -253,7 +255,8 @@ def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:
     trouble = _prove(cluster, limit)
     if trouble:
         raise HardeningError(
-            f"Run {pending['run_id']} died before kube-proxy was proven, and what it changed went back, but {trouble}."
+            "KH406",
+            f"Run {pending['run_id']} died before kube-proxy was proven, and what it changed went back, but {trouble}.",
         )
     return [f"Run {pending['run_id']} died before kube-proxy was proven: its ConfigMap and DaemonSet went back."]
 
@@ -284,7 +287,10 @@ def _write_configuration(api: Api, text: str, expected: str) -> None:
             break
         if api.write_config_map({**found, "data": {**found["data"], CONFIGURATION: text}}):
             return
-    raise HardeningError(f"{CONFIG_MAP} was changed by someone else since this run read it. Run again.")
+    raise HardeningError(
+        "KH125",
+        f"{CONFIG_MAP} was changed by someone else since this run read it; it was left as it is now. Run again.",
+    )
 
 
 def _write_template(api: Api, template: Document, expected: Document) -> None:
@@ -294,7 +300,10 @@ def _write_template(api: Api, template: Document, expected: Document) -> None:
             break
         if api.write_daemon_set({**found, "spec": {**found["spec"], "template": template}}):
             return
-    raise HardeningError(f"{DAEMON_SET} was changed by someone else since this run read it. Run again.")
+    raise HardeningError(
+        "KH125",
+        f"{DAEMON_SET} was changed by someone else since this run read it; it was left as it is now. Run again.",
+    )
 
 
 def _put_back(api: Api, old: t.Mapping[str, t.Any]) -> None:

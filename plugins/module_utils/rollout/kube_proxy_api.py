@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBECTL
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, Run, find_kubectl
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Run, on_host
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kube_proxy import CONFIG_MAP, DAEMON_SET, Api
 
 _SYSTEM = "/api/v1/namespaces/kube-system"
@@ -27,7 +26,7 @@ def build(run: Run, admin_kubeconfig: str, program: str | None) -> Api:
         admin_kubeconfig: The administrator's kubeconfig on the host.
         program: The kubectl, None for the usual places.
     """
-    kubectl = Kubectl(find_kubectl([program] if program else list(KUBECTL)), admin_kubeconfig, run)
+    kubectl = on_host(program, admin_kubeconfig, run)
 
     def service() -> bool:
         found = kubectl.get_object("/api/v1/namespaces/default/services/kubernetes", "Service default/kubernetes") or {}

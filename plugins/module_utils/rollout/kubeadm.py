@@ -9,7 +9,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data, split_list
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import OWN_KEYS
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import plan
 
 #: Rules whose bound is what the hosts have, which may be stricter than what the template asks for.
 _BOUNDS = ("at_least", "at_most", "ordered_minimum", "keep")
@@ -35,6 +35,12 @@ def plan_cluster_configuration(text: str, states: t.Sequence[t.Mapping[str, t.An
     return configuration.text, sorted({control for control in controls if control})
 
 
+def waits(states: t.Sequence[t.Mapping[str, t.Any]], controls: t.Collection[str]) -> str:
+    """Return the states that must come before what fulfils these controls, empty where there is none."""
+    settings = (setting["data"] for state in states for content in state.values() for setting in content["settings"])
+    return plan.waits(data for data in settings if data.get("control") in controls)
+
+
 def _set(configuration: ClusterConfiguration, component: str, setting: t.Mapping[str, t.Any]) -> bool:
     flag, values = str(setting["flag"]), list(setting["values"])
     current = configuration.extra_arg_values(component, flag)
@@ -53,7 +59,7 @@ def _set(configuration: ClusterConfiguration, component: str, setting: t.Mapping
 
 def _as_found(data: t.Mapping[str, t.Any], values: t.Sequence[str]) -> dict[str, t.Any]:
     """Return the rule with the host's own value for its bound: what the owner set stricter survives an upgrade too."""
-    rule = {key: value for key, value in data.items() if key not in OWN_KEYS}
+    rule = {key: value for key, value in data.items() if key not in plan.OWN_KEYS}
     for bound in _BOUNDS:
         if bound in rule and values:
             rule[bound] = values[-1]

@@ -56,7 +56,9 @@ class Service:
 def health_probe(configuration: t.Mapping[str, t.Any]) -> t.Callable[[], bool]:
     """Return a probe of the kubelet's health port, where its configuration puts it."""
     address = str(configuration.get("healthzBindAddress") or "127.0.0.1")
-    port = int(configuration.get("healthzPort") or 10248)
+    # A kubelet that runs has a port there; what is none was written behind its back.
+    given = configuration.get("healthzPort")
+    port = given if isinstance(given, int) and 1 < given < 65536 else 10248
 
     def healthy() -> bool:
         connection = http.client.HTTPConnection(address, port, timeout=2)
@@ -116,7 +118,10 @@ class Kubelet:
         """Return what would change, without changing it."""
         before = read_text(self._host.path(self._path))
         if before is None:
-            raise HardeningError(f"The kubelet's configuration {self._path} is missing. Nothing was changed.")
+            raise HardeningError(
+                "KH109",
+                f"The kubelet's configuration {self._path} is missing. Nothing was changed; put it back and run again.",
+            )
         self._kernel = self._sysctls.plan()
         if self._sysctls.trouble:
             self._settings = {field: data for field, data in self._settings.items() if "needs" not in data}
@@ -148,8 +153,9 @@ class Kubelet:
         units = [read_text(self._host.path(unit)) or "" for unit in self._found["units"]]
         if not any(KUBELET_FLAGS in unit and kubelet_files.KUBEADM_ARGUMENTS in unit for unit in units):
             raise HardeningError(
+                "KH122",
                 f"kubeharden_extra_flags: the unit of the kubelet of {self._node} does not read {KUBELET_FLAGS}, where "
-                "its flags would be written. Nothing was changed; leave them away, or start it as kubeadm does."
+                "its flags would be written. Nothing was changed; leave them away, or start it as kubeadm does.",
             )
         before = read_text(self._host.path(KUBELET_FLAGS))
         after = kubelet_files.set_flags(before or "", self._flags)
@@ -211,7 +217,9 @@ class Kubelet:
             problems = _put_back(self._host, backup, pending)
             journal.strike("kubelet")
             told = "".join(f" {problem}" for problem in problems)
-            raise HardeningError(f"{error} The kubelet of {self._node} was not touched.{told}") from error
+            raise HardeningError(
+                error.number, f"{error} The kubelet of {self._node} was not touched; mend that and run again.{told}"
+            ) from error
         for change in self._files:
             self._write(change)
         seconds = None
@@ -223,9 +231,10 @@ class Kubelet:
                 again = restart(service, limit)
                 state = f"is not well either: {again}" if isinstance(again, str) else "is proven well"
                 raise HardeningError(
+                    "KH207",
                     f"The kubelet of {self._node} did not come up with the changed {_listed(self._files)}: {trouble} "
                     f"The old bytes are back and the old kubelet {state}; its pods ran on."
-                    + "".join(f" {problem}" for problem in problems)
+                    + "".join(f" {problem}" for problem in problems),
                 )
             seconds = trouble
         journal.strike("kubelet")
@@ -296,11 +305,17 @@ def recover(host: Host, service: Service | None, limit: float) -> list[str]:
     backup = Backup(host, pending["run_id"])
     problems = _put_back(host, backup, pending)
     if problems:
-        raise HardeningError(f"Run {pending['run_id']} died before its kubelet was proven. {' '.join(problems)}")
+        raise HardeningError(
+            "KH406", f"Run {pending['run_id']} died before its kubelet was proven. {' '.join(problems)}"
+        )
     paths = ", ".join(one["path"] for one in pending["saved"])
     if service is not None:
         trouble = restart(service, limit)
         if isinstance(trouble, str):
-            raise HardeningError(f"A run died here and {paths} went back, but the kubelet is not well: {trouble}")
+            raise HardeningError(
+                "KH406",
+                f"A run died here and {paths} went back, but the kubelet is not well: {trouble} Mend that and "
+                "run again.",
+            )
     journal.strike("kubelet")
     return [f"Run {pending['run_id']} died before its kubelet was proven: {paths} went back to what it was."]

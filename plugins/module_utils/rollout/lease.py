@@ -101,9 +101,10 @@ class Lease:
             return
         if holder.run_id != run_id:
             raise HardeningError(
+                "KH106",
                 f"Run {holder.run_id} from {holder.controller.split()[0]} has taken the lock of the cluster (Lease "
                 f"{NAME}) over from {run_id}. What this task was to do was left undone; wait for that run, and run "
-                "again."
+                "again.",
             )
 
     def release(self, run_id: str) -> bool:

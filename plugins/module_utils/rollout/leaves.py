@@ -23,6 +23,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     issue,
     keys,
     kubeconfig,
+    outside,
     pem,
     plan,
     profile as profiles,
@@ -39,11 +40,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     HostPki,
     Leaf,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import (
     Store,
     file_change,
     load_authorities,
+    request_path,
 )
 
 #: Only what is not there; what is there and due is told.
@@ -66,6 +69,9 @@ class Options:
         restarts: Whether components are restarted that read their kubeconfig only once.
         leaves: Whether leaves with files of their own are looked at, rather than those of kubeconfigs alone.
         signer: Whether a host that has the authorities' keys takes part in the run.
+        brought: By name, authorities without keys that the user brings and this run lays.
+        outside: Names of authorities whose keys are on no control plane: they sign what is brought to them.
+        returned: By name of the leaf, what came back from them.
     """
 
     policy: Policy = dataclasses.field(default_factory=Policy)
@@ -75,6 +81,9 @@ class Options:
     restarts: bool = False
     leaves: bool = True
     signer: bool = True
+    brought: t.Mapping[str, Authority] = dataclasses.field(default_factory=dict)
+    outside: frozenset[str] = frozenset()
+    returned: t.Mapping[str, Returned] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,13 +131,22 @@ class Leaves:
         self._own = frozenset(name for name, fingerprint in store.issued().items() if self._has(name, fingerprint))
         self._signers = signers
         planned = plan.plan(self._pki, files, signers, now, options.policy, self._own)
-        self._leaves = [item for item in planned.leaves if item.reasons and self._selected(item)]
+        self._steps = {item.leaf.name: self._step(item) for item in planned.leaves if self._is_outside(item)}
+        at_once = [item for item in planned.leaves if item.leaf.name not in self._steps]
+        self._leaves = [item for item in at_once if item.reasons and self._selected(item)]
+        self._leaves += [step.plan for step in self._of(outside.TAKE)]
         self._kubeconfigs = [item for item in planned.kubeconfigs if item.reasons and self._writes(item)]
         #: What a person should know, as sentences.
         self.notes = [*planned.warnings, *(_told(item) for item in planned.leaves if self._left(item))]
+        self.notes += [
+            f"The certificate '{step.plan.leaf.name}' came back; rotate_certificates.yml takes it in."
+            for step in self._of(outside.WAIT)
+            if step.plan.leaf.name in options.returned
+        ]
         #: What was left undone, as sentences.
         self.not_done = self._unsigned(planned)
         self.issued: list[Issued] = []
+        self._asked: set[str] = set()
 
     def _lacking_authorities(self) -> list[HostAuthority]:
         """Authorities whose certificates this host needs and does not have."""
@@ -137,7 +155,56 @@ class Leaves:
 
     def _stand_ins(self) -> dict[str, Authority]:
         """What is decided without an authority that is not here yet: all that it will sign is missing."""
-        return {item.name: authority_files.create(item.profile, self._now) for item in self._lacking}
+        brought = self._options.brought
+        return {
+            item.name: brought.get(item.name) or authority_files.create(item.profile, self._now)
+            for item in self._lacking
+        }
+
+    # Authorities outside
+
+    def _is_outside(self, item: plan.LeafPlan) -> bool:
+        here = self._authorities.get(item.leaf.authority)
+        return item.leaf.authority in self._options.outside and (here is None or here.key is None)
+
+    def _step(self, item: plan.LeafPlan) -> outside.Step:
+        name = item.leaf.name
+        return outside.decide_step(
+            item,
+            self._signers[item.leaf.authority],
+            self._store.requests([name]).get(name),
+            self._options.returned.get(name),
+            self._now,
+            self._selected(item),
+        )
+
+    def _of(self, what: str) -> list[outside.Step]:
+        return [step for step in self._steps.values() if step.what == what]
+
+    def unsigned(self) -> list[dict[str, str]]:
+        """What an authority outside is to sign, each with name, request, subject, names and authority.
+
+        The request is empty where check mode does not make it.
+        """
+        steps = [*self._of(outside.ASK), *self._of(outside.WAIT)]
+        steps.sort(key=lambda step: step.plan.leaf.name)
+        waiting = {step.plan.leaf.name for step in self._of(outside.WAIT)}
+        known = self._store.requests(waiting | self._asked)
+        return [
+            {
+                "name": step.plan.leaf.name,
+                "request": known[step.plan.leaf.name].request.decode("ascii") if step.plan.leaf.name in known else "",
+                "subject": str(step.plan.profile.subject),
+                "names": str(step.plan.profile.names),
+                "authority": str(self._signers[step.plan.leaf.authority].facts.profile.subject),
+            }
+            for step in steps
+        ]
+
+    def tidy(self) -> None:
+        """Remove requests that are answered or of no use any more; called when what was laid is proven."""
+        for step in (*self._of(outside.TAKE), *self._of(outside.DROP)):
+            self._store.drop_request(step.plan.leaf.name)
 
     def _has(self, name: str, fingerprint: str) -> bool:
         for leaf in self._pki.leaves:
@@ -156,7 +223,10 @@ class Leaves:
     def _can_sign(self, authority: str) -> bool:
         here = self._authorities.get(authority)
         return (
-            self._options.signer or authority in self._options.expected or (here is not None and here.key is not None)
+            self._options.signer
+            or authority in self._options.outside
+            or authority in self._options.expected
+            or (here is not None and here.key is not None)
         )
 
     def _selected(self, item: plan.LeafPlan) -> bool:
@@ -174,6 +244,9 @@ class Leaves:
         name = item.kubeconfig.leaf
         if KUBERNETES not in self._authorities and not self._can_sign(KUBERNETES):
             return False
+        step = self._steps.get(name)
+        if step is not None and step.what in (outside.ASK, outside.WAIT) and item.kubeconfig.client_files is None:
+            return False
         if any(chosen.leaf.name == name for chosen in self._leaves) and item.kubeconfig.client_files is None:
             return True
         if item.kubeconfig.path not in self._files:
@@ -187,7 +260,7 @@ class Leaves:
     def changes(self) -> list[Change]:
         """Every file that is written: certificates, keys, kubeconfigs, and authorities that come from elsewhere."""
         found = [
-            file_change(item.path.certificate, None, f"subject: {item.profile.subject}\nwhy: {decide.MISSING}\n")
+            file_change(item.path.certificate, None, f"subject: {self._subject(item)}\nwhy: {decide.MISSING}\n")
             for item in self._lacking
             if item.name not in self._options.expected and self._options.signer
         ]
@@ -207,13 +280,26 @@ class Leaves:
                 before = texts.kubeconfig(server, facts.user, ())
             after = texts.kubeconfig(server, item.kubeconfig.user, shown)
             found.append(file_change(item.kubeconfig.path, before, after, self._restarts_of(item)))
-        return [*self._directories(change.target for change in found), *found]
+        # The directory in which requests wait is this collection's own, as the one of its backups is.
+        asked = [self._request_change(step) for step in self._of(outside.ASK)]
+        return [*self._directories(change.target for change in found), *found, *asked]
+
+    def _subject(self, item: HostAuthority) -> str:
+        brought = self._options.brought.get(item.name)
+        return str(item.profile.subject if brought is None else brought.facts.profile.subject)
 
     def _directories(self, paths: t.Iterable[str]) -> list[Change]:
         """Directories that are missing, but those that the authorities of an earlier task bring."""
         brought = [item.path.certificate for item in self._lacking if item.name in self._options.expected]
         known = {change.target for change in self._store.missing_directories(brought)}
         return [change for change in self._store.missing_directories(paths) if change.target not in known]
+
+    def _request_change(self, step: outside.Step) -> Change:
+        item = step.plan
+        issuer = str(self._signers[item.leaf.authority].facts.profile.subject)
+        before = None if step.waiting is None else "request: for what was wanted before\n"
+        told = texts.request(item.profile, issuer, item.reasons)
+        return file_change(request_path(item.leaf.name), before, told)
 
     def _leaf_changes(self, item: plan.LeafPlan) -> list[Change]:
         if item.leaf.path is None:
@@ -223,6 +309,9 @@ class Leaves:
         # In whole days: an authority's end is nearer when the run comes later than the check.
         lifetime = item.lifetime if end >= item.lifetime else end // issue.DAY * issue.DAY
         told = texts.after(item.profile, issuer, lifetime, item.reasons)
+        taken = self._taken(item)
+        if taken is not None:
+            told = texts.taken(taken, item.reasons)
         certificate = file_change(item.leaf.path.certificate, texts.before(item.before), told)
         if item.key is not None:
             return [certificate]
@@ -231,9 +320,19 @@ class Leaves:
         before = texts.key(str(item.before.profile.key_algorithm), "before") if item.before and there else None
         return [certificate, file_change(item.leaf.path.key, before, texts.key(algorithm, "new, made here"))]
 
+    def _taken(self, item: plan.LeafPlan) -> CertificateFacts | None:
+        """The certificate that came back for a leaf; None for one that is issued in the cluster."""
+        step = self._steps.get(item.leaf.name)
+        return step.certificate if step is not None else None
+
     def _restarts_of(self, item: plan.KubeconfigPlan) -> tuple[str, ...]:
         component = RESTARTS.get(item.kubeconfig.name)
         return (component,) if component and self._options.restarts else ()
+
+    @property
+    def new_in(self) -> set[str]:
+        """The files whose certificate is issued anew, or would be."""
+        return {item.leaf.certificate_file for item in self._leaves}
 
     # What must be asked for
 
@@ -241,13 +340,17 @@ class Leaves:
     def asks(self) -> bool:
         """Whether anything must come from the authority's host first."""
         lacking = self._options.signer and any(item.name not in self._options.expected for item in self._lacking)
-        return lacking or any(self._signers[item.leaf.authority].key is None for item in self._leaves)
+        return lacking or any(self._signers[item.leaf.authority].key is None for item in self._of_the_cluster())
+
+    def _of_the_cluster(self) -> list[plan.LeafPlan]:
+        """What authorities issue whose keys are on a host."""
+        return [item for item in self._leaves if item.leaf.name not in self._steps]
 
     def ask(self) -> list[Request]:
         """Make keys, let them wait, and return the requests."""
         waiting: dict[str, str] = {}
         asked = []
-        for item in self._leaves:
+        for item in self._of_the_cluster():
             if item.leaf.authority in self._authorities and self._authorities[item.leaf.authority].key is not None:
                 continue
             prepared = plan.prepare(item)
@@ -296,10 +399,14 @@ class Leaves:
             files[row.path] = (plan.kubeconfig_bytes(row, self._files.get(row.path), trusted, pair), True)
         facts = {name: _first(certificate) for name, (_item, certificate, _key) in pairs.items()}
         # One that was adopted and keeps what the table does not have stays adopted.
-        ours = [name for name, (chosen, _certificate, _key) in pairs.items() if _is_the_tables(chosen)]
+        ours = [name for name, (chosen, _certificate, _key) in pairs.items() if _is_the_tables(chosen, facts[name])]
         self._store.note_issued({name: facts[name].fingerprint for name in ours})
         written: list[NewFile] = [self._store.new_file(path, data, secret) for path, (data, secret) in files.items()]
         saved = self._store.write(written) if written else []
+        for step in self._of(outside.ASK):
+            prepared = plan.prepare(step.plan)
+            self._store.keep_request(step.plan.leaf.name, outside.Waiting(prepared.request, prepared.key))
+            self._asked.add(step.plan.leaf.name)
         self._store.forget_waiting()
         for name, (chosen, _certificate, _key) in pairs.items():
             one = facts[name]
@@ -308,6 +415,12 @@ class Leaves:
 
     def _pair(self, item: plan.LeafPlan, answers: t.Mapping[str, str]) -> tuple[bytes, bytes]:
         signer = self._signers[item.leaf.authority]
+        step = self._steps.get(item.leaf.name)
+        if step is not None and step.waiting is not None and step.certificate is not None:
+            prepared = plan.Prepared(item, step.waiting.request, step.waiting.key)
+            # A node that only verifies does not have those above the authority; who brings it has.
+            known = self._options.brought.get(item.leaf.authority, signer)
+            return plan.complete(prepared, step.certificate, known.chain)
         if signer.key is not None:
             prepared = plan.prepare(item)
             facts = plan.sign(prepared.request, item.profile, signer, self._now, item.lifetime, item.leaf.name)
@@ -316,9 +429,10 @@ class Leaves:
         answer = answers.get(item.leaf.name, "")
         if not waiting or not answer:
             raise HardeningError(
+                "KH305",
                 f"The key of the authority '{item.leaf.authority}' is not on this host, and no certificate for "
                 f"'{item.leaf.name}' came from one that has it. Nothing was changed; run without --limit, so that the "
-                "control plane that has the key takes part."
+                "control plane that has the key takes part.",
             )
         key = keys.load_private(waiting.encode("ascii"), "the key that waits")
         request = issue.signing_request(item.profile, key)
@@ -326,8 +440,9 @@ class Leaves:
         refuse.wrong_answer(chain[0], issue.read_request(request, "the request"), f"the answer for '{item.leaf.name}'")
         if not issue.is_signed_by(chain[0], signer.facts):
             raise HardeningError(
+                "KH308",
                 f"The certificate that came for '{item.leaf.name}' is not signed by the cluster's authority "
-                f"'{signer.facts.profile.subject}'. Nothing was changed; run again."
+                f"'{signer.facts.profile.subject}'. Nothing was changed; run again.",
             )
         return plan.complete(plan.Prepared(item, request, key), chain[0], chain[1:])
 
@@ -336,9 +451,9 @@ def _first(certificate: bytes) -> CertificateFacts:
     return profiles.from_pem(certificate, "the new certificate")
 
 
-def _is_the_tables(item: plan.LeafPlan) -> bool:
-    """Whether a leaf is issued exactly as the table has it."""
-    have, table = item.profile, item.leaf.profile
+def _is_the_tables(item: plan.LeafPlan, facts: CertificateFacts) -> bool:
+    """Whether a leaf was issued exactly as the table has it."""
+    have, table = facts.profile, item.leaf.profile
     same = (have.subject, have.names, have.extended_usages) == (table.subject, table.names, table.extended_usages)
     return same and not have.other_names
 
@@ -355,7 +470,9 @@ def _checked(pki: HostPki, options: Options) -> HostPki:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, 1, 0.0)
             raise HardeningError(
-                f"There is no certificate named '{name}'; the nearest is '{nearest[0]}'. Nothing was changed."
+                "KH301",
+                f"There is no certificate named '{name}'; the nearest is '{nearest[0]}'. Nothing was changed; "
+                "correct the name.",
             )
     if not options.leaves:
         pki = dataclasses.replace(pki, leaves=tuple(leaf for leaf in pki.leaves if leaf.path is None))
@@ -379,11 +496,20 @@ def sign(
     for asked in requests:
         if asked.leaf not in leaves:
             raise HardeningError(
+                "KH308",
                 f"{pki.node_name} asks for a certificate '{asked.leaf}' that the cluster's table does not have for it. "
-                "Nothing was signed; look what that host is."
+                "Nothing was signed; look what that host is.",
             )
         leaf = leaves[asked.leaf]
-        signer = signers[leaf.authority]
+        signer = signers.get(leaf.authority)
+        if signer is None or signer.key is None:
+            raise HardeningError(
+                "KH302",
+                f"The key of the authority '{leaf.authority}' is on no control plane that takes part; nothing was "
+                f"signed for {pki.node_name}. Let the one that has it take part, lay it in "
+                "kubeharden_pki_authorities_dir, or set kubeharden_pki_requests_dir to have requests laid there for "
+                "whoever has it.",
+            )
         current = _current(asked, leaf, signer)
         where = f"{pki.node_name}, for '{leaf.name}'"
         content = issue.read_request(asked.request.encode(), where)
@@ -392,6 +518,7 @@ def sign(
             wanted = decide.adopt(wanted, current, leaf.asked_names, policy)
         algorithm = str(content.profile.key_algorithm)
         wanted = dataclasses.replace(wanted, key_algorithm=algorithm, key_usages=profiles.leaf_key_usages(algorithm))
+        refuse.forbidden_by_authority([signer.facts, *signer.above], wanted, f"the authority '{leaf.authority}'")
         lifetime = decide.new_lifetime(current, signer.facts, policy)
         facts = plan.sign(asked.request.encode(), wanted, signer, now, lifetime, where)
         found[leaf.name] = issue.certificate_pem(facts, signer.chain).decode("ascii")

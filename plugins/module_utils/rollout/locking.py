@@ -36,8 +36,9 @@ class LockedError(HardeningError):
     def __init__(self, holder: Holder, where: str, way_out: str, cluster_lock: str) -> None:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.since))
         super().__init__(
+            "KH105",
             f"Run {holder.run_id} from {holder.controller.split()[0]} has been at work {where} since {since}. "
-            f"Nothing was changed; wait for it. If it is known to be dead, {way_out}."
+            f"Nothing was changed; wait for it. If it is known to be dead, {way_out}.",
         )
         self.facts = {
             "cluster_lock": cluster_lock,
@@ -132,8 +133,9 @@ def _await_end(lock: Lock, limit: float) -> None:
     while lock.is_in_use():
         if time.monotonic() > end:
             raise HardeningError(
+                "KH107",
                 "The controller of the run that holds this host's lock died, but its module still works here after "
-                f"{limit:.0f} s. Nothing was changed by this run; look what that process waits for, and run again."
+                f"{limit:.0f} s. Nothing was changed by this run; look what that process waits for, and run again.",
             )
         time.sleep(1)
 
@@ -142,6 +144,7 @@ def _refuse_used_name(host: Host, run_id: str) -> None:
     """Refuse the name of an earlier run: its backup, not the bytes of today, is what a failure would go back to."""
     if os.path.isdir(host.path(f"{STATE_DIRECTORY}/backups/{run_id}")):
         raise HardeningError(
+            "KH005",
             f"There has been a run {run_id} on this host. Nothing was changed; leave kubeharden_run_id away, or give "
-            "each run a name of its own."
+            "each run a name of its own.",
         )

@@ -25,8 +25,9 @@ def require(host: Host, named: t.Mapping[str, str]) -> None:
     missing = [f"{variable} names {path}" for path, variable in named.items() if path and not _is_file(host, path)]
     if missing:
         raise HardeningError(
+            "KH011",
             f"{' and '.join(missing)}, which is not on this host. Nothing was changed; lay it on every control plane, "
-            "or correct the variable."
+            "or correct the variable.",
         )
 
 

@@ -9,13 +9,15 @@ import dataclasses
 import time
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import data
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import brought, data, listing
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import iso_time
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import pod_logs
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_files, rotation
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_view import view
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_view import View, view
 
 
 def leaves_call(
@@ -46,6 +48,12 @@ def leaves_call(
         restarts=discovery is not None,
         leaves=parameters.get("leaves", True),
         signer=parameters["signer"],
+        brought=brought.read_all(parameters["brought"], now),
+        outside=frozenset(parameters["outside"]),
+        returned={
+            name: Returned(one["certificate"].encode("utf-8"), one["path"])
+            for name, one in parameters["returned"].items()
+        },
     )
     planned = leaves.Leaves(seen.store, seen.pki, seen.files, now, options)
     opened = seen.store.open_secrets(pki_files.leaf_paths(seen.pki)) if parameters["repair"] else []
@@ -53,14 +61,20 @@ def leaves_call(
     facts: dict[str, t.Any] = {
         "requests": [],
         "bundles": [],
+        # None: not known before the answers are here.
+        "unsigned": None,
         "issued": [],
         "restarted": {},
         "notes": [*seen.notes, *planned.notes],
+        "endpoint": seen.endpoint,
         "not_done": planned.not_done,
         "backup": "",
     }
+    if renews:
+        facts["certificates"], unread = _ends(host, seen, parameters, planned.new_in)
+        facts["notes"] += unread
     if check:
-        return changes, facts
+        return changes, {**facts, "unsigned": planned.unsigned()}
     if planned.asks and parameters["answers"] is None:
         asked = [dataclasses.asdict(request) for request in planned.ask()]
         return [], {**facts, "requests": asked, "bundles": planned.wanted_bundles()}
@@ -70,9 +84,33 @@ def leaves_call(
         answers, bundles = parameters["answers"] or {}, parameters["bundles"]
         gate = rotation.Gate(host, seen.store, discovery, float(parameters["gate_timeout"]), run)
         facts["restarted"] = gate.apply(planned, answers, bundles)
+    planned.tidy()
+    facts["unsigned"] = planned.unsigned()
     facts["issued"] = [
         {"name": one.name, "path": one.path, "not_after": iso_time(one.not_after), "serial": f"{one.serial:x}"}
         for one in planned.issued
     ]
-    facts["backup"] = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes else ""
+    replaced = [change for change in changes if not change.target.startswith(f"{pki_files.REQUESTS}/")]
+    facts["backup"] = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if replaced else ""
+    if planned.issued:
+        seen.files = pki_files.read(host, seen.pki)
+        facts["certificates"], _told = _ends(host, seen, parameters, planned.new_in)
     return changes, facts
+
+
+def _ends(
+    host: Host, seen: View, parameters: t.Mapping[str, t.Any], new_in: t.Collection[str]
+) -> tuple[list[dict[str, t.Any]], list[str]]:
+    """When every certificate of the host ends, and which of them this call issues, or would; then what cannot be read.
+
+    That is only what a kubelet looks after itself, and no reason to leave the rest: anything else was refused before.
+    """
+    layout = data.layout(parameters["layout"])
+    kubelet = (parameters["discovery"] or {}).get("kubelet") or {}
+    found, notes = listing.ends(seen.files, layout), []
+    try:
+        own = pki_files.read_kubelets(host, seen.pki, seen.files, kubelet, layout.kubelet)
+        found += listing.ends({path: content for path, content in own.items() if path not in seen.files}, layout)
+    except HardeningError as error:
+        notes.append(str(error))
+    return [{**one, "new": one["path"] in new_in and one["kind"] != listing.AUTHORITY} for one in found], notes

@@ -11,6 +11,7 @@ import stat
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.document import read_object
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import RUN_DIRECTORY, STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved
 from ansible_collections.kubeharden.core.plugins.module_utils.files.together import (
@@ -26,9 +27,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     sha256,
     write_atomic,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, keys, kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import HostPki
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Waiting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import finish_files
 
 KEY_MODE = 0o600
@@ -39,6 +41,8 @@ CONTROL = "files-pki-key"
 ISSUED = f"{STATE_DIRECTORY}/certificates.json"
 #: Keys that wait for their certificates, and one-time keys of a transfer: in memory, not on a disk, and soon removed.
 WAITING = f"{RUN_DIRECTORY}/pki.json"
+#: Requests and their keys that wait for an authority outside, which may take days and outlast a reboot.
+REQUESTS = f"{STATE_DIRECTORY}/requests"
 
 
 def authority_paths(pki: HostPki) -> list[str]:
@@ -60,7 +64,7 @@ def secret_paths(pki: HostPki) -> list[str]:
 
 def public_paths(pki: HostPki) -> list[str]:
     """The files of the table that everybody may read."""
-    found = [item.path.certificate for item in pki.authorities]
+    found = [path for item in pki.authorities for path in (item.path.certificate, item.chain_file)]
     found += [leaf.path.certificate for leaf in pki.leaves if leaf.path is not None]
     if pki.service_account is not None:
         found.append(pki.service_account.certificate)
@@ -78,6 +82,30 @@ def read(host: Host, pki: HostPki) -> dict[str, bytes]:
     return {**found, **_read(host, named)}
 
 
+def read_kubelets(
+    host: Host, pki: HostPki, files: t.Mapping[str, bytes], kubelet: t.Mapping[str, t.Any], directory: str
+) -> dict[str, bytes]:
+    """The bytes of the certificates in use that a kubelet replaces itself, by path.
+
+    Args:
+        host: The host's file system.
+        pki: The host's share of the table.
+        files: What `read` found.
+        kubelet: Of discovery, empty where nothing was discovered.
+        directory: Where a kubelet keeps its certificates that was told no other place.
+    """
+    directory = (kubelet.get("flags") or {}).get("cert-dir") or directory
+    configured = (kubelet.get("configuration") or {}).get("tlsCertFile")
+    # The one that the kubelet signed for itself stays there when it has got one of the authority's: nobody is shown it.
+    serving = [configured] if configured else [f"{directory}/kubelet-server-current.pem", f"{directory}/kubelet.crt"]
+    found = dict(list(_read(host, serving).items())[:1])
+    for item in pki.kubeconfigs:
+        if item.client_files is not None and item.path in files:
+            named = kubeconfig.parse(files[item.path], item.path).certificate_file
+            found.update(_read(host, [named] if named.startswith("/") else []))
+    return found
+
+
 def _read(host: Host, paths: t.Iterable[str]) -> dict[str, bytes]:
     contents = {path: read_bytes(host.path(path)) for path in paths}
     return {path: data for path, data in contents.items() if data is not None}
@@ -85,11 +113,12 @@ def _read(host: Host, paths: t.Iterable[str]) -> dict[str, bytes]:
 
 def load_authorities(pki: HostPki, files: t.Mapping[str, bytes], now: float) -> dict[str, Authority]:
     """The authorities that are on the host, fit to sign but for a key that may be elsewhere."""
-    return {
-        item.name: authority.load(item.path, files, now, need_key=False)
-        for item in pki.authorities
-        if item.path.certificate in files
-    }
+    found = {}
+    for item in pki.authorities:
+        if item.path.certificate in files:
+            above = bundle.parse(files[item.chain_file], item.chain_file) if item.chain_file in files else []
+            found[item.name] = authority.load(item.path, files, now, need_key=False, above=above)
+    return found
 
 
 class Store:
@@ -108,7 +137,7 @@ class Store:
     def recover(self, pki: HostPki) -> list[str]:
         """Finish what a run that died had begun, before anything else; returns it as sentences."""
         finished = finish_files(self.host)
-        remove_leftovers(self.host, [*public_paths(pki), *secret_paths(pki)])
+        remove_leftovers(self.host, [*public_paths(pki), *secret_paths(pki), request_path("any")])
         return finished
 
     def missing_directories(self, paths: t.Iterable[str]) -> list[Change]:
@@ -160,14 +189,25 @@ class Store:
             data = read_bytes(os.path.join(self._backup.directory, str(entry.stored)))
             if data is None or sha256(data) != entry.sha256:
                 raise HardeningError(
+                    "KH404",
                     f"The backup of {entry.path} in {self._backup.directory} is damaged, so it was not put back. "
-                    "Restore the file by hand."
+                    "Restore the file by hand.",
                 )
             files.append(NewFile(entry.path, data, entry.mode, (entry.uid, entry.gid) if self.host.can_own else None))
         replace_together(self.host, files)
         for entry in saved:
             if entry.kind == "absent":
                 remove_file(self.host.path(entry.path))
+
+    def remove_keys(self, paths: t.Sequence[str], why: str) -> None:
+        """Remove keys for good: no copy is kept on the host, and the record says why.
+
+        Raises:
+            HardeningError: One that could not be removed.
+        """
+        for path in paths:
+            self._backup.note("one_way", path, why=why)
+            remove_file(self.host.path(path))
 
     # Who may read keys
 
@@ -221,12 +261,48 @@ class Store:
         if os.path.isdir(self.host.path(RUN_DIRECTORY)):
             remove_file(self.host.path(WAITING))
 
+    # What waits for an authority outside
+
+    def requests(self, names: t.Iterable[str]) -> dict[str, Waiting]:
+        """The requests that wait, by name of the leaf."""
+        found = {}
+        for name in names:
+            request, key = (read_bytes(self.host.path(path)) for path in _request_paths(name))
+            if request is not None and key is not None:
+                found[name] = Waiting(request, keys.load_private(key, _request_paths(name)[1]))
+        return found
+
+    def keep_request(self, name: str, waiting: Waiting) -> None:
+        """Keep a request until its certificate comes: the key first, without which the request is nothing."""
+        make_directory(self.host.path(STATE_DIRECTORY), 0o700)
+        make_directory(self.host.path(REQUESTS), 0o700)
+        request, key = (self.host.path(path) for path in _request_paths(name))
+        remove_file(request)
+        write_atomic(key, keys.private_pem(waiting.key), KEY_MODE)
+        write_atomic(request, waiting.request, KEY_MODE)
+
+    def drop_request(self, name: str) -> None:
+        """Remove what is of no use any more."""
+        for path in _request_paths(name):
+            remove_file(self.host.path(path))
+
     def _document(self, path: str) -> dict[str, str]:
-        data = read_bytes(self.host.path(path))
-        return {} if data is None else dict(json.loads(data))
+        way_out = "remove the file, so that certificates count as somebody else's, and run again"
+        what = "list of what Kubeharden issued"
+        found: dict[str, str] | None = read_object(self.host.path(path), {"*": str}, what, way_out)
+        return found or {}
 
     def _write_document(self, path: str, document: t.Mapping[str, str]) -> None:
         write_atomic(self.host.path(path), (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+
+
+def request_path(name: str) -> str:
+    """Where the request for a leaf waits on the host."""
+    return f"{REQUESTS}/{name}.csr"
+
+
+def _request_paths(name: str) -> tuple[str, str]:
+    return request_path(name), f"{REQUESTS}/{name}.key"
 
 
 def file_change(path: str, before: str | None, after: str, restart: t.Sequence[str] = ()) -> Change:

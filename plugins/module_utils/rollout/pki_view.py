@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, kubeconfig, layout as table, refuse
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import ClusterFacts, HostPki, Layout
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import pki_files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.leaves import Request, sign
@@ -24,6 +25,7 @@ class View:
     store: pki_files.Store
     files: dict[str, bytes]
     notes: list[str]
+    endpoint: str
 
 
 def view(host: Host, parameters: t.Mapping[str, t.Any], now: float, check: bool) -> View:
@@ -45,7 +47,7 @@ def view(host: Host, parameters: t.Mapping[str, t.Any], now: float, check: bool)
     pki = table.host_pki(layout, cluster, node)
     store = pki_files.Store(host, parameters["run_id"])
     notes = [] if check else store.recover(pki)
-    return View(pki, store, pki_files.read(host, pki), notes)
+    return View(pki, store, pki_files.read(host, pki), notes, cluster.load_balancer)
 
 
 def with_endpoint(host: Host, layout: Layout, cluster: ClusterFacts) -> ClusterFacts:
@@ -71,15 +73,37 @@ def sign_all(host: Host, parameters: t.Mapping[str, t.Any], now: float) -> dict[
     """
     seen = view(host, parameters, now, check=True)
     signers = pki_files.load_authorities(seen.pki, seen.files, now)
-    paths = {item.name: item.path.certificate for item in seen.pki.authorities}
+    bundles = {item.name: seen.files[item.path.certificate] for item in seen.pki.authorities if item.name in signers}
     cluster = with_endpoint(host, data.layout(parameters["layout"]), data.cluster(parameters["cluster"]))
-    policy = data.policy(parameters["policy"])
+    return answer_all([(entry, cluster) for entry in parameters["hosts"]], signers, bundles, now, parameters["policy"])
+
+
+def answer_all(
+    asking: t.Iterable[tuple[t.Mapping[str, t.Any], ClusterFacts]],
+    signers: t.Mapping[str, Authority],
+    bundles: t.Mapping[str, bytes],
+    now: float,
+    policy: t.Mapping[str, t.Any],
+) -> dict[str, t.Any]:
+    """The answers to what hosts ask for, and the authorities' certificates that they lack, by node.
+
+    Args:
+        asking: What each host asks for (``node_name``, ``layout``, ``requests``, ``bundles``), and the cluster by which
+            it is judged.
+        signers: The authorities with their keys, by name.
+        bundles: What hosts trust, in PEM, by the name of the authority.
+        now: Seconds since 1970.
+        policy: The data of pki.data.policy.
+
+    Raises:
+        HardeningError: A request that may not be signed; then nothing was.
+    """
     answers: dict[str, dict[str, str]] = {}
-    bundles: dict[str, dict[str, str]] = {}
-    for entry in parameters["hosts"]:
+    given: dict[str, dict[str, str]] = {}
+    for entry, cluster in asking:
         node = str(entry["node_name"])
-        asking = table.host_pki(data.layout(entry.get("layout") or {}), cluster, node)
+        pki = table.host_pki(data.layout(entry.get("layout") or {}), cluster, node)
         requests = [Request(**request) for request in entry["requests"]]
-        answers[node] = sign(asking, requests, signers, now, policy)
-        bundles[node] = {name: seen.files[paths[name]].decode("ascii") for name in entry["bundles"] if name in signers}
-    return {"answers": answers, "bundles": bundles}
+        answers[node] = sign(pki, requests, signers, now, data.policy(policy))
+        given[node] = {name: bundles[name].decode("ascii") for name in entry["bundles"] if name in bundles}
+    return {"answers": answers, "bundles": given}

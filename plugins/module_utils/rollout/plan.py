@@ -20,7 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.record impor
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 
 #: Keys of a setting that are ours, not the rule's.
-OWN_KEYS = ("default", "files", "kubeadm", "mount")
+OWN_KEYS = ("after", "default", "files", "kubeadm", "mount")
 _LABEL = 63
 
 
@@ -67,6 +67,8 @@ class ComponentPlan:
     notes: list[str] = dataclasses.field(default_factory=list)
     #: Whether it restarts together with another component, though nothing of its own may change.
     along: bool = False
+    #: What a later task of the run makes of it once something else is proven; it is tried together with this.
+    ahead: ComponentPlan | None = None
 
     @property
     def manifest_changed(self) -> bool:
@@ -93,7 +95,8 @@ class ComponentPlan:
         """Return everything that this plan writes."""
         changes = [*self.directories, *self.files]
         if self.manifest_changed:
-            controls = [str(setting.data.get("control", "")) for setting in self.settings if setting.changed]
+            changed = [setting.data for setting in self.settings if setting.changed]
+            controls = [str(data.get("control", "")) for data in changed]
             change = file_change(
                 "manifest",
                 self.path,
@@ -102,7 +105,7 @@ class ComponentPlan:
                 [name for name in controls if name],
                 [self.component, *TOGETHER.get(self.component, ())],
             )
-            changes.append(change)
+            changes.append(dataclasses.replace(change, wait_for=waits(changed)))
         return changes
 
     def state(self) -> dict[str, t.Any]:
@@ -120,6 +123,11 @@ class ComponentPlan:
         """The audit log as the container names it, None where there is no file."""
         values = self.manifest.flag_values(self.component, "audit-log-path")
         return values[-1] if values and values[-1].startswith("/") else None
+
+
+def waits(settings: t.Iterable[t.Mapping[str, t.Any]]) -> str:
+    """Return the states that must come before these settings, empty where there is none."""
+    return "; ".join(sorted({str(data["after"]) for data in settings if data.get("after")}))
 
 
 def plan_component(
@@ -143,7 +151,7 @@ def plan_component(
     text = read_text(host.path(path))
     if text is None:
         raise HardeningError(
-            f"The manifest {path} is missing. Nothing was changed; put it back or correct the inventory."
+            "KH109", f"The manifest {path} is missing. Nothing was changed; put it back or correct the inventory."
         )
     plan = ComponentPlan(component, path, text, Manifest.parse(text, path))
     if base:
@@ -202,8 +210,9 @@ def _mount(host: Host, plan: ComponentPlan, setting: Setting, file: str) -> None
     if existing is not None:
         if access == "read_write" and existing.read_only:
             raise HardeningError(
+                "KH114",
                 f"{plan.component} is to write {file}, but {plan.path} mounts {existing.mount_path} read-only. "
-                "Nothing was changed; make that mount writable or choose another path with kubeharden_extra_flags."
+                "Nothing was changed; make that mount writable or choose another path with kubeharden_extra_flags.",
             )
         if existing.host_path == directory == existing.mount_path:
             plan.mounts.append(Mount(volume_name(directory), directory, existing.read_only, existing.host_path_type))

@@ -48,4 +48,4 @@ def apply(host: Host, changes: t.Sequence[Change], backup: Backup) -> None:
             else:
                 write_atomic(host.path(change.target), (change.after or "").encode(), 0o600, owner)
     except HardeningError as error:
-        raise HardeningError(" ".join([str(error), *backup.put_back(saved)])) from error
+        raise HardeningError(error.number, " ".join([str(error), *backup.put_back(saved)])) from error

@@ -84,7 +84,7 @@ class Readiness:
         try:
             require_served(view)
         except HardeningError as error:
-            seen["served"] = str(error)
+            seen["served"] = error.numbered
         return seen
 
     def _api(self) -> dict[str, t.Any]:

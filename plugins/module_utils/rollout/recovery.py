@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.history import remove_leftovers
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
@@ -31,7 +32,10 @@ def foretell(journal: Journal) -> list[str]:
     if begun:
         told.append(f"A run that died began to replace {', '.join(begun)} together; the next run finishes it first.")
     if "trial" in left:
-        told.append(f"A run that died left its trial {left['trial']['manifest']}; the next run takes it away first.")
+        told += [
+            f"A run that died left its trial {path}; the next run takes it away first."
+            for path in left["trial"]["manifests"]
+        ]
     if "apply" in left:
         paths = ", ".join(entry["path"] for entry in left["apply"]["saved"])
         told.append(
@@ -46,6 +50,10 @@ def foretell(journal: Journal) -> list[str]:
         told.append(
             f"Run {left['kube_proxy']['run_id']} died before kube-proxy was proven; the next run puts its ConfigMap "
             "and DaemonSet back first."
+        )
+    if "image_pulls" in left:
+        told.append(
+            f"Run {left['image_pulls']['run_id']} died while nodes pulled images; the next run removes its pods first."
         )
     return told
 
@@ -67,9 +75,10 @@ def require_presence(host: Host, journal: Journal) -> None:
     pending = journal.read().get("apply") or {}
     if "away" in pending and Absence.from_record(host, None, pending["away"]).in_force:
         raise HardeningError(
+            "KH406",
             f"Run {pending['run_id']} died while kube-apiserver was away for a restart of etcd: its manifest is "
             f"{pending['away']['moved_to']}. Nothing can be foretold of this host; a run without --check puts it back "
-            "first."
+            "first.",
         )
 
 
@@ -77,7 +86,8 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     """Undo what a run that died left under way on this host, and return what was done, as sentences.
 
     A trial is taken away. A change that was never proven goes back, whether its component came up or not: the run that
-    follows makes it again with its proof.
+    follows makes it again with its proof. Temporary files are removed without a word, since nobody has seen them; the
+    renames that were begun (finish_files) are finished by then.
 
     Args:
         host: The host's file system.
@@ -88,23 +98,27 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
         HardeningError: A component does not come up with its old bytes either.
     """
     journal = Journal(host)
+    remove_leftovers(host)
     told = []
     try:
-        trial = Trial(host, journal, sight).clean()
+        trials = Trial(host, journal, sight).clean()
     except Failure as failure:
         raise HardeningError(
-            f"A run that died left its trial, and {failure.reason}. No component was changed."
+            "KH215",
+            f"A run that died left its trial, and {failure.reason}. No component was changed; look at "
+            "the kubelet (journalctl -u kubelet), and run again.",
         ) from failure
-    if trial:
-        told.append(f"The trial {trial} of a run that died was taken away.")
+    told += [f"The trial {path} of a run that died was taken away." for path in trials]
     pending = journal.read().get("apply")
     if pending is None:
         return told
     problems, trouble = put_back(host, sight, pending, limit)
     if problems:
-        raise HardeningError(f"Run {pending['run_id']} died before its change was proven. {' '.join(problems)}")
+        raise HardeningError(
+            "KH406", f"Run {pending['run_id']} died before its change was proven. {' '.join(problems)}"
+        )
     if trouble:
-        raise HardeningError(f"A run died here and its bytes went back, but {trouble}")
+        raise HardeningError("KH406", f"A run died here and its bytes went back, but {trouble}")
     paths = ", ".join(entry["path"] for entry in pending["saved"])
     return [*told, f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were."]
 

@@ -117,7 +117,7 @@ class Gate:
             seconds = {component: self._restart(component) for component in components}
             self._prove(planned.issued)
         except (Failure, HardeningError) as problem:
-            raise HardeningError(self._go_back(saved, components, str(problem))) from problem
+            raise HardeningError("KH217", self._go_back(saved, components, str(problem))) from problem
         self._journal.strike(STEP)
         return seconds
 

@@ -23,6 +23,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig 
 #: Seconds that a record may take to be in the log, and that the marker's namespace may take to go.
 RECORD_LIMIT = 5.0
 REMOVAL_LIMIT = 20.0
+NO_TIME = "there was no time left to ask"
 _STEP = 0.2
 #: Secrets whose first bytes are looked at, of all and of kube-system.
 _SAMPLE = 4
@@ -55,6 +56,7 @@ class ServerProbes:
     Args:
         server: The server.
         limit: Seconds that one request may take.
+        end: When on the clock no further look is begun.
         nonce: Random letters and digits, by which the probe's requests and objects are known.
         clock: Seconds that only go forward.
         sleep: Waits some seconds.
@@ -64,12 +66,14 @@ class ServerProbes:
         self,
         server: Server,
         limit: float,
+        end: float,
         nonce: str,
         clock: t.Callable[[], float],
         sleep: t.Callable[[float], None],
     ) -> None:
         self._server = server
         self._limit = limit
+        self._end = end
         self._nonce = nonce
         self._clock = clock
         self._sleep = sleep
@@ -77,7 +81,7 @@ class ServerProbes:
     def look(self) -> dict[str, dict[str, t.Any]]:
         """Return what each look saw, or why it saw nothing."""
         return {
-            name: _of(look)
+            name: self._of(look)
             for name, look in (
                 ("audit_record", self._record),
                 ("audit_bodies", self._bodies),
@@ -88,7 +92,15 @@ class ServerProbes:
 
     def mark(self) -> dict[str, t.Any]:
         """Make a Secret in a namespace of its own, see how it is stored and recorded, and remove both."""
-        return _of(self._mark)
+        return self._of(self._mark)
+
+    def _of(self, look: t.Callable[[], dict[str, t.Any]]) -> dict[str, t.Any]:
+        if self._clock() >= self._end:
+            return {"problem": NO_TIME}
+        try:
+            return look()
+        except HardeningError as error:
+            return {"problem": str(error).rstrip(".")}
 
     def _client(self) -> ApiClient:
         known = self._server.credentials
@@ -132,7 +144,7 @@ class ServerProbes:
 
     def _etcd(self) -> EtcdClient:
         if self._server.etcd is None:
-            raise HardeningError("the API server has no client certificate for etcd")
+            raise HardeningError("KH502", "the API server has no client certificate for etcd")
         return self._server.etcd
 
     def _stored(self) -> dict[str, t.Any]:
@@ -194,16 +206,9 @@ class ServerProbes:
         return False
 
 
-def _of(look: t.Callable[[], dict[str, t.Any]]) -> dict[str, t.Any]:
-    try:
-        return look()
-    except HardeningError as error:
-        return {"problem": str(error).rstrip(".")}
-
-
 def _require(answer: Answer, words: str, status: int = 0) -> None:
     if answer.status == 0 or (status and answer.status != status):
-        raise HardeningError(f"{words}: {answer.reason or f'HTTP {answer.status}'}")
+        raise HardeningError("KH502", f"{words}: {answer.reason or f'HTTP {answer.status}'}")
 
 
 def _level(line: bytes) -> str:

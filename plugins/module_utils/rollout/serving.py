@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import kubelet_request, serving_request
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet_signing
 
 CONTROL = "kubelet-serving-certificate"
 #: Why an approval does not go back, for whoever puts the run back.
@@ -30,6 +32,8 @@ class Cluster:
         requests: Every CertificateSigningRequest.
         nodes: Every Node.
         approve: Approves a request.
+        certify: Lays a certificate, in PEM with its chain, in a request; says whether it did, or somebody else changed
+            the request meanwhile.
         peer: The certificate that a host and port show.
         authority: The cluster's authority, PEM.
         clock: Seconds, monotonic.
@@ -39,6 +43,7 @@ class Cluster:
     requests: t.Callable[[], list[dict[str, t.Any]]]
     nodes: t.Callable[[], list[dict[str, t.Any]]]
     approve: t.Callable[[dict[str, t.Any]], None]
+    certify: t.Callable[[dict[str, t.Any], str], bool]
     peer: t.Callable[[str, int], Peer]
     authority: bytes
     clock: t.Callable[[], float]
@@ -111,7 +116,7 @@ def change_for(node: str, waits: bool) -> Change:
 
 
 def approve(
-    cluster: Cluster, expected: t.Collection[str], limit: float, backup: Backup
+    cluster: Cluster, expected: t.Collection[str], limit: float, backup: Backup, signed_elsewhere: bool = False
 ) -> tuple[list[Change], list[str]]:
     """Approve what waits, until every expected node serves its certificate; returns the changes and refusals.
 
@@ -122,6 +127,8 @@ def approve(
         expected: Nodes whose kubelets this run made ask.
         limit: Seconds for all of them.
         backup: Where it is recorded that an approval cannot go back.
+        signed_elsewhere: Whether the controller signs: who was approved is then not waited for, and that it cannot go
+            back is recorded when it is signed.
 
     Raises:
         HardeningError: A node that does not within the limit (seconds): logs and exec of its pods are refused.
@@ -133,18 +140,83 @@ def approve(
         good, refused = pending(cluster, expected)
         for request in good:
             node = serving_request.node_of(request)
-            if node not in changes:
+            if node not in changes and not signed_elsewhere:
                 backup.note("one_way", f"The serving certificate of {node}'s kubelet", why=ONE_WAY)
             cluster.approve(request)
             changes[node] = change_for(node, node in expected)
         missing = {name: trouble for name, trouble in unproven(cluster).items() if name in expected} if expected else {}
+        if signed_elsewhere:
+            asking = {serving_request.node_of(request) for request in unsigned(cluster, expected)}
+            missing = {name: trouble for name, trouble in missing.items() if name not in asking}
         if not missing:
             return [changes[node] for node in sorted(changes)], refused
         if cluster.clock() - begun > limit:
             told = "; ".join(f"{name}: {trouble}" for name, trouble in sorted(missing.items()))
             raise HardeningError(
+                "KH216",
                 f"Kubelets do not serve a certificate of the cluster's authority after {limit:.0f} s ({told}). "
                 f"{' '.join(refused)} Until they do, logs and exec of their pods are refused; look at kubectl get csr, "
-                "and run again."
+                "and run again.",
             )
         cluster.sleep(INTERVAL)
+
+
+# Where the controller signs
+
+
+def unsigned(cluster: Cluster, expected: t.Collection[str] = ()) -> list[dict[str, t.Any]]:
+    """Return of each kubelet the newest request for each purpose that was approved and that nobody has signed.
+
+    Args:
+        cluster: The cluster.
+        expected: Names of nodes whose requests for serving certificates alone are meant; empty for all.
+    """
+    found = kubelet_signing.newest(cluster.requests())
+    if not expected:
+        return found
+    return [request for request in found if serving_request.node_of(request) in expected and _is_serving(request)]
+
+
+def _is_serving(request: t.Mapping[str, t.Any]) -> bool:
+    return kubelet_request.purpose(request) == "serving"
+
+
+def certify(
+    cluster: Cluster, certificates: t.Mapping[str, t.Mapping[str, str]], backup: Backup
+) -> tuple[list[Change], list[str]]:
+    """Lay what the controller signed in the requests; returns the changes, and a sentence for each that was not laid.
+
+    Args:
+        cluster: How the cluster is seen.
+        certificates: By name of the request, its ``uid`` and the ``certificate`` with its chain, in PEM.
+        backup: Where it is recorded that a certificate cannot go back.
+
+    Raises:
+        HardeningError: A certificate that the cluster's authority did not sign; then none was laid.
+    """
+    for name, one in certificates.items():
+        der = pem.blocks(one["certificate"].encode("ascii"), f"the certificate for {name}")[0].der
+        if not serving_request.is_signed_by(der, cluster.authority):
+            raise HardeningError(
+                "KH305",
+                f"The certificate that the controller signed for CertificateSigningRequest {name} is not of the "
+                "cluster's authority. Nothing was laid; see that kubeharden_pki_authorities_dir is this cluster's.",
+            )
+    waiting = {str(request["metadata"]["name"]): request for request in cluster.requests()}
+    changes, refused = [], []
+    for name, one in certificates.items():
+        request = waiting.get(name)
+        if (
+            request is None
+            or str(request["metadata"].get("uid", "")) != one["uid"]
+            or not kubelet_request.awaits_certificate(request)
+        ):
+            refused.append(f"CertificateSigningRequest {name} is not there any more or was signed by somebody else.")
+            continue
+        node, purpose = kubelet_request.node_of(request), kubelet_request.purpose(request)
+        backup.note("one_way", f"The {purpose} certificate of {node}'s kubelet", why=ONE_WAY)
+        if cluster.certify(request, one["certificate"]):
+            changes.append(kubelet_signing.change_for(node, purpose))
+        else:
+            refused.append(f"CertificateSigningRequest {name} was changed by somebody else and not signed; run again.")
+    return changes, refused

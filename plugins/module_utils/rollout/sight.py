@@ -31,12 +31,17 @@ def build(
         return None
     if not admin_kubeconfig:
         raise HardeningError(
-            "No administrator's kubeconfig is known on this host. Nothing was changed; set kubeharden_kubeconfig."
+            "KH118",
+            "No administrator's kubeconfig is known on this host. Nothing was changed; set kubeharden_kubeconfig.",
         )
-    admin = kubeconfig.load(admin_kubeconfig)
+    try:
+        admin = kubeconfig.load(admin_kubeconfig)
+    except HardeningError as error:
+        sentence = f"{str(error).rstrip('.')}. Nothing was changed; mend it, or set kubeharden_kubeconfig."
+        raise HardeningError(error.number, sentence) from error
     expired = admin.expired(time.time())
     if expired and not allow_expired:
-        raise HardeningError(f"{expired} Nothing was changed.")
+        raise HardeningError("KH136", f"{expired} Nothing was changed.")
     return Sight(
         find=processes.find,
         same=processes.same,
@@ -44,6 +49,8 @@ def build(
         kubeconfig=admin,
         last_lines=pod_logs.last_lines,
         complaints=lambda since: pod_logs.kubelet_journal(run, since),
+        # The program of a container is started from outside it: the components are static binaries.
+        usage=lambda process: run([f"/proc/{process.pid}/exe", "--help"])[1],
         clock=time.monotonic,
         now=time.time,
         sleep=time.sleep,

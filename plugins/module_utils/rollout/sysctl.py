@@ -142,6 +142,6 @@ class Sysctls:
             with open(path, "w", encoding="ascii") as stream:
                 stream.write(f"{value}\n")
         except OSError as error:
-            raise HardeningError(f"The kernel did not take {name} = {value}: {explain(error)}.") from error
+            raise HardeningError("KH214", f"The kernel did not take {name} = {value}: {explain(error)}.") from error
         if (read_text(path) or "").strip() != value:
-            raise HardeningError(f"The kernel did not keep {name} = {value}.")
+            raise HardeningError("KH214", f"The kernel did not keep {name} = {value}.")

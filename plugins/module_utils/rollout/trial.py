@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import socket
@@ -47,10 +48,54 @@ def is_trial(file: str) -> bool:
     return file.endswith(f"{_SUFFIX}.yaml")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    """Return as many ports that nobody listens on, each another."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _number in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What one component is tried with.
+
+    Attributes:
+        component: kube-apiserver, kube-controller-manager or kube-scheduler.
+        manifest: What it is going to be started with.
+        files: The future text of configuration files that this run changes, by path on the host.
+        created: Directories on the host that this run is going to make and mount.
+        log_file: The future audit log; two processes must not rotate one file.
+    """
+
+    component: str
+    manifest: Manifest
+    files: t.Mapping[str, str]
+    created: t.Sequence[str]
+    log_file: str | None
+
+    @property
+    def log(self) -> str | None:
+        """The audit log of the trial, as its process names it."""
+        return f"{os.path.dirname(self.log_file)}/{trial_name(self.component)}.log" if self.log_file else None
+
+    @property
+    def log_on_host(self) -> str | None:
+        """The same, where it lies on the host."""
+        return self.manifest.host_path_of(self.component, self.log) if self.log else None
+
+
+class TrialFailure(Failure):
+    """A component that did not come up in its trial.
+
+    Attributes:
+        component: Its name.
+    """
+
+    def __init__(self, component: str, failure: Failure) -> None:
+        super().__init__(failure.reason, failure.lines)
+        self.component = component
 
 
 class Trial:
@@ -67,92 +112,94 @@ class Trial:
         self._journal = journal
         self._sight = sight
 
-    def clean(self) -> str | None:
-        """Remove what a run that died left of its trial; returns the manifest's path, None where there was nothing.
+    def clean(self) -> list[str]:
+        """Remove what a run that died left of its trial, and return the paths of its manifests.
 
         Raises:
-            Failure: Its process does not end.
+            TrialFailure: A process of it does not end.
         """
         left = self._journal.read().get("trial")
         if left is None:
-            return None
-        path = str(left["manifest"])
-        text = read_text(self._host.path(path))
+            return []
+        texts = {path: read_text(self._host.path(path)) for path in left["manifests"]}
         self._remove(left)
-        if text is not None and self._sight is not None:
-            # Else the dying trial would be taken for the component.
-            component = os.path.basename(path)[: -len(f"{_SUFFIX}.yaml")]
-            self._await_end(component, Manifest.parse(text, path).arguments(component))
-        self._remove_log(left.get("log"))
+        for path, text in texts.items():
+            if text is not None and self._sight is not None:
+                # Else the dying trial would be taken for the component.
+                component = os.path.basename(path)[: -len(f"{_SUFFIX}.yaml")]
+                self._await_end(component, Manifest.parse(text, path).arguments(component))
+        self._remove_logs(left["logs"])
         self._journal.strike("trial")
-        return path
+        return list(left["manifests"])
 
     def _remove(self, trial: t.Mapping[str, t.Any]) -> None:
-        remove_file(self._host.path(trial["manifest"]))
+        for path in trial["manifests"]:
+            remove_file(self._host.path(path))
         try:
             shutil.rmtree(self._host.path(trial["directory"]))
         except FileNotFoundError:
             return
         except OSError as error:
             raise HardeningError(
+                "KH215",
                 f"{trial['directory']}, which holds what a trial read, could not be removed: {explain(error)}. "
-                "No component was changed; remove it and run again."
+                "No component was changed; remove it and run again.",
             ) from error
 
-    def run(
-        self,
-        component: str,
-        manifest: Manifest,
-        directory: str,
-        files: t.Mapping[str, str],
-        created: t.Sequence[str],
-        log_file: str | None,
-    ) -> float:
-        """Start the future manifest under another name and return the seconds until it was well.
+    def run(self, attempts: t.Sequence[Attempt], directory: str) -> None:
+        """Start future manifests under other names, all at once, and wait until each was well.
 
         Args:
-            component: kube-apiserver, kube-controller-manager or kube-scheduler.
-            manifest: What the component is going to be started with.
+            attempts: What is tried.
             directory: The manifests directory.
-            files: The future text of configuration files that this run changes, by path on the host.
-            created: Directories on the host that this run is going to make and mount.
-            log_file: The future audit log; two processes must not rotate one file.
 
         Raises:
-            Failure: The component's own words; nothing was changed.
+            TrialFailure: A component's own words, or its process does not end; nothing was changed.
         """
-        sight = t.cast(Sight, self._sight)
-        name = trial_name(component)
-        state = f"{STATE_DIRECTORY}/trial/{component}"
-        log = f"{os.path.dirname(log_file)}/{name}.log" if log_file else None
         trial: dict[str, t.Any] = {
-            "manifest": os.path.join(directory, f"{name}.yaml"),
-            "directory": os.path.dirname(state),
-            "log": manifest.host_path_of(component, log) if log else None,
+            "manifests": [os.path.join(directory, f"{trial_name(one.component)}.yaml") for one in attempts],
+            "directory": f"{STATE_DIRECTORY}/trial",
+            "logs": [one.log_on_host for one in attempts if one.log_on_host],
         }
         self._journal.note(trial=trial)
-        wanted: list[str] = []
+        wanted: dict[str, list[str]] = {}
         try:
-            text = trial_manifest(
-                manifest,
-                component,
-                name=name,
-                port=_free_port(),
-                host_paths=self._stage(state, files, created),
-                flag_values={"audit-log-path": log} if log else {},
-            )
-            wanted = Manifest.parse(text).arguments(component)
-            watcher = Watcher(sight, component, name, wanted, once=True)
-            begun = sight.clock()
+            texts = [self._text(one, port) for one, port in zip(attempts, _free_ports(len(attempts)))]
+            wanted = {
+                one.component: Manifest.parse(text).arguments(one.component) for one, text in zip(attempts, texts)
+            }
+            watchers = {
+                name: Watcher(t.cast(Sight, self._sight), name, trial_name(name), words, once=True)
+                for name, words in wanted.items()
+            }
             unwatched = self._host.path(os.path.dirname(directory))
-            write_atomic(self._host.path(trial["manifest"]), text.encode(), 0o600, staging=unwatched)
-            watcher.wait(LIMIT)
-            return sight.clock() - begun
+            for path, text in zip(trial["manifests"], texts):
+                write_atomic(self._host.path(path), text.encode(), 0o600, staging=unwatched)
+            self._wait(watchers)
         finally:
             self._remove(trial)
-            self._await_end(component, wanted)
-            self._remove_log(trial["log"])
+            for component, words in wanted.items():
+                self._await_end(component, words)
+            self._remove_logs(trial["logs"])
             self._journal.strike("trial")
+
+    def _text(self, attempt: Attempt, port: int) -> str:
+        return trial_manifest(
+            attempt.manifest,
+            attempt.component,
+            name=trial_name(attempt.component),
+            port=port,
+            host_paths=self._stage(f"{STATE_DIRECTORY}/trial/{attempt.component}", attempt.files, attempt.created),
+            flag_values={"audit-log-path": attempt.log} if attempt.log else {},
+        )
+
+    def _wait(self, watchers: t.Mapping[str, Watcher]) -> None:
+        names = list(watchers)
+        for number, name in enumerate(names):
+            try:
+                watchers[name].wait(LIMIT, [watchers[other] for other in names[number + 1 :]])
+            except Failure as failure:
+                raise TrialFailure(name, failure) from failure
 
     def _stage(self, state: str, files: t.Mapping[str, str], created: t.Sequence[str]) -> dict[str, str]:
         """Lay the future configuration beside the live one; return the host path that stands for each directory."""
@@ -174,10 +221,11 @@ class Trial:
         end = sight.clock() + _END
         while any(matches(process, wanted) for process in sight.find(component)):
             if sight.clock() > end:
-                raise Failure(f"the process of its trial did not end within {_END:.0f} s, so the kubelet seems to hang")
+                reason = f"the process of its trial did not end within {_END:.0f} s, so the kubelet seems to hang"
+                raise TrialFailure(component, Failure(reason))
             sight.sleep(INTERVAL)
 
-    def _remove_log(self, path: str | None) -> None:
-        if path is not None:
+    def _remove_logs(self, paths: t.Sequence[str]) -> None:
+        for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._host.path(path))

@@ -12,6 +12,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import PKI
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
@@ -21,6 +22,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes i
 
 #: Both readings of a component's health must be good, this many seconds apart: the port answers before all is loaded.
 STEADY = 3.0
+#: In a trial there are no clients: what a component refuses ends it before it is ready.
+STEADY_TRIAL = 1.0
 #: Seconds between two looks.
 INTERVAL = 0.5
 #: On the way back the kubelet may have seen nothing, so that the old process runs on; one that is being stopped answers
@@ -54,6 +57,7 @@ class Sight:
         kubeconfig: The administrator's, for the API server's own health paths and one authorised call.
         last_lines: The last log lines of a pod's container, by uid and container.
         complaints: What the kubelet said since a time that matters, newest last.
+        usage: What the program of a process prints of its flags, empty where it says nothing.
         clock: Seconds, monotonic.
         now: Seconds since the epoch.
         sleep: Waits that many seconds.
@@ -65,6 +69,7 @@ class Sight:
     kubeconfig: Kubeconfig
     last_lines: t.Callable[[str, str], list[str]]
     complaints: t.Callable[[float], list[str]]
+    usage: t.Callable[[Process], str]
     clock: t.Callable[[], float]
     now: t.Callable[[], float]
     sleep: t.Callable[[float], None]
@@ -128,12 +133,19 @@ def etcd_client(process: Process) -> EtcdClient:
     flags = parse_arguments(process.arguments[1:])
     if occurrences(flags, "listen-client-http-urls"):
         raise HardeningError(
+            "KH128",
             "etcd answers HTTP apart from its clients (--listen-client-http-urls), where its members cannot be asked. "
-            "Nothing was changed; leave etcd out with --skip-tags etcd."
+            "Nothing was changed; leave etcd out with --skip-tags etcd.",
         )
+    # One that trusts no authority of its own, which a run mends, has what kubeadm gives it all the same.
+    authority = occurrences(flags, "trusted-ca-file") or occurrences(flags, "peer-trusted-ca-file")
     ca, certificate, key = (
-        f"{process.proc}/{process.pid}/root{(occurrences(flags, flag) or [''])[-1]}"
-        for flag in ("trusted-ca-file", "cert-file", "key-file")
+        f"{process.proc}/{process.pid}/root{(found or [''])[-1]}"
+        for found in (
+            authority or [f"{PKI}/etcd/ca.crt"],
+            occurrences(flags, "cert-file"),
+            occurrences(flags, "key-file"),
+        )
     )
     # Loopback first, as kubeadm writes it.
     for flag in ("listen-client-urls", "advertise-client-urls"):
@@ -142,8 +154,9 @@ def etcd_client(process: Process) -> EtcdClient:
             if parts.scheme == "https" and parts.hostname not in (None, "0.0.0.0", "::"):  # noqa: S104  (compared)
                 return EtcdClient(url.strip(), ca, certificate, key)
     raise HardeningError(
+        "KH128",
         "etcd serves its clients without TLS (--listen-client-urls). Nothing was changed; give it https:// addresses, "
-        "or leave it out with --skip-tags etcd."
+        "or leave it out with --skip-tags etcd.",
     )
 
 
@@ -206,7 +219,7 @@ class Watcher:
         self._component = component
         self._pod = pod
         self._wanted = list(wanted)
-        self._exits = 1 if once else 2
+        self._once = once
         self._back = back
         #: Why the container runtime could not be asked, empty while it can.
         self._blind = ""
@@ -215,8 +228,14 @@ class Watcher:
         self._old = {(process.pid, process.start_ticks) for process in sight.find(component)}
         self._known = {container.id for container in self._containers()}
         if self._blind and not back:
-            raise HardeningError(self._blind)  # what ended before could not be told from what ends now
+            raise HardeningError(  # what ended before could not be told from what ends now
+                "KH120", f"{self._blind} Look at the container runtime, and run again."
+            )
         self._forgiven: dict[str, int] = {}
+        #: The process that was seen last, and since when it has been well without a break.
+        self._seen: tuple[int, int] | None = None
+        self._well_since: float | None = None
+        self._trouble = "no new process was seen"
 
     def forgive(self) -> None:
         """Let exits up to now be no failure: they came while the API server was away."""
@@ -226,40 +245,50 @@ class Watcher:
                 self._forgiven[container.pod_uid] = container.attempt + 1
         self._begun = self._sight.clock()
 
-    def wait(self, limit: float) -> Process:
+    def wait(self, limit: float, meanwhile: t.Sequence[Watcher] = ()) -> Process:
         """Return the new process once it is proven well.
 
+        Args:
+            limit: Seconds that this may take.
+            meanwhile: Who is waited for next: what is seen of their components in the meantime counts.
+
         Raises:
-            Failure: It ended, cannot be started, or was not well within the limit (seconds).
+            Failure: It ended, cannot be started, or was not well within the limit.
         """
-        well_since: float | None = None
-        candidate: Process | None = None
-        trouble = "no new process was seen"
         while self._sight.clock() - self._begun < limit:
             if not self._back:
                 self._raise_if_failed()
-            process = self._new_process()
-            if (
-                process is None
-                or candidate is None
-                or (process.pid, process.start_ticks) != (candidate.pid, candidate.start_ticks)
-            ):
-                well_since = None
-            candidate = process
+            process = self._look()
             if process is not None:
-                trouble = unwell_here(self._sight, process)
-                if trouble or not self._sight.same(process):
-                    well_since = None
-                elif well_since is None:
-                    well_since = self._sight.clock()
-                elif self._sight.clock() - well_since >= self._steady(process):
-                    return process
+                return process
+            for other in meanwhile:
+                other._look()
             self._sight.sleep(INTERVAL)
         blind = f"; {self._blind}" if self._blind else ""
-        raise Failure(f"it was not well within {limit:.0f} s ({trouble}{blind})", self._words())
+        raise Failure(f"it was not well within {limit:.0f} s ({self._trouble}{blind})", self._words())
+
+    def _look(self) -> Process | None:
+        """Look once; return the new process when it has been well for long enough."""
+        process = self._new_process()
+        if process is None:
+            self._seen, self._well_since = None, None
+            return None
+        this = (process.pid, process.start_ticks)
+        if this != self._seen:
+            self._seen, self._well_since = this, None
+        self._trouble = unwell_here(self._sight, process)
+        if self._trouble or not self._sight.same(process):
+            self._well_since = None
+        elif self._well_since is None:
+            self._well_since = self._sight.clock()
+        elif self._sight.clock() - self._well_since >= self._steady(process):
+            return process
+        return None
 
     def _steady(self, process: Process) -> float:
-        return STEADY_OLD if (process.pid, process.start_ticks) in self._old else STEADY
+        if (process.pid, process.start_ticks) in self._old:
+            return STEADY_OLD
+        return STEADY_TRIAL if self._once else STEADY
 
     def _new_process(self) -> Process | None:
         """Return the newest process that may be the one waited for."""
@@ -296,7 +325,8 @@ class Watcher:
                 )
         # The runtime keeps the newest one or two of a crash loop, so the attempt counts as well.
         attempts = [entry.attempt + 1 - self._forgiven.get(entry.pod_uid, 0) for entry in ended]
-        if ended and (len(ended) >= self._exits or max(attempts) >= self._exits):
+        enough = 1 if self._once else 2
+        if ended and (len(ended) >= enough or max(attempts) >= enough):
             code = self._exit_code(ended[-1])
             raise Failure(f"it ended with exit code {code}" if code is not None else "it ended", self._words())
         if not containers and not self._blind and self._sight.clock() - self._begun > PATIENCE:
@@ -340,12 +370,15 @@ def require_well(sight: Sight, component: str, wanted: t.Sequence[str] = ()) -> 
     """
     running = sight.find(component)
     if not running:
-        raise HardeningError(f"{component} does not run on this host. Nothing was changed; get it running first.")
+        raise HardeningError(
+            "KH127", f"{component} does not run on this host. Nothing was changed; get it running first."
+        )
     process = next((one for one in reversed(running) if matches(one, wanted)), running[-1])
     trouble = unwell_here(sight, process)
     if trouble:
         raise HardeningError(
-            f"{component} on this host is not well before any change: {trouble}. Nothing was changed; mend that first."
+            "KH127",
+            f"{component} on this host is not well before any change: {trouble}. Nothing was changed; mend that first.",
         )
     return process
 
@@ -368,8 +401,9 @@ def require_members_well(sight: Sight, etcd: Process) -> int:
         sight.sleep(INTERVAL)
     if troubles:
         raise HardeningError(
+            "KH133",
             f"etcd has members that are not well: {'; '.join(troubles)}. Its restart on this host could take the "
-            "majority away. Nothing was changed; mend them first."
+            "majority away. Nothing was changed; mend them first.",
         )
     return len(members)
 
@@ -389,7 +423,8 @@ def require_served(sight: Sight, count: int = 10) -> None:
         sight.sleep(0.1)
     if failures:
         raise HardeningError(
+            "KH140",
             f"{len(failures)} of {count} requests to {sight.kubeconfig.server} failed without any change "
             f"({failures[-1]}). Nothing was changed; mend the API's front door (load balancer, certificate, network) "
-            "first."
+            "first.",
         )

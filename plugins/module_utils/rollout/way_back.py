@@ -117,10 +117,11 @@ class StaticPodsBack(ControlPlane):
         begun = sight.clock()
         problems, trouble = recovery.put_back(self._host, sight, pending, self._options.limit)
         if problems:
-            raise HardeningError(f"{' '.join(problems)} The next run tries once more.")
+            raise HardeningError("KH407", f"{' '.join(problems)} The next run tries once more.")
         if trouble:
             raise HardeningError(
-                f"What was there before is back on {self._node}, but {trouble} It had not been well before either."
+                "KH407",
+                f"What was there before is back on {self._node}, but {trouble} It had not been well before either.",
             )
         return dict.fromkeys(by_component, sight.clock() - begun)
 
@@ -186,7 +187,7 @@ def _set_attributes(host: Host, saved: Saved) -> None:
         os.chmod(real, saved.mode)  # after the owner, which takes the set-id bits away
     except OSError as error:
         raise HardeningError(
-            f"Owner and mode of {saved.path} could not be put back: {explain(error)}. Mend that and run again."
+            "KH404", f"Owner and mode of {saved.path} could not be put back: {explain(error)}. Mend that and run again."
         ) from error
 
 

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         ("power-cut", "kill everything on a host at once and start it again on the same disk"),
         ("power-off", "kill everything on a host at once; its disk stays"),
         ("power-on", "start a host on the disk that it has"),
+        ("renew", "put a new machine in a host's place, on which nothing is but what its installer laid there"),
     ):
         one = add(name, text)
         one.add_argument("directory", type=Path, metavar="DIR")
@@ -138,7 +139,10 @@ def _connect(directory: Path, host: str, port: str) -> None:
 
 
 def _set_power(lab: state.Lab, host: state.Host, action: str) -> None:
-    """Inside the lab: ``power-cut``, ``power-off`` or ``power-on``."""
+    """Inside the lab: ``power-cut``, ``power-off``, ``power-on`` or ``renew``."""
+    if action == "renew":
+        cluster.renew(lab, host)
+        return
     if action != "power-on":
         hosts.power_off(lab, host)
     if action != "power-off":
@@ -188,7 +192,7 @@ def command() -> int:  # noqa: C901
         session.enter(directory, options.arguments or [os.environ.get("SHELL") or "bash"])
     elif name == "ssh":
         _ssh(directory, options.host, options.arguments)
-    elif name.startswith("power-"):
+    elif name.startswith("power-") or name == "renew":
         state.load(directory).host(options.host)
         session.enter(directory, [str(HERE / "lab"), "set-power", str(directory), options.host, name], everything=True)
     elif name == "set-power":

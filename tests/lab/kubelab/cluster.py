@@ -8,6 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -115,6 +116,16 @@ def up(directory: Path, without: list[str]) -> None:
 
 def _switch_on(lab: state.Lab, host: state.Host) -> None:
     hosts.ssh(lab, host, ["systemctl enable -q --now containerd && systemctl enable -q kubelet"])
+
+
+def renew(lab: state.Lab, host: state.Host) -> None:
+    """Put a new machine in a host's place: the same name and addresses, an empty disk, keys of its own."""
+    hosts.power_off(lab, host)
+    shutil.rmtree(hosts.disk(lab, host))
+    hosts.install(lab, host)
+    hosts.write_known_hosts(lab)
+    hosts.start(lab, host)
+    _switch_on(lab, host)
 
 
 def _background(command: list[str], log: Path) -> None:

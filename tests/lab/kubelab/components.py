@@ -100,21 +100,26 @@ def build(wanted: list[str]) -> None:
 
 @contextlib.contextmanager
 def go_caches() -> Iterator[None]:
-    """Go's caches, below the lab's own and gone afterwards, unless KUBEHARDEN_GO_CACHE says ``keep``: then the user's.
+    """Go's caches, below the lab's own and gone afterwards, unless KUBEHARDEN_GO_CACHE says otherwise.
 
+    ``keep`` stands for the user's own; a directory is used and left, so that several builds can share it.
     The module cache is read-only by design; Go itself takes it away.
     """
-    if os.environ.get("KUBEHARDEN_GO_CACHE") == "keep" or "GOMODCACHE" in _GO:
+    chosen = os.environ.get("KUBEHARDEN_GO_CACHE")
+    if chosen == "keep" or "GOMODCACHE" in _GO:
         yield
         return
-    parent = cache_dir()
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".go-", dir=parent, ignore_cleanup_errors=True) as folder:
+    with contextlib.ExitStack() as stack:
+        folder = chosen and os.path.abspath(chosen)
+        if not folder:
+            cache_dir().mkdir(parents=True, exist_ok=True)
+            temporary = tempfile.TemporaryDirectory(prefix=".go-", dir=cache_dir(), ignore_cleanup_errors=True)
+            folder = stack.enter_context(temporary)
         _GO.update(GOMODCACHE=f"{folder}/mod", GOCACHE=f"{folder}/build")
         try:
             yield
         finally:
-            if shutil.which("go"):
+            if not chosen and shutil.which("go"):
                 run(["go", "clean", "-modcache"], check=False, env=_environment())
             _GO.clear()
 
@@ -158,7 +163,9 @@ def _compile(module: Path, packages: list[str], output: Path | str, stamps: list
     if shutil.which("go") is None:
         raise LabError("go is not on PATH: the lab compiles its components once")
     started = time.monotonic()
-    command = ["go", "build", "-ldflags", " ".join(["-s -w", *stamps]), "-o", output, *packages]
+    # What is stripped in the end need not be made: a seventh of the work. Without inlining a quarter less again.
+    command = ["go", "build", "-gcflags=all=-dwarf=false -l", "-ldflags", " ".join(["-s -w", *stamps])]
+    command += ["-o", str(output), *packages]
     run(command, cwd=module, env=_environment())
     what = Path(output).name if len(packages) == 1 else f"{len(packages)} programs"
     say(f"lab: compiled {module.name}: {what} in {time.monotonic() - started:.0f} s")

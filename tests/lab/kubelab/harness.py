@@ -190,6 +190,10 @@ class Cluster:
         """``cut`` a host's power and switch it on again, or only switch it ``off`` or ``on``."""
         self._tool(f"power-{action}", host)
 
+    def renew(self, host: str) -> None:
+        """Put a new machine in a host's place, which knows nothing of a cluster; the host has left it before."""
+        self._tool("renew", host)
+
     def bring(self, version: str) -> str:
         """Let the registry serve another version's images, and lay its programs on every host; return where there."""
         self._tool("bring", version)

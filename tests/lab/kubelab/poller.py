@@ -362,6 +362,13 @@ class PodProbe:
 
     def start(self) -> None:
         pod = POD.format(name=self._namespace, node=self._host.name, image=TEST_IMAGE)
+        account = ("get", "serviceaccount", "default", "--namespace", self._namespace)
+        # kube-controller-manager makes it, which may just look for a new leader.
+        wait_for(
+            "the namespace's account",
+            60,
+            lambda: cluster.kubectl(self._lab, *account, check=False).returncode == 0,
+        )
         cluster.kubectl(self._lab, "apply", "-f", "-", stdin=pod)
         wait_for("the poller's pod", 120, lambda: any(word == "ok" for _dummy, _dummy, word in self._lines()), 0.5)
 

@@ -29,6 +29,8 @@ FRESH: dict[str, t.Any] = {
     "exempt_namespaces": [],
     "authentication": {"jwt": "", "obstacles": [], "restricted": False},
     "kubeharden_admission_plugins_extra": [],
+    "kubeharden_pki_authorities_dir": "",
+    "signing_key": False,
     "kubeharden_oidc_issuer_url": "",
     "kubeharden_token_webhook_config_file": "",
     "minor": 37,

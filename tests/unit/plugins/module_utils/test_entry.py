@@ -74,9 +74,9 @@ def test_changed_is_derived_from_the_changes() -> None:
 
 def test_a_sentence_for_a_person_is_the_message() -> None:
     def work(_module: t.Any) -> dict[str, t.Any]:
-        raise HardeningError("What, where, what now.")
+        raise HardeningError("KH201", "What, where, what now.")
 
-    assert ended(Module(), work) == {"msg": "What, where, what now.", "refused": True}
+    assert ended(Module(), work) == {"msg": "KH201: What, where, what now.", "refused": True}
 
 
 def test_a_result_is_the_result() -> None:

@@ -31,5 +31,11 @@ def test_a_family_by_its_own_name_or_by_what_it_is_like(tmp_path: Path, text: st
     assert family(str(path)) == name
 
 
+def test_bytes_that_are_no_text_hide_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "os-release"
+    path.write_bytes(b"NAME=\xff\xfe\nID=debian\n")
+    assert family(str(path)) == "debian"
+
+
 def test_a_host_without_the_file_belongs_to_none(tmp_path: Path) -> None:
     assert family(str(tmp_path / "missing")) == ""

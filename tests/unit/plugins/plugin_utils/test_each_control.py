@@ -179,6 +179,7 @@ class Planner:
         """The settings by unit (a component, the kubelet, files) and name, as the roles hand them to the modules."""
         concerns = {component: self._render(f"{component}/flags.yaml.j2", left_out) for component in COMPONENTS}
         concerns[API]["trust"] = self._render(f"{API}/trust.yaml.j2", left_out)["apiserver"]
+        concerns["pulls"] = self._render(f"{API}/pulls.yaml.j2", left_out)
         concerns["kubelet"] = self._render("kubelet/configuration.yaml.j2", left_out)
         concerns["sysctls"] = self._render("kubelet/sysctls.yaml.j2", left_out)
         concerns["kube-proxy"] = self._render("kube-proxy/configuration.yaml.j2", left_out)
@@ -211,8 +212,13 @@ class Planner:
             "sysctls": self._sysctls,
             "kube-proxy": self._kube_proxy,
             "kube-proxy-pod": self._kube_proxy_pod,
+            "pulls": self._pulls,
         }
         return plans[unit](settings) if unit in plans else self._component(unit, settings)
+
+    def _pulls(self, settings: dict[str, t.Any]) -> Effects:
+        """What comes behind all else has flags that others have too."""
+        return {("pulls", *effect): value for effect, value in self._component(API, settings).items()}
 
     def _sysctls(self, settings: dict[str, t.Any]) -> Effects:
         changes = Sysctls(self._world.host, settings).plan()
@@ -278,6 +284,8 @@ class Planner:
                     mine |= {("directory", "/etc/sysctl.d"), ("file", "/etc/sysctl.d/90-kubeharden.conf")}
                 elif unit in ("kubelet", "kube-proxy", "kube-proxy-pod"):
                     mine.add((unit, name))
+                elif unit == "pulls":
+                    mine |= {(unit, "flag", API, name), (unit, "kubeadm", API, name)}
                 else:
                     mine |= {("flag", unit, name), ("kubeadm", unit, name)} | self._needs(unit, name, data)
         return found

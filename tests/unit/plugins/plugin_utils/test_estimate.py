@@ -25,13 +25,13 @@ def change(*restart: str, kind: str = "manifest", host: str = "cp1") -> dict[str
         ([], 0),
         ([change(kind="attributes")], 0),
         ([change("kube-apiserver"), change("kube-apiserver", kind="file")], API + TRIAL),
-        # Static pods restart at once.
-        ([change("kube-apiserver"), change("kube-scheduler"), change("kube-controller-manager")], API + 3 * TRIAL),
+        # Static pods are tried at once, and restart at once.
+        ([change("kube-apiserver"), change("kube-scheduler"), change("kube-controller-manager")], API + TRIAL),
         ([change("etcd", "kube-apiserver")], SECONDS["etcd"] + API),
         ([change("etcd", "kube-apiserver"), change("kube-apiserver")], SECONDS["etcd"] + API + TRIAL),
         ([change("kubelet", kind="file"), change("kubelet", kind="file")], SECONDS["kubelet"]),
         # The flag that verifies kubelets comes with a second write.
-        ([change("kube-apiserver"), change("kube-apiserver")], 2 * (API + TRIAL)),
+        ([change("kube-apiserver"), change("kube-apiserver")], 2 * API + TRIAL),
         ([change("kube-apiserver", kind="file")], API),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils import selection
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
+from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
 KNOWN = ["a-hsts", "a-profiling", "s-profiling", "k-profiling"]
 HOSTS = ["cp1", "cp2", "w1"]
@@ -50,7 +51,7 @@ def test_without_a_word_nothing_is_left_out() -> None:
 def test_a_waiver_of_a_control_that_is_only_judged_leaves_nothing_out() -> None:
     lists = [waiver("rbac-proxy", hosts="cluster"), waiver("rbac-prox")]
     chosen = selection.select(
-        {host: [] for host in HOSTS}, dict.fromkeys(HOSTS, lists), KNOWN, matching, NOON, ["rbac-proxy"]
+        {host: [] for host in HOSTS}, dict.fromkeys(HOSTS, lists), KNOWN, matching, NOON, {"rbac-proxy": ""}
     )
     assert (chosen.everywhere, chosen.on_hosts) == ([], {})
     assert chosen.problems == ["kubeharden_waivers: there is no control rbac-prox; the nearest is rbac-proxy."]
@@ -61,6 +62,33 @@ def test_only_leaves_out_all_others() -> None:
     assert chosen.everywhere == ["a-hsts", "s-profiling"]
     assert chosen.notes == ["Nothing but a-profiling, k-profiling was looked at (kubeharden_only)."]
     assert chosen.problems == []
+
+
+def only_of(only: list[str], *profiles: str, widest: t.Collection[str] = ("a-hsts", "k-profiling")) -> list[str]:
+    """The problems of a run on hosts with these profiles, two of whose controls are of the wider one."""
+    lists: dict[str, t.Any] = dict.fromkeys(HOSTS, only)
+    judged = {"a-plugin": "a-hsts", "rbac-proxy": "", "a-hsts": ""}
+    none: dict[str, t.Any] = {host: [] for host in HOSTS}
+    return selection.select(lists, none, KNOWN, matching, NOON, judged, profiles, widest).problems
+
+
+def test_a_control_that_no_hosts_profile_has_is_refused_since_nothing_would_be_done() -> None:
+    said = "and with kubeharden_profile baseline nothing would be done; set kubeharden_profile to cis as well, or take"
+    assert only_of(["a-hsts", "s-profiling", "k-profiling"], "baseline") == [
+        f"kubeharden_only: a-hsts, k-profiling are controls of profile cis, {said} them out."
+    ]
+    assert only_of(["a-hsts"], "baseline") == [f"kubeharden_only: a-hsts is a control of profile cis, {said} it out."]
+    assert only_of(["s-profiling"], "baseline") == []
+    assert only_of(["a-hsts"], "cis") == []
+    # Of two groups of hosts one has it.
+    assert only_of(["a-hsts"], "baseline", "cis") == []
+
+
+def test_a_control_that_is_only_judged_is_refused_with_what_to_name_instead() -> None:
+    assert only_of(["a-plugin", "rbac-proxy"], "cis") == [
+        "kubeharden_only: a-plugin is a part of a-hsts, which is set as a whole; name that one.",
+        "kubeharden_only: rbac-proxy is judged by verify.yml, and nothing is written for it; take it out.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +277,7 @@ STATE = {
 
 def test_what_one_control_plane_has_waived_stays_out_of_what_all_share_with_its_mount() -> None:
     shared = selection.Shared("the ConfigMap", {"a-policy": ["cp2", "w1"]}, ["cp1", "cp2"])
-    state = shared.state(STATE)["api"]
+    state = shared.states([STATE])[0]["api"]
     assert [one["flag"] for one in state["settings"]] == ["hsts", "log"]
     assert [one["path"] for one in state["mounts"]] == ["/log"]
     said = "a-policy is waived on cp2, so the ConfigMap, which all hosts share, was left without it: "
@@ -258,8 +286,23 @@ def test_what_one_control_plane_has_waived_stays_out_of_what_all_share_with_its_
 
 def test_what_a_host_has_waived_that_has_no_part_in_it_stays_in() -> None:
     shared = selection.Shared("the ConfigMap", {"a-policy": ["w1"]}, ["cp1", "cp2"])
-    assert shared.state(STATE) == STATE
+    assert shared.states([STATE]) == [STATE]
     assert shared.notes() == []
+
+
+def test_what_is_left_out_of_a_list_is_left_out_of_it_wherever_it_stands() -> None:
+    """Two controls have items in one list: what one of them is without must not come back by the other."""
+    values = ["NodeRestriction,EventRateLimit,AlwaysPullImages"]
+    plugins = {"flag": "plugins", "data": {"contains": ["NodeRestriction", "EventRateLimit"], "control": "plugins"}}
+    own = {"contains": ["AlwaysPullImages"], "kubeadm": "NodeRestriction", "control": "pulls"}
+    pulls = {"flag": "plugins", "data": own}
+    states = [{"api": {"settings": [{**one, "values": values}], "mounts": []}} for one in (plugins, pulls)]
+    assert selection.without(states, []) == states
+    without_pulls = [one["api"]["settings"] for one in selection.without(states, ["pulls"])]
+    assert without_pulls == [[{**plugins, "values": ["NodeRestriction,EventRateLimit"]}], []]
+    # What kubeadm has of itself would be lost beside the list that its ConfigMap then has.
+    without_plugins = [one["api"]["settings"] for one in selection.without(states, ["plugins"])]
+    assert without_plugins == [[], [{**pulls, "values": ["NodeRestriction,AlwaysPullImages"]}]]
 
 
 def test_what_every_host_has_waived_needs_no_word() -> None:
@@ -268,3 +311,26 @@ def test_what_every_host_has_waived_needs_no_word() -> None:
         "g": {"exact": 1, "control": "l"}
     }
     assert shared.notes() == []
+
+
+def test_controls_of_the_wider_profile_are_those_that_no_template_has_without_it() -> None:
+    """By rendering, for every version, what is otherwise read from the conditions of the templates."""
+    found: dict[str, set[str]] = {}
+    for profile in ("baseline", "cis"):
+        for path in sorted(templates.TEMPLATES.rglob("*.j2")):
+            for minor in (33, 35, 36, 37):
+                text = templates.render(
+                    str(path.relative_to(templates.TEMPLATES)),
+                    kubeharden_profile=profile,
+                    minor=minor,
+                    oldest_kubelet=minor,
+                    approver=True,
+                    control_planes=3,
+                    kubeharden_token_webhook_config_file="/webhook.yaml",
+                    kubeharden_pki_authorities_dir="/keys",
+                    signing_key=False,
+                )
+                found.setdefault(profile, set()).update(selection._CONTROL.findall(text))
+    assert found["baseline"] <= found["cis"] == set(selection.known_controls())
+    assert selection.of_widest_profile() == sorted(found["cis"] - found["baseline"])
+    assert "kubelet-pod-pids" in selection.of_widest_profile()

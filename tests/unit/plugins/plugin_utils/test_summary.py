@@ -18,11 +18,14 @@ def test_the_row_of_a_run_has_what_was_restarted_and_how_long_it_took() -> None:
     results = [
         {"restarted": {"kube-apiserver": 44.6}, "notes": ["one"], "backup": "/var/lib/kubeharden/backups/r"},
         {"not_done": ["two"], "backup": ""},
+        {"restarted": {"kube-scheduler": 20.0, "kube-apiserver": 18.2}},
         None,
     ]
     changes = [change("cp1", ["kube-apiserver"]), change("cp1"), change("cp2")]
     row = Row.from_results("cp1", results, changes, "run")
-    assert row == Row("cp1", 2, {"kube-apiserver": 44.6}, ("one",), ("two",), "/var/lib/kubeharden/backups/r")
+    restarted: dict[str, float | None] = {"kube-apiserver": 18.2, "kube-scheduler": 20.0}
+    # Those of one task restart at once, the next task's come after them.
+    assert row == Row("cp1", 2, restarted, ("one",), ("two",), "/var/lib/kubeharden/backups/r", seconds=64.6)
 
 
 def test_the_row_of_check_mode_foretells_the_restarts() -> None:
@@ -41,13 +44,13 @@ def test_a_host_that_did_nothing_has_a_row_too() -> None:
 
 def test_the_account_of_a_run() -> None:
     rows = [
-        Row("cp1", 3, {"kube-apiserver": 44.6, "kubelet": 13.2}, ("note",), ("left",), "/b"),
+        Row("cp1", 3, {"kube-apiserver": 44.6, "kubelet": 13.2}, ("note",), ("left",), "/b", seconds=57.8),
         Row("worker-1", 1, {}, ("note", "note"), ("left",), "/b"),
     ]
     assert render(rows, "run", "r", "/reports/r") == [
         "",
         "host      changed  restarted                seconds",
-        "cp1       3        kube-apiserver, kubelet  45",
+        "cp1       3        kube-apiserver, kubelet  58",
         "worker-1  1        -                        -",
         "",
         "cp1: note",
@@ -67,3 +70,36 @@ def test_check_mode_says_would() -> None:
 def test_three_hundred_hosts_with_one_sentence_have_it_once() -> None:
     rows = [Row(f"w{number}", 0, {}, (), ("left",), "") for number in range(300)]
     assert len([line for line in render(rows, "run", "r", "/r") if "left" in line]) == 1
+
+
+def certificate(name: str, end: str, new: bool = False) -> dict[str, t.Any]:
+    return {"name": name, "path": f"/pki/{name or 'x'}.crt", "not_after": end, "new": new}
+
+
+def test_a_run_that_is_about_certificates_lists_all_of_them_those_that_end_first_before_the_others() -> None:
+    asked = {"certificates": [certificate("apiserver", "2026-12-01T00:00:00Z", True)], "issued": []}
+    answered = {"certificates": [certificate("apiserver", "2027-12-01T00:00:00Z", True), certificate("", "2027-01-01")]}
+    rows = [
+        Row.from_results("cp1", [asked, answered, None], [], "run"),
+        Row.from_results("w1", [{"certificates": []}], [], "run"),
+    ]
+    lines = render(rows, "run", "r", "/reports/r", every_end=True)
+    assert lines[5:9] == [
+        "host  certificate  in                  ends on               issued now",
+        "cp1   -            /pki/x.crt          2027-01-01",
+        "cp1   apiserver    /pki/apiserver.crt  2027-12-01T00:00:00Z  yes",
+        "",
+    ]
+    assert "would be issued" in render(rows, "check", "r", "/reports/r", every_end=True)[5]
+    assert not [line for line in render(rows, "run", "r", "/reports/r") if "apiserver" in line]
+
+
+def test_what_is_to_be_signed_outside_stands_in_a_table_of_its_own() -> None:
+    one = {"path": "/r/cp1/apiserver.csr", "authority": "CN=ours", "subject": "CN=kube-apiserver", "names": "cp1"}
+    row = Row.from_results("cp1", [{"unsigned": None}, {"unsigned": [one]}], [], "run")
+    assert render([row], "run", "r", "/reports/r")[4:8] == [
+        "to be signed          by       subject            names",
+        "/r/cp1/apiserver.csr  CN=ours  CN=kube-apiserver  cp1",
+        "",
+        "Lay each certificate beside its request, as .crt instead of .csr, and run again.",
+    ]

@@ -12,10 +12,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components import 
 from ansible_collections.kubeharden.core.plugins.plugin_utils.version_check import (
     check,
     check_extra,
+    check_kubelet,
     check_plugins,
     refusal,
 )
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
+from tools.checkout import ROOT
 
 MINORS = [versions.shown(one) for one in versions.known_versions("kubernetes")]
 
@@ -158,10 +160,38 @@ def test_the_users_own_flags() -> None:
     assert check_extra(host(), {}) == []
 
 
+@pytest.mark.parametrize(
+    ("version", "fields", "found"),
+    [
+        ("1.37.1", {"maxPods": 110}, []),
+        ("1.37.1", {"maxPods": "many"}, ['maxPods must be a whole number, and is "many".']),
+        # A kubelet that does not run says no version, and is a trouble of its own.
+        ("", {"maxPods": "many"}, []),
+    ],
+)
+def test_a_kubelets_configuration_at_which_it_would_end(version: str, fields: dict[str, Any], found: list[str]) -> None:
+    kind = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"}
+    path = "/var/lib/kubelet/config.yaml"
+    kubelet = {"version": version, "configuration": {**kind, **fields}, "configuration_file": path}
+    where = f"The kubelet's configuration ({path} and its drop-ins): "
+    assert check_kubelet({"kubelet": kubelet}) == [where + sentence for sentence in found]
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_what_kubeadm_writes_is_no_reason_to_refuse(minor: str) -> None:
+    """The demo's configurations are those of a real cluster."""
+    paths = sorted((ROOT / "inventories/demo/hosts.orig").glob("*/var/lib/kubelet/config.yaml"))
+    assert len(paths) == 5
+    for path in paths:
+        configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
+        kubelet = {"version": f"{minor}.0", "configuration": configuration, "configuration_file": str(path)}
+        assert check_kubelet({"kubelet": kubelet}) == []
+
+
 def test_a_refusal_says_everything_and_that_nothing_was_changed() -> None:
-    result = refusal(["One.", "Two."], "cp1")
+    result = refusal("KH008", ["One.", "Two."], "cp1")
     assert result["failed"] is True
-    assert result["msg"].startswith("One. Two. Nothing was changed on cp1; correct the variable")
+    assert result["msg"].startswith("KH008: One. Two. Nothing was changed on cp1; correct the variable")
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def _scalar(value: Any, rng: random.Random, flow: bool) -> str:
         return rng.choice(("null", "~") if flow else ("null", "~", ""))
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, (int, float)):
         return str(value)
     choices = [json.dumps(value, ensure_ascii=value in ("\u2028", "\x85"))]
     if value in STRANGE[:2]:

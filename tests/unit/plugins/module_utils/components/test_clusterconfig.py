@@ -118,7 +118,7 @@ def test_what_is_no_configuration(text: str, sentence: str) -> None:
     with pytest.raises(HardeningError) as raised:
         ClusterConfiguration.parse(text)
     assert sentence in str(raised.value)
-    assert str(raised.value).endswith("Nothing was changed.")
+    assert str(raised.value).endswith("Nothing was changed; correct it, and run again.")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_place_that_cannot_be_used(content: dict[str, Any], component: str, se
         with pytest.raises(HardeningError) as raised:
             act()
         assert sentence in str(raised.value)
-        assert str(raised.value).endswith("Nothing was changed.")
+        assert str(raised.value).endswith("Nothing was changed; correct it, and run again.")
     assert parsed.text == text
 
 
@@ -432,4 +432,4 @@ def test_any_configuration_is_edited_or_refused(junk: Any, place: str, version: 
             message = str(error)
         else:
             continue
-        assert message.endswith("Nothing was changed.")
+        assert message.endswith("Nothing was changed; correct it, and run again.")

@@ -225,6 +225,10 @@ SUITES = ("TLS_AES", "TLS_GCM", "TLS_CHACHA")
         (Keep("/var/log/audit"), [], "/var/log/audit", "the flag is not set"),
         (Keep("/var/log/audit"), ["/data/log"], None, "the owner's value stays"),
         (Keep("/var/log/audit"), [""], None, "the owner's value stays"),
+        (Keep("4096", positive=True), [], "4096", "the flag is not set"),
+        (Keep("4096", positive=True), ["10000"], None, "the owner's value stays"),
+        (Keep("4096", positive=True), ["0"], "4096", "0 means without limit"),
+        (Keep("4096", positive=True), ["-1"], "4096", "-1 means without limit"),
         # at least
         (AtLeast("30"), [], "30", "the flag is not set"),
         (AtLeast("30"), ["29"], "30", "29 is not at least 30"),
@@ -352,6 +356,7 @@ def test_what_is_written_satisfies_the_rule(rule: flags.Rule, current: list[str]
         ({"exact": 3}, "", Exact("3")),
         ({"exact": ["Node", "RBAC"]}, "authorization-mode", Exact("Node,RBAC", kind="slice")),
         ({"keep": "/a"}, "audit-log-path", Keep("/a")),
+        ({"keep": 4096, "positive": True}, "pod-max-pids", Keep("4096", kind="int", positive=True)),
         (
             {"at_least": 30, "unlimited": 0, "control": "CIS-1.2.17"},
             "audit-log-maxage",

@@ -75,6 +75,7 @@ def test_a_later_drop_in_wins_and_a_missing_file_is_none() -> None:
         ('A="x"y\n', {"A": '"x"y'}),
         ("# A=1\n\n  B = 2\n", {}),
         ("export A=1\n", {"A": "1"}),
+        ("A=1\x0bB=2\r\n", {"A": "1\x0bB=2"}),
         ("A=\n", {"A": ""}),
     ],
 )
@@ -116,6 +117,10 @@ def test_a_drop_in_is_a_merge_patch(base: dict[str, t.Any], patch: dict[str, t.A
         ("KUBELET_KUBEADM_ARGS=--v=2", 'KUBELET_KUBEADM_ARGS="--v=4"'),
         ('# theirs\nKUBELET_KUBEADM_ARGS="--v 2"\nX=1\n', '# theirs\nKUBELET_KUBEADM_ARGS="--v=4"\nX=1\n'),
         ('KUBELET_KUBEADM_ARGS="--v=4 --node-ip=::1"\n', 'KUBELET_KUBEADM_ARGS="--v=4 --node-ip=::1"\n'),
+        # What stands behind -- is no flag to the kubelet.
+        ('KUBELET_KUBEADM_ARGS="--a=b -- c"\n', 'KUBELET_KUBEADM_ARGS="--a=b --v=4 -- c"\n'),
+        # To systemd these end no line.
+        ('X=a\u2028b\nKUBELET_KUBEADM_ARGS=""\n', 'X=a\u2028b\nKUBELET_KUBEADM_ARGS="--v=4"\n'),
     ],
 )
 def test_flags_are_set_in_kubeadms_file(before: str, after: str) -> None:

@@ -501,6 +501,32 @@ def test_documents_that_are_not(document: object, sentence: str) -> None:
     assert versions.judge_document(LATEST, document, "x") == [sentence]
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentences"),
+    [
+        ({"maxPods": 110}, []),
+        ({"maxPods": 110.0}, []),  # JSON has one kind of number
+        ({"maxPodz": 110}, []),  # the kubelet starts, and verify tells of it
+        ({"maxPods": "110"}, ['x: maxPods must be a whole number, and is "110".']),
+        ({"maxPods": True}, ["x: maxPods must be a whole number, and is true."]),
+        (
+            {"authentication": {"anonymous": {"enabled": "no"}, "x509": []}},
+            [
+                'x: authentication.anonymous.enabled must be true or false, and is "no".',
+                "x: authentication.x509 must be a mapping, and is [].",
+            ],
+        ),
+        ({"evictionHard": {"memory.available": 100}}, ["x: evictionHard{} must be a text, and is 100."]),
+        ({"maxPods": None}, []),
+        ({"logging": {"flushFrequency": 0}}, []),  # as kubeadm writes it
+        ({"logging": {"flushFrequency": "5s"}}, []),
+        ({"syncFrequency": 0}, ["x: syncFrequency must be a duration such as 1h30m, and is 0."]),
+    ],
+)
+def test_values_at_which_a_kubelet_ends(fields: dict[str, object], sentences: list[str]) -> None:
+    assert versions.values_of_no_use(LATEST, {**KUBELET, **fields}, "x") == sentences
+
+
 # ---- on a host, without the files
 
 

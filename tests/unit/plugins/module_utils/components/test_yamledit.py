@@ -157,7 +157,7 @@ def test_any_text_is_a_document_or_a_sentence(text: str) -> None:
         document.value  # noqa: B018
         return
     assert message.startswith("the YAML text")
-    assert message.endswith("Nothing was changed.")
+    assert message.endswith("Nothing was changed; correct it, and run again.")
 
 
 @settings(deadline=None)
@@ -176,7 +176,7 @@ def test_damaged_manifests_are_documents_or_sentences(path: Path, start: int, le
         message = str(error)
     else:
         return
-    assert message.endswith("Nothing was changed.")
+    assert message.endswith("Nothing was changed; correct it, and run again.")
 
 
 @settings(deadline=None)
@@ -293,7 +293,7 @@ def test_what_cannot_be_edited_is_one_sentence(text: str, sentence: str) -> None
         Document(text, "/etc/kubernetes/manifests/x.yaml")
     assert sentence in str(raised.value)
     assert str(raised.value).startswith("/etc/kubernetes/manifests/x.yaml ")
-    assert str(raised.value).endswith("Nothing was changed.")
+    assert str(raised.value).endswith("Nothing was changed; correct it, and run again.")
 
 
 def test_get_and_has() -> None:
@@ -581,7 +581,7 @@ def test_what_is_refused_changes_nothing(text: str, edit: tuple[Any, ...], sente
         getattr(document, edit[0])(*edit[1:])
     assert sentence in str(raised.value)
     assert str(raised.value).startswith("the YAML text: ")
-    assert str(raised.value).endswith("Nothing was changed.")
+    assert str(raised.value).endswith("Nothing was changed; correct it, and run again.")
     assert document.text == text
 
 

@@ -37,6 +37,9 @@ NO_LEVEL = "Pod Security has no level for a namespace that says none (PodSecurit
             HEAD + LIMITS + SECURITY.replace("PodSecurity", "PodSecuritie") % ("{enforce: baseline}", "[kube-system]"),
             ["PodSecuritie is no admission plugin and counts for nothing", NO_LEVEL],
         ),
+        (HEAD.replace("plugins:", "plugins: 7"), [NO_LIMITS, NO_LEVEL]),
+        (HEAD + LIMITS + SECURITY % ("7", "7"), [NO_LEVEL]),
+        (HEAD + LIMITS + "- {name: PodSecurity, configuration: 7}\n", [NO_LEVEL]),
     ],
 )
 def test_findings(text: str, findings: list[str]) -> None:

@@ -25,7 +25,12 @@ SECTIONS = {
     "1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "3.1": 3, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1, "5.1": 13,
 }  # fmt: skip
 #: Settings that keep a cluster working rather than hard, or that only the owner's own word brings.
-NOT_JUDGED = {"apiserver-graceful-stop", "apiserver-tls-curves", "apiserver-token-webhook"}
+NOT_JUDGED = {
+    "apiserver-graceful-stop",
+    "apiserver-tls-curves",
+    "apiserver-token-webhook",
+    "controller-manager-signing",
+}
 
 #: The rules of the STIG for Kubernetes that was published in June 2024, first and last number of each run of them.
 STIG = (

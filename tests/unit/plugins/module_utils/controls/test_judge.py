@@ -249,6 +249,10 @@ def test_a_component_that_has_no_process_is_unknown_and_one_that_is_not_there_do
         ({"old": {"accepted": "TLSv1.1 X"}}, "probe-old-tls", "fail"),
         ({"old": {"accepted": "", "problem": ""}}, "probe-old-tls", "pass"),
         ({"problem": "timeout"}, "probe-old-tls", "unknown"),
+        ({"old": {"accepted": "", "problem": "timeout"}}, "probe-old-tls", "unknown"),
+        # It wants a certificate of us, so shows none of its own, and refused the old handshake for itself.
+        ({"problem": "tls: alert", "old": {"accepted": "", "problem": ""}}, "probe-old-tls", "pass"),
+        ({"problem": "tls: alert", "old": {"accepted": "", "problem": ""}}, "probe-served-certificates", "unknown"),
         ({"weak": {"accepted": "TLSv1.2 AES128-SHA"}}, "probe-weak-suites", "explained"),
         ({"certificate": {"days_left": 3, "sha256": "a", "subject": "s"}}, "probe-served-certificates", "pass"),
         ({"certificate": {"days_left": -1, "sha256": "a", "subject": "s"}}, "probe-served-certificates", "fail"),
@@ -271,8 +275,10 @@ def test_handshakes(one: dict[str, t.Any], control: str, status: str) -> None:
         (403, "", "pass"),
         (200, "", "fail"),
         (500, "", "unknown"),
-        (0, "tls: bad certificate", "pass"),
-        (0, "eof", "pass"),
+        (0, "tls: sslv3 alert bad certificate", "pass"),
+        (0, "tls: wrong version number", "unknown"),
+        (0, "what it speaks is not TLS", "unknown"),
+        (0, "eof", "unknown"),
         (0, "refused", "unknown"),
         (0, "timeout", "unknown"),
     ],
@@ -361,3 +367,24 @@ def test_certificates_of_which_none_can_be_read_are_no_pass(control: str) -> Non
     seen = host(certificates=[{"path": "/c", "kind": "unreadable", "problem": "no certificate"}])
     assert verdict(control, seen) == Verdict("unknown", "no certificate of this host could be read")
     assert verdict("certificates-keys", seen).status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("insists", "kernel", "status", "words"),
+    [
+        (True, {"differing": []}, "pass", "protectKernelDefaults true"),
+        (True, {"differing": ["kernel.panic is 0, not 10"]}, "fail", "will not start: kernel.panic is 0"),
+        (True, {"problem": "/etc/sysctl.d could not be read"}, "unknown", "could not be read"),
+        (False, {"differing": ["kernel.panic is 0, not 10"]}, "fail", "should be true"),
+    ],
+)
+def test_a_kubelet_that_insists_on_its_kernel_is_judged_with_it(
+    insists: bool, kernel: dict[str, t.Any], status: str, words: str
+) -> None:
+    seen = host(
+        components={"kubelet": running("kubelet")},
+        kubelet={"file": "/var/lib/kubelet/config.yaml", "fields": {"protectKernelDefaults": insists}},
+        kernel=kernel,
+    )
+    said = verdict("kubelet-kernel-defaults", seen)
+    assert (said.status, words in said.evidence) == (status, True), said

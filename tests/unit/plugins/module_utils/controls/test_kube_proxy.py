@@ -25,6 +25,9 @@ clusters:
 """
 
 
+NO_CLUSTER = ["its server is not spoken to by https", "no authority is named, so the system's own are trusted"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problems"),
     [
@@ -40,6 +43,9 @@ clusters:
         ),
         ("clusters:", "others:", ["it names no cluster"]),
         ("kind: Config", "kind: [", ["it is no YAML"]),
+        ("kind: Config", "kind: !!bool x", ["it is no YAML"]),
+        ("- cluster:", "- c:", NO_CLUSTER),
+        ("clusters:\n", "clusters: [{cluster: x}]\nothers:\n", NO_CLUSTER),
     ],
 )
 def test_a_kubeconfig(old: str, new: str, problems: list[str]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 import pytest
@@ -88,7 +89,7 @@ FAULTS: dict[str, tuple[dict[str, t.Any], str]] = {
     ),
     "unmounted": ({"unmounted": [UNMOUNTED]}, "on cp1 names /a/b.log, which /m.yaml does not mount"),
     "kernel": ({"kernel": ["vm.panic_on_oom is 1, not 0"]}, "would not start again: vm.panic_on_oom is 1, not 0;"),
-    "served": ({"served": "3 of 10 requests failed."}, "3 of 10 requests failed."),
+    "served": ({"served": "KH140: 3 of 10 requests failed."}, "3 of 10 requests failed."),
 }
 
 
@@ -97,7 +98,7 @@ def test_each_fault_has_its_own_sentence(fault: str) -> None:
     evidence, words = FAULTS[fault]
     (problem,) = problems(**{**WELL, **evidence})
     assert words in problem
-    assert problem.endswith(".")
+    assert re.fullmatch(r"KH1[34]\d: .*\.", problem)
 
 
 def test_all_faults_of_all_hosts_are_told_at_once() -> None:

@@ -13,7 +13,12 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files import history
-from ansible_collections.kubeharden.core.plugins.module_utils.files.history import mark_undone, past_runs, prune
+from ansible_collections.kubeharden.core.plugins.module_utils.files.history import (
+    mark_undone,
+    past_runs,
+    prune,
+    remove_leftovers,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
@@ -71,6 +76,10 @@ def test_a_run_that_died_before_its_record_was_begun_changed_nothing(host: Host,
         ("{", "is no record of a run"),
         ("[]", "is no record of a run"),
         ('{"schema": 1}', "is no record of a run"),
+        ('{"schema": "2", "entries": []}', "is no record of a run"),
+        ('{"schema": 2, "entries": [{"kind": "file", "target": "/a"}]}', "is no record of a run"),
+        ('{"schema": 2, "entries": [{"kind": "one_way", "target": "/a"}]}', "is no record of a run"),
+        ('{"schema": 2, "began": "x", "entries": []}', "is no record of a run"),
         ('{"schema": 3, "entries": []}', "newer Kubeharden"),
     ],
 )
@@ -111,7 +120,7 @@ def test_the_newest_stays_however_old_it_is(host: Host) -> None:
 def test_what_the_journal_goes_back_to_stays_with_all_after_it(host: Host, needed: str) -> None:
     for run_id, began in (("a", 1), ("b", 2), ("c", 3), ("d", 4)):
         made(host, run_id, began)
-    Journal(host).note(apply={"run_id": needed, "saved": []})
+    Journal(host).note(apply={"run_id": needed, "saved": [], "manifests": "/m", "components": {}})
     assert prune(host, 1, 1, 100 * DAY, "d") == ([] if needed == "a" else ["a"])
 
 
@@ -152,3 +161,29 @@ def test_a_backup_that_cannot_be_removed_is_a_sentence(host: Host, monkeypatch: 
     with pytest.raises(HardeningError, match=r"backups/a could not be removed: the file system is read-only"):
         prune(host, 1, 0, 0.0, "b")
     assert json.loads(Path(host.path(f"/{BACKUPS}/a/record.json")).read_text(encoding="utf-8"))["schema"] == 2
+
+
+def test_temporary_files_of_a_run_that_died_go(host: Host, tmp_path: Path) -> None:
+    """In our own directories, beside what the newest run had under way, and above what something watches."""
+    manifests = tmp_path / "etc/kubernetes/manifests"
+    for directory in (manifests, tmp_path / "run/kubeharden", tmp_path / "etc/other"):
+        directory.mkdir(parents=True)
+    (manifests / "a.yaml").write_text("a", encoding="utf-8")
+    Backup(host, "a").save("/etc/kubernetes/manifests/a.yaml")
+    left = [
+        manifests.parent / ".kubeharden-1",
+        tmp_path / BACKUPS / "a" / ".kubeharden-2",
+        tmp_path / "var/lib/kubeharden/.kubeharden-3",
+        tmp_path / "run/kubeharden/.kubeharden-4",
+    ]
+    stays = [manifests / "a.yaml", tmp_path / "etc/other/.kubeharden-5", tmp_path / BACKUPS / "a" / "record.json"]
+    for path in (*left, stays[1]):
+        path.write_text("half", encoding="utf-8")
+    remove_leftovers(host)
+    assert [path.exists() for path in left] == [False] * 4
+    assert [path.exists() for path in stays] == [True] * 3
+
+
+def test_where_no_run_was_nothing_is_left_and_nothing_is_made(host: Host, tmp_path: Path) -> None:
+    remove_leftovers(host)
+    assert os.listdir(tmp_path) == []

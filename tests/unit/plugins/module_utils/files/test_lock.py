@@ -48,6 +48,16 @@ def test_it_is_free_and_looking_makes_nothing(lock: Lock, tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("text", [b"", b"{", b"{}", b"[]", b"\xff", b'{"run_id": 1}'])
+def test_half_of_a_lock_is_nobodys_and_a_sentence(lock: Lock, tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "run/kubeharden/lock"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text)
+    with pytest.raises(HardeningError, match=r"lock is damaged: it is no lock of a run\. Nothing was changed"):
+        lock.acquire(FIRST)
+    assert path.read_bytes() == text
+
+
 def test_a_second_run_is_told_who_has_it(lock: Lock, tmp_path: Path) -> None:
     assert lock.acquire(FIRST) is None
     assert Lock(Host(str(tmp_path))).acquire(SECOND) == FIRST

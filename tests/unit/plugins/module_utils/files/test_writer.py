@@ -17,6 +17,7 @@ from hypothesis import given, strategies
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files import writer
+from tools.lacking import lacking
 
 ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(
@@ -42,7 +43,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""
     target = tmp_path / "small"
     if not mount_tmpfs(target, "size=64k"):
-        pytest.skip("no file system can be mounted here")
+        lacking("no file system can be mounted here")
     yield target
     subprocess.run(["umount", str(target)], check=True)
 
@@ -303,7 +304,7 @@ def test_too_little_room_is_refused_before_anything_is_written(small: Path) -> N
 def test_a_file_system_that_takes_nothing_is_refused(tmp_path: Path, options: str, words: str) -> None:
     target = tmp_path / "fs"
     if not mount_tmpfs(target, options):
-        pytest.skip("no file system can be mounted here")
+        lacking("no file system can be mounted here")
     try:
         with pytest.raises(HardeningError, match=words):
             writer.require_room(str(target), 1)

@@ -126,3 +126,13 @@ def test_digests_fit_the_curve() -> None:
 def test_types() -> None:
     assert isinstance(key(), ec.EllipticCurvePrivateKey)
     assert isinstance(key("RSA-2048"), rsa.RSAPrivateKey)
+
+
+@pytest.mark.parametrize("algorithm", keys.ALGORITHMS[:3])
+def test_a_signature_is_of_one_key_and_one_message(algorithm: str) -> None:
+    own, other = key(algorithm), keys.generate("ECDSA-P256")
+    signature = keys.sign(own, b"message")
+    assert keys.verifies(keys.public_bytes(own), b"message", signature)
+    assert not keys.verifies(keys.public_bytes(own), b"another message", signature)
+    assert not keys.verifies(keys.public_bytes(other), b"message", signature)
+    assert not keys.verifies(keys.public_bytes(own), b"message", b"")

@@ -207,7 +207,7 @@ AUTHORITY_REQUEST = issue.read_request(issue.signing_request(wanted_authority("k
     ("request_facts", "given_profile", "sentence"),
     [
         (REQUEST, ASKED, ""),
-        (REQUEST, replace(ASKED, names=ASKED.names | Names(frozenset({"more"}))), ""),
+        (REQUEST, replace(ASKED, names=ASKED.names | Names(frozenset({"more"}))), "beyond those asked for: more"),
         (REQUEST, replace(ASKED, names=NO_NAMES), "it lacks the names server.example.org"),
         (REQUEST, replace(ASKED, extended_usages=frozenset({CLIENT})), "it lacks the usages serverAuth"),
         (REQUEST, replace(ASKED, extended_usages=frozenset()), "it lacks the usages serverAuth"),

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import http.server
 import json
+import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ Serve = Callable[[dict[str, tuple[int, Any]]], str]
 
 
 @pytest.fixture
-def files(tmp_path: Path, authority: Any) -> dict[str, str]:
+def files(tmp_path: Path, authority: Any) -> dict[str, Any]:
     """The paths of authority, certificate and key."""
     pair = authority.issue("etcd")
     content = {"ca": authority.certificate, "certificate": pair.certificate, "key": pair.key}
@@ -37,7 +38,7 @@ def files(tmp_path: Path, authority: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-def serve(files: dict[str, str], asked: list[tuple[str, str, bytes]]) -> Iterator[Serve]:
+def serve(files: dict[str, Any], asked: list[tuple[str, str, bytes]]) -> Iterator[Serve]:
     """Starts servers that want a client certificate and answer by path; returns the address."""
     with contextlib.ExitStack() as stack:
 
@@ -80,20 +81,20 @@ def asked() -> list[tuple[str, str, bytes]]:
 
 
 def test_an_etcd_that_reads_with_its_majority_is_well(
-    serve: Serve, files: dict[str, str], asked: list[tuple[str, str, bytes]]
+    serve: Serve, files: dict[str, Any], asked: list[tuple[str, str, bytes]]
 ) -> None:
     assert EtcdClient(serve({HEALTH: (200, {"health": "true"})}), **files).unwell() == ""
     assert asked == [("GET", HEALTH, b"")]
 
 
-def test_what_is_wrong_is_said(serve: Serve, files: dict[str, str]) -> None:
+def test_what_is_wrong_is_said(serve: Serve, files: dict[str, Any]) -> None:
     assert EtcdClient(serve({HEALTH: (503, {})}), **files).unwell() == "/health answered 503"
     assert EtcdClient("https://127.0.0.1:1", **files).unwell() == "/health answered refused"
     gone = {**files, "certificate": "/proc/0/root/server.crt"}
     assert EtcdClient("https://127.0.0.1:1", **gone).unwell().startswith("its certificate could not be read: ")
 
 
-def test_members_are_listed(serve: Serve, files: dict[str, str], asked: list[tuple[str, str, bytes]]) -> None:
+def test_members_are_listed(serve: Serve, files: dict[str, Any], asked: list[tuple[str, str, bytes]]) -> None:
     listed = [
         {"ID": "1", "name": "cp1", "clientURLs": ["https://192.0.2.11:2379"]},
         {"ID": "2", "name": "cp2", "clientURLs": ["https://192.0.2.12:2379"], "isLearner": True},
@@ -124,14 +125,14 @@ ALARMS = "/v3/maintenance/alarm"
     ],
 )
 def test_alarms_are_listed(
-    serve: Serve, files: dict[str, str], asked: list[tuple[str, str, bytes]], answer: Any, alarms: list[str]
+    serve: Serve, files: dict[str, Any], asked: list[tuple[str, str, bytes]], answer: Any, alarms: list[str]
 ) -> None:
     assert EtcdClient(serve({ALARMS: (200, answer)}), **files).alarms() == alarms
     assert asked == [("POST", ALARMS, b'{"action": "GET"}')]
 
 
 @pytest.mark.parametrize("answer", [(404, {}), (503, {}), (200, b"no JSON"), (200, []), (200, {"alarms": 1})])
-def test_alarms_that_are_not_said_are_an_error(serve: Serve, files: dict[str, str], answer: tuple[int, Any]) -> None:
+def test_alarms_that_are_not_said_are_an_error(serve: Serve, files: dict[str, Any], answer: tuple[int, Any]) -> None:
     with pytest.raises(HardeningError, match="could not be asked for its alarms"):
         EtcdClient(serve({ALARMS: answer}), **files).alarms()
 
@@ -146,18 +147,27 @@ def test_alarms_that_are_not_said_are_an_error(serve: Serve, files: dict[str, st
     ],
 )
 def test_members_that_are_not_said_are_an_error(
-    serve: Serve, files: dict[str, str], answer: tuple[int, Any], words: str
+    serve: Serve, files: dict[str, Any], answer: tuple[int, Any], words: str
 ) -> None:
     with pytest.raises(HardeningError, match=words):
         EtcdClient(serve({MEMBERS: answer}), **files).members()
 
 
-def test_a_file_that_is_gone_is_an_error_in_one_sentence(files: dict[str, str]) -> None:
+def test_a_file_that_is_gone_is_an_error_in_one_sentence(files: dict[str, Any]) -> None:
     with pytest.raises(HardeningError, match="could not be asked for its members"):
         EtcdClient("https://127.0.0.1:1", **{**files, "ca": "/proc/0/root/ca.crt"}).members()
 
 
-def test_each_member_is_asked_at_its_own_address(serve: Serve, files: dict[str, str]) -> None:
+def test_a_pipe_in_place_of_a_certificate_does_not_hang(files: dict[str, Any], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in files:
+        client = EtcdClient("https://127.0.0.1:1", **{**files, name: str(tmp_path / "pipe")})
+        assert client.unwell() == "its certificate could not be read: it is no regular file"
+        with pytest.raises(HardeningError, match="no regular file"):
+            client.stored("/k")
+
+
+def test_each_member_is_asked_at_its_own_address(serve: Serve, files: dict[str, Any]) -> None:
     well, ill = serve({HEALTH: (200, {})}), serve({HEALTH: (503, {})})
     members = [
         Member("cp1", (well,), False),
@@ -191,7 +201,7 @@ def coded(data: bytes) -> str:
     ],
 )
 def test_how_a_value_lies_in_etcd_and_nothing_of_it(
-    serve: Serve, files: dict[str, str], value: bytes, stored: Stored
+    serve: Serve, files: dict[str, Any], value: bytes, stored: Stored
 ) -> None:
     address = serve({RANGE: (200, {"kvs": [{"key": coded(b"/k"), "value": coded(value)}], "count": "1"})})
     client = EtcdClient(address, **files)
@@ -201,7 +211,7 @@ def test_how_a_value_lies_in_etcd_and_nothing_of_it(
 
 
 def test_keys_are_asked_for_without_their_values(
-    serve: Serve, files: dict[str, str], asked: list[tuple[str, str, bytes]]
+    serve: Serve, files: dict[str, Any], asked: list[tuple[str, str, bytes]]
 ) -> None:
     address = serve({RANGE: (200, {"kvs": [{"key": coded(b"/registry/secrets/a/b")}], "count": "9"})})
     assert EtcdClient(address, **files).keys("/registry/secrets/", 4) == (["/registry/secrets/a/b"], 9)
@@ -216,9 +226,18 @@ def test_keys_are_asked_for_without_their_values(
         ((403, {}), "answered 403"),
         ((200, []), "answered 200"),
         ((200, {"kvs": [{"value": "%"}]}), "not what it should"),
+        ((200, {"kvs": [{"value": 1, "key": 1}]}), "not what it should"),
+        ((200, {"kvs": "none"}), "not what it should"),
+        ((200, {"kvs": ["none"]}), "not what it should"),
+        ((200, {"kvs": [{"value": "%"}], "count": "many"}), "not what it should"),
+        ((200, b"SSH-2.0-x"), "could not be asked"),
     ],
 )
-def test_an_etcd_that_does_not_tell(serve: Serve, files: dict[str, str], answer: tuple[int, Any], words: str) -> None:
+def test_an_etcd_that_does_not_tell(serve: Serve, files: dict[str, Any], answer: tuple[int, Any], words: str) -> None:
+    client = EtcdClient(serve({RANGE: answer}), **files)
     with pytest.raises(HardeningError, match=words):
-        EtcdClient(serve({RANGE: answer}), **files).stored("/k")
+        client.stored("/k")
+    if answer != (200, {"kvs": [{"value": "%"}]}):
+        with pytest.raises(HardeningError, match=words):
+            client.keys("/k", 4)
     assert EtcdClient(serve({RANGE: (200, {})}), **files).stored("/k") == (None, False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import builtins
 import contextlib
+import os
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -182,11 +183,11 @@ def test_a_token_file_that_is_no_text(tmp_path: Path) -> None:
     [
         (b"", "no `kind: Config`"),
         (b"text", "no `kind: Config`"),
-        (b"a: [s3cret", "not valid YAML (line 1)"),
+        (b"a: [s3cret", "not valid YAML (line "),
         (b"a: 1\nb:\tc: s3cret\n\t- x", "not valid YAML"),
         (b"\xff\xfe\xff", "not UTF-8"),
         (b"a: \x01", "not valid YAML"),
-        (b"a: 2026-99-99", "not valid YAML"),
+        (b"a: 2026-99-99", "which context is in use"),
         (b"[" * 1200, "not valid YAML"),
         (None, "cannot be read: No such file"),
     ],
@@ -199,6 +200,24 @@ def test_no_kubeconfig(tmp_path: Path, content: bytes | None, words: str) -> Non
         load(str(path))
     assert words in str(caught.value)
     assert "s3cret" not in str(caught.value).replace(str(path), "")
+
+
+def test_what_lies_in_place_of_a_kubeconfig_or_of_a_file_that_it_names(tmp_path: Path) -> None:
+    """A FIFO, 2 GiB, a directory and a loop of links: each is said at once."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(2 << 30)
+    for name, words in (
+        ("pipe", "no regular file"),
+        ("loop", "Too many levels of symbolic links"),
+        ("large", "larger than"),
+        (".", "no regular file"),
+    ):
+        with pytest.raises(HardeningError, match=rf"cannot be read: .*{words}"):
+            load(str(tmp_path / name))
+        with pytest.raises(HardeningError, match=rf"tokenFile is .*, which cannot be read: .*{words}"):
+            parse(yaml.safe_dump(document(tokenFile=name)), str(tmp_path / "k"))
 
 
 VALUES = st.recursive(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from typing import Any
@@ -222,7 +223,7 @@ def test_find_kubectl() -> None:
     assert find_kubectl(["/a", "/b", "/c"], lambda path: path != "/a") == "/b"
     assert find_kubectl(exists=lambda path: path == CANDIDATES[-1]) == CANDIDATES[-1]
     assert find_kubectl(["/", "/etc/passwd", "/bin/sh"]) == "/bin/sh"
-    with pytest.raises(HardeningError, match=r"no kubectl on this host \(looked for /a, /b\); install it, or set"):
+    with pytest.raises(HardeningError, match=r"no kubectl on this host \(looked for /a, /b\)\. Nothing was changed"):
         find_kubectl(iter(["/a", "/b"]), lambda _path: False)
 
 
@@ -260,3 +261,27 @@ def test_a_webhook_that_takes_no_dry_run_is_one_sentence() -> None:
     assert str(caught.value).endswith(
         f"Nothing was changed; a label {LABEL} of its own on the namespace makes the question unnecessary."
     )
+
+
+REQUEST: dict[str, Any] = {
+    "metadata": {"name": "csr-1", "resourceVersion": "7"},
+    "spec": {"signerName": "kubernetes.io/kubelet-serving"},
+    "status": {"conditions": [{"type": "Approved", "status": "True"}]},
+}
+
+
+def test_a_certificate_is_laid_in_the_status_of_what_was_read() -> None:
+    run = Runner()
+    assert kubectl(run).certify(REQUEST, b"a certificate") is True
+    ((arguments, data),) = run.calls
+    assert "/apis/certificates.k8s.io/v1/certificatesigningrequests/csr-1/status" in arguments
+    sent = json.loads(str(data))
+    assert (sent["kind"], sent["metadata"]) == ("CertificateSigningRequest", REQUEST["metadata"])
+    assert sent["status"] == {**REQUEST["status"], "certificate": base64.b64encode(b"a certificate").decode()}
+
+
+def test_a_request_that_somebody_changed_meanwhile_gets_no_certificate() -> None:
+    conflict = 'Error from server (Conflict): Operation cannot be fulfilled on certificatesigningrequests "csr-1"'
+    assert kubectl(Runner(1, error=conflict)).certify(REQUEST, b"a certificate") is False
+    with pytest.raises(HardeningError, match="The certificate of CertificateSigningRequest csr-1 cannot be written"):
+        kubectl(Runner(1, error="Error from server (Forbidden): no")).certify(REQUEST, b"a certificate")

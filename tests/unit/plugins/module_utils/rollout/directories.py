@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import stat
@@ -15,12 +16,18 @@ from typing import Any
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, keys, layout as table, plan
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, data, keys, layout as table, plan
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import HostPki
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_files
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.authorities import Authorities, Making, Outcome
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.authorities import (
+    Authorities,
+    Brought,
+    Making,
+    Outcome,
+    seal_pair,
+)
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -34,6 +41,7 @@ CLUSTER: Mapping[str, Any] = MappingProxyType(
         "load_balancer": "192.0.2.1:6443",
     }
 )
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Directory:
@@ -54,13 +62,26 @@ class Directory:
     def files(self) -> dict[str, bytes]:
         return pki_files.read(self.host, self.pki)
 
-    def authorities(self, check: bool = False, now: float = NOW, **given: Any) -> Outcome:
-        """One call for the authorities."""
+    def authorities(
+        self, check: bool = False, now: float = NOW, brought: Mapping[str, Authority] = EMPTY, **given: Any
+    ) -> Outcome:
+        """One call for the authorities, and the second one where the first asks for what is brought."""
         store = self.store(given.pop("run_id", ""))
         if not check:
             store.recover(self.pki)
         settings: dict[str, Any] = {"create": False, "source": False, "taken": None, "repair": True, **given}
-        found = Authorities(store, self.pki, self.files(), now, Making())
+        public = {name: dataclasses.replace(one, key=None) for name, one in brought.items()}
+        keyless = [name for name, one in brought.items() if one.key is None]
+        whole = Brought(public, list(brought), keyless)
+        found = Authorities(store, self.pki, self.files(), now, Making(), whole)
+        outcome = found.settle(node=self.node, check=check, **settings)
+        if not (brought and outcome.receiver):
+            return outcome
+        settings["taken"] = {
+            name: seal_pair(authority.files(one), outcome.receiver, store.run_id, self.node, name)
+            for name, one in brought.items()
+            if one.key is not None
+        }
         return found.settle(node=self.node, check=check, **settings)
 
     def leaves(
@@ -77,6 +98,7 @@ class Directory:
             store.close_secrets(store.open_secrets(pki_files.leaf_paths(self.pki)))
             if found.changes():
                 found.apply({}, {})
+            found.tidy()
         return changes, found
 
     def signers(self, now: float = NOW) -> dict[str, Authority]:

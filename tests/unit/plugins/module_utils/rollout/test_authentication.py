@@ -84,7 +84,7 @@ def test_an_authority_of_the_users_that_is_not_there_is_one_sentence(host: Host)
     assert "certificateAuthority" in find(host, wanted={**WANTED, "oidc-ca-file": ["/x"]})["jwt"]
 
 
-@pytest.mark.parametrize("text", ["a: b: c", "[]", ""])
+@pytest.mark.parametrize("text", ["a: b: c", "[]", "", "jwt: 7", "jwt: [7]"])
 def test_a_file_that_cannot_be_understood_stops_the_run(host: Host, text: str) -> None:
     lay(host, OURS, text)
     with pytest.raises(HardeningError, match="whose tokens it accepts cannot be kept"):

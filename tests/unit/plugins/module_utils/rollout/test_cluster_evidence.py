@@ -9,6 +9,8 @@ import base64
 import json
 import typing as t
 
+import pytest
+
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import ClusterCollector
@@ -104,6 +106,48 @@ def test_kubelets_and_config_maps() -> None:
     assert found["configz"]["w2"]["problem"].endswith("HTTP 503")
     assert found["configz"]["w3"]["problem"] == "its answer is no configuration"
     assert (found["kubelet_config"], found["kubeadm_config"]) == ("a: 1", "")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"SSH-2.0-OpenSSH_9.2"),
+        Answer(200, b"\xff\xfe"),
+        reply([]),
+        reply("word"),
+        reply(None),
+        reply({"items": "word"}),
+        reply({"items": ["word"]}),
+        reply({"items": [{"metadata": "word"}]}),
+        reply({"items": [], "metadata": "word"}),
+        Answer(0, reason="malformed: BadStatusLine"),
+        Answer(0, reason="too large"),
+    ],
+)
+def test_what_answers_in_an_api_servers_place_is_unknown_and_no_traceback(answer: Answer) -> None:
+    found, _api = collect({"/": answer})
+    assert all(one["problem"] and not one["findings"] for one in found["findings"].values()), found["findings"]
+    assert set(found["problems"]) == {"kubeadm_config", "kubelet_config", "nodes"} or answer.body.startswith(b"{")
+    assert found["configz"] == {}
+
+
+ODD = {
+    "metadata": {"name": "a"},
+    "rules": "word",
+    "subjects": "word",
+    "roleRef": "word",
+    "spec": "word",
+    "data": "word",
+}
+
+
+def test_objects_that_are_none_are_unknown_for_who_needs_them() -> None:
+    found, _api = collect({"/": reply({"items": [ODD]})})
+    problems = {check: one["problem"] for check, one in found["findings"].items()}
+    assert problems["cluster_admin"].endswith("the answer is not what it should be")
+    assert problems["secrets_in_environment"].endswith("the answer is not what it should be")
+    # Names alone are there.
+    assert found["findings"]["account_token_secrets"]["findings"] == ["Secret a"]
 
 
 def test_an_api_server_that_hangs_is_not_waited_for_without_end() -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import types
 import typing as t
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -107,9 +107,12 @@ class Place:
         return plan_component(self.host, component, f"{DIRECTORY}/{component}.yaml", flags or AUDIT, contents)
 
     def apply(self, *plans: ComponentPlan, trial: bool = True, limit: float = 300.0) -> dict[str, float]:
-        return ControlPlane(self.host, Options(self.run, trial, limit), self.world.sight(), "cp1").apply(
-            plans or [self.plan()]
-        )
+        return self.control_plane(trial, limit).apply(plans or [self.plan()])
+
+    def control_plane(
+        self, trial: bool = True, limit: float = 300.0, tried: Mapping[str, str] | None = None
+    ) -> ControlPlane:
+        return ControlPlane(self.host, Options(self.run, trial, limit, tried or {}), self.world.sight(), "cp1")
 
     def refused(self, *plans: ComponentPlan, **options: t.Any) -> str:
         with pytest.raises(HardeningError) as caught:
@@ -120,6 +123,11 @@ class Place:
         """How often the live component was started since the begin."""
         live = [arguments for name, arguments in self.kubelet.starts if name == component]
         return len([one for one in live if "--endpoint-reconciler-type=none" not in one])
+
+    def trials(self) -> list[Sequence[str]]:
+        """With what the API server was tried since the begin."""
+        every = [arguments for _name, arguments in self.kubelet.starts]
+        return [one for one in every if "--endpoint-reconciler-type=none" in one]
 
 
 @pytest.fixture
@@ -309,7 +317,8 @@ def test_the_suspect_is_the_flag_of_which_the_words_speak(make: Callable[..., Pl
         ("Error: loading audit-log-path: no", "audit-log-path"),
         ("tls: TLSConfig.CipherSuites is missing one", "tls-cipher-suites"),
         ('Error: invalid value "/etc/kubernetes/kubeharden/audit-policy.yaml"', "audit-policy-file"),
-        ("Error: strict decoding: false", ""),
+        ('Error: invalid audit log format xml, allowed formats are "legacy,json"', "audit-log-format"),
+        ("Error: strict xmlns decoding: false", ""),
         ("Error: 3000 is too much", ""),
         ("panic", ""),
     ],
@@ -320,11 +329,50 @@ def test_no_flag_is_blamed_by_chance(last: str, flag: str) -> None:
         "max-requests-inflight": "3000",
         "audit-policy-file": POLICY,
         "audit-log-path": "/var/log/a.log",
+        "audit-log-format": "xml",
         "tls-cipher-suites": "TLS_A",
     }
     settings = [Setting(name, {}, (value,), True) for name, value in changed.items()]
     plan = t.cast(t.Any, types.SimpleNamespace(settings=settings))
     assert control_plane._suspect(plan, last) == (f"; most likely --{flag} is to blame" if flag else "")
+
+
+def test_all_components_are_tried_at_once(make: Callable[..., Place]) -> None:
+    place = make()
+    at_once: list[int] = []
+    place.world.always.append(lambda: at_once.append(sum("trial" in name for name in place.kubelet.files)))
+    names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    place.apply(*(place.plan(name, PROFILING) for name in names))
+    assert max(at_once) == len(names)
+
+
+def test_what_a_later_task_makes_of_it_is_tried_with_it_and_not_again(make: Callable[..., Place]) -> None:
+    """So each control plane has one trial, though its manifest is written twice."""
+    place = make()
+    first = place.plan()
+    first.ahead = plan_component(place.host, API, first.path, PROFILING, {}, AUDIT)
+    done = place.control_plane()
+    done.apply([first])
+    (tried,) = place.trials()
+    assert {f"--audit-policy-file={POLICY}", "--profiling=false"} <= set(tried)
+    live = Path(place.host.path(first.path)).read_text(encoding="utf-8")
+    assert POLICY in live
+    assert "--profiling" not in live
+    place.control_plane(tried=done.tried).apply([place.plan(flags=PROFILING)])
+    assert len(place.trials()) == 1
+    place.control_plane(tried=done.tried).apply([place.plan(flags={"request-timeout": {"exact": "61s"}})])
+    assert len(place.trials()) == 2
+
+
+def test_of_a_trial_that_fails_the_flag_of_a_later_task_is_blamed_too(make: Callable[..., Place]) -> None:
+    place = make(without("profiling"))
+    plan = place.plan()
+    plan.ahead = plan_component(place.host, API, plan.path, PROFILING, {}, AUDIT)
+    place.world.always.append(
+        lambda: place.world.logs.update({uid: ["Error: unknown flag: --profiling"] for uid in place.world.logs})
+    )
+    assert "; most likely --profiling is to blame." in place.refused(plan)
+    assert place.started() == 0
 
 
 def test_where_there_is_no_election_there_is_no_trial_and_it_is_said(make: Callable[..., Place]) -> None:
@@ -380,7 +428,7 @@ def test_a_write_that_fails_in_the_middle_takes_back_what_was_written(
 
     def write(path: str, *arguments: t.Any, **options: t.Any) -> None:
         if path.endswith("kube-scheduler.yaml"):
-            raise HardeningError(f"{path} could not be written: no space is left on the file system.")
+            raise HardeningError("KH201", f"{path} could not be written: no space is left on the file system.")
         real(path, *arguments, **options)
 
     monkeypatch.setattr(control_plane, "write_atomic", write)
@@ -400,7 +448,7 @@ def test_a_file_that_cannot_go_back_is_named_and_stays_in_the_journal(
 
     def write(path: str, *arguments: t.Any, **options: t.Any) -> None:
         if path.endswith(f"manifests/{API}.yaml"):
-            raise HardeningError(f"{path} could not be written: the file system is read-only.")
+            raise HardeningError("KH201", f"{path} could not be written: the file system is read-only.")
         real(path, *arguments, **options)
 
     monkeypatch.setattr(record, "write_atomic", write)

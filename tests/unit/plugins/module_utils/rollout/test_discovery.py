@@ -187,7 +187,9 @@ def test_drop_ins_of_the_kubelet_are_merged_in_lexical_order(w1: Host) -> None:
     at(w1, "etc/default/kubelet").write_text("KUBELET_EXTRA_ARGS=--config-dir=/etc/kubelet.d\n", encoding="utf-8")
     for name, text in (("20.conf", "maxPods: 20\n"), ("10.conf", "maxPods: 10\n"), ("x.yaml", "maxPods: 1\n")):
         at(w1, f"etc/kubelet.d/{name}").write_text(text, encoding="utf-8")
-    assert discover(w1, control_plane=False)["kubelet"]["configuration"]["maxPods"] == 20
+    found = discover(w1, control_plane=False)
+    assert found["kubelet"]["configuration"]["maxPods"] == 20
+    assert found["files"]["kubelet_configuration"][1:] == ["/etc/kubelet.d/10.conf", "/etc/kubelet.d/20.conf"]
 
 
 def test_a_unit_in_etc_beats_the_packages(w1: Host) -> None:

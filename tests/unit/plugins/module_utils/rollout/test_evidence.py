@@ -12,10 +12,15 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector, keys_of
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import far_homes
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import client_profile, leaf
 
 MANIFESTS = "etc/kubernetes/manifests"
 CONFIGURATION = "var/lib/kubelet/config.yaml"
+CLIENT = leaf(client_profile())
 POD = """\
 apiVersion: v1
 kind: Pod
@@ -40,7 +45,7 @@ def collect(root: Path, control_plane: bool = True) -> dict[str, t.Any]:
     def run(command: list[str]) -> tuple[int, str, str]:
         raise AssertionError(command)
 
-    return Collector(Host(str(root)), control_plane, None, run, 1_795_500_000.0, lambda: 0.0).collect()
+    return Collector(View(Host(str(root))), control_plane, None, run, 1_795_500_000.0, lambda: 0.0).collect()
 
 
 @pytest.fixture(name="root")
@@ -114,9 +119,81 @@ def test_a_pipe_in_place_of_a_file_does_not_hang(root: Path) -> None:
 
 def test_a_certificate_that_is_none_is_named(root: Path) -> None:
     write(root, "etc/kubernetes/pki/bad.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    (found,) = collect(root)["certificates"]
-    assert found["path"] == "/etc/kubernetes/pki/bad.crt"
-    assert found["problem"]
+    write(root, "etc/kubernetes/pki/empty.crt", "")
+    write(root, "etc/kubernetes/pki/text.crt", "text")
+    write(root, "etc/kubernetes/pki/sa.pub", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+    write(root, "etc/kubernetes/scheduler.conf", "text")
+    found = {one["path"]: one["problem"] for one in collect(root)["certificates"]}
+    # A directory may have files without content in the place of secrets; on a host an empty one is none.
+    assert found == {
+        "/etc/kubernetes/pki/bad.crt": found["/etc/kubernetes/pki/bad.crt"],
+        "/etc/kubernetes/pki/ca.key": "it holds no private key",
+        "/etc/kubernetes/pki/text.crt": "it holds no certificate",
+        "/etc/kubernetes/scheduler.conf": found["/etc/kubernetes/scheduler.conf"],
+    }
+    assert "cannot be read" in found["/etc/kubernetes/pki/bad.crt"]
+    assert "is not a kubeconfig" in found["/etc/kubernetes/scheduler.conf"]
+
+
+def test_of_what_the_kubelet_renewed_only_the_newest_counts(root: Path) -> None:
+    """It leaves the earlier ones where they are, and they end one after the other."""
+    for day in ("2025-01-15", "2026-01-15"):
+        write(root, f"var/lib/kubelet/pki/kubelet-client-{day}-08-00-00.pem", issue.certificate_pem(CLIENT))
+    os.symlink("kubelet-client-2026-01-15-08-00-00.pem", root / "var/lib/kubelet/pki/kubelet-client-current.pem")
+    (found,) = (one for one in collect(root)["certificates"] if one["path"].endswith(".pem"))
+    assert found["path"] == "/var/lib/kubelet/pki/kubelet-client-current.pem"
+    assert (found["used_by"], found["used_as"]) == (["kubelet"], ["kubelet --kubeconfig"])
+    assert (found["extended_usages"], found["authority"]) == (["clientAuth"], False)
+    # Who may read the others is judged all the same.
+    assert len(collect(root)["files"]["kubelet_client_key"]) == 2
+
+
+def test_kubeconfigs_in_homes_are_seen_with_the_groups_of_their_certificates(root: Path) -> None:
+    held = kubeconfig.render("https://10.0.0.1:6443", "a", b"", issue.certificate_pem(CLIENT), b"key")
+    write(root, "home/a/.kube/config", held, 0o644)
+    write(root, "home/b/.kube/config", "word")
+    write(root, "home/c/notes")
+    os.symlink("d", root / "home/d")
+    found = {one["path"]: one for one in collect(root)["home_kubeconfigs"]}
+    assert found["/home/a/.kube/config"]["organizations"] == ["group"]
+    assert found["/home/a/.kube/config"]["mode"] == "0644"
+    assert "is not a kubeconfig" in found["/home/b/.kube/config"]["problem"]
+    assert "loop" in found["/home/d/.kube/config"]["problem"]
+    assert len(found) == 3
+
+
+MOUNTS = "/dev/sda1 / ext4 rw 0 0\nserver:/x /home/far nfs4 rw 0 0\nserver:/y /homework nfs4 rw 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "far"),
+    [
+        ("", ["/home/far"]),
+        ("/dev/sdb1 /home xfs rw 0 0\n", ["/home/far"]),
+        ("server:/home /home nfs4 rw 0 0\n", ["/home/far", "/home"]),
+        ("auto.home /home autofs rw 0 0\n", ["/home/far", "/home"]),
+        ("/dev/sdc1 /home/far ext4 rw 0 0\nodd\n", []),
+    ],
+)
+def test_homes_on_another_machine_are_known_by_their_mount_and_not_waited_for(more: str, far: list[str]) -> None:
+    assert far_homes(MOUNTS + more) == far
+
+
+@pytest.mark.parametrize("spoil", ["pipe", "loop", "large"])
+def test_a_key_that_cannot_be_read_is_said_and_hides_no_certificate(root: Path, spoil: str) -> None:
+    write(root, "etc/kubernetes/pki/apiserver.crt", issue.certificate_pem(CLIENT))
+    path = root / "etc/kubernetes/pki/apiserver.key"
+    if spoil == "pipe":
+        os.mkfifo(path)
+    elif spoil == "loop":
+        path.symlink_to("apiserver.key")
+    else:
+        with path.open("wb") as handle:
+            handle.truncate(2 << 30)
+    seen = collect(root)
+    assert "/apiserver.key" in seen["keys_problem"]
+    assert seen["certificates_problem"] == ""
+    assert "/etc/kubernetes/pki/apiserver.crt" in {one["path"] for one in seen["certificates"]}
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,14 @@ def test_the_next_run_finds_what_this_one_wrote() -> None:
     assert exemptions.configured(text) == ["EventRateLimit", "PodSecurity"]
 
 
-@pytest.mark.parametrize("text", [None, "", "a: b: c", "[]", "plugins: [7]", "plugins: [{name: PodSecurity}]"])
+NOTHING = (
+    *(None, "", "a: b: c", "[]", "plugins: 7", "plugins: [7]", "plugins: [{name: PodSecurity}]"),
+    "plugins: [{name: PodSecurity, configuration: 7}]",
+    "plugins: [{name: PodSecurity, configuration: {defaults: 7}}]",
+)
+
+
+@pytest.mark.parametrize("text", NOTHING)
 def test_nothing_is_in_force_where_no_level_is(text: str | None) -> None:
     assert exemptions.in_force(text) is None
 

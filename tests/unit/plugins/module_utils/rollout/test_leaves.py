@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -18,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, i
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import names
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import AUTHORITY_EXTENSIONS, Odd
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
     DAY,
@@ -253,6 +255,29 @@ def test_what_a_host_may_not_have_is_not_signed(tmp_path: Path) -> None:
     unknown = leaves.Request("apiserver", issue.signing_request(leaf.profile, key).decode("ascii"))
     with pytest.raises(HardeningError, match="does not have for it"):
         leaves.sign(w1.pki, [unknown], cp1.signers(), NOW, Policy())
+
+
+def test_without_the_key_nothing_is_signed_and_the_way_out_is_named(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    leaf = w1.pki.leaf("kubelet-server")
+    request = issue.signing_request(leaf.profile, keys.generate("ECDSA-P256")).decode("ascii")
+    signers = {"kubernetes": dataclasses.replace(cp1.signers()["kubernetes"], key=None)}
+    with pytest.raises(HardeningError, match="or set kubeharden_pki_requests_dir"):
+        leaves.sign(w1.pki, [leaves.Request(leaf.name, request)], signers, NOW, Policy())
+
+
+def test_what_the_authority_or_one_above_it_forbids_is_not_signed(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    leaf = w1.pki.leaf("kubelet-server")
+    request = issue.signing_request(leaf.profile, keys.generate("ECDSA-P256")).decode("ascii")
+    only = x509.NameConstraints([x509.DNSName("example.net")], None), True
+    narrow = Odd(extensions=[*AUTHORITY_EXTENSIONS, only]).facts()
+    signer = cp1.signers()["kubernetes"]
+    for signers in (dataclasses.replace(signer, facts=narrow), dataclasses.replace(signer, above=(narrow,))):
+        with pytest.raises(HardeningError, match="name constraints do not permit the name 'w1'"):
+            leaves.sign(w1.pki, [leaves.Request(leaf.name, request)], {"kubernetes": signers}, NOW, Policy())
 
 
 def test_without_a_signer_in_the_run_nothing_is_done_and_that_is_told(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ class Etcd:
 
     def alarms(self) -> list[str]:
         if self._alarms is None:
-            raise HardeningError("etcd could not be asked for its alarms: answered 404.")
+            raise HardeningError("KH128", "etcd could not be asked for its alarms: answered 404.")
         return self._alarms
 
     def unwell(self) -> str:
@@ -213,4 +213,4 @@ def test_nodes_and_a_front_door_that_loses(cp1: Host, proc: Path, world: World) 
     ]
     assert len(asked) == 4
     assert looked["etcd"]["unseen"] == "it is no static pod of this host"
-    assert looked["served"].startswith("10 of 10 requests to https://192.0.2.1:6443 failed")
+    assert looked["served"].startswith("KH140: 10 of 10 requests to https://192.0.2.1:6443 failed")

@@ -131,7 +131,7 @@ def test_a_file_that_cannot_go_back_is_tried_again_by_the_next_run(
 def test_a_trial_that_a_dead_run_left_is_taken_away(host: Host) -> None:
     manifest = f"{DIRECTORY}/kube-apiserver-kubeharden-trial.yaml"
     directory = "/var/lib/kubeharden/trial"
-    Journal(host).note(trial={"manifest": manifest, "directory": directory})
+    Journal(host).note(trial={"manifests": [manifest], "directory": directory, "logs": []})
     Path(host.path(manifest)).write_text("kind: Pod\n", encoding="utf-8")
     Path(host.path(f"{directory}/kube-apiserver")).mkdir(parents=True)
     assert foretell(Journal(host)) == [f"A run that died left its trial {manifest}; the next run takes it away first."]
@@ -143,9 +143,11 @@ def test_a_trial_that_a_dead_run_left_is_taken_away(host: Host) -> None:
 
 def test_a_trial_that_was_noted_and_never_laid_down_is_no_trouble(host: Host) -> None:
     """The journal names it before it is there."""
-    Journal(host).note(trial={"manifest": f"{DIRECTORY}/x.yaml", "directory": "/var/lib/kubeharden/trial"})
-    assert Trial(host, Journal(host)).clean() == f"{DIRECTORY}/x.yaml"
-    assert Trial(host, Journal(host)).clean() is None
+    Journal(host).note(
+        trial={"manifests": [f"{DIRECTORY}/x.yaml"], "directory": "/var/lib/kubeharden/trial", "logs": []}
+    )
+    assert Trial(host, Journal(host)).clean() == [f"{DIRECTORY}/x.yaml"]
+    assert Trial(host, Journal(host)).clean() == []
 
 
 def test_on_a_host_without_a_journal_nothing_is_made(host: Host, tmp_path: Path) -> None:

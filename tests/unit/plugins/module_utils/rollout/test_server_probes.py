@@ -16,6 +16,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import server_probes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.server_probes import Server, ServerProbes
 
+END = 45.0
+
 
 class World:
     """An API server with a log and an etcd, and a clock that goes on when somebody waits."""
@@ -94,7 +96,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def probes(world: World, **change: t.Any) -> ServerProbes:
     server = {"url": "https://127.0.0.1:6443", "credentials": None, "audit_log": str(world.log), "batches": False}
     return ServerProbes(
-        Server(**{**server, "etcd": world, **change}), 3.0, "abc", lambda: world.seconds, world.sleep
+        Server(**{**server, "etcd": world, **change}), 3.0, END, "abc", lambda: world.seconds, world.sleep
     )  # fmt: skip
 
 
@@ -146,3 +148,9 @@ def test_a_namespace_that_does_not_go_is_said(world: World) -> None:
     world.lingers = True
     assert probes(world).mark()["removed"] is False
     assert world.seconds < server_probes.REMOVAL_LIMIT + 2
+
+
+def test_what_is_not_done_when_the_time_is_over_is_said(world: World) -> None:
+    world.seconds = END
+    assert [one["problem"] for one in probes(world).look().values()] == [server_probes.NO_TIME] * 4
+    assert world.asked == []

@@ -44,6 +44,7 @@ def cluster() -> serving.Cluster:
         requests=lambda: [request(name) for name in NODES],
         nodes=lambda: [node(name) for name in NODES],
         approve=refuse,
+        certify=lambda _request, _certificate: False,
         peer=lambda _host, _port: Peer(None, "nobody is asked"),
         authority=b"",
         clock=lambda: 0.0,

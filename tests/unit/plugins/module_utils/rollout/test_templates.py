@@ -16,16 +16,19 @@ import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.attributes import wanted_from_data
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import plan_cluster_configuration
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, plan_component
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 DIRECTORY = "/etc/kubernetes/manifests"
+PKI = "/etc/kubernetes/pki"
 CIS: dict[str, t.Any] = {
     "kubeharden_profile": "cis",
     "control_planes": 3,
     "kubeharden_token_webhook_config_file": "/etc/kubernetes/webhook/config",
+    "kubeharden_pki_authorities_dir": "/secure/authorities",
 }
 
 # A line that gives a rule its value: the flag is the line above it.
@@ -36,6 +39,7 @@ _FLAG = re.compile(r"^  (?P<flag>[a-z][a-z-]+):$")
 def other_than(value: str) -> str:
     """Another value of the same form."""
     table = {
+        "": "/elsewhere",
         "TLS1.2": "TLS1.3",
         "http://127.0.0.1:2381": "http://127.0.0.1:2382",
         "true": "false",
@@ -155,7 +159,7 @@ def test_a_value_changed_in_a_template_is_the_only_change_in_the_plan(
     if "keep" in data and "kubeadm" in data:
         # kubeadm has written it, and what is found stays.
         assert lines == []
-    elif "default" in data:
+    elif "default" in data and f"- --{flag}=" not in (FIXTURES / f"{component}.yaml").read_text(encoding="utf-8"):
         # What the component takes anyway is not written.
         assert set(lines) < expected
     elif plain.startswith("/"):
@@ -393,3 +397,58 @@ def test_of_what_kubeadm_gives_etcd_only_tls_is_changed(fresh: Host) -> None:
     made = plan(fresh, "etcd", kubeharden_profile="cis")
     assert made.changed_flags == ["--tls-min-version", "--cipher-suites"]
     assert {line[:2] for line in difference(made.before, made.manifest.text)} == {"+-"}
+
+
+@pytest.mark.parametrize(
+    ("found", "rule"),
+    [
+        ("http://0.0.0.0:2381", "exact"),
+        ("http://127.0.0.1:2381,http://192.0.2.11:2381", "exact"),
+        ("http://127.0.0.1:2381,https://192.0.2.11:2381", "keep"),
+        ("http://[::1]:2381", "keep"),
+    ],
+)
+def test_plain_figures_of_etcd_that_other_hosts_reach_do_not_stay_in_profile_cis(found: str, rule: str) -> None:
+    flag = "listen-metrics-urls"
+    for profile, expected in (("cis", rule), ("baseline", "keep")):
+        wanted = templates.flags("etcd", kubeharden_profile=profile, found_flags={flag: found})
+        assert expected in wanted[flag], wanted[flag]
+
+
+# ---- keys on the controller alone
+
+
+SIGNING = ("cluster-signing-cert-file", "cluster-signing-key-file")
+
+
+def test_the_controller_manager_signs_nothing_where_the_controller_has_the_keys(host: Host) -> None:
+    manager = "kube-controller-manager"
+    before = plan(host, manager).manifest
+    assert [before.flag_values(manager, flag) for flag in SIGNING] == [[f"{PKI}/ca.crt"], [f"{PKI}/ca.key"]]
+    made = plan(host, manager, kubeharden_pki_authorities_dir="/secure/authorities")
+    assert [made.manifest.flag_values(manager, flag) for flag in SIGNING] == [[""], [""]]
+    changed = difference(before.text, made.manifest.text)
+    assert [line for line in changed if "cluster-signing" in line and line.startswith("+")] == [
+        f"+- --{flag}=" for flag in SIGNING
+    ]
+    document = (FIXTURES / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    after, controls = plan_cluster_configuration(document, [{manager: made.state()}])
+    said = {one["name"]: one["value"] for one in yaml.safe_load(after)["controllerManager"]["extraArgs"]}
+    assert {flag: said[flag] for flag in SIGNING} == dict.fromkeys(SIGNING, "")
+    assert "controller-manager-signing" in controls
+    assert plan_cluster_configuration(after, [{manager: made.state()}]) == (after, [])
+
+
+def test_it_signs_for_as_long_as_its_host_has_the_key(host: Host) -> None:
+    made = plan(host, "kube-controller-manager", kubeharden_pki_authorities_dir="/secure/authorities", signing_key=True)
+    assert made.manifest.flag_values("kube-controller-manager", SIGNING[1]) == [f"{PKI}/ca.key"]
+
+
+def test_where_it_was_told_of_no_key_nothing_is_written(host: Host) -> None:
+    path = Path(host.path(f"{DIRECTORY}/kube-controller-manager.yaml"))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        "".join(line for line in text.splitlines(True) if "--cluster-signing-" not in line), encoding="utf-8"
+    )
+    made = plan(host, "kube-controller-manager", kubeharden_pki_authorities_dir="/secure/authorities")
+    assert not any(made.manifest.flag_values("kube-controller-manager", flag) for flag in SIGNING)

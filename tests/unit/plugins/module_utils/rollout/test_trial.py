@@ -19,7 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import trial as module
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, plan_component
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import LIMIT, Trial
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import LIMIT, Attempt, Trial, TrialFailure
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Failure
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import Kubelet, World
 
@@ -82,8 +82,10 @@ class Place:
         plan = self.plan()
         files = {change.target: str(change.after) for change in plan.files}
         created = [change.target for change in plan.directories]
-        trial = Trial(self.host, self.journal, self.world.sight())
-        return trial.run("kube-apiserver", plan.manifest, DIRECTORY, files, created, plan.log_file)
+        attempt = Attempt("kube-apiserver", plan.manifest, files, created, plan.log_file)
+        begun = self.world.time
+        Trial(self.host, self.journal, self.world.sight()).run([attempt], DIRECTORY)
+        return self.world.time - begun
 
     def left(self) -> list[str]:
         return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
@@ -111,7 +113,7 @@ def test_the_journal_names_it_before_it_is_laid_down(make: Callable[..., Place])
     place = make()
     place.run()
     left = place.seen["journal"]["trial"]
-    assert (left["manifest"], left["directory"]) == (f"{DIRECTORY}/{NAME}", STATE)
+    assert (left["manifests"], left["directory"]) == ([f"{DIRECTORY}/{NAME}"], STATE)
 
 
 def test_it_reads_the_future_files_beside_the_live_ones_and_writes_another_log(make: Callable[..., Place]) -> None:
@@ -146,8 +148,9 @@ def test_the_log_of_a_trial_goes_from_a_directory_that_was_there(make: Callable[
 def test_a_component_that_ends_says_why_and_nothing_is_left(make: Callable[..., Place]) -> None:
     place = make(never_in_a_trial)
     before = place.left()
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TrialFailure) as caught:
         place.run()
+    assert caught.value.component == "kube-apiserver"
     assert caught.value.last_word == "Error: unknown flag: --no-such-flag"
     assert place.left() == before
     assert place.journal.read() == {}
@@ -200,7 +203,7 @@ def test_a_full_disk_while_it_is_laid_down_leaves_nothing(
     before = place.left()
 
     def write(path: str, *_arguments: t.Any, **_options: t.Any) -> None:
-        raise HardeningError(f"{path} could not be written: no space is left on the file system.")
+        raise HardeningError("KH201", f"{path} could not be written: no space is left on the file system.")
 
     monkeypatch.setattr(module, "write_atomic", write)
     with pytest.raises(HardeningError, match="no space is left"):

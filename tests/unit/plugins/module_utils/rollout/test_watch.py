@@ -106,6 +106,24 @@ def test_it_works_without_a_runtime(world: World) -> None:
     assert watcher(world).wait(LIMIT).pid == 2
 
 
+def test_what_is_seen_of_others_meanwhile_counts_for_them(world: World) -> None:
+    """Then their turn takes one look instead of two that lie three seconds apart."""
+    first, second = watcher(world), watcher(world)
+    world.lives = [Life(1, OLD, end=30.0), Life(2, NEW, start=39.0)]
+    first.wait(LIMIT, [second])
+    proven = world.time
+    assert second.wait(LIMIT).pid == 2
+    assert world.time <= proven + 0.5
+
+
+def test_an_end_of_others_meanwhile_is_their_own_affair(world: World) -> None:
+    first, second = watcher(world), watcher(world, once=True)
+    world.boxes = [Box("new0", start=1.0, exited=2.0), Box("new1", start=3.0, attempt=1)]
+    world.lives = [Life(2, NEW, start=3.0)]
+    assert first.wait(LIMIT, [second]).pid == 2
+    assert failure(second).reason == "it ended with exit code 1"
+
+
 # ---- failure
 
 
@@ -387,6 +405,25 @@ def test_etcd_is_asked_where_it_serves_with_the_files_that_it_sees(
     watch.etcd_client(Process(7, [*ETCD, *arguments], 0.0, 0, 1))
     root = "/proc/7/root/pki"
     assert asked == [(address, f"{root}/ca.crt", f"{root}/server.crt", f"{root}/server.key")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "authority"),
+    [
+        ([], "/etc/kubernetes/pki/etcd/ca.crt"),
+        (["--peer-trusted-ca-file=/pki/peers.crt"], "/pki/peers.crt"),
+        (["--peer-trusted-ca-file=/pki/peers.crt", "--trusted-ca-file=/pki/clients.crt"], "/pki/clients.crt"),
+    ],
+)
+def test_an_etcd_without_an_authority_for_its_clients_is_asked_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], authority: str
+) -> None:
+    """Else no run could give it one."""
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(watch, "EtcdClient", lambda *given: asked.append(given))
+    files = ["--cert-file=/pki/server.crt", "--key-file=/pki/server.key", "--listen-client-urls=https://127.0.0.1:2379"]
+    watch.etcd_client(Process(7, ["etcd", *files, *arguments], 0.0, 0, 1))
+    assert asked[0][1] == f"/proc/7/root{authority}"
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,7 @@ class World:
         self.blind: list[tuple[float, float]] = []
         self.logs: dict[str, list[str]] = {}
         self.journal: list[tuple[float, str]] = []
+        self.usage: dict[str, str] = {}
         self.runtime: Runtime | None = Runtime(self)
         #: What every path answers while a process is well; others answer 200.
         self.answers: dict[str, int] = {}
@@ -163,7 +164,7 @@ class World:
     def refuse_blindness(self) -> None:
         """Raise what a runtime's socket raises that does not answer."""
         if any(start <= self.time < end for start, end in self.blind):
-            raise HardeningError("/run/containerd/containerd.sock did not answer within 10 s.")
+            raise HardeningError("KH120", "/run/containerd/containerd.sock did not answer within 10 s.")
 
     def listed(self, box: Box) -> bool:
         return box.start <= self.time < box.gone
@@ -206,6 +207,7 @@ class World:
             kubeconfig=Kubeconfig("/etc/kubernetes/admin.conf", "kubernetes", "admin", "https://192.0.2.1:6443"),
             last_lines=lambda uid, _component: self.logs.get(uid, []),
             complaints=lambda since: [line for time, line in self.journal if since <= time <= self.time],
+            usage=lambda process: self.usage.get(process.arguments[0], ""),
             clock=lambda: self.time,
             now=lambda: self.time,
             sleep=self.sleep,

@@ -1,0 +1,262 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges of the certificates and kubeconfigs among a host's files."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from urllib.parse import urlsplit
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
+    FAIL,
+    NOT_APPLICABLE,
+    PASS,
+    UNKNOWN,
+    Control,
+    Verdict,
+    listed,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+
+_SERVER, _CLIENT, _ANY = "serverAuth", "clientAuth", "anyExtendedKeyUsage"
+#: By the flag that names a certificate, what it is used for.
+_USAGES: dict[str, tuple[str, ...]] = {
+    "tls-cert-file": (_SERVER,),
+    "cert-file": (_SERVER,),
+    "peer-cert-file": (_SERVER, _CLIENT),
+    **dict.fromkeys(
+        (
+            "etcd-certfile",
+            "kubelet-client-certificate",
+            "proxy-client-cert-file",
+            "kubeconfig",
+            "authentication-kubeconfig",
+            "authorization-kubeconfig",
+        ),
+        (_CLIENT,),
+    ),
+}
+_MASTERS = "system:masters"
+#: What an address that is none in particular looks like.
+_NOWHERE = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
+
+
+def certificates_expiry(host: Host, control: Control) -> Verdict:
+    """No certificate ends soon."""
+    entries = _that_say(host, "days_left")
+    limit = int(control.judge["days"])
+    ending = sorted((one for one in entries if one["days_left"] < limit), key=lambda one: int(one["days_left"]))
+    if ending:
+        return Verdict(
+            FAIL, listed([f"{one['path']} ({one['subject']}) {in_days(one['days_left'])}" for one in ending])
+        )
+    first = min(entries, key=lambda one: int(one["days_left"]))
+    return Verdict(
+        PASS, f"{len(entries)} certificates; the first to end is {first['path']}, {in_days(first['days_left'])}"
+    )
+
+
+def certificates_strength(host: Host, _control: Control) -> Verdict:
+    """Keys are RSA of 2048 bits or more, or of an elliptic curve."""
+    weak = []
+    entries = _that_say(host, "key_algorithm")
+    for one in entries:
+        kind, _dummy, size = str(one["key_algorithm"]).partition("-")
+        if kind == "RSA" and size.isdigit() and int(size) < 2048:
+            weak.append(f"{one['path']} has a key of {one['key_algorithm']}")
+    if weak:
+        return Verdict(FAIL, listed(weak))
+    return Verdict(
+        PASS, f"{len(entries)} certificates, " + ", ".join(sorted({str(one["key_algorithm"]) for one in entries}))
+    )
+
+
+def certificates_keys(host: Host, _control: Control) -> Verdict:
+    """Every certificate can be read, and its key is its own."""
+    entries = _certificates(host)
+    wrong = [f"{one['path']}: {one['problem']}" for one in entries if one.get("problem")]
+    if wrong:
+        return Verdict(FAIL, listed(wrong))
+    unseen = host.evidence.get("keys_problem")
+    if unseen:
+        return Verdict(UNKNOWN, str(unseen))
+    return Verdict(PASS, f"{len(entries)} certificates")
+
+
+def certificates_usages(host: Host, _control: Control) -> Verdict:
+    """A certificate may be used for what its component uses it for, and signs nothing itself."""
+    wrong, seen = [], 0
+    for one in _used(host):
+        wanted = {usage for use in one["used_as"] for usage in _USAGES.get(use.partition(" --")[2], ())}
+        if not wanted:
+            continue
+        seen += 1
+        have = set(one["extended_usages"])
+        lacking = sorted(wanted - have) if have and _ANY not in have else []
+        shown = ", ".join(one["used_as"])
+        if lacking:
+            wrong.append(f"{one['path']} lacks {' and '.join(lacking)}, for which it is used ({shown})")
+        if one["authority"]:
+            wrong.append(f"{one['path']} is an authority's, and is used as a component's own ({shown})")
+    nothing = "no component uses a certificate of this host's files"
+    return _verdict(wrong, seen, "may be used for what they are used for", nothing)
+
+
+def certificates_names(host: Host, _control: Control) -> Verdict:
+    """What API server and etcd serve has every name and address at which this host tells others to reach them."""
+    wrong, seen = [], 0
+    for one in _used(host):
+        for use in one["used_as"]:
+            wanted = _NAMES.get(use)
+            if wanted is None:
+                continue
+            seen += 1
+            lacking = [name for name in wanted(host) if _plain(name) not in {_plain(other) for other in one["names"]}]
+            if lacking:
+                wrong.append(f"{one['path']} ({use}) lacks {', '.join(dict.fromkeys(lacking))}")
+    nothing = "neither an API server nor etcd is seen to serve a certificate of a file here"
+    return _verdict(wrong, seen, "have the names and addresses of this host", nothing)
+
+
+def _verdict(wrong: t.Sequence[str], seen: int, well: str, nothing: str) -> Verdict:
+    """Return what was wrong, or that so many certificates are ``well``.
+
+    Raises:
+        NotJudged: None was seen, for the reason ``nothing``.
+    """
+    if wrong:
+        return Verdict(FAIL, listed(wrong))
+    if not seen:
+        raise NotJudged(NOT_APPLICABLE, nothing)
+    return Verdict(PASS, f"{seen} certificates {well}")
+
+
+def certificates_kubelet(host: Host, _control: Control) -> Verdict:
+    """The kubelet's kubeconfig names the certificate that the kubelet renews, and holds none that nobody does."""
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    path = str((host.evidence.get("kubelet") or {}).get("kubeconfig") or "")
+    there = (host.evidence.get("files") or {}).get("kubelet_kubeconfig") or []
+    if not there:
+        raise NotJudged(NOT_APPLICABLE, "there is no kubeconfig of a kubelet on this host")
+    unseen = there[0].get("problem") or host.evidence.get("certificates_problem")
+    if unseen:
+        raise NotJudged(UNKNOWN, str(unseen))
+    held = next((one for one in host.evidence.get("certificates") or [] if one["path"] == path), None)
+    if held is None:
+        return Verdict(PASS, f"{path} holds no certificate, and names the one that the kubelet renews")
+    if held.get("days_left") is None:
+        raise NotJudged(UNKNOWN, f"{path}: {held.get('problem')}")
+    ends = in_days(held["days_left"])
+    ends = ends if held["days_left"] < 0 else f"ends {ends}"
+    return Verdict(FAIL, f"{path} holds a certificate that nobody renews, which {ends}")
+
+
+def certificates_masters(host: Host, _control: Control) -> Verdict:
+    """A kubeconfig with a certificate of system:masters, which no rule of RBAC stops, is root's alone."""
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    groups = {one["path"]: one.get("organizations") or () for one in host.evidence.get("certificates") or []}
+    files = list((host.evidence.get("files") or {}).get("admin_kubeconfig") or [])
+    files += host.evidence.get("home_kubeconfigs") or []
+    if not files:
+        raise NotJudged(NOT_APPLICABLE, "there is no kubeconfig of an administrator on this host")
+    wrong, unseen, held = [], [], []
+    for one in files:
+        if _MASTERS not in (one.get("organizations") or groups.get(one["path"]) or ()):
+            unseen += [f"{one['path']}: {one['problem']}"] if one.get("problem") else []
+            continue
+        held.append(one["path"])
+        if int(one["mode"], 8) & 0o077 or (host.live and one["owner"] != "root"):
+            shown = f" of {one['owner']}" if host.live else ""
+            wrong.append(f"{one['path']} holds a certificate of {_MASTERS} and has mode {one['mode']}{shown}")
+    if wrong:
+        return Verdict(FAIL, listed(wrong))
+    if unseen:
+        raise NotJudged(UNKNOWN, listed(unseen))
+    if held and not host.live:
+        raise NotJudged(UNKNOWN, "a directory that stands for a host cannot say whom its files belong to")
+    return Verdict(PASS, f"certificates of {_MASTERS}: {', '.join(held) or 'none'}, in {len(files)} kubeconfigs")
+
+
+def _certificates(host: Host) -> list[t.Mapping[str, t.Any]]:
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    entries = list(host.evidence.get("certificates") or [])
+    unseen = host.evidence.get("certificates_problem")
+    if unseen:
+        raise NotJudged(UNKNOWN, str(unseen))
+    if not entries:
+        raise NotJudged(NOT_APPLICABLE, "there are no certificates on this host")
+    return entries
+
+
+def _that_say(host: Host, fact: str) -> list[t.Mapping[str, t.Any]]:
+    """Return the certificates that say something; those that cannot be read do not.
+
+    Raises:
+        NotJudged: None of them does.
+    """
+    found = [one for one in _certificates(host) if one.get(fact) is not None]
+    if not found:
+        raise NotJudged(UNKNOWN, "no certificate of this host could be read")
+    return found
+
+
+def _used(host: Host) -> list[t.Mapping[str, t.Any]]:
+    """Return the first certificate of each file that a component uses, which is the one that it shows."""
+    found: dict[str, t.Mapping[str, t.Any]] = {}
+    for one in _that_say(host, "days_left"):
+        if one.get("used_as"):
+            found.setdefault(str(one["path"]), one)
+    return list(found.values())
+
+
+def _of_apiserver(host: Host) -> list[str]:
+    own = host.flag("kube-apiserver", "advertise-address").items
+    return ["kubernetes", "kubernetes.default", "kubernetes.default.svc", *(one for one in own if one not in _NOWHERE)]
+
+
+def _of_etcd(flag: str) -> t.Callable[[Host], list[str]]:
+    def wanted(host: Host) -> list[str]:
+        urls = ",".join(host.flag("etcd", flag).items).split(",")
+        return [name for name in (urlsplit(url).hostname for url in urls if url) if name and name not in _NOWHERE]
+
+    return wanted
+
+
+#: By a component's use of a certificate, the names that it must have.
+_NAMES: dict[str, t.Callable[[Host], list[str]]] = {
+    "kube-apiserver --tls-cert-file": _of_apiserver,
+    "etcd --cert-file": _of_etcd("advertise-client-urls"),
+    "etcd --peer-cert-file": _of_etcd("initial-advertise-peer-urls"),
+}
+
+
+def _plain(name: str) -> str:
+    """Return a name as it is compared: an address has several spellings."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name.lower()
+
+
+def in_days(days: int) -> str:
+    """Return when something ends, as the end of a sentence."""
+    return f"ended {-days} days ago" if days < 0 else f"in {days} days"
+
+
+CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
+    check.__name__: check
+    for check in (
+        certificates_expiry,
+        certificates_keys,
+        certificates_kubelet,
+        certificates_masters,
+        certificates_names,
+        certificates_strength,
+        certificates_usages,
+    )
+}

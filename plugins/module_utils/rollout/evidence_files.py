@@ -1,0 +1,337 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files as verify sees them: owners and modes, and what certificates, keys and kubeconfigs say in public."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
+    ADMIN_KUBECONFIGS,
+    CNI_CONFIGURATION,
+    MANIFESTS,
+    PKI,
+    PKI_FLAGS,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    kubeconfig as kubeconfig_files,
+    listing,
+    pem,
+    profile,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import listeners
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import (
+    KUBELET_PKI,
+    LARGEST,
+    View,
+    group_name,
+    user_name,
+)
+
+#: What the kubelet leaves of certificates that it has renewed; in use is what the link beside them leads to.
+_RENEWED = re.compile(re.escape(KUBELET_PKI) + r"/kubelet-(client|server)-\d[\d-]*\.pem")
+_CURRENT = {
+    f"{KUBELET_PKI}/kubelet-client-current.pem": "kubelet --kubeconfig",
+    f"{KUBELET_PKI}/kubelet-server-current.pem": "kubelet --tls-cert-file",
+}
+_KUBECONFIGS = ("admin_kubeconfig", "scheduler_kubeconfig", "controller_manager_kubeconfig", "kubelet_kubeconfig")
+_DAY = 86400
+#: Where people keep the kubeconfig that they use; kubeadm tells them to copy the administrator's there.
+_HOMES = "/home"
+_OF_HOME = ".kube/config"
+#: File systems that answer at once. A server that is gone would keep a look at others waiting for ever.
+_LOCAL = ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs")
+_PROXY_KUBECONFIGS = ("/var/lib/kube-proxy/kubeconfig.conf", "/etc/kubernetes/kube-proxy.conf")
+
+
+class Files:
+    """Looks at the files of one host.
+
+    Args:
+        view: How the host is seen.
+        kubeconfig: The administrator's kubeconfig, None for those that kubeadm wrote.
+        now: Seconds since 1970.
+    """
+
+    def __init__(self, view: View, kubeconfig: str | None, now: float) -> None:
+        self._view = view
+        self._kubeconfig = kubeconfig
+        self._now = now
+
+    def attributes(
+        self, components: t.Mapping[str, t.Mapping[str, t.Any]], kubelet: t.Mapping[str, t.Any]
+    ) -> dict[str, list[dict[str, str]]]:
+        """Return owner and mode of everything that a control is about, by what it is."""
+        paths: dict[str, list[str]] = {
+            f"{name.replace('-', '_')}_manifest": [one["manifest"]]
+            for name, one in components.items()
+            if one["manifest"]
+        }
+        paths["kubelet_configuration"] = [one["path"] for one in kubelet["documents"]]
+        paths["kubelet_kubeconfig"] = [str(kubelet.get("kubeconfig") or "")]
+        paths["kubelet_client_authority"] = [str(kubelet.get("client_authority") or "")]
+        paths["kube_proxy_kubeconfig"] = list(_PROXY_KUBECONFIGS)
+        paths["admin_kubeconfig"] = list(dict.fromkeys([*ADMIN_KUBECONFIGS, self._kubeconfig or ADMIN_KUBECONFIGS[0]]))
+        paths["scheduler_kubeconfig"] = self._view.used("kube-scheduler", "kubeconfig") or [
+            "/etc/kubernetes/scheduler.conf"
+        ]
+        paths["controller_manager_kubeconfig"] = self._view.used("kube-controller-manager", "kubeconfig") or [
+            "/etc/kubernetes/controller-manager.conf"
+        ]
+        paths["manifests_directory"] = [MANIFESTS]
+        if "etcd" in components:
+            paths["etcd_data_directory"] = self._view.used("etcd", "data-dir") or ["/var/lib/etcd"]
+        found = {word: self._attributes(listed) for word, listed in paths.items()}
+        try:
+            found["kubelet_unit"] = self._attributes(self._view.units())
+        except HardeningError as error:
+            found["kubelet_unit"] = [{"path": "kubelet.service", "problem": self._view.explain(error)}]
+        found["cni_configuration"] = self._below(CNI_CONFIGURATION)
+        found["kubelet_client_key"] = [
+            one
+            for one in self._below(KUBELET_PKI)
+            if one.get("problem") or (one["path"].endswith((".key", ".pem")) and not one.get("link"))
+        ]
+        found.update(self._pki())
+        return {word: entries for word, entries in found.items() if entries}
+
+    def home_kubeconfigs(self) -> list[dict[str, t.Any]]:
+        """Return the kubeconfigs in homes, with the groups of their certificates; of one that cannot be read why."""
+        entries = [entry for path in (f"/root/{_OF_HOME}", *self._in_homes()) for entry in self._attributes_of(path)]
+        return [one if one.get("problem") else {**one, **self._groups_of(one["path"])} for one in entries]
+
+    def _groups_of(self, path: str) -> dict[str, t.Any]:
+        try:
+            data = read_bytes(self._view.host.path(path), limit=LARGEST) or b""
+            certificate = kubeconfig_files.parse(data, path).certificate if data else None
+            groups = profile.from_pem(certificate, path).profile.subject.organizations if certificate else ()
+        except HardeningError as error:
+            return {"problem": self._view.explain(error)}
+        return {"organizations": list(groups)}
+
+    def _in_homes(self) -> list[str]:
+        """Return where kubeconfigs may lie in homes of local file systems."""
+        try:
+            mounts = read_text(f"{self._view.proc}/self/mounts") if self._view.host.live else ""
+            far = far_homes(mounts or "")
+            homes = [] if _HOMES in far else [f"{_HOMES}/{name}" for name in self._view.listing(_HOMES)]
+        except HardeningError:
+            return []  # who may not list them is told of everything else that he may not
+        return [f"{home}/{_OF_HOME}" for home in homes if not any(holds(home, path) for path in far)]
+
+    def authorities(self) -> dict[str, list[str] | None]:
+        """Return the fingerprints of the authorities that etcd and the API server believe."""
+        found: dict[str, list[str] | None] = {}
+        for name, component, flag in (
+            ("etcd", "etcd", "trusted-ca-file"),
+            ("clients", "kube-apiserver", "client-ca-file"),
+        ):
+            path = self._view.value(component, flag)
+            if not path:
+                continue
+            try:
+                data = read_bytes(self._view.path_as(component, path)) or b""
+                blocks = [block.der for block in pem.blocks(data, path) if block.label == "CERTIFICATE"]
+                found[name] = [profile.from_der(der, path).fingerprint for der in blocks] or None
+            except HardeningError:
+                found[name] = None
+        return found
+
+    def certificates(self, files: t.Mapping[str, t.Sequence[t.Mapping[str, str]]]) -> dict[str, t.Any]:
+        """Return what the certificates among these files say, why some could not be read, and which keys could not."""
+        words = ("pki_certificate", "pki_key", *_KUBECONFIGS, "kubelet_client_authority", "kubelet_client_key")
+        kubeconfigs = {one["path"] for word in _KUBECONFIGS for one in files.get(word, [])}
+        listed = [one for word in words for one in files.get(word, []) if not _RENEWED.fullmatch(one["path"])]
+        unseen = {one["path"]: f"{one['path']}: {one['problem']}" for one in listed if one.get("problem")}
+        paths = [path for path in (*(one["path"] for one in listed), *_CURRENT) if path not in unseen]
+        read: dict[str, bytes] = {}
+        for path in dict.fromkeys(path for path in paths if path in kubeconfigs or listing.relevant([path])):
+            try:
+                data = read_bytes(self._view.host.path(path), limit=LARGEST)
+            except HardeningError as error:
+                unseen[path] = self._view.explain(error)
+                continue
+            # A directory that stands for a host may have files without content in their place.
+            if data or (data is not None and self._view.host.live):
+                read[path] = data
+        trusted = []
+        for path in sorted(kubeconfigs & read.keys()):
+            try:
+                trusted += self._trusted(path, read[path])
+            except HardeningError as error:
+                unseen[path] = self._view.explain(error)
+        # A key that may not be read is no reason to be silent on certificates.
+        keys_unseen = {path: words for path, words in unseen.items() if path.endswith(".key")}
+        problem = next((words for path, words in unseen.items() if path not in keys_unseen), "")
+        users = self._users_of_files()
+        shown = [
+            {**entry, **self._use(path, users)}
+            for path, data in sorted(read.items())
+            for entry in self._entries(path, data, read, path in kubeconfigs)
+        ]
+        return {
+            "certificates": shown,
+            "certificates_problem": problem,
+            "keys_problem": "; ".join(keys_unseen.values()),
+            "trusted": trusted,
+        }
+
+    def _trusted(self, path: str, data: bytes) -> list[dict[str, t.Any]]:
+        """Return what the authorities within a kubeconfig say.
+
+        Raises:
+            HardeningError: They are none.
+        """
+        try:
+            within = kubeconfig_files.parse(data, path).authority
+        except HardeningError:
+            return []  # the file itself is no kubeconfig, which its entry says
+        where = f"certificate-authority-data of {path}"
+        return [self._entry(one, where, kind) for one, kind in listing.kinds_of(within or b"", where)]
+
+    @staticmethod
+    def _use(path: str, users: t.Mapping[str, t.Collection[str]]) -> dict[str, list[str]]:
+        used_as = sorted(users.get(path, ()))
+        return {"used_by": sorted({one.split()[0] for one in used_as}), "used_as": used_as}
+
+    def _attributes(self, paths: t.Iterable[str]) -> list[dict[str, str]]:
+        return [entry for path in dict.fromkeys(paths) if path for entry in self._attributes_of(path)]
+
+    def _attributes_of(self, path: str) -> list[dict[str, str]]:
+        try:
+            status = os.stat(self._view.host.path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except (OSError, HardeningError) as error:
+            reason = getattr(error, "strerror", None) or self._view.explain(error)
+            aside = f"; {self._view.privilege}" if self._view.privilege else ""
+            return [{"path": path, "problem": f"{reason}{aside}"}]
+        return [
+            {
+                "path": path,
+                "mode": f"{stat.S_IMODE(status.st_mode):04o}",
+                "owner": user_name(status.st_uid),
+                "group": group_name(status.st_gid),
+                **({"link": "yes"} if os.path.islink(self._view.host.link_path(path)) else {}),
+            }
+        ]
+
+    def _below(self, directory: str) -> list[dict[str, str]]:
+        """Return what lies in a directory."""
+        try:
+            names = self._view.listing(directory)
+        except HardeningError as error:
+            return [{"path": directory, "problem": self._view.explain(error)}]
+        return self._attributes(f"{directory}/{name}" for name in names)
+
+    def _pki(self) -> dict[str, list[dict[str, str]]]:
+        """Return directories, certificates and keys: all of kubeadm's directory, and what else is in use."""
+        directories, certificates, keys = [], [], []
+        problems: list[dict[str, str]] = []
+
+        def note(error: OSError) -> None:
+            where = self._view.host.shown(str(error.filename))
+            problems.append({"path": where, "problem": f"{error.strerror}; {self._view.privilege}".rstrip("; ")})
+
+        try:
+            top = self._view.host.path(PKI)
+        except HardeningError as error:
+            top = ""
+            problems.append({"path": PKI, "problem": self._view.explain(error)})
+        for directory, below, names in os.walk(top, onerror=note) if top else ():
+            below.sort()
+            directories.append(self._view.host.shown(directory))
+            for name in sorted(names):
+                path = self._view.host.shown(os.path.join(directory, name))
+                if name.endswith((".crt", ".pub")):
+                    certificates.append(path)
+                elif name.endswith(".key"):
+                    keys.append(path)
+        for component, flags in PKI_FLAGS.items():
+            for flag in flags:
+                if flag.endswith("kubeconfig"):
+                    continue
+                for path in self._view.used(component, flag):
+                    is_key = "key" in flag and not path.endswith((".pub", ".crt"))
+                    (keys if is_key else certificates).append(path)
+        return {
+            "pki_directory": self._attributes(directories)
+            + [one for one in problems if self._view.exists(one["path"])],
+            "pki_certificate": self._attributes(certificates),
+            "pki_key": self._attributes(keys),
+        }
+
+    def _entries(
+        self, path: str, data: bytes, read: t.Mapping[str, bytes], is_kubeconfig: bool
+    ) -> list[dict[str, t.Any]]:
+        """Return what a file's certificates say, and whether the key beside or within it is the first one's.
+
+        The library would compute a key's primes anew, which takes longer than all the rest: OpenSSL compares.
+        """
+        if path.endswith(".key"):
+            return [] if b"PRIVATE KEY-----" in data else [{"path": path, "problem": "it holds no private key"}]
+        try:
+            key = data if b"PRIVATE KEY-----" in data else read.get(f"{path.rpartition('.')[0]}.key")
+            if is_kubeconfig:
+                facts = kubeconfig_files.parse(data, path)
+                if facts.certificate is None:
+                    return []  # it names a file, which is looked at for itself
+                data, key = facts.certificate, facts.key
+            elif b"-----BEGIN CERTIFICATE-----" not in data:
+                known = path.endswith(".pub") or b"PUBLIC KEY-----" in data
+                return [] if known else [{"path": path, "problem": "it holds no certificate"}]
+            entries = [self._entry(one, path, kind) for one, kind in listing.kinds_of(data, path)]
+            if entries and key is not None:
+                wrong = listeners.key_problem(data, key)
+                entries[0].update(problem=entries[0]["problem"] or wrong, own_key=not wrong)
+        except HardeningError as error:
+            return [{"path": path, "problem": self._view.explain(error)}]
+        return entries
+
+    def _entry(self, facts: profile.CertificateFacts, path: str, kind: str) -> dict[str, t.Any]:
+        entry = listing.entry(facts, path, kind, self._now, listing.KeyState())
+        kept = (
+            "path", "kind", "subject", "issuer", "names", "not_after", "days_left", "key_algorithm", "problem",
+            "authority", "extended_usages",
+        )  # fmt: skip
+        return {
+            **{key: entry[key] for key in kept},
+            "organizations": list(facts.profile.subject.organizations),
+            "sha256": facts.fingerprint,
+            "age_days": math.floor((self._now - facts.not_before) / _DAY),
+            # By these a certificate names its authority where several have one subject.
+            "key_id": (facts.subject_key_id or b"").hex(),
+            "issuer_key_id": (facts.profile.authority_key_id or b"").hex(),
+            "own_key": False,
+        }
+
+    def _users_of_files(self) -> dict[str, set[str]]:
+        """Return by path the components that use a file, each with the flag that names it."""
+        users: dict[str, set[str]] = {}
+        for component, flags in PKI_FLAGS.items():
+            for flag in flags:
+                for path in self._view.used(component, flag):
+                    users.setdefault(path, set()).add(f"{component} --{flag}")
+        users.setdefault(self._view.value("kubelet", "kubeconfig"), set()).add("kubelet --kubeconfig")
+        for path, use in _CURRENT.items():
+            users.setdefault(path, set()).add(use)
+        return users
+
+
+def far_homes(mounts: str) -> list[str]:
+    """Return the places of homes, or below them, that another machine serves.
+
+    Args:
+        mounts: The text of /proc/self/mounts.
+    """
+    fields = [line.split() for line in mounts.splitlines()]
+    kinds = {one[1]: one[2] for one in fields if len(one) > 2 and holds(_HOMES, one[1])}  # the last of a place counts
+    return [path for path, kind in kinds.items() if kind not in _LOCAL]

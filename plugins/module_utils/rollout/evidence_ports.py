@@ -1,0 +1,239 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ports as verify sees them: what they show and agree to, what strangers get, and what the API server records."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from urllib.parse import urlsplit
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIGS
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.serving_request import is_signed_by
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
+    api_client,
+    kubeconfig,
+    listeners,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.server_probes import (
+    NO_TIME,
+    Server,
+    ServerProbes,
+)
+
+#: Seconds that one probe may take, and after which none is begun.
+PROBE_LIMIT = 3.0
+PROBES_LIMIT = 45.0
+
+#: What a plain port may say, in words.
+WORDS = {
+    "closed": "is closed",
+    "kubernetes": "answers without credentials",
+    "silent": "takes a request and says nothing",
+    "other": "is something else's",
+}
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
+#: What nobody may have without credentials, by component.
+_GUARDED = {
+    "kube-apiserver": ("/api", "/api/v1/namespaces", "/metrics", "/debug/pprof/", "/logs/"),
+    "kubelet": ("/pods", "/metrics", "/configz", "/debug/pprof/", "/logs/"),
+    "kube-controller-manager": ("/metrics", "/configz", "/debug/pprof/"),
+    "kube-scheduler": ("/metrics", "/configz", "/debug/pprof/"),
+    "etcd": ("/version",),
+}
+_PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-scheduler": 10259}
+
+
+@dataclasses.dataclass(frozen=True)
+class Listener:
+    """A port at which a component speaks TLS, and the file of the certificate that it should show."""
+
+    component: str
+    address: str
+    port: int
+    file: str = ""
+
+
+class Ports:
+    """Asks the ports of one host.
+
+    Args:
+        view: How the host is seen.
+        kubeconfig: The administrator's kubeconfig, None for those that kubeadm wrote.
+        now: Seconds since 1970.
+        clock: Seconds that only go forward.
+        nonce: Random letters and digits, by which requests of the probes are known.
+        sleep: Waits some seconds.
+        writes: Whether a marker may be made, and removed at once.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        kubeconfig: str | None,
+        now: float,
+        clock: t.Callable[[], float],
+        nonce: str,
+        sleep: t.Callable[[float], None],
+        writes: bool,
+    ) -> None:
+        self._view = view
+        self._kubeconfig = kubeconfig
+        self._now = now
+        self._clock = clock
+        self._nonce = nonce
+        self._sleep = sleep
+        self._writes = writes
+
+    def probe(self, kubelet: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Ask every port; what is not done when the time is over is said to be."""
+        end = self._clock() + PROBES_LIMIT
+        foreign = listeners.stranger(self._now)
+        tls, requests = [], []
+        for one in self._listeners(kubelet):
+            where = {"component": one.component, "address": one.address, "port": one.port}
+            seen = self._handshakes(one, kubelet, end)
+            tls.append({**where, **seen})
+            if "old" not in seen:  # nothing speaks TLS there
+                requests += [{**where, "path": "/", "credentials": kind, "status": 0, "reason": seen["problem"]}
+                             for kind in ("none", "foreign")]  # fmt: skip
+                continue
+            asked = [(path, None) for path in _GUARDED[one.component]] + [(_GUARDED[one.component][0], foreign)]
+            for path, credentials in asked:
+                answer = api_client.Answer(0, reason=NO_TIME)
+                if self._clock() < end:
+                    answer = listeners.ask(one.address, one.port, path, PROBE_LIMIT, credentials)
+                kind = "foreign" if credentials else "none"
+                requests.append(
+                    {**where, "path": path, "credentials": kind, "status": answer.status, "reason": answer.reason or ""}
+                )
+        return {"tls": tls, "requests": requests, "ports": _plain_ports(), "server": self._server_probes(end)}
+
+    def _listeners(self, kubelet: t.Mapping[str, t.Any]) -> list[Listener]:
+        found = []
+        for component, port in _PORTS.items():
+            if component in self._view.processes:
+                address = self._view.value(component, "bind-address")
+                number = self._view.value(component, "secure-port") or str(port)
+                file = self._view.value(component, "tls-cert-file")
+                found.append(Listener(component, _reachable(address), _port(number, port), file))
+        if "kubelet" in self._view.processes:
+            fields = kubelet.get("fields") or {}
+            address = self._view.value("kubelet", "address") or str(fields.get("address") or "")
+            number = self._view.value("kubelet", "port") or str(fields.get("port") or "")
+            file = str(fields.get("tlsCertFile") or "")
+            found.append(Listener("kubelet", _reachable(address), _port(number, 10250), file))
+        for flag, file in (("listen-client-urls", "cert-file"), ("listen-peer-urls", "peer-cert-file")):
+            for url in self._view.value("etcd", flag).split(",")[:1]:
+                parts = urlsplit(url)
+                if parts.scheme == "https" and parts.hostname:
+                    number = str(parts.port or 2379)
+                    found.append(
+                        Listener("etcd", _reachable(parts.hostname), int(number), self._view.value("etcd", file))
+                    )
+        return found
+
+    def _server_probes(self, end: float) -> dict[str, t.Any]:
+        """Look at what this host's API server records, tells and stores."""
+        name = "kube-apiserver"
+        if name not in self._view.processes:
+            return {}
+        if not self._view.host.can_own:
+            return {"problem": f"its log and its client certificate may not be read: {self._view.privilege}"}
+        listener = next(one for one in self._listeners({}) if one.component == name)
+        host = f"[{listener.address}]" if ":" in listener.address else listener.address
+        log = self._view.value(name, "audit-log-path")
+        server = Server(
+            url=f"https://{host}:{listener.port}",
+            credentials=self._credentials(),
+            audit_log=self._view.path_as(name, log) if log.startswith("/") else "",
+            batches=self._view.value(name, "audit-log-mode") == "batch",
+            etcd=self._etcd_client(),
+            prefix=self._view.value(name, "etcd-prefix") or "/registry",
+        )
+        probes = ServerProbes(server, PROBE_LIMIT, end, self._nonce, self._clock, self._sleep)
+        marker = {"marker": probes.mark()} if self._writes else {}
+        return {"log": log, **probes.look(), **marker}
+
+    def _credentials(self) -> kubeconfig.Kubeconfig | None:
+        for path in (self._kubeconfig, *ADMIN_KUBECONFIGS):
+            if path and self._view.exists(path):
+                try:
+                    return kubeconfig.load(self._view.host.path(path))
+                except HardeningError:
+                    continue  # it is said among the certificates; a request without credentials is recorded too
+        return None
+
+    def _etcd_client(self) -> EtcdClient | None:
+        """Return a client with what the API server itself shows etcd."""
+        name = "kube-apiserver"
+        address = next((url for url in self._view.values(name, "etcd-servers") if url.startswith("https://")), "")
+        paths = [self._view.value(name, flag) for flag in ("etcd-cafile", "etcd-certfile", "etcd-keyfile")]
+        if not address or not all(paths):
+            return None
+        ca, certificate, key = (self._view.path_as(name, path) for path in paths)
+        return EtcdClient(address, ca, certificate, key, PROBE_LIMIT)
+
+    def _handshakes(self, one: Listener, kubelet: t.Mapping[str, t.Any], end: float) -> dict[str, t.Any]:
+        """Return the certificate that is shown, and what weak handshakes came to; those only where TLS is spoken."""
+        if self._clock() >= end:
+            return {"problem": NO_TIME}
+        peer = api_client.tls_peer(one.address, one.port, PROBE_LIMIT)
+        found: dict[str, t.Any] = {}
+        if peer.certificate is None:
+            found["problem"] = peer.reason
+            if not str(peer.reason).startswith("tls") and peer.reason != "eof":
+                return found  # nobody listens, or says a word
+            lacking = listeners.no_tls(one.address, one.port, PROBE_LIMIT)
+            if lacking:
+                return {"problem": lacking}
+        else:
+            found.update(self._served(one, peer.certificate, str(kubelet.get("client_authority") or "")))
+        for name, attempt in (("old", listeners.try_old), ("weak", listeners.try_weak)):
+            left = self._clock() < end
+            tried = attempt(one.address, one.port, PROBE_LIMIT) if left else listeners.Tried(problem=NO_TIME)
+            found[name] = dataclasses.asdict(tried)
+        return found
+
+    def _served(self, one: Listener, certificate: bytes, authority: str) -> dict[str, t.Any]:
+        where = f"{one.address}:{one.port}"
+        try:
+            facts = profile.from_der(certificate, where)
+        except HardeningError as error:
+            return {"problem": self._view.explain(error)}
+        entry = listing.entry(facts, where, "certificate", self._now, listing.KeyState())
+        served = {key: entry[key] for key in ("subject", "issuer", "names", "not_after", "days_left")}
+        found: dict[str, t.Any] = {"certificate": {**served, "sha256": facts.fingerprint}}
+        if one.component == "kubelet":
+            trusted = self._view.bytes_or_none(authority) if authority else None
+            found["certificate"]["chains"] = bool(trusted and is_signed_by(certificate, trusted))
+        data = self._view.bytes_or_none(one.file, one.component) if one.file else None
+        if data:
+            try:
+                found["file"], found["file_sha256"] = one.file, profile.from_pem(data, one.file).fingerprint
+            except HardeningError:
+                found["file"] = one.file  # it is said among the certificates
+        return found
+
+
+def _plain_ports() -> list[dict[str, t.Any]]:
+    found = []
+    for port in (8080, 10255):
+        said = listeners.plain_port("127.0.0.1", port, PROBE_LIMIT)
+        found.append({"port": port, "address": "127.0.0.1", "said": said, "words": WORDS[said]})
+    return found
+
+
+def _port(text: str, default: int) -> int:
+    """Return a port as a running component has it: what is none was written behind its back."""
+    return int(text) if text.isdecimal() and len(text) <= 5 else default
+
+
+def _reachable(address: str) -> str:
+    """Return the address at which this host reaches what listens there."""
+    return "127.0.0.1" if address in _ANY_ADDRESS else address

@@ -1,0 +1,174 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How verify looks at a host: its processes, the arguments that they run with, and files as they see them."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import os
+import pwd
+import re
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
+    effective_values,
+    kind_of,
+    occurrences,
+    parse_arguments,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE, UNIT_DIRECTORIES
+from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds, moved, normal
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+
+#: Bytes of a file with certificates that are still read.
+LARGEST = 1 << 20
+KUBELET_PKI = "/var/lib/kubelet/pki"
+
+_NOT_LIVE = "no process belongs to a directory that stands for a host"
+
+
+class View:
+    """What can be seen of one host.
+
+    Args:
+        host: The host's file system.
+        proc: Where processes are seen.
+
+    Attributes:
+        processes: By component, its oldest process.
+        pods: By component that a static pod runs, its image and mounts; filled in by who reads the manifests.
+        privilege: Why something may not be seen, empty where everything may.
+    """
+
+    def __init__(self, host: Host, proc: str = "/proc") -> None:
+        self.host = host
+        self.proc = proc
+        self.processes: dict[str, processes.Process] = {}
+        self.pods: dict[str, dict[str, t.Any]] = {}
+        self.privilege = "" if host.can_own else f"the user {_user()} may not; run with become: true"
+
+    def explain(self, error: Exception) -> str:
+        """Return a reason without what a run that writes would add."""
+        text = re.sub(r"\s*Nothing was changed[^.]*\.", "", str(error)).strip().rstrip(".")
+        return f"{text} ({self.privilege})" if self.privilege and "ermission" in text else text
+
+    def path_as(self, component: str, path: str) -> str:
+        """Return where a path that a component was given lies for this process."""
+        process = self.processes.get(component)
+        if process is not None and self.host.can_own and component in self.pods:
+            return f"{self.proc}/{process.pid}/root{path}"
+        return self.host.path(self.host_path(component, path))
+
+    def host_path(self, component: str, path: str) -> str:
+        """Return where a path that a component was given lies on the host, by the mounts of its manifest."""
+        mounts = self.pods.get(component, {}).get("mounts", {})
+        best = max((one for one in mounts if holds(one, path)), key=lambda one: len(normal(one)), default=None)
+        return moved(path, best, mounts[best]) if best is not None else path
+
+    def yaml_as(self, component: str, path: str) -> t.Any:
+        """Return what a YAML file says that a component was given, None where there is none."""
+        return load(read_text(self.path_as(component, path)), path)
+
+    def listing(self, directory: str) -> list[str]:
+        """Return the names in a directory, none where there is none."""
+        try:
+            return sorted(os.listdir(self.host.path(directory)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise HardeningError("KH502", f"{directory} could not be listed: {error.strerror}") from error
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is something, also where it may not be looked at."""
+        try:
+            os.stat(self.host.path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, HardeningError):
+            return True  # there is something, which will be said where it is looked at
+        return True
+
+    def see_processes(self) -> str:
+        """Remember the oldest process of each component; return why they cannot be seen."""
+        if not self.host.live:
+            return _NOT_LIVE
+        names = {*CONTROL_PLANE, "kubelet", "kube-proxy"}
+        try:
+            for process in processes.all_processes(self.proc):
+                if process.name in names:
+                    self.processes.setdefault(process.name, process)
+        except PermissionError:
+            return f"other users' processes may not be seen: {self.privilege}"
+        return ""
+
+    def values(self, component: str, flag: str) -> list[str]:
+        """Return the values of a flag that a component was started with."""
+        process = self.processes.get(component)
+        if process is None:
+            return []
+        return effective_values(occurrences(parse_arguments(process.arguments[1:]), flag), kind_of(flag)) or []
+
+    def value(self, component: str, flag: str) -> str:
+        """Return the last of them, empty where there is none."""
+        values = self.values(component, flag)
+        return values[-1] if values else ""
+
+    def used(self, component: str, flag: str) -> list[str]:
+        """Return where the files that a flag names lie on the host."""
+        return [self.host_path(component, value) for value in self.values(component, flag)]
+
+    def bytes_or_none(self, path: str, component: str = "") -> bytes | None:
+        """Return what a file holds, None where there is none or it may not be read."""
+        try:
+            return read_bytes(self.path_as(component, path) if component else self.host.path(path), limit=LARGEST)
+        except HardeningError:
+            return None
+
+    def units(self) -> list[str]:
+        """Return the kubelet's unit and its drop-ins, that of /etc before that of the package."""
+        units: dict[str, str] = {}
+        for directory in reversed(UNIT_DIRECTORIES):
+            if self.exists(f"{directory}/kubelet.service"):
+                units["kubelet.service"] = f"{directory}/kubelet.service"
+            folder = f"{directory}/kubelet.service.d"
+            units.update((name, f"{folder}/{name}") for name in self.listing(folder) if name.endswith(".conf"))
+        return list(units.values())
+
+
+def load(text: str | None, path: str) -> t.Any:
+    """Return what a YAML text says, None where there is no text. Raises HardeningError for what is none."""
+    if text is None:
+        return None
+    try:
+        return yaml_data.load(text)
+    except yaml_data.NoYamlError:
+        raise HardeningError("KH502", f"{path} is no YAML") from None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.geteuid())
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """Return a group's name, the number where there is none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

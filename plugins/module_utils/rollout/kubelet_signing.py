@@ -1,0 +1,146 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kubelets' requests signed where the authority's key is: on the controller, which judges each before it signs.
+
+What is signed is made from what was judged, and of the request only the key is taken besides.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import kubelet_request
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys, profile, refuse
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import NO_NAMES
+
+CONTROL = "kubelet-serving-certificate"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signed:
+    """What came of requests.
+
+    Attributes:
+        certificates: By name of the request, its ``uid`` and the ``certificate`` with its chain, in PEM.
+        changes: What laying them changes.
+        refused: A sentence for each that was not signed.
+    """
+
+    certificates: dict[str, dict[str, str]]
+    changes: list[Change]
+    refused: list[str]
+
+
+def shown(request: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return of a CertificateSigningRequest what is needed to judge it."""
+    metadata, status = request["metadata"], request.get("status") or {}
+    return {
+        "metadata": {name: metadata.get(name, "") for name in ("name", "uid", "creationTimestamp")},
+        "spec": request.get("spec") or {},
+        "status": {"conditions": status.get("conditions") or []},
+    }
+
+
+def shown_node(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return of a Node what is needed to judge its kubelet's requests."""
+    addresses = (node.get("status") or {}).get("addresses") or []
+    return {"metadata": {"name": node["metadata"]["name"]}, "status": {"addresses": addresses}}
+
+
+def newest(requests: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Return of each node and purpose the newest request that awaits a certificate.
+
+    A kubelet waits a quarter of an hour for an answer, then asks anew, with a new key: what it asked before is of no
+    use to it any more.
+    """
+    found: dict[tuple[str, str], dict[str, t.Any]] = {}
+    for request in requests:
+        if not kubelet_request.awaits_certificate(request):
+            continue
+        place = kubelet_request.node_of(request), kubelet_request.purpose(request)
+        if place not in found or _age(request) >= _age(found[place]):
+            found[place] = request
+    return [found[place] for place in sorted(found)]
+
+
+def _age(request: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    metadata = request["metadata"]
+    return str(metadata.get("creationTimestamp", "")), str(metadata["name"])
+
+
+def change_for(node: str, purpose: str) -> Change:
+    """Return the change of a node whose request is signed: by the node's name, since the request's is random."""
+    return Change(
+        "api_object",
+        f"CertificateSigningRequest of {node} for its {purpose} certificate",
+        "sign",
+        after=f"certificate of {node}'s kubelet ({purpose}), signed on the controller\n",
+        controls=(CONTROL,) if purpose == "serving" else (),
+    )
+
+
+def sign_all(
+    requests: t.Sequence[dict[str, t.Any]], nodes: t.Sequence[t.Mapping[str, t.Any]], signer: Authority, now: float
+) -> Signed:
+    """Judge requests that await a certificate, and sign those that are what they claim to be.
+
+    Args:
+        requests: As `newest` gives them.
+        nodes: Every Node.
+        signer: The cluster's authority, with its key.
+        now: Seconds since 1970.
+    """
+    known = {str(node["metadata"]["name"]): node for node in nodes}
+    signed = Signed({}, [], [])
+    for request in requests:
+        metadata, node = request["metadata"], kubelet_request.node_of(request)
+        found = kubelet_request.problems(request, known.get(node))
+        certificate = ""
+        if not found:
+            try:
+                certificate = _sign(request, node, signer, now)
+            except HardeningError as error:
+                found = [str(error).rstrip(".")]
+        if found:
+            signed.refused.append(f"CertificateSigningRequest {metadata['name']} was not signed: {'; '.join(found)}.")
+            continue
+        signed.certificates[metadata["name"]] = {"uid": str(metadata.get("uid", "")), "certificate": certificate}
+        signed.changes.append(change_for(node, kubelet_request.purpose(request)))
+    return signed
+
+
+def _sign(request: t.Mapping[str, t.Any], node: str, signer: Authority, now: float) -> str:
+    spec = request["spec"]
+    serving = kubelet_request.purpose(request) == "serving"
+    content = issue.read_request(base64.b64decode(spec["request"]), f"the request of {node}")
+    algorithm = str(content.profile.key_algorithm)
+    wanted = dataclasses.replace(
+        profile.wanted(
+            f"system:node:{node}",
+            ("system:nodes",),
+            content.profile.names if serving else NO_NAMES,
+            (profile.SERVER if serving else profile.CLIENT,),
+        ),
+        key_algorithm=algorithm,
+        key_usages=profile.leaf_key_usages(algorithm),
+    )
+    weak = keys.weakness(algorithm)
+    if weak:
+        raise HardeningError("KH308", f"{weak}; nothing was signed. Let the kubelet make another.")
+    refuse.forbidden_by_authority([signer.facts, *signer.above], wanted, "the cluster's authority")
+    facts = issue.issue(wanted, content.public_key, signer, now, _lifetime(spec))
+    return issue.certificate_pem(facts, signer.chain).decode("ascii")
+
+
+def _lifetime(spec: t.Mapping[str, t.Any]) -> float:
+    """Return how long the certificate lives, in seconds: as others, or as short as was asked for."""
+    asked = spec.get("expirationSeconds")
+    if not isinstance(asked, int):
+        return issue.LEAF_LIFETIME
+    return float(max(issue.MINIMUM_LIFETIME, min(asked, issue.LEAF_LIFETIME)))

@@ -1,0 +1,269 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether every node can pull afresh each image that pods run: seen by short-lived pods that only pull.
+
+The kubelet itself pulls, as it would for the pods: with their pull secrets, its own credential providers and its
+runtime's mirrors. The program that these pods are to start does not exist, so nothing of an image is run.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import pulls
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.pulls import Need, Unpulled
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+
+#: The journal's step while there are such pods.
+STEP = "image_pulls"
+#: Pods on one node at a time: a node has room for a certain number only.
+PER_NODE = 4
+#: Images of one pod; a kubelet by itself pulls one after the other.
+PER_POD = 20
+#: Seconds that a pull which failed may still succeed; the kubelet tries again after ten.
+PATIENCE = 20.0
+INTERVAL = 1.0
+_ATTEMPTS = 5
+#: Seconds after which a kubelet ends such a pod by itself, should nobody remove it.
+_DEADLINE = 3600
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """How the cluster is seen and asked; tests give their own.
+
+    Attributes:
+        pods: Every pod.
+        nodes: Every node.
+        probes: The pods that only pull.
+        create: Makes a pod: empty where it was made, None where the API is to be asked again, else why it refused.
+        remove: Removes a pod by its namespace and name, at once, and says why it could not; one that is gone is no
+            matter.
+        clock: Seconds, monotonic.
+        sleep: Waits that many seconds.
+    """
+
+    pods: t.Callable[[], list[dict[str, t.Any]]]
+    nodes: t.Callable[[], list[dict[str, t.Any]]]
+    probes: t.Callable[[], list[dict[str, t.Any]]]
+    create: t.Callable[[dict[str, t.Any]], str | None]
+    remove: t.Callable[[str, str], str]
+    clock: t.Callable[[], float]
+    sleep: t.Callable[[float], None]
+
+
+@dataclasses.dataclass
+class Probe:
+    """One pod that pulls some images on one node.
+
+    Attributes:
+        name: Its own.
+        node: Where it is.
+        need: Whose credentials it has; its images are those that this pod pulls.
+        left: Of them those of which it is not known yet whether they were pulled.
+        failing: By image, since when its pull fails.
+    """
+
+    name: str
+    node: str
+    need: Need
+    left: set[str]
+    failing: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def document(self) -> dict[str, t.Any]:
+        """Return the pod; every level of Pod Security admits it."""
+        own = {
+            "imagePullPolicy": "Always",
+            "command": ["/kubeharden-only-pulls"],
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": self.name,
+                "namespace": self.need.namespace,
+                "labels": {"app.kubernetes.io/managed-by": "kubeharden", pulls.PROBE: "image-pull"},
+            },
+            "spec": {
+                "nodeName": self.node,
+                "restartPolicy": "Never",
+                "serviceAccountName": self.need.account,
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "imagePullSecrets": [{"name": name} for name in self.need.secrets],
+                "tolerations": [{"operator": "Exists"}],
+                "terminationGracePeriodSeconds": 0,
+                "activeDeadlineSeconds": _DEADLINE,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 65534,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {"name": container, "image": image, **own} for container, image in self._containers().items()
+                ],
+            },
+        }
+
+    def look(self, pod: t.Mapping[str, t.Any] | None, now: float) -> dict[str, str]:
+        """Return by image what is certain now, and was not before: empty where it was pulled, else why it was not."""
+        found = {}
+        for container, image in self._containers().items():
+            if image not in self.left:
+                continue
+            if pod is None:
+                found[image] = "somebody else removed the pod that was to pull it"
+                continue
+            outcome = pulls.outcome(pod, container)
+            if outcome.words:
+                since = self.failing.setdefault(image, now)
+                if outcome.final or now - since >= PATIENCE:
+                    found[image] = outcome.words
+            elif outcome.pulled:
+                found[image] = ""
+        self.left -= set(found)
+        return found
+
+    def _containers(self) -> dict[str, str]:
+        return {f"image-{number}": image for number, image in enumerate(self.need.images)}
+
+
+class _Work:
+    """The pods that are to be made on each node, those that are there, and what was found."""
+
+    def __init__(self, cluster: Cluster, run_id: str, needs: t.Sequence[Need], nodes: t.Sequence[str]) -> None:
+        self._cluster = cluster
+        parts = [
+            dataclasses.replace(need, images=need.images[start : start + PER_POD])
+            for need in needs
+            for start in range(0, len(need.images), PER_POD)
+        ]
+        self._waiting = {node: collections.deque(_probes(run_id, node, parts)) for node in nodes}
+        self._there: dict[str, Probe] = {}
+        self.unpulled: list[Unpulled] = []
+
+    @property
+    def done(self) -> bool:
+        return not self._there and not any(self._waiting.values())
+
+    def step(self) -> bool:
+        """Make what there is room for, and look at what is there; returns whether anything came of it."""
+        moved = self._make()
+        if not self._there:
+            return moved
+        seen = {str(pod["metadata"]["name"]): pod for pod in self._cluster.probes()}
+        now = self._cluster.clock()
+        for probe in list(self._there.values()):
+            found = probe.look(seen.get(probe.name), now)
+            for image, words in found.items():
+                self._tell(probe, image, words)
+            moved = moved or bool(found)
+            if not probe.left:
+                # At once, for the room that it takes; what is not removed now is at the end.
+                self._cluster.remove(probe.need.namespace, probe.name)
+                del self._there[probe.name]
+        return moved
+
+    def give_up(self, limit: float) -> None:
+        """Count as not pulled what no word came of."""
+        for probe in [*self._there.values(), *(one for queue in self._waiting.values() for one in queue)]:
+            for image in sorted(probe.left):
+                self._tell(probe, image, f"nothing was heard of it for {limit:.0f} s")
+
+    def _make(self) -> bool:
+        moved = False
+        for node, queue in self._waiting.items():
+            while queue and sum(1 for probe in self._there.values() if probe.node == node) < PER_NODE:
+                problem = self._cluster.create(queue[0].document())
+                if problem is None:
+                    break
+                probe = queue.popleft()
+                moved = True
+                if not problem:
+                    self._there[probe.name] = probe
+                for image in sorted(probe.left) if problem else []:
+                    self._tell(probe, image, problem)
+        return moved
+
+    def _tell(self, probe: Probe, image: str, words: str) -> None:
+        if words:
+            self.unpulled.append(Unpulled(image, probe.need.namespace, probe.node, words))
+
+
+def prove(cluster: Cluster, run_id: str, limit: float) -> list[Unpulled]:
+    """Let every node pull each image that pods run, and return what was not pulled; no pod of this is left.
+
+    Args:
+        cluster: How the cluster is seen and asked.
+        run_id: The run, from which the pods have their names.
+        limit: Seconds without a step forward after which what is left counts as not pulled.
+    """
+    clean(cluster)
+    nodes = sorted(str(node["metadata"]["name"]) for node in cluster.nodes())
+    work = _Work(cluster, run_id, pulls.needs(cluster.pods()), nodes)
+    try:
+        last = cluster.clock()
+        while not work.done:
+            if work.step():
+                last = cluster.clock()
+            elif cluster.clock() - last > limit:
+                work.give_up(limit)
+                break
+            if not work.done:
+                cluster.sleep(INTERVAL)
+    finally:
+        clean(cluster)
+    return work.unpulled
+
+
+def clean(cluster: Cluster) -> list[str]:
+    """Remove every pod that only pulls, and return what was removed, as namespace and name.
+
+    Raises:
+        HardeningError: The API does not remove one.
+    """
+    found = {(str(pod["metadata"]["namespace"]), str(pod["metadata"]["name"])) for pod in cluster.probes()}
+    left = found
+    for _attempt in range(_ATTEMPTS):
+        problems = {pod: cluster.remove(*pod) for pod in sorted(left)}
+        left = {pod for pod, words in problems.items() if words}
+        if not left:
+            return [f"{namespace}/{name}" for namespace, name in sorted(found)]
+        cluster.sleep(INTERVAL)
+    told = "; ".join(f"{namespace}/{name}: {problems[namespace, name]}" for namespace, name in sorted(left))
+    raise HardeningError(
+        "KH221", f"Pods that only pull images were not removed ({told}). The next run removes them; they run nothing."
+    )
+
+
+def recover(host: Host, cluster: t.Callable[[], Cluster]) -> list[str]:
+    """Remove the pods that a run which died left; returns what was done, as sentences."""
+    journal = Journal(host)
+    pending = journal.read().get(STEP)
+    if pending is None:
+        return []
+    removed = clean(cluster())
+    journal.strike(STEP)
+    if not removed:
+        return []
+    return [f"Run {pending['run_id']} died while nodes pulled images: {', '.join(removed)} were removed."]
+
+
+def _probes(run_id: str, node: str, parts: t.Sequence[Need]) -> list[Probe]:
+    return [Probe(_name(run_id, node, number), node, part, set(part.images)) for number, part in enumerate(parts)]
+
+
+def _name(run_id: str, node: str, number: int) -> str:
+    """Return a name that no other pod has, short enough whatever the node is called."""
+    return f"kubeharden-pull-{hashlib.sha256(f'{run_id} {node} {number}'.encode()).hexdigest()[:12]}"

@@ -1,0 +1,148 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every control that is enforced is broken on a directory that stands for a control plane, named by verify, and mended.
+
+Needs neither a cluster nor root. What only a live host shows is in test_verify_mutations.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files, selection
+from lab import mutations
+from lab.breaker import break_all
+from lab.mutations import MUTATIONS, Mutation
+from lab.standing import verified
+from lab.test_directory_hosts import Hosts
+
+HOST = "cp1"
+ON_DIRECTORIES = [one for one in MUTATIONS if "directories" in one.where]
+#: Settings that keep a cluster working rather than hard, or that only the owner's own word brings: nothing judges them.
+NOT_JUDGED = {
+    "apiserver-graceful-stop",
+    "apiserver-tls-curves",
+    "apiserver-token-webhook",
+    "controller-manager-signing",
+}
+#: What is enforced beside the settings that carry its name: a mount comes with the flag that needs it.
+BESIDE = {"apiserver-paths-mounted"}
+
+
+def test_every_enforced_control_has_its_mutation_and_every_mutation_names_controls_that_exist() -> None:
+    settings = set(selection.known_controls())
+    controls = {one.id: one for one in catalogue_files.load()}
+    # What hangs on what a run finds, as AlwaysPullImages on images that can be pulled, is explained when it is off.
+    judged = {name: one for name, one in controls.items() if one.profile != "none"}
+    enforced = {name for name, one in judged.items() if name in settings or one.part_of in settings}
+    # Each setting that is judged is judged by something of this list.
+    assert settings - {name for one in controls.values() for name in (one.id, one.part_of)} == NOT_JUDGED
+    assert {one.control for one in MUTATIONS} == enforced | BESIDE
+    for one in MUTATIONS:
+        assert one.fails_live <= set(controls), one.control
+        assert set(one.where) <= {"directories", "live"}, one.control
+        assert one.where, one.control
+        assert one.component in mutations.SETS, one.control
+        # What is refused is shown on directories, or nowhere.
+        assert not one.refused or "directories" in one.where, one.control
+
+
+class Directory:
+    """A directory that was hardened, copies of it, and what verify says of them."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self.hosts = hosts
+        self._numbers = itertools.count()
+        self._hardened = hosts.directory / "hardened"
+        break_all(str(self.root), list(mutations.SET_UP))
+        run = hosts.harden(profile="cis")
+        assert run.code == 0, str(run)
+        shutil.copytree(self.root, self._hardened, symlinks=True)
+        self.before = self.verified(self.root)
+
+    @property
+    def root(self) -> Path:
+        """The directory that runs are about."""
+        return self.hosts.root(HOST)
+
+    def reset(self) -> None:
+        """Begin again with what is hardened."""
+        shutil.rmtree(self.root)
+        shutil.copytree(self._hardened, self.root, symlinks=True)
+
+    def verified(self, root: Path) -> dict[str, tuple[str, str]]:
+        """By control, status and evidence."""
+        return verified(root, self.hosts.directory / f"proc{next(self._numbers)}", "cis")
+
+    def broken(self, broken: Iterable[Mutation]) -> dict[str, str]:
+        """Break something; return the evidence of what verify names and did not name before, by control."""
+        break_all(str(self.root), [change for one in broken for change in one.changes])
+        return self.worse()
+
+    def worse(self) -> dict[str, str]:
+        """What verify says now of controls that fail or can't be judged, and did not before."""
+        now = self.verified(self.root)
+        return {
+            control: f"{status}: {evidence}"
+            for control, (status, evidence) in now.items()
+            if status in ("fail", "unknown") and self.before[control][0] != status
+        }
+
+    def mended(self, broken: Iterable[Mutation]) -> None:
+        """A run changes what was broken and nothing else, and verify judges as before."""
+        run = self.hosts.harden("--limit", HOST, profile="cis")
+        assert run.code == 0, str(run)
+        named = {change["target"] for change in self.hosts.changes if change["host"] == HOST}
+        wanted = {path for one in broken for path in self._paths(one)}
+        assert named == wanted
+        now = self.verified(self.root)
+        statuses = [{control: status for control, (status, _evidence) in seen.items()} for seen in (now, self.before)]
+        assert statuses[0] == statuses[1]
+
+    def _paths(self, one: Mutation) -> set[str]:
+        """What a run has to change: an added file that nothing reads any more stays."""
+        paths = {change["path"] for change in one.changes}
+        found = {path for pattern in paths for path in self._matching(pattern)}
+        return {path for path in found if not path.endswith("tokens.csv")}
+
+    def _matching(self, pattern: str) -> list[str]:
+        return ["/" + str(path.relative_to(self.root)) for path in self.root.glob(pattern.lstrip("/"))]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Directory:
+    return Directory(Hosts(tmp_path_factory.mktemp("mutations")))
+
+
+@pytest.mark.parametrize("mutation", ON_DIRECTORIES, ids=lambda one: one.control)
+def test_each_mutation_alone_is_named_and_nothing_else(directory: Directory, mutation: Mutation) -> None:
+    directory.reset()
+    found = directory.broken([mutation])
+    assert set(found) == mutation.fails, found
+
+
+def test_all_that_is_broken_together_is_named_and_mended_by_one_run(directory: Directory) -> None:
+    """A component at a time; a run mends them all, since it is the run that takes the time."""
+    directory.reset()
+    together = [one for one in ON_DIRECTORIES if not one.apart]
+    expected: set[str] = set()
+    for component in mutations.SETS:
+        mine = [one for one in together if one.component == component]
+        expected |= {control for one in mine for control in one.fails}
+        found = directory.broken(mine)
+        assert set(found) == expected, (component, found)
+    directory.mended(together)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", ON_DIRECTORIES, ids=lambda one: one.control)
+def test_each_mutation_alone_is_mended_and_nothing_else_is_touched(directory: Directory, mutation: Mutation) -> None:
+    directory.reset()
+    directory.broken([mutation])
+    directory.mended([mutation])

@@ -1,0 +1,163 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges of a host's certificates: what they may be used for, how they are called, and who renews them."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Verdict
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
+
+CONTROLS = {control.id: control for control in catalogue_files.load()}
+SERVING = "/etc/kubernetes/pki/apiserver.crt"
+NAMES = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.0.0.1"]
+ARGUMENTS = {
+    "kube-apiserver": ["--advertise-address=10.0.0.1"],
+    "etcd": [
+        "--advertise-client-urls=https://10.0.0.1:2379",
+        "--initial-advertise-peer-urls=https://[2001:db8::1]:2380",
+    ],
+}
+
+
+def certificate(*used_as: str, path: str = SERVING, **more: t.Any) -> dict[str, t.Any]:
+    found = {
+        "path": path, "subject": "CN=a", "issuer": "CN=kubernetes", "names": NAMES, "days_left": 100, "problem": "",
+        "authority": False, "extended_usages": ["serverAuth"], "used_as": list(used_as),
+    }  # fmt: skip
+    return {**found, **more}
+
+
+def verdict(control: str, *certificates: dict[str, t.Any], **evidence: t.Any) -> Verdict:
+    components = {
+        name: {"running": True, "arguments": [name, *words], "version": "1.37.1" if name != "etcd" else "3.7.0"}
+        for name, words in ARGUMENTS.items()
+    }
+    seen = {"live": True, "components": components, "certificates": list(certificates), **evidence}
+    return judge_host(Host("cp1", seen), CONTROLS[control])
+
+
+@pytest.mark.parametrize(
+    ("one", "status", "words"),
+    [
+        (certificate("kube-apiserver --tls-cert-file"), "pass", "1 certificates"),
+        (certificate("kube-apiserver --tls-cert-file", extended_usages=[]), "pass", ""),
+        (certificate("kube-apiserver --tls-cert-file", extended_usages=["anyExtendedKeyUsage"]), "pass", ""),
+        (certificate("kube-apiserver --tls-cert-file", extended_usages=["clientAuth"]), "fail", "lacks serverAuth"),
+        (
+            certificate("etcd --peer-cert-file"),
+            "fail",
+            f"{SERVING} lacks clientAuth, for which it is used (etcd --peer",
+        ),
+        (certificate("etcd --peer-cert-file", extended_usages=["clientAuth", "serverAuth"]), "pass", ""),
+        (certificate("kubelet --kubeconfig"), "fail", "lacks clientAuth"),
+        (certificate("kube-apiserver --tls-cert-file", authority=True), "fail", "is an authority's, and is used as"),
+        # To be trusted is no use of one's own.
+        (certificate("kube-apiserver --client-ca-file", authority=True, extended_usages=[]), "not_applicable", ""),
+        (certificate(), "not_applicable", "no component uses"),
+    ],
+)
+def test_usages(one: dict[str, t.Any], status: str, words: str) -> None:
+    found = verdict("certificates-usages", one)
+    assert (found.status, words in found.evidence) == (status, True), found
+
+
+def test_of_a_file_the_first_certificate_is_the_one_that_is_shown() -> None:
+    above = certificate("kube-apiserver --tls-cert-file", authority=True, extended_usages=[], names=[])
+    leaf = certificate("kube-apiserver --tls-cert-file")
+    assert verdict("certificates-usages", leaf, above).status == "pass"
+    assert verdict("certificates-names", leaf, above).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("one", "status", "words"),
+    [
+        (certificate("kube-apiserver --tls-cert-file"), "pass", "1 certificates have the names and addresses"),
+        (certificate("kube-apiserver --tls-cert-file", names=NAMES[1:3]), "fail", "lacks kubernetes, 10.0.0.1"),
+        (certificate("etcd --cert-file"), "pass", ""),
+        (certificate("etcd --cert-file", names=["10.0.0.2"]), "fail", f"{SERVING} (etcd --cert-file) lacks 10.0.0.1"),
+        (certificate("etcd --peer-cert-file", names=["2001:0db8:0:0::0001"]), "pass", ""),
+        (certificate("etcd --peer-cert-file", names=["2001:db8::2"]), "fail", "lacks 2001:db8::1"),
+        (certificate("kubelet --kubeconfig", names=[]), "not_applicable", "neither an API server nor etcd"),
+    ],
+)
+def test_names(one: dict[str, t.Any], status: str, words: str) -> None:
+    found = verdict("certificates-names", one)
+    assert (found.status, words in found.evidence) == (status, True), found
+
+
+CONF = "/etc/kubernetes/kubelet.conf"
+
+
+@pytest.mark.parametrize(
+    ("certificates", "files", "more", "status", "words"),
+    [
+        ([], [{"path": CONF}], {}, "pass", "names the one that the kubelet renews"),
+        ([certificate(path=CONF)], [{"path": CONF}], {}, "fail", "nobody renews, which ends in 100 days"),
+        ([certificate(path=CONF, days_left=-3)], [{"path": CONF}], {}, "fail", "nobody renews, which ended 3 days ago"),
+        ([{"path": CONF, "problem": "it is no kubeconfig"}], [{"path": CONF}], {}, "unknown", "it is no kubeconfig"),
+        ([], [{"path": CONF, "problem": "no right"}], {}, "unknown", "no right"),
+        ([], [{"path": CONF}], {"certificates_problem": "it is a pipe"}, "unknown", "it is a pipe"),
+        ([], [], {}, "not_applicable", ""),
+    ],
+)
+def test_the_kubelets_kubeconfig(
+    certificates: list[dict[str, t.Any]], files: list[dict[str, str]], more: dict[str, str], status: str, words: str
+) -> None:
+    found = verdict(
+        "certificates-kubelet",
+        *certificates,
+        files={"kubelet_kubeconfig": files},
+        kubelet={"kubeconfig": CONF},
+        **more,
+    )
+    assert (found.status, words in found.evidence) == (status, True), found
+
+
+ADMIN = {"path": "/etc/kubernetes/super-admin.conf", "mode": "0600", "owner": "root"}
+HOME = {"path": "/home/a/.kube/config", "mode": "0600", "owner": "a", "organizations": ["system:masters"]}
+
+
+@pytest.mark.parametrize(
+    ("admin", "homes", "live", "status", "words"),
+    [
+        (["system:masters"], [], True, "pass", "of system:masters: /etc/kubernetes/super-admin.conf, in 1"),
+        (["kubeadm:cluster-admins"], [], True, "pass", "of system:masters: none, in 1 kubeconfigs"),
+        (
+            ["system:masters"],
+            [HOME],
+            True,
+            "fail",
+            "/home/a/.kube/config holds a certificate of system:masters and has",
+        ),
+        (["system:masters"], [{**HOME, "owner": "root"}], True, "pass", ""),
+        (["system:masters"], [{**HOME, "owner": "root", "mode": "0640"}], True, "fail", "mode 0640 of root"),
+        (["system:masters"], [{**HOME, "organizations": ["developers"]}], True, "pass", ""),
+        (["system:masters"], [{"path": "/home/a/.kube/config", "problem": "no right"}], True, "unknown", "no right"),
+        # Whose a file is a directory cannot say; who may read it, it can.
+        (["system:masters"], [], False, "unknown", "cannot say whom"),
+        (["system:masters"], [{**HOME, "mode": "0644"}], False, "fail", "has mode 0644"),
+        (["kubeadm:cluster-admins"], [], False, "pass", ""),
+    ],
+)
+def test_system_masters(admin: list[str], homes: list[dict[str, t.Any]], live: bool, status: str, words: str) -> None:
+    held = certificate(path=ADMIN["path"], organizations=admin)
+    found = verdict(
+        "certificates-masters", held, files={"admin_kubeconfig": [ADMIN]}, home_kubeconfigs=homes, live=live
+    )
+    assert (found.status, words in found.evidence) == (status, True), found
+    assert verdict("certificates-masters", files={}).status == "not_applicable"
+
+
+def test_keys_that_could_not_be_read_are_not_passed() -> None:
+    assert verdict("certificates-keys", certificate()).status == "pass"
+    unseen = verdict("certificates-keys", certificate(), keys_problem="/a.key is no regular file")
+    assert unseen == Verdict("unknown", "/a.key is no regular file")
+    both = verdict("certificates-keys", certificate(problem="no PEM"), keys_problem="/a.key is no regular file")
+    assert both == Verdict("fail", f"{SERVING}: no PEM")

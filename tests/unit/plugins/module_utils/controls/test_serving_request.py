@@ -1,0 +1,132 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which requests for a serving certificate are approved: those of a node for itself, and no others."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import ipaddress
+import typing as t
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.serving_request import (
+    is_pending,
+    node_of,
+    problems,
+)
+
+NODE = {"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.11"}, {"address": "W1.example"}]}}
+OWN_NAMES: tuple[x509.GeneralName, ...] = (
+    x509.IPAddress(ipaddress.ip_address("192.0.2.11")),
+    x509.DNSName("w1.EXAMPLE"),
+)
+
+
+@functools.lru_cache(None)
+def key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def certificate_request(
+    common: str = "system:node:w1",
+    group: str = "system:nodes",
+    names: t.Sequence[x509.GeneralName] | None = OWN_NAMES,
+    extra: x509.ExtensionType | None = None,
+) -> bytes:
+    """A request in DER."""
+    subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group), x509.NameAttribute(NameOID.COMMON_NAME, common)]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    if names is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if extra is not None:
+        builder = builder.add_extension(extra, critical=False)
+    return builder.sign(key(), hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def request(der: bytes, **spec: t.Any) -> dict[str, t.Any]:
+    """A CertificateSigningRequest of node w1."""
+    pem = b"-----BEGIN CERTIFICATE REQUEST-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE REQUEST-----\n"
+    return {
+        "spec": {
+            "signerName": "kubernetes.io/kubelet-serving",
+            "username": "system:node:w1",
+            "groups": ["system:nodes", "system:authenticated"],
+            "usages": ["digital signature", "server auth"],
+            "request": base64.b64encode(pem).decode(),
+            **spec,
+        }
+    }
+
+
+def twice() -> bytes:
+    """A request with one extension twice, which no builder makes."""
+    number = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.99"), b"\x30\x00")
+    return certificate_request(extra=number).replace(b"\x06\x03\x55\x1d\x63", b"\x06\x03\x55\x1d\x11")
+
+
+def test_a_nodes_own_request_is_approved() -> None:
+    assert problems(request(certificate_request()), NODE) == []
+    with_rsa = ["digital signature", "key encipherment", "server auth"]
+    assert problems(request(certificate_request(), usages=with_rsa), NODE) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (request(certificate_request(), username="system:node:w2"), "its subject is"),
+        (request(certificate_request(), username="admin"), "it was made by admin, who is no node"),
+        (request(certificate_request(), groups=["system:authenticated"]), "who is no node"),
+        (request(certificate_request(), usages=["digital signature", "client auth"]), "its usages are client auth"),
+        (request(certificate_request(), usages=["server auth"]), "its usages are server auth"),
+        (request(certificate_request(common="system:node:w2")), "not that of node w1"),
+        (request(certificate_request(group="system:masters")), "not that of node w1"),
+        (
+            request(certificate_request(names=[*OWN_NAMES, x509.DNSName("kubernetes.default")])),
+            "it asks for kubernetes.default, which is no address of the node",
+        ),
+        (
+            request(certificate_request(names=[x509.IPAddress(ipaddress.ip_address("192.0.2.12"))])),
+            "it asks for 192.0.2.12, which is no address of the node",
+        ),
+        (
+            request(certificate_request(names=[x509.UniformResourceIdentifier("spiffe://w1")])),
+            "a name of the kind UniformResourceIdentifier",
+        ),
+        (request(certificate_request(names=None)), "it names no address"),
+        (request(certificate_request()[:-4] + b"\0\0\0\0"), "it is not signed with its own key"),
+        (request(b"\x30\x00"), "no certificate request that can be read"),
+        (request(twice()), "no certificate request that can be read"),
+        (request(b"", request="%%%"), "no certificate request that can be read"),
+    ],
+)
+def test_every_other_is_left(asked: dict[str, t.Any], words: str) -> None:
+    found = problems(asked, NODE)
+    assert [sentence for sentence in found if words in sentence], found
+
+
+def test_a_node_that_does_not_exist_is_given_nothing() -> None:
+    assert problems(request(certificate_request()), None) == ["there is no node w1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "pending"),
+    [
+        (request(b""), True),
+        (request(b"", signerName="kubernetes.io/kube-apiserver-client-kubelet"), False),
+        ({**request(b""), "status": {"conditions": [{"type": "Denied"}]}}, False),
+        ({}, False),
+    ],
+)
+def test_what_waits(asked: dict[str, t.Any], pending: bool) -> None:
+    assert is_pending(asked) is pending
+
+
+def test_who_asks() -> None:
+    assert (node_of(request(b"")), node_of(request(b"", username="admin")), node_of({})) == ("w1", "", "")

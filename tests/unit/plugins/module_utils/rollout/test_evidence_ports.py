@@ -1,0 +1,151 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ports where something else listens than should: unknown with its reason, in bounded time, and never a pass."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host as Judged
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import listeners
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import evidence_ports
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_ports import Ports
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes import sockets
+
+CONTROLS = {control.id: control for control in catalogue_files.load()}
+#: How a component is told where to listen.
+ARGUMENTS = {
+    "kube-apiserver": ["--secure-port={port}", "--bind-address=127.0.0.1", "--strict-transport-security-directives=x"],
+    "kube-controller-manager": ["--secure-port={port}", "--bind-address=127.0.0.1"],
+    "kube-scheduler": ["--secure-port={port}", "--bind-address=127.0.0.1"],
+    "kubelet": ["--port={port}", "--address=127.0.0.1"],
+    "etcd": ["--listen-client-urls=https://127.0.0.1:{port}", "--listen-peer-urls=https://127.0.0.1:{port}"],
+}
+#: By component, what its port alone is judged by.
+ANONYMOUS = {
+    "kube-apiserver": "probe-anonymous-apiserver",
+    "kube-controller-manager": "probe-anonymous-controllers",
+    "kube-scheduler": "probe-anonymous-controllers",
+    "kubelet": "probe-anonymous-kubelet",
+    "etcd": "probe-anonymous-etcd",
+}
+OF_PORTS = ("probe-foreign-certificate", "probe-old-tls", "probe-weak-suites", "probe-served-certificates")
+#: Seconds that a probe of these tests may take.
+LIMIT = 0.8
+
+
+@pytest.fixture(autouse=True)
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence_ports, "PROBE_LIMIT", LIMIT)
+
+
+@pytest.fixture(name="pair", scope="module")
+def a_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = listeners.stranger(time.time())
+    path = tmp_path_factory.mktemp("pair") / "server.pem"
+    path.write_bytes(t.cast(bytes, made.certificate) + t.cast(bytes, made.key))
+    return path
+
+
+def probe(root: Path, component: str, port: int, clock: t.Callable[[], float] = time.monotonic) -> Judged:
+    """What is seen of a host on which a component was started with this port."""
+    view = View(Host(str(root)))
+    words = [component, *(word.format(port=port) for word in ARGUMENTS[component])]
+    view.processes[component] = Process(1, words, 0.0, 0, 0)
+    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe({})
+    there = {"running": True, "arguments": words, "version": "1.37.1", "manifest": "", "problem": ""}
+    return Judged("cp1", {"live": True, "probes": seen, "components": {component: there}})
+
+
+def judged(host: Judged, *controls: str) -> dict[str, tuple[str, str]]:
+    verdicts = {control: judge_host(host, CONTROLS[control]) for control in controls}
+    return {control: (one.status, one.evidence) for control, one in verdicts.items()}
+
+
+SOMETHING_ELSE = {
+    "silent": (sockets.silent, "no answer came in time"),
+    "ending": (sockets.ending, "it ended the connection without an answer"),
+    "resetting": (sockets.resetting, "it ended the connection without an answer"),
+    "SSH": (sockets.saying(b"SSH-2.0-OpenSSH_9.2\r\n"), "what it speaks is not TLS"),
+    "plain HTTP": (sockets.saying(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"), "is not TLS"),
+    "dripping": (sockets.dripping(b"."), "is not TLS"),
+}
+
+
+@pytest.mark.parametrize("component", sorted(ARGUMENTS))
+@pytest.mark.parametrize("what", sorted(SOMETHING_ELSE))
+def test_a_port_that_is_silent_or_speaks_no_tls_is_unknown_with_its_reason(
+    tmp_path: Path, component: str, what: str
+) -> None:
+    handle, reason = SOMETHING_ELSE[what]
+    begun = time.monotonic()
+    with sockets.serving(handle) as port:
+        host = probe(tmp_path, component, port)
+    assert time.monotonic() - begun < 20 * LIMIT
+    for control, (status, evidence) in judged(host, ANONYMOUS[component], *OF_PORTS).items():
+        assert (status, reason in evidence, str(port) in evidence) == ("unknown", True, True), (control, evidence)
+
+
+IN_TLS = {
+    "silent": (sockets.silent, "no answer came in time"),
+    "ending": (sockets.ending, "it ended the connection without an answer"),
+    "no HTTP": (sockets.saying(b"SSH-2.0-OpenSSH_9.2\r\n"), "malformed"),
+    "dripping headers": (sockets.dripping(b"X-A: b\r\n"), ""),
+    "endless": (sockets.saying(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (2 << 20)), "too large"),
+    "half": (
+        sockets.saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
+        "it ended the connection without an answer",
+    ),
+}
+
+
+@pytest.mark.parametrize("component", ["kube-apiserver", "kubelet"])
+@pytest.mark.parametrize("what", sorted(IN_TLS))
+def test_a_port_that_shakes_hands_and_then_speaks_something_else_is_no_refusal(
+    tmp_path: Path, pair: Path, component: str, what: str
+) -> None:
+    handle, reason = IN_TLS[what]
+    begun = time.monotonic()
+    with sockets.serving(sockets.tls(pair, then=handle)) as port:
+        host = probe(tmp_path, component, port)
+    assert time.monotonic() - begun < 40 * LIMIT
+    for control, (status, evidence) in judged(host, ANONYMOUS[component], "probe-foreign-certificate").items():
+        assert (status, reason in evidence) == ("unknown", True), (control, evidence)
+    assert judged(host, "probe-served-certificates")["probe-served-certificates"][0] == "pass"
+
+
+def test_one_that_knows_no_stranger_refuses_by_its_alert(tmp_path: Path, pair: Path) -> None:
+    """So what is said above of others is not said of everybody."""
+    with sockets.serving(sockets.tls(pair, authority=pair)) as port:
+        host = probe(tmp_path, "etcd", port)
+    for control, (status, evidence) in judged(host, "probe-anonymous-etcd", "probe-foreign-certificate").items():
+        assert (status, "etcd ended the handshake" in evidence) == ("pass", True), (control, evidence)
+
+
+def test_when_the_time_is_over_what_was_not_asked_is_said(tmp_path: Path, pair: Path) -> None:
+    """A clock that goes on by 15 s with each look at it: nothing is begun after the end, and nothing is passed."""
+    seconds = iter(range(0, 10_000, 15))
+    with sockets.serving(sockets.tls(pair, answer=b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")) as port:
+        host = probe(tmp_path, "kube-apiserver", port, lambda: float(next(seconds)))
+    for control, (status, evidence) in judged(host, "probe-anonymous-apiserver", "probe-foreign-certificate").items():
+        assert (status, "there was no time left to ask" in evidence) == ("unknown", True), (control, evidence)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"), [("closed", "pass"), ("other", "pass"), ("silent", "unknown"), ("kubernetes", "fail")]
+)
+def test_plain_ports(said: str, status: str) -> None:
+    ports = [{"port": 8080, "address": "127.0.0.1", "said": said, "words": evidence_ports.WORDS[said]}]
+    host = Judged("cp1", {"live": True, "probes": {"ports": ports}})
+    found = judged(host, "probe-plain-ports")["probe-plain-ports"]
+    assert (found[0], evidence_ports.WORDS[said] in found[1]) == (status, True)

@@ -1,0 +1,139 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a call for a host's certificates says of their ends, due or not, foretold and done."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import iso_time
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_call import leaves_call
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
+    CLUSTER,
+    DAY,
+    Directory,
+    made,
+)
+
+PKI = "/etc/kubernetes/pki"
+KUBELET = "/var/lib/kubelet/pki"
+
+
+def unused(args: list[str]) -> tuple[int, str, str]:
+    raise AssertionError(f"a directory runs nothing, and not {args}")
+
+
+def call(root: Path, check: bool = False, **given: Any) -> dict[str, Any]:
+    parameters = {
+        "root": str(root),
+        "root_seed": None,
+        "run_id": "run",
+        "node_name": "cp1",
+        "cluster": CLUSTER,
+        "layout": {},
+        "policy": {},
+        "scope": leaves.SCOPE_DUE,
+        "only": [],
+        "expected": [],
+        "signer": True,
+        "brought": {},
+        "outside": [],
+        "returned": {},
+        "answers": None,
+        "bundles": {},
+        "repair": True,
+        "discovery": None,
+        "gate_timeout": 1,
+        **given,
+    }
+    _changes, facts = leaves_call(parameters, check, lambda: str(root), unused)
+    return facts
+
+
+def ends(facts: dict[str, Any]) -> dict[str, tuple[str, str, bool]]:
+    """By path, the kind, the end, and whether it is new."""
+    found = {one["path"]: (one["kind"], one["not_after"], one["new"]) for one in facts["certificates"]}
+    assert len(found) == len(facts["certificates"])
+    return found
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Directory:
+    return made(Directory(tmp_path, "cp1"), now=time.time())
+
+
+def kubelets(host: Directory, name: str, days: float) -> None:
+    """Lay a certificate that a kubelet looks after, with its key in the same file as the kubelet has it."""
+    key = keys.generate("ECDSA-P256")
+    signer = host.signers(time.time())["kubernetes"]
+    wanted = host.pki.leaf("apiserver-kubelet-client").profile
+    facts = issue.issue(wanted, keys.public_bytes(key), signer, time.time(), days * DAY)
+    path = host.path(f"{KUBELET}/{name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(issue.certificate_pem(facts) + keys.private_pem(key))
+
+
+def test_every_end_is_told_when_nothing_is_due(host: Directory) -> None:
+    found = ends(call(host.root))
+    in_table = {leaf.certificate_file for leaf in host.pki.leaves}
+    authorities = {item.path.certificate for item in host.pki.authorities}
+    assert set(found) == in_table | authorities
+    assert {path for path, (kind, *_rest) in found.items() if kind == "authority"} == authorities
+    assert found["/etc/kubernetes/admin.conf"][0] == "kubeconfig"
+    assert not any(new for _kind, _end, new in found.values())
+
+
+def test_a_renewal_is_foretold_with_the_old_end_and_told_with_the_new_one(host: Directory) -> None:
+    before = ends(call(host.root))
+    asked: dict[str, Any] = {"policy": {"renew_all": True, "lifetime_days": 400}, "only": ["apiserver", "admin.conf"]}
+    foretold, done = call(host.root, check=True, **asked), call(host.root, **asked)
+    renewed = {f"{PKI}/apiserver.crt", "/etc/kubernetes/admin.conf"}
+    for facts in (foretold, done):
+        assert {path for path, (_kind, _end, new) in ends(facts).items() if new} == renewed
+    assert {path: end for path, (_kind, end, _new) in ends(foretold).items()} == {
+        path: end for path, (_kind, end, _new) in before.items()
+    }
+    issued = {one["path"]: one["not_after"] for one in done["issued"]}
+    assert set(issued) == renewed
+    for path, (_kind, end, _new) in ends(done).items():
+        assert end == issued.get(path, before[path][1])
+
+
+def test_what_a_kubelet_uses_is_told_and_what_it_does_not_use_is_not(host: Directory) -> None:
+    kubelets(host, "kubelet-client-current.pem", 5)
+    kubelets(host, "kubelet.crt", 6)
+    assert {f"{KUBELET}/kubelet-client-current.pem", f"{KUBELET}/kubelet.crt"} <= set(ends(call(host.root)))
+    kubelets(host, "kubelet-server-current.pem", 7)
+    found = ends(call(host.root))
+    assert f"{KUBELET}/kubelet.crt" not in found
+    assert found[f"{KUBELET}/kubelet-server-current.pem"][1][:10] == iso_time(time.time() + 7 * DAY)[:10]
+    configured = {"kubelet": {"configuration": {"tlsCertFile": f"{KUBELET}/kubelet.crt"}, "flags": {}}}
+    assert f"{KUBELET}/kubelet.crt" in ends(call(host.root, discovery=configured))
+
+
+def test_a_kubelets_certificate_that_cannot_be_read_is_told_and_ends_nothing(host: Directory) -> None:
+    path = host.path(f"{KUBELET}/kubelet.crt")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n")
+    facts = call(host.root)
+    assert [note for note in facts["notes"] if str(f"{KUBELET}/kubelet.crt") in note]
+    assert f"{PKI}/apiserver.crt" in ends(facts)
+
+
+def test_a_run_that_only_makes_what_is_missing_does_not_list(host: Directory) -> None:
+    assert "certificates" not in call(host.root, scope=leaves.SCOPE_MISSING)
+
+
+def test_no_key_is_told(host: Directory) -> None:
+    kubelets(host, "kubelet-client-current.pem", 5)
+    text = repr(call(host.root))
+    assert "PRIVATE" not in text
+    body = host.path(f"{KUBELET}/kubelet-client-current.pem").read_text(encoding="ascii").split("PRIVATE KEY-----\n")[1]
+    assert body.splitlines()[0] not in text
