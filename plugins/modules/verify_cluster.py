@@ -51,6 +51,7 @@ problem:
   type: str
 """
 
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -64,7 +65,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import ClusterCollector
 
     credentials = kubeconfig.load(module.params["kubeconfig"])
-    return {"changed": False, "evidence": ClusterCollector.of(credentials).collect(), "problem": ""}
+    return {"changed": False, "evidence": ClusterCollector.of(credentials, time.time()).collect(), "problem": ""}
 
 
 def main() -> None:

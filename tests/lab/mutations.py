@@ -45,6 +45,8 @@ STRONG_SUITES = (
 DRIFT = "kubeadm-drift"
 #: What a weak suite beside a weak version opens.
 OLD = "probe-old-tls"
+#: What a port that is there for the host alone, and listens elsewhere, is seen by.
+BEYOND = ("probe-local-ports", "probe-outside")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +215,7 @@ APISERVER = (
 
 CONTROLLERS = (
     _flag(MANAGER, "controller-manager-profiling", "profiling", "true"),
-    _flag(MANAGER, "controller-manager-bind-address", "bind-address", "0.0.0.0", live=()),  # noqa: S104
+    _flag(MANAGER, "controller-manager-bind-address", "bind-address", "0.0.0.0", live=BEYOND),  # noqa: S104
     _flag(MANAGER, "controller-manager-credentials", "use-service-account-credentials", "false", live=()),
     _flag(MANAGER, "controller-manager-terminated-pods", "terminated-pod-gc-threshold", "0"),
     _flag(MANAGER, "controller-manager-tls-version", "tls-min-version", "VersionTLS10"),
@@ -225,7 +227,7 @@ CONTROLLERS = (
         live=(DRIFT, OLD),
     ),
     _flag(SCHEDULER, "scheduler-profiling", "profiling", "true"),
-    _flag(SCHEDULER, "scheduler-bind-address", "bind-address", "0.0.0.0", live=()),  # noqa: S104
+    _flag(SCHEDULER, "scheduler-bind-address", "bind-address", "0.0.0.0", live=BEYOND),  # noqa: S104
     _flag(SCHEDULER, "scheduler-tls-version", "tls-min-version", "VersionTLS10"),
     _items(SCHEDULER, "scheduler-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, OLD)),
 )
@@ -243,7 +245,7 @@ STORE = (
     _flag(ETCD, "etcd-peer-auto-tls", "peer-auto-tls", "true", live=()),
     _flag(ETCD, "etcd-tls-version", "tls-min-version", "TLS1.1", refused="unexpected TLS version"),
     _items(ETCD, "etcd-cipher-suites", "cipher-suites", **{"with": [WEAK_SUITE]}),
-    _flag(ETCD, "etcd-plain-listeners", "listen-metrics-urls", "http://0.0.0.0:2381", live=()),
+    _flag(ETCD, "etcd-plain-listeners", "listen-metrics-urls", "http://0.0.0.0:2381", live=BEYOND),
     _flag(ETCD, "etcd-profiling", "enable-pprof", "true", live=()),
 )
 
@@ -256,7 +258,7 @@ NODE = (
         "AlwaysAllow",
         live=("probe-anonymous-kubelet",),
     ),
-    _kubelet("kubelet-read-only-port", "readOnlyPort", 10255, live=("probe-plain-ports",)),
+    _kubelet("kubelet-read-only-port", "readOnlyPort", 10255, live=("probe-plain-ports", *BEYOND)),
     _kubelet("kubelet-iptables", "makeIPTablesUtilChains", False),
     _kubelet("kubelet-event-rate", "eventRecordQPS", 100000),
     _kubelet("kubelet-rotate-certificates", "rotateCertificates", False),
@@ -294,6 +296,7 @@ EVERY_NODE = (
         "kube-proxy-metrics",
         PROXY,
         patch=(CONFIG_MAP, "metricsBindAddress", "0.0.0.0:10249"),
+        live=BEYOND,
         where=("live",),
         everywhere=True,
     ),

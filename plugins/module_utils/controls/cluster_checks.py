@@ -86,6 +86,15 @@ class Cluster:
         seen = {str(host.evidence.get("node_name") or host.name) for host in self.hosts}
         return sorted(set(nodes) - seen)
 
+    def published_authorities(self) -> tuple[list[t.Mapping[str, t.Any]], str]:
+        """Return the authorities that the API hands out to pods and joining nodes, and why they were not seen."""
+        if not any(host.live for host in self.hosts):
+            return [], ""  # directories that stand for hosts have no API
+        try:
+            return self.read("trusted") or [], ""
+        except NotJudged as reason:
+            return [], reason.verdict.evidence
+
     def kube_proxy_versions(self) -> t.Mapping[str, str]:
         """Return by node what its pod's image says; nothing where the API did not show the pods."""
         return (self._evidence or {}).get("kube_proxy") or {}
@@ -288,7 +297,8 @@ def stale_authorities(cluster: Cluster, _control: Control) -> Verdict:
     certificates, trusted = (
         {host.name: host.evidence.get(key) or [] for host in cluster.hosts} for key in ("certificates", "trusted")
     )
-    trust = authorities.judge(certificates, trusted, cluster.rotation_grace)
+    published, unread = cluster.published_authorities()
+    trust = authorities.judge(certificates, {**trusted, "cluster": published}, cluster.rotation_grace)
     if trust.ended:
         return Verdict(FAIL, listed([*trust.ended, *trust.unused]))
     unseen = [host.name for host in cluster.hosts if host.problem or host.evidence.get("certificates_problem")]
@@ -299,6 +309,8 @@ def stale_authorities(cluster: Cluster, _control: Control) -> Verdict:
         raise NotJudged(UNKNOWN, f"{shown}not all certificates were seen on {', '.join(unseen)}")
     if trust.unused:
         return Verdict(FAIL, listed(trust.unused))
+    if unread:
+        raise NotJudged(UNKNOWN, unread)
     if not trust.files[0]:
         raise NotJudged(NOT_APPLICABLE, "there is no file of authorities")
     words = f"{trust.files[0]} files of authorities, {trust.files[1]} of which trust several"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges of one host that need more than one value: files that components name, keys, listeners."""
+"""Judges of one host that need more than one value: files that components name, keys, what is served."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     Verdict,
     listed,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.certificate_checks import in_days
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import is_loopback, unmet
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.port_checks import tls_ports
 
 #: What a request without credentials may reach: the health paths, and the authority that a joining node reads.
 _OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/api/v1/namespaces/kube-public/configmaps/cluster-info"})
@@ -279,7 +279,7 @@ def kubelet_serving(host: Host, _control: Control) -> Verdict:
     ]
     if unmet(bootstrap.items, {"is": True}) and not all(value.items and value.items[-1] for value in given):
         return Verdict(FAIL, f"{bootstrap.words}; and no tlsCertFile is set: it signs its certificate itself")
-    served = next((one for one in _tls(host) if one.get("component") == "kubelet"), {})
+    served = next((one for one in tls_ports(host) if one.get("component") == "kubelet"), {})
     certificate = served.get("certificate")
     if not certificate:
         raise NotJudged(
@@ -426,150 +426,6 @@ def _wrong_attributes(host: Host, entry: t.Mapping[str, t.Any], judge: t.Mapping
     return found
 
 
-# Probes
-
-
-def _probes(host: Host) -> t.Mapping[str, t.Any]:
-    if host.problem:
-        raise NotJudged(UNKNOWN, host.problem)
-    if not host.live:
-        raise NotJudged(UNKNOWN, "no process belongs to a directory that stands for a host")
-    return host.evidence.get("probes") or {}
-
-
-#: What probes say in one word.
-_REASONS = {
-    "refused": "nothing listens there",
-    "timeout": "no answer came in time",
-    "eof": "it ended the connection without an answer",
-}
-
-
-def _tls(host: Host) -> list[t.Mapping[str, t.Any]]:
-    return list(_probes(host).get("tls") or [])
-
-
-def _where(one: t.Mapping[str, t.Any]) -> str:
-    return f"{one.get('component')} at {one.get('address')}:{one.get('port')}"
-
-
-def _because(reason: t.Any) -> str:
-    """Return why a port told nothing, in words."""
-    return _REASONS.get(str(reason), str(reason))
-
-
-def _verdict_of_ports(
-    entries: t.Sequence[t.Mapping[str, t.Any]], wrong: t.Sequence[str], unseen: t.Sequence[str], words: str
-) -> Verdict:
-    if wrong:
-        return Verdict(FAIL, listed(wrong))
-    if unseen:
-        return Verdict(UNKNOWN, listed(unseen))
-    if not entries:
-        return Verdict(NOT_APPLICABLE, "no component listens with TLS on this host")
-    return Verdict(PASS, words)
-
-
-def _handshakes(host: Host, name: str, words: str) -> Verdict:
-    entries = _tls(host)
-    wrong, unseen = [], []
-    for one in entries:
-        tried = one.get(name) or {}
-        if tried.get("accepted"):
-            wrong.append(f"{_where(one)} agreed to {tried['accepted']}")
-        elif not tried or tried.get("problem"):
-            unseen.append(f"{_where(one)}: {_because(tried.get('problem') or one.get('problem'))}")
-    shown = ", ".join(str(one["port"]) for one in entries)
-    return _verdict_of_ports(entries, wrong, unseen, f"refused on ports {shown}: {words}")
-
-
-def probe_old_tls(host: Host, _control: Control) -> Verdict:
-    """No handshake below TLS 1.2 was agreed to."""
-    return _handshakes(host, "old", "TLS 1.0 and 1.1")
-
-
-def probe_weak_suites(host: Host, _control: Control) -> Verdict:
-    """No handshake with nothing but weak suites was agreed to."""
-    return _handshakes(host, "weak", "suites of TLS 1.2 without forward secrecy or authenticated encryption")
-
-
-def probe_certificates(host: Host, _control: Control) -> Verdict:
-    """What is served is what the file says, and is valid."""
-    entries = _tls(host)
-    wrong, unseen = [], []
-    for one in entries:
-        certificate = one.get("certificate")
-        if not certificate:
-            unseen.append(f"{_where(one)}: {_because(one.get('problem') or 'no certificate was shown')}")
-        elif certificate["days_left"] < 0:
-            wrong.append(f"{_where(one)} serves {certificate['subject']}, which {in_days(certificate['days_left'])}")
-        elif one.get("file_sha256") and one["file_sha256"] != certificate["sha256"]:
-            wrong.append(f"{_where(one)} serves another certificate than {one['file']} holds")
-    shown = ", ".join(str(one["port"]) for one in entries)
-    return _verdict_of_ports(entries, wrong, unseen, f"seen on ports {shown}")
-
-
-_TARGETS = {"controllers": ("kube-controller-manager", "kube-scheduler")}
-_REFUSALS = (401, 403, 404)
-#: A server that cannot ask the API server who may do what answers 500 to everybody: that tells nothing.
-_NO_ANSWERS = (429, 500, 502, 503, 504)
-
-
-def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdict:
-    """Every request of some credentials was refused; an alert in its place is a refusal too."""
-    entries = [
-        one
-        for one in _probes(host).get("requests") or []
-        if one.get("credentials") == credentials and (not targets or one.get("component") in targets)
-    ]
-    wrong, unseen, refused = [], [], []
-    for one in entries:
-        url = f"{_where(one)}{one['path']}"
-        if one["status"] in _REFUSALS:
-            refused.append(f"{one['path']} {one['status']}")
-        elif one["status"] in _NO_ANSWERS:
-            unseen.append(f"{url} answered {one['status']}")
-        elif one["status"]:
-            wrong.append(f"{url} answered {one['status']}")
-        elif _is_refusal(str(one.get("reason"))):
-            refused.append(f"{one['component']} ended the handshake")
-        else:
-            unseen.append(f"{url}: {_because(one.get('reason'))}")
-    if not entries and not wrong:
-        raise NotJudged(NOT_APPLICABLE, "no such component listens on this host")
-    return _verdict_of_ports(entries, wrong, unseen, "refused: " + ", ".join(dict.fromkeys(refused)))
-
-
-def _is_refusal(reason: str) -> bool:
-    """Return whether a server itself ended a handshake: by an alert, not by saying nothing, or what is no TLS."""
-    return reason.startswith("tls") and "alert" in reason
-
-
-def probe_anonymous(host: Host, control: Control) -> Verdict:
-    """Requests without credentials are refused."""
-    target = str(control.judge["target"])
-    return _requests(host, "none", _TARGETS.get(target, (target,)))
-
-
-def probe_foreign_certificate(host: Host, _control: Control) -> Verdict:
-    """Requests with a certificate that nobody signed are refused."""
-    return _requests(host, "foreign", ())
-
-
-def probe_plain_ports(host: Host, _control: Control) -> Verdict:
-    """8080 and 10255 are closed, or something else listens there."""
-    entries = _probes(host).get("ports") or []
-    if not entries:
-        raise NotJudged(UNKNOWN, "no port was asked")
-    shown = {said: [f"port {one['port']} at {one['address']} {one['words']}" for one in entries if one["said"] == said]
-             for said in ("kubernetes", "silent")}  # fmt: skip
-    if shown["kubernetes"]:
-        return Verdict(FAIL, listed(shown["kubernetes"]))
-    if shown["silent"]:
-        return Verdict(UNKNOWN, listed(shown["silent"]))
-    return Verdict(PASS, "; ".join(f"{one['address']}:{one['port']} {one['words']}" for one in entries))
-
-
 CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
     check.__name__: check
     for check in (
@@ -591,12 +447,6 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         kubelet_serving,
         manifests_directory,
         paths_mounted,
-        probe_anonymous,
-        probe_certificates,
-        probe_foreign_certificate,
-        probe_old_tls,
-        probe_plain_ports,
-        probe_weak_suites,
         scheduler_profiling,
         user_authentication,
     )

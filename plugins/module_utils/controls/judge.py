@@ -11,6 +11,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls import (
     certificate_checks,
     cluster_checks,
     host_checks,
+    port_checks,
     server_checks,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
@@ -24,7 +25,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_c
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import unmet
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged, Value
 
-_OF_HOSTS = {**host_checks.CHECKS, **certificate_checks.CHECKS, **server_checks.CHECKS}
+_OF_HOSTS = {**host_checks.CHECKS, **port_checks.CHECKS, **certificate_checks.CHECKS, **server_checks.CHECKS}
 #: The names that a judge of the kind ``check`` may have.
 CHECK_NAMES = frozenset([*_OF_HOSTS, *cluster_checks.CHECKS])
 

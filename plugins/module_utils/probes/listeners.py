@@ -23,9 +23,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
+#: What nobody may have without credentials, by component.
+GUARDED = {
+    "kube-apiserver": ("/api", "/api/v1/namespaces", "/metrics", "/debug/pprof/", "/logs/"),
+    "kubelet": ("/pods", "/metrics", "/configz", "/debug/pprof/", "/logs/"),
+    "kube-controller-manager": ("/metrics", "/configz", "/debug/pprof/"),
+    "kube-scheduler": ("/metrics", "/configz", "/debug/pprof/"),
+    "etcd": ("/version",),
+}
 #: Suites of TLS 1.2 and older without forward secrecy or without authenticated encryption, as OpenSSL names them.
 _WEAK = "ALL:!ECDHE+AESGCM:!ECDHE+CHACHA20:!DHE+AESGCM:!DHE+CHACHA20:!aNULL:!PSK:!SRP:@SECLEVEL=0"
 #: How each record of TLS begins with which a server answers a greeting: an alert or a handshake, of any version.
@@ -159,6 +168,18 @@ def ask(address: str, port: int, path: str, timeout: float, credentials: Kubecon
     host = f"[{address}]" if _is_v6(address) else address
     client = api_client.ApiClient(None, f"https://{host}:{port}", timeout, stranger=credentials)
     return client.get(path)
+
+
+def shown(certificate: bytes, where: str, now: float) -> dict[str, t.Any]:
+    """Facts of a certificate (DER) that a port showed.
+
+    Raises:
+        HardeningError: It is none.
+    """
+    facts = profile.from_der(certificate, where)
+    entry = listing.entry(facts, where, "certificate", now, listing.KeyState())
+    kept = {key: entry[key] for key in ("subject", "issuer", "names", "not_after", "days_left")}
+    return {**kept, "sha256": facts.fingerprint}
 
 
 def key_problem(certificate: bytes, key: bytes) -> str:

@@ -11,11 +11,14 @@ import json
 import time
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import image_version
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import certificate_entry
 
 SCHEMA = 1
 #: Seconds that one request may take, and those for objects and for kubelets' configurations together.
@@ -43,9 +46,12 @@ _STRANGE = "the answer is not what it should be"
 _NAMES_ALONE = ("account_tokens",)
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _CONFIG_MAPS = {
-    "kubeadm_config": ("kubeadm-config", "ClusterConfiguration"),
-    "kubelet_config": ("kubelet-config", "kubelet"),
+    "kubeadm_config": ("kube-system/kubeadm-config", "ClusterConfiguration"),
+    "kubelet_config": ("kube-system/kubelet-config", "kubelet"),
 }
+#: Where pods find the cluster's authorities (the controller manager copies it to every namespace), and joining nodes.
+_ROOT = ("kube-system/kube-root-ca.crt", "ca.crt")
+_JOIN = ("kube-public/cluster-info", "kubeconfig")
 #: Of the kubelet's configuration, nothing is secret; these say nothing that is judged.
 _NOT_KEPT = ("logging", "memorySwap", "containerRuntimeEndpoint", "imageServiceEndpoint")
 
@@ -55,18 +61,20 @@ class ClusterCollector:
 
     Args:
         client: With the administrator's credentials, or those of somebody who may only read.
+        now: Seconds since 1970.
         clock: Seconds that only go forward.
     """
 
-    def __init__(self, client: ApiClient, clock: t.Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: ApiClient, now: float, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._now = now
         self._clock = clock
         self._end = clock() + OBJECTS_LIMIT
 
     @classmethod
-    def of(cls, kubeconfig: Kubeconfig) -> ClusterCollector:
-        """Return a collector with these credentials."""
-        return cls(ApiClient(kubeconfig, timeout=REQUEST_LIMIT))
+    def of(cls, kubeconfig: Kubeconfig, now: float) -> ClusterCollector:
+        """Return a collector with these credentials; ``now`` is in seconds since 1970."""
+        return cls(ApiClient(kubeconfig, timeout=REQUEST_LIMIT), now)
 
     def collect(self) -> dict[str, t.Any]:
         """Return findings, kubeadm's ConfigMaps and what kubelets report of themselves."""
@@ -88,6 +96,7 @@ class ClusterCollector:
             "schema": SCHEMA,
             "findings": _findings(read, problems),
             "kube_proxy": _kube_proxy_versions(read.get("pods") or []),
+            "trusted": self._trusted(problems),
             "configz": self._configz(problems),
             "problems": {key: words for key, words in problems.items() if key not in _LISTS},
             **texts,
@@ -119,17 +128,33 @@ class ClusterCollector:
             if not token:
                 return items
 
-    def _config_map(self, name: str, field: str) -> str:
-        path = f"/api/v1/namespaces/kube-system/configmaps/{name}"
-        answer = self._client.get(path)
+    def _config_map(self, place: str, field: str) -> str:
+        namespace, _slash, name = place.partition("/")
+        if self._clock() >= self._end:
+            raise HardeningError("KH502", f"ConfigMap {place} was not asked for: there was no time left")
+        answer = self._client.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
         if answer.status == 404:
             return ""
         if answer.status != 200:
-            raise HardeningError("KH502", f"ConfigMap kube-system/{name} could not be read: {_words(answer)}")
+            raise HardeningError("KH502", f"ConfigMap {place} could not be read: {_words(answer)}")
         try:
             return str((json.loads(answer.body).get("data") or {}).get(field) or "")
         except (ValueError, AttributeError):
-            raise HardeningError("KH502", f"ConfigMap kube-system/{name} could not be read: {_STRANGE}") from None
+            raise HardeningError("KH502", f"ConfigMap {place} could not be read: {_STRANGE}") from None
+
+    def _trusted(self, problems: dict[str, str]) -> list[dict[str, t.Any]]:
+        """Return the authorities that the API hands out."""
+        found = []
+        try:
+            texts = {
+                f"ConfigMap {_ROOT[0]}": self._config_map(*_ROOT).encode(),
+                f"ConfigMap {_JOIN[0]}": _authority_of(self._config_map(*_JOIN), _JOIN[0]),
+            }
+            for where, data in texts.items():
+                found += [certificate_entry(one, where, kind, self._now) for one, kind in listing.kinds_of(data, where)]
+        except HardeningError as error:
+            problems["trusted"] = str(error)
+        return found
 
     def _configz(self, problems: dict[str, str]) -> dict[str, dict[str, t.Any]]:
         """Return by node what its kubelet reports, through the API server's proxy."""
@@ -149,6 +174,21 @@ class ClusterCollector:
                 words = str(error) if isinstance(error, HardeningError) else "its answer is no configuration"
                 found[name] = {"problem": words}
         return found
+
+
+def _authority_of(text: str, place: str) -> bytes:
+    """Return the authorities (PEM) in a kubeconfig without credentials, as it is given to nodes that join.
+
+    Raises:
+        HardeningError: It is no kubeconfig.
+    """
+    if not text:
+        return b""
+    try:
+        clusters = yaml_data.load(text)["clusters"]
+        return b"\n".join(base64.b64decode(one["cluster"]["certificate-authority-data"]) for one in clusters)
+    except (yaml_data.NoYamlError, LookupError, TypeError, ValueError):  # binascii.Error is such
+        raise HardeningError("KH502", f"ConfigMap {place} could not be read: {_STRANGE}") from None
 
 
 def _listed(page: t.Any) -> list[api_findings.Object] | None:

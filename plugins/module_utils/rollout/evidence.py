@@ -95,6 +95,7 @@ class Collector:
         manifests = self._manifests(str(kubelet.pop("static_pod_path")))
         components = self._components(manifests.pop("components"), seen_problem)
         files = self._file_evidence.attributes(components, kubelet)
+        kube_proxy = self._kube_proxy()
         return {
             "schema": SCHEMA,
             "live": self._view.host.live,
@@ -103,7 +104,7 @@ class Collector:
             "components": components,
             "kubelet": kubelet,
             "kernel": self._kernel() if self._view.host.live else {},
-            "kube_proxy": self._kube_proxy(),
+            "kube_proxy": kube_proxy,
             "manifests": manifests,
             "files": files,
             "documents": self._document_evidence.read(),
@@ -111,7 +112,7 @@ class Collector:
             "authorities": self._file_evidence.authorities(),
             "home_kubeconfigs": self._file_evidence.home_kubeconfigs(),
             **self._file_evidence.certificates(files),
-            "probes": self._port_evidence.probe(kubelet) if self._view.host.live else {},
+            "probes": self._port_evidence.probe(kubelet, kube_proxy) if self._view.host.live else {},
         }
 
     def _components(self, manifests: t.Mapping[str, str], problem: str) -> dict[str, dict[str, t.Any]]:

@@ -195,7 +195,7 @@ class Files:
         except HardeningError:
             return []  # the file itself is no kubeconfig, which its entry says
         where = f"certificate-authority-data of {path}"
-        return [self._entry(one, where, kind) for one, kind in listing.kinds_of(within or b"", where)]
+        return [certificate_entry(one, where, kind, self._now) for one, kind in listing.kinds_of(within or b"", where)]
 
     @staticmethod
     def _use(path: str, users: t.Mapping[str, t.Collection[str]]) -> dict[str, list[str]]:
@@ -288,30 +288,13 @@ class Files:
             elif b"-----BEGIN CERTIFICATE-----" not in data:
                 known = path.endswith(".pub") or b"PUBLIC KEY-----" in data
                 return [] if known else [{"path": path, "problem": "it holds no certificate"}]
-            entries = [self._entry(one, path, kind) for one, kind in listing.kinds_of(data, path)]
+            entries = [certificate_entry(one, path, kind, self._now) for one, kind in listing.kinds_of(data, path)]
             if entries and key is not None:
                 wrong = listeners.key_problem(data, key)
                 entries[0].update(problem=entries[0]["problem"] or wrong, own_key=not wrong)
         except HardeningError as error:
             return [{"path": path, "problem": self._view.explain(error)}]
         return entries
-
-    def _entry(self, facts: profile.CertificateFacts, path: str, kind: str) -> dict[str, t.Any]:
-        entry = listing.entry(facts, path, kind, self._now, listing.KeyState())
-        kept = (
-            "path", "kind", "subject", "issuer", "names", "not_after", "days_left", "key_algorithm", "problem",
-            "authority", "extended_usages",
-        )  # fmt: skip
-        return {
-            **{key: entry[key] for key in kept},
-            "organizations": list(facts.profile.subject.organizations),
-            "sha256": facts.fingerprint,
-            "age_days": math.floor((self._now - facts.not_before) / _DAY),
-            # By these a certificate names its authority where several have one subject.
-            "key_id": (facts.subject_key_id or b"").hex(),
-            "issuer_key_id": (facts.profile.authority_key_id or b"").hex(),
-            "own_key": False,
-        }
 
     def _users_of_files(self) -> dict[str, set[str]]:
         """Return by path the components that use a file, each with the flag that names it."""
@@ -324,6 +307,25 @@ class Files:
         for path, use in _CURRENT.items():
             users.setdefault(path, set()).add(use)
         return users
+
+
+def certificate_entry(facts: profile.CertificateFacts, path: str, kind: str, now: float) -> dict[str, t.Any]:
+    """Return what controls judge a certificate by; ``now`` is in seconds since 1970."""
+    entry = listing.entry(facts, path, kind, now, listing.KeyState())
+    kept = (
+        "path", "kind", "subject", "issuer", "names", "not_after", "days_left", "key_algorithm", "problem",
+        "authority", "extended_usages",
+    )  # fmt: skip
+    return {
+        **{key: entry[key] for key in kept},
+        "organizations": list(facts.profile.subject.organizations),
+        "sha256": facts.fingerprint,
+        "age_days": math.floor((now - facts.not_before) / _DAY),
+        # By these a certificate names its authority where several have one subject.
+        "key_id": (facts.subject_key_id or b"").hex(),
+        "issuer_key_id": (facts.profile.authority_key_id or b"").hex(),
+        "own_key": False,
+    }
 
 
 def far_homes(mounts: str) -> list[str]:

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIGS
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.serving_request import is_signed_by
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
     api_client,
     kubeconfig,
     listeners,
+    listening,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
@@ -38,14 +39,6 @@ WORDS = {
     "other": "is something else's",
 }
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
-#: What nobody may have without credentials, by component.
-_GUARDED = {
-    "kube-apiserver": ("/api", "/api/v1/namespaces", "/metrics", "/debug/pprof/", "/logs/"),
-    "kubelet": ("/pods", "/metrics", "/configz", "/debug/pprof/", "/logs/"),
-    "kube-controller-manager": ("/metrics", "/configz", "/debug/pprof/"),
-    "kube-scheduler": ("/metrics", "/configz", "/debug/pprof/"),
-    "etcd": ("/version",),
-}
 _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-scheduler": 10259}
 
 
@@ -90,7 +83,7 @@ class Ports:
         self._sleep = sleep
         self._writes = writes
 
-    def probe(self, kubelet: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def probe(self, kubelet: t.Mapping[str, t.Any], kube_proxy: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Ask every port; what is not done when the time is over is said to be."""
         end = self._clock() + PROBES_LIMIT
         foreign = listeners.stranger(self._now)
@@ -103,7 +96,9 @@ class Ports:
                 requests += [{**where, "path": "/", "credentials": kind, "status": 0, "reason": seen["problem"]}
                              for kind in ("none", "foreign")]  # fmt: skip
                 continue
-            asked = [(path, None) for path in _GUARDED[one.component]] + [(_GUARDED[one.component][0], foreign)]
+            asked = [(path, None) for path in listeners.GUARDED[one.component]] + [
+                (listeners.GUARDED[one.component][0], foreign)
+            ]
             for path, credentials in asked:
                 answer = api_client.Answer(0, reason=NO_TIME)
                 if self._clock() < end:
@@ -112,7 +107,49 @@ class Ports:
                 requests.append(
                     {**where, "path": path, "credentials": kind, "status": answer.status, "reason": answer.reason or ""}
                 )
-        return {"tls": tls, "requests": requests, "ports": _plain_ports(), "server": self._server_probes(end)}
+        return {
+            "tls": tls,
+            "requests": requests,
+            "ports": _plain_ports(),
+            "local": self._local_ports(kubelet, kube_proxy),
+            "server": self._server_probes(end),
+        }
+
+    def _local_ports(self, kubelet: t.Mapping[str, t.Any], kube_proxy: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return at which addresses those ports listen that are there for the host alone, as the kernel has it."""
+        try:
+            open_ports = listening.ports(self._view.proc)
+        except OSError as error:
+            return {"problem": f"the kernel's list of sockets could not be read: {error.strerror}"}
+        return {
+            "ports": [
+                {"component": component, "port": port, "addresses": open_ports.get(port, [])}
+                for component, port in self._meant_for_the_host(kubelet, kube_proxy)
+            ]
+        }
+
+    def _meant_for_the_host(
+        self, kubelet: t.Mapping[str, t.Any], kube_proxy: t.Mapping[str, t.Any]
+    ) -> list[tuple[str, int]]:
+        running = self._view.processes
+        found: list[tuple[str, int]] = [
+            (component, _port(self._view.value(component, "secure-port"), _PORTS[component]))
+            for component in ("kube-controller-manager", "kube-scheduler")
+            if component in running
+        ]
+        for url in self._view.value("etcd", "listen-metrics-urls").split(","):
+            parts = urlsplit(url)
+            if parts.scheme == "http" and parts.port:
+                found.append(("etcd", parts.port))
+        if "kubelet" in running:
+            fields = kubelet.get("fields") or {}
+            for flag, field, default in (("healthz-port", "healthzPort", 10248), ("read-only-port", "readOnlyPort", 0)):
+                given = self._view.value("kubelet", flag) or str(fields.get(field))
+                found.append(("kubelet", _port(given, default)))
+        if "kube-proxy" in running:
+            metrics = str((kube_proxy.get("fields") or {}).get("metricsBindAddress") or "")
+            found.append(("kube-proxy", _port(metrics.rpartition(":")[2], 10249)))
+        return [(component, port) for component, port in found if port]  # 0 is closed
 
     def _listeners(self, kubelet: t.Mapping[str, t.Any]) -> list[Listener]:
         found = []
@@ -203,12 +240,9 @@ class Ports:
     def _served(self, one: Listener, certificate: bytes, authority: str) -> dict[str, t.Any]:
         where = f"{one.address}:{one.port}"
         try:
-            facts = profile.from_der(certificate, where)
+            found: dict[str, t.Any] = {"certificate": listeners.shown(certificate, where, self._now)}
         except HardeningError as error:
             return {"problem": self._view.explain(error)}
-        entry = listing.entry(facts, where, "certificate", self._now, listing.KeyState())
-        served = {key: entry[key] for key in ("subject", "issuer", "names", "not_after", "days_left")}
-        found: dict[str, t.Any] = {"certificate": {**served, "sha256": facts.fingerprint}}
         if one.component == "kubelet":
             trusted = self._view.bytes_or_none(authority) if authority else None
             found["certificate"]["chains"] = bool(trusted and is_signed_by(certificate, trusted))

@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, kubeconfig, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import certificate_entry
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import (
@@ -177,6 +178,26 @@ def test_nodes_that_the_api_knows_and_the_run_leaves_out_may_need_it(cluster: Tw
     )
     assert said({"configz": {}, "problems": {"nodes": "HTTP 403"}}) == Verdict("unknown", "HTTP 403")
     assert said(None) == Verdict("unknown", "nobody was asked")
+
+
+def test_what_the_api_hands_out_is_trusted_too(cluster: Two, all_of_them: Authorities) -> None:
+    """The hosts' files are right, and the ConfigMap that every pod mounts still has the old authority."""
+    old, new = all_of_them.old.facts, all_of_them.new.facts
+    cluster.trust(all_of_them.new, signing=all_of_them.new)
+    cluster.sign(all_of_them.new, "w1")
+    live = [Judged(name, {**cluster.seen(name).evidence, "live": True}) for name in cluster.roots]
+    where = "ConfigMap kube-system/kube-root-ca.crt"
+    nodes: dict[str, t.Any] = {"configz": {"cp1": {}, "w1": {}}}
+
+    def said(answer: dict[str, t.Any]) -> Verdict:
+        return judge_cluster(Cluster({**nodes, **answer}, "", live, rotation_grace=2), CONTROL)
+
+    both = [certificate_entry(one, where, "bundle", NOW) for one in (new, old)]
+    assert said({"trusted": both}) == Verdict(
+        "fail", f"cluster: {where} trusts CN=kubernetes ({old.fingerprint[:16]}), which signed nothing that is in use"
+    )
+    assert said({"trusted": both[:1]}) == Verdict("pass", "3 files of authorities, 0 of which trust several")
+    assert said({"trusted": [], "problems": {"trusted": "HTTP 403"}}) == Verdict("unknown", "HTTP 403")
 
 
 def test_authorities_above_the_signing_one_are_in_use(cluster: Two) -> None:

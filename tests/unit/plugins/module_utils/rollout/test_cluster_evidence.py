@@ -10,10 +10,13 @@ import json
 import typing as t
 
 import pytest
+import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import ClusterCollector
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import DAY, NOW
 
 
 class Api:
@@ -39,7 +42,7 @@ def reply(document: t.Any, status: int = 200) -> Answer:
 
 def collect(answers: dict[str, Answer]) -> tuple[dict[str, t.Any], Api]:
     api = Api(answers)
-    return ClusterCollector(api, clock=lambda: 0.0).collect(), api  # type: ignore[arg-type]
+    return ClusterCollector(api, NOW, clock=lambda: 0.0).collect(), api  # type: ignore[arg-type]
 
 
 def secret(name: str, expiration: str) -> dict[str, t.Any]:
@@ -127,7 +130,9 @@ def test_kubelets_and_config_maps() -> None:
 def test_what_answers_in_an_api_servers_place_is_unknown_and_no_traceback(answer: Answer) -> None:
     found, _api = collect({"/": answer})
     assert all(one["problem"] and not one["findings"] for one in found["findings"].values()), found["findings"]
-    assert set(found["problems"]) == {"kubeadm_config", "kubelet_config", "nodes"} or answer.body.startswith(b"{")
+    assert set(found["problems"]) == {"kubeadm_config", "kubelet_config", "nodes", "trusted"} or (
+        answer.body.startswith(b"{")
+    )
     assert found["configz"] == {}
 
 
@@ -153,7 +158,55 @@ def test_objects_that_are_none_are_unknown_for_who_needs_them() -> None:
 def test_an_api_server_that_hangs_is_not_waited_for_without_end() -> None:
     moments = iter(float(number * 9) for number in range(1000))
     api = Api({"/": Answer(0, reason="timeout")})
-    found = ClusterCollector(api, clock=lambda: next(moments)).collect()  # type: ignore[arg-type]
+    found = ClusterCollector(api, NOW, clock=lambda: next(moments)).collect()  # type: ignore[arg-type]
     problems = [one["problem"] for one in found["findings"].values()]
     assert all(problems)
     assert any("no time left" in problem for problem in problems)
+    assert all("no time left" in found["problems"][name] for name in ("kubeadm_config", "trusted"))
+
+
+ROOT = "/api/v1/namespaces/kube-system/configmaps/kube-root-ca.crt"
+JOIN = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
+
+
+def test_authorities_that_the_api_hands_out_are_told_with_their_place() -> None:
+    old, new = (authority.create(profile.wanted_authority("kubernetes"), NOW - days * DAY).facts for days in (365, 3))
+    within = base64.b64encode(bundle.join([new])).decode()
+    cluster_info = yaml.safe_dump(
+        {"apiVersion": "v1", "kind": "Config", "clusters": [{"cluster": {"certificate-authority-data": within}}]}
+    )
+    found, _api = collect(
+        {
+            ROOT: reply({"data": {"ca.crt": bundle.join([new, old]).decode()}}),
+            JOIN: reply({"data": {"kubeconfig": cluster_info}}),
+        }
+    )
+    assert [(one["path"], one["sha256"], one["age_days"]) for one in found["trusted"]] == [
+        ("ConfigMap kube-system/kube-root-ca.crt", new.fingerprint, 3),
+        ("ConfigMap kube-system/kube-root-ca.crt", old.fingerprint, 365),
+        ("ConfigMap kube-public/cluster-info", new.fingerprint, 3),
+    ]
+    assert "trusted" not in found["problems"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (
+            {ROOT: reply({"message": "no"}, 403)},
+            "ConfigMap kube-system/kube-root-ca.crt could not be read: HTTP 403, no",
+        ),
+        (
+            {ROOT: reply({"data": {"ca.crt": "-----BEGIN CERTIFICATE-----\nx\n"}})},
+            "ConfigMap kube-system/kube-root-ca.crt",
+        ),
+        (
+            {JOIN: reply({"data": {"kubeconfig": "clusters: 3"}})},
+            "ConfigMap kube-public/cluster-info could not be read",
+        ),
+        ({JOIN: reply({"data": {"kubeconfig": "a: [}"}})}, "ConfigMap kube-public/cluster-info could not be read"),
+    ],
+)
+def test_authorities_that_cannot_be_read_are_a_problem(answers: dict[str, Answer], words: str) -> None:
+    found, _api = collect(answers)
+    assert words in found["problems"]["trusted"]

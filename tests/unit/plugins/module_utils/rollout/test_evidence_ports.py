@@ -62,7 +62,7 @@ def probe(root: Path, component: str, port: int, clock: t.Callable[[], float] = 
     view = View(Host(str(root)))
     words = [component, *(word.format(port=port) for word in ARGUMENTS[component])]
     view.processes[component] = Process(1, words, 0.0, 0, 0)
-    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe({})
+    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe({}, {})
     there = {"running": True, "arguments": words, "version": "1.37.1", "manifest": "", "problem": ""}
     return Judged("cp1", {"live": True, "probes": seen, "components": {component: there}})
 
