@@ -9,6 +9,7 @@ import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import numbered
 from ansible_collections.kubeharden.core.plugins.plugin_utils import controller, selection, version_check
@@ -99,12 +100,16 @@ class ActionModule(HostAction):
             return dict(self._execute_module("kubeharden.core.discover", module_args=arguments, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
             # Without the cause, which Ansible would say a second time after the sentence.
+            words = f"{task_vars['inventory_hostname']} could not be reached: {reason(error)}"
+            if boolean(arguments.get("allow_unreachable", False)):
+                # No unreachable host to Ansible, which would end the run of all others with it.
+                left = (
+                    "It is left out of this run (kubeharden_allow_unreachable); run the playbook again when it answers."
+                )
+                return {"changed": False, "silent": True, "notes": [numbered("KH101", f"{words} {left}")]}
             sentence = numbered(
                 "KH101",
-                f"{task_vars['inventory_hostname']} could not be reached: {reason(error)} Nothing was changed on any "
-                "host. Mend the connection, leave the host out with --limit, or set kubeharden_allow_unreachable to "
-                "true.",
+                f"{words} Nothing was changed on any host. Mend the connection, leave the host out with --limit, or "
+                "set kubeharden_allow_unreachable to true.",
             )
-            if self._task.ignore_unreachable:
-                raise AnsibleConnectionFailure(sentence) from None
             return {"changed": False, "unreachable_since": sentence}

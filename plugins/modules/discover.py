@@ -108,6 +108,12 @@ options:
     description: Whether certificates that have ended are what the run is for.
     type: bool
     default: false
+  allow_unreachable:
+    description:
+      - Whether a host that cannot be reached is left out of the run, which RV(notes) then says. Else the run ends
+        before its first write. Looked at by the action plugin.
+    type: bool
+    default: false
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -176,6 +182,10 @@ packages:
   returned: always
   type: list
   elements: str
+silent:
+  description: That the host could not be reached and is left out.
+  returned: when it is
+  type: bool
 notes:
   description: What a person should know, as sentences.
   returned: when the libraries are there
@@ -435,6 +445,7 @@ def main() -> None:
             "holds_cluster": {"type": "bool", "default": False},
             "audit": {"type": "dict", "default": {}},
             "allow_expired": {"type": "bool", "default": False},
+            "allow_unreachable": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -44,25 +44,41 @@ def test_harden_stops_at_the_first_host_that_fails() -> None:
     assert all(play["any_errors_fatal"] is True for play in plays("harden")[:-2])
 
 
-def test_who_reads_the_api_is_who_speaks_for_the_run_in_whatever_order_the_inventory_has_them(tmp_path: Path) -> None:
-    """Else what only one of them has read, such as namespaces to be spared, would be missing where it is asked for."""
+NAMES_OF_SPEAKERS = ("__kubeharden_speaker", "__discover_speaker", "__rollback_speaker")
+
+
+@pytest.mark.parametrize(("silent", "speaker"), [("nobody", "cp1"), ("cp1", "cp2")])
+def test_who_reads_the_api_is_who_speaks_for_the_run_in_whatever_order_the_inventory_has_them(
+    tmp_path: Path, silent: str, speaker: str
+) -> None:
+    """Else what only one of them has read, such as namespaces to be spared, would be missing where it is asked for.
+
+    One that cannot be reached, where that is allowed, is not among them.
+    """
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(
         "kube_control_plane: {hosts: {cp3: , cp1: , cp2: }, vars: {ansible_connection: local}}\n", encoding="utf-8"
     )
     files = [str(ROOT / "roles" / role / "vars/main.yml") for role in ("kubeharden", "discover", "rollback")]
-    play = {
+    is_silent = f"inventory_hostname == '{silent}'"
+    speaks_instead = f"(inventory_hostname == '{speaker}' and '{silent}' != 'nobody')"
+    play: dict[str, Any] = {
         "hosts": "all",
         "gather_facts": False,
         "vars_files": files,
         "vars": {"kubeharden_control_plane_group": "kube_control_plane"},
         "tasks": [
-            {"ansible.builtin.group_by": {"key": "kubeharden_control_planes"}},
+            {"ansible.builtin.assert": {"that": [f"{name} == 'cp1'" for name in NAMES_OF_SPEAKERS[1:]]}},
+            {"ansible.builtin.set_fact": {"__discover_found": {"silent": True}}, "when": is_silent},
+            {"ansible.builtin.group_by": {"key": "kubeharden_control_planes"}, "when": f"not {is_silent}"},
             {
                 "ansible.builtin.assert": {
-                    "that": [f"{name} == 'cp1'" for name in ("__kubeharden_speaker", "__discover_speaker")]
-                    + ["__rollback_speaker == 'cp1'"]
-                }
+                    "that": [f"{name} == '{speaker}'" for name in NAMES_OF_SPEAKERS]
+                    + [
+                        f"{name} == {speaks_instead}"
+                        for name in ("__discover_speaks_instead", "__rollback_speaks_instead")
+                    ]
+                },
             },
         ],
     }

@@ -357,6 +357,19 @@ def test_a_host_that_is_no_kubeadm_cluster_stops_the_run(hosts: Hosts) -> None:
     assert hosts.state() == state
 
 
+def test_a_control_plane_that_is_silent_is_gone_without_and_the_next_one_speaks(hosts: Hosts) -> None:
+    """It would have spoken with the API and taken the cluster's lock for all. Port 1 takes no connection."""
+    silent = "        cp1: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}\n"
+    text = hosts.inventory.read_text(encoding="utf-8")
+    hosts.inventory.write_text(text.replace("        cp1:\n", silent), encoding="utf-8")
+    run = hosts.harden(allow_unreachable=True)
+    assert run.code == 0, str(run)
+    assert "KH101: cp1 could not be reached" in run.output
+    assert {change["host"] for change in hosts.changes} == {"cp2", "w1"}
+    spoke = run.output.partition("in the place of a host]")[2].partition("TASK")[0]
+    assert ("ok: [cp2]" in spoke, "ok: [w1]" in spoke) == (True, False), str(run)
+
+
 def test_a_root_that_does_not_exist_stops_the_run(hosts: Hosts) -> None:
     run = hosts.harden(root=str(hosts.directory / "nowhere"))
     assert run.code == 2, str(run)
