@@ -31,16 +31,20 @@ class ActionModule(ActionBase):
         changes_file.add(arguments["report_dir"], arguments["run_id"], mode, "", [])
         changes = changes_file.read(arguments["report_dir"])["changes"]
         rows = []
+        silent = 0
         for host in sorted(variables["ansible_play_hosts_all"]):
             # Raw: what looks like a template in a host's file is text here too.
-            results = variables["hostvars"].raw_get(host)
-            rows.append(Row.from_results(host, [results.get(name) for name in arguments["results"]], changes, mode))
+            known = variables["hostvars"].raw_get(host)
+            results = [known.get(name) for name in arguments["results"]]
+            silent += any(isinstance(result, dict) and bool(result.get("silent")) for result in results)
+            rows.append(Row.from_results(host, results, changes, mode))
         notes = list(arguments.get("notes") or [])
         if mode == "check":
             control_planes = variables["groups"].get("kubeharden_control_planes", [])
             seconds = estimate.of_run(changes, control_planes)
             if arguments.get("ready"):
-                notes.insert(0, f"Ready: nothing keeps a run from beginning on {len(rows)} hosts. Nothing was changed.")
+                ready = len(rows) - silent
+                notes.insert(0, f"Ready: nothing keeps a run from beginning on {ready} hosts. Nothing was changed.")
             if seconds:
                 notes.insert(
                     0,

@@ -489,10 +489,10 @@ def trial_manifest(
     """The same component as a static pod of another name that runs beside the live one and disturbs nothing.
 
     Image, user, mounts and arguments are those of the manifest, but: name and ``component`` label are ``name``; no
-    probes, ports, lifecycle hooks, resources, sidecars and init containers; ``restartPolicy: Never``; the secure port
-    is ``port``; kube-apiserver listens on 127.0.0.1 only and never enters the ``kubernetes`` Service
-    (``--endpoint-reconciler-type=none``). Controller-manager and scheduler keep the live lease's name, so that they
-    only stand by.
+    probes, ports, lifecycle hooks, resources, sidecars and init containers; ``restartPolicy: Never`` and a second to
+    end in; the secure port is ``port``; kube-apiserver listens on 127.0.0.1 only and never enters the ``kubernetes``
+    Service (``--endpoint-reconciler-type=none``). Controller-manager and scheduler keep the live lease's name, so that
+    they only stand by.
 
     :param host_paths: host paths that the trial must not share with the live process, and what to mount in their place;
         what lies below an old path is meant too
@@ -564,6 +564,8 @@ def _trial_pod(manifest: Manifest, component: str, name: str, substitutes: Mappi
     spec = {key: value for key, value in pod["spec"].items() if key not in ("initContainers", "resources")}
     spec["containers"] = [container]
     spec["restartPolicy"] = "Never"
+    # Nobody is served by it: under --shutdown-delay-duration it would go on for that long after it was well.
+    spec["terminationGracePeriodSeconds"] = 1
     used = {_name(mount) for mount in _mappings(container.get("volumeMounts"))}
     spec["volumes"] = [
         _substituted_volume(volume, substitutes)

@@ -705,7 +705,7 @@ def test_trial_of_the_api_server() -> None:
         "namespace": "kube-system",
     }
     spec, container = value["spec"], value["spec"]["containers"][0]
-    assert spec["restartPolicy"] == "Never"
+    assert (spec["restartPolicy"], spec["terminationGracePeriodSeconds"]) == ("Never", 1)
     assert {key: spec[key] for key in ("hostNetwork", "priorityClassName", "securityContext")} == {
         key: live["spec"][key] for key in ("hostNetwork", "priorityClassName", "securityContext")
     }
@@ -750,7 +750,13 @@ def test_trial_leaves_out_what_would_disturb() -> None:
     value = trial(text, host_paths={"/var/log/kube/": "/var/log/trial"}, flag_values={"profiling": None, "--x": "1"})
     assert value["metadata"]["annotations"] == {"mine": "z"}
     assert "uid" not in value["metadata"]
-    assert sorted(value["spec"]) == ["containers", "hostNetwork", "restartPolicy", "volumes"]
+    assert sorted(value["spec"]) == [
+        "containers",
+        "hostNetwork",
+        "restartPolicy",
+        "terminationGracePeriodSeconds",
+        "volumes",
+    ]
     assert sorted(value["spec"]["containers"][0]) == ["args", "command", "image", "name", "volumeMounts"]
     assert [container["name"] for container in value["spec"]["containers"]] == [API]
     assert value["spec"]["volumes"] == [
