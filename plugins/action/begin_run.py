@@ -38,8 +38,12 @@ class ActionModule(ActionBase):
         """Check what the user set and return the run's name."""
         super().run(tmp, task_vars)
         variables = task_vars or {}
+        hosts = list(self._task.args["hosts"])
+        # The task was filled in for the first host of all, which may be one beside the cluster (a bastion).
+        first = variables["hostvars"][hosts[0]] if hosts else {}
+        arguments = {name: first.get(controller.PREFIX + name, given) for name, given in self._task.args.items()}
         names: set[str] = set()
-        extra = [self._task.args.get("extra_flags") or {}]
+        extra = [arguments.get("extra_flags") or {}]
         access: list[str] = []
         for host in variables["ansible_play_hosts_all"]:
             known = variables["hostvars"][host]
@@ -52,26 +56,27 @@ class ActionModule(ActionBase):
             access += requests_directory.problems(known, brought_authorities.keyless(declared))
             access += api_access.problems({name: known[name] for name in known if name.startswith(controller.PREFIX)})
         now = time.time()
-        run_id = self._task.args.get("run_id") or controller.new_run_id(now)
+        run_id = str(arguments.get("run_id") or controller.new_run_id(now))
         problems = each_numbered("KH001", controller.problems_with_names(names, controller.known_variables()))
         for one in extra:
             problems += each_numbered("KH002", controller.problems_with_extra_flags(one))
         try:
-            chosen = self._selection(variables, now)
+            chosen = self._selection(arguments, variables, now)
             of_controls = each_numbered("KH004", chosen.problems)
         except HardeningError as error:  # a catalogue of the user's
             chosen, of_controls = selection.Selection(), [error.numbered]
         problems += each_numbered("KH003", access)
-        newest = controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
+        newest = controller.problems_with_newest_versions(arguments.get("newest_versions") or {})
         problems += each_numbered("KH006", newest)
         of_run = each_numbered("KH005", controller.problems_with_run_id(run_id))
-        problems = [*dict.fromkeys(problems), *of_controls, *of_run]
+        of_groups = each_numbered("KH013", inventory.problems_with_groups(variables, variables["groups"], hosts))
+        problems = [*dict.fromkeys(problems), *of_controls, *of_run, *of_groups]
         if problems:
             return {
                 "failed": True,
                 "msg": " ".join(problems) + " Nothing was changed; correct the inventory or the command line.",
             }
-        report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))
+        report_dir = os.path.abspath(arguments.get("report_dir") or os.path.join("reports", run_id))
         changes_file.begin(report_dir, run_id, "check" if self._task.check_mode else "run")
         return {
             "changed": False,
@@ -82,18 +87,19 @@ class ActionModule(ActionBase):
             "warnings": chosen.warnings,
         }
 
-    def _selection(self, variables: dict[str, t.Any], now: float) -> selection.Selection:
+    def _selection(
+        self, arguments: t.Mapping[str, t.Any], variables: dict[str, t.Any], now: float
+    ) -> selection.Selection:
         """Return what the run leaves out. All hosts of the inventory count, since kubeadm's ConfigMaps are for all."""
         known = {host: variables["hostvars"][host] for host in sorted(variables["groups"]["all"])}
         only, waivers = (
-            per_host.of_each(known, controller.PREFIX + name, self._task.args.get(name) or [])
-            for name in ("only", "waivers")
+            per_host.of_each(known, controller.PREFIX + name, arguments.get(name) or []) for name in ("only", "waivers")
         )
         matching = inventory.matcher(self._loader, variables["groups"])
         # One list of waivers serves the run and the look at its end, which judges more.
-        catalogue = catalogue_files.load(self._task.args.get("controls_files") or [])
+        catalogue = catalogue_files.load(per_host.words(arguments.get("controls_files")))
         judged = {control.id: control.part_of for control in catalogue}
-        profile = self._task.args.get("profile") or "cis"
+        profile = arguments.get("profile") or "cis"
         profiles = {str(found.get(selection.PROFILE) or profile) for found in known.values()}
         return selection.select(
             only,

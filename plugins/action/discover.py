@@ -100,7 +100,8 @@ class ActionModule(HostAction):
             return dict(self._execute_module("kubeharden.core.discover", module_args=arguments, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
             # Without the cause, which Ansible would say a second time after the sentence.
-            words = f"{task_vars['inventory_hostname']} could not be reached: {reason(error)}"
+            host = self._task.delegate_to or task_vars["inventory_hostname"]
+            words = f"{host} could not be reached: {reason(error)}"
             if boolean(arguments.get("allow_unreachable", False)):
                 # No unreachable host to Ansible, which would end the run of all others with it.
                 left = (

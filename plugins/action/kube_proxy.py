@@ -48,6 +48,8 @@ class ActionModule(HostAction):
             version = arguments["discovery"]["components"]["kube-apiserver"]["version"]
             settings = arguments["settings"]
             for field, data in own_fields(extra, version).items():
+                if arguments.get("only") and field not in settings:
+                    continue  # it belongs to no control; one of ours would take the user's back
                 ours = {key: value for key, value in settings.get(field, {}).items() if key == "control"}
                 settings[field] = {**ours, **data}
         return arguments

@@ -25,6 +25,7 @@ class ActionModule(HostAction):
         for name in ("settings", "sysctls"):
             arguments[name] = select(arguments.get(name) or {}, *tags)
         extra = (arguments.get("extra_flags") or {}).get("kubelet") or {}
-        chosen = extra if wanted(*tags, CONCERN["kubelet"]) else {}
+        # They belong to no control, so a run that is about some controls alone leaves them as they are.
+        chosen = extra if wanted(*tags, CONCERN["kubelet"]) and not arguments.get("only") else {}
         arguments["extra_flags"] = {flag_name(flag): version_check.text_of(value) for flag, value in chosen.items()}
         return arguments

@@ -45,14 +45,14 @@ class ActionModule(ActionBase):
         arguments = self._task.args
         now = time.time()
         try:
-            controls = catalogue_files.load(arguments.get("controls_files") or [])
+            controls = catalogue_files.load(per_host.words(arguments.get("controls_files")))
             waivers = self._waivers(controls, variables)
         except HardeningError as error:
             return {"failed": True, "msg": f"{error.numbered} Nothing was looked at."}
         if arguments.get("only_check"):
             return self._begin(variables, now)
         run_id, report_dir = str(arguments["run_id"]), str(arguments["report_dir"])
-        newest = dict(arguments.get("newest_versions") or {})
+        newest = {str(minor): patch for minor, patch in (arguments.get("newest_versions") or {}).items()}
         grace = int(arguments.get("rotation_grace") or 0)
         settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers, newest, grace)
         report = verdicts.build(self._seen(variables), controls, settings)
@@ -94,6 +94,8 @@ class ActionModule(ActionBase):
         problems = each_numbered("KH001", controller.problems_with_names(names, controller.known_variables()))
         problems += each_numbered("KH005", controller.problems_with_run_id(run_id))
         problems += each_numbered("KH006", newest)
+        hosts = self._task.args.get("hosts") or []
+        problems += each_numbered("KH013", inventory.problems_with_groups(variables, variables["groups"], hosts))
         if problems:
             return {
                 "failed": True,

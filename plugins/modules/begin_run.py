@@ -48,6 +48,13 @@ options:
     description: By minor version its newest patch, where another list is to count than the catalogue's.
     type: dict
     default: {}
+  hosts:
+    description:
+      - Hosts of the inventory that belong to the cluster; a run without any is refused. The first one's variables are
+        those of the run, since another host of the inventory has none of the cluster's groups.
+    type: list
+    elements: str
+    required: true
 extends_documentation_fragment:
   - kubeharden.core.on_controller
 author:
@@ -57,6 +64,7 @@ author:
 EXAMPLES = r"""
 - name: Name the run
   kubeharden.core.begin_run:
+    hosts: "{{ groups['kube_control_plane'] + groups['kube_node'] }}"
   run_once: true
   register: begun
 """

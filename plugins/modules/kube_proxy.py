@@ -38,6 +38,13 @@ options:
     description: By component, flags of the user's; those of kube-proxy become fields of its configuration.
     type: dict
     default: {}
+  only:
+    description:
+      - Controls that the run is about. Where there are any, of O(extra_flags) none is merged but those that stand in
+        for a setting of these controls.
+    type: list
+    elements: str
+    default: []
   waived:
     description: By control that is waived on some hosts, their names; what all nodes share is then left without it.
     type: dict
@@ -183,6 +190,7 @@ def main() -> None:
             "settings": {"type": "dict", "default": {}},
             "pod": {"type": "dict", "default": {}},
             "extra_flags": {"type": "dict", "default": {}},
+            "only": {"type": "list", "elements": "str", "default": []},
             "waived": {"type": "dict", "default": {}},
             "nodes": {"type": "list", "elements": "str", "default": []},
             "missing": {"type": "list", "elements": "str", "default": []},

@@ -38,6 +38,12 @@ options:
     description: By component, flags of the user's; those of the kubelet go to C(/var/lib/kubelet/kubeadm-flags.env).
     type: dict
     default: {}
+  only:
+    description:
+      - Controls that the run is about. Where there are any, O(extra_flags) are not merged, since they belong to none.
+    type: list
+    elements: str
+    default: []
   gate_timeout:
     description: Seconds that the kubelet may take to be well.
     type: int
@@ -154,6 +160,7 @@ def main() -> None:
             "settings": {"type": "dict", "required": True},
             "sysctls": {"type": "dict", "default": {}},
             "extra_flags": {"type": "dict", "default": {}},
+            "only": {"type": "list", "elements": "str", "default": []},
             "gate_timeout": {"type": "int", "default": 300},
             "report_dir": {"type": "path"},
         },

@@ -33,6 +33,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.authorities import proof_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     brought_authorities,
+    per_host,
     pki_cluster,
     requests_directory,
 )
@@ -52,7 +53,8 @@ _VAULT = b"$ANSIBLE_VAULT;"
 def problems(variables: t.Mapping[str, t.Any]) -> list[str]:
     """Return a sentence for each thing in a host's variables that does not go with keys on the controller alone."""
     if not variables.get(VARIABLE):
-        return [f"{name} says nothing without {VARIABLE}." for name in (PHRASE_FILE, MOVE) if variables.get(name)]
+        given = {PHRASE_FILE: variables.get(PHRASE_FILE), MOVE: per_host.yes(variables.get(MOVE))}
+        return [f"{name} says nothing without {VARIABLE}." for name, value in given.items() if value]
     others = [name for name in (brought_authorities.VARIABLE, requests_directory.VARIABLE) if variables.get(name)]
     return [
         f"{VARIABLE} and {name} say two things of where the authorities' keys are: lay your own authority in the "

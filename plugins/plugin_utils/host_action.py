@@ -80,8 +80,8 @@ class HostAction(ActionBase):
                 "failed": True,
                 "msg": numbered(
                     "KH102",
-                    f"The connection to {task_vars['inventory_hostname']} was lost: {reason(error)} What was under way "
-                    "there may have been finished or not; run the playbook again, which proves it or puts it back "
-                    "first.",
+                    f"The connection to {self._task.delegate_to or task_vars['inventory_hostname']} was lost: "
+                    f"{reason(error)} What was under way there may have been finished or not; run the playbook again, "
+                    "which proves it or puts it back first.",
                 ),
             }

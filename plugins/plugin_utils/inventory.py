@@ -33,3 +33,35 @@ def matcher(loader: t.Any, groups: t.Mapping[str, t.Sequence[str]]) -> Matching:
             return []  # no pattern at all, which the caller says
 
     return matching
+
+
+#: The variables that name groups of hosts, with their defaults.
+GROUPS = {
+    "kubeharden_control_plane_group": "kube_control_plane",
+    "kubeharden_etcd_group": "etcd",
+    "kubeharden_node_group": "kube_node",
+}
+
+
+def problems_with_groups(
+    variables: t.Mapping[str, t.Any], groups: t.Collection[str], hosts: t.Sequence[str]
+) -> list[str]:
+    """Return a sentence where a run would be about no host, or not about those that its user means.
+
+    Args:
+        variables: Of the run.
+        groups: The inventory's.
+        hosts: Those of the cluster.
+    """
+    named = {name: str(variables.get(name) or default) for name, default in GROUPS.items()}
+    problems = [
+        f"{name}: the inventory has no group {group}."
+        for name, group in named.items()
+        if group != GROUPS[name] and group not in groups
+    ]
+    if not hosts and not problems:
+        problems.append(
+            f"No host is in one of the inventory's groups {', '.join(named.values())}; name the groups that it has by "
+            f"{', '.join(GROUPS)}."
+        )
+    return problems

@@ -21,6 +21,21 @@ def of_each(known: t.Mapping[str, t.Mapping[str, t.Any]], name: str, default: t.
     return dict.fromkeys(known, default)
 
 
+def words(value: t.Any) -> list[t.Any]:
+    """Return a list as a user may write it: on the command line and in an INI file it is text, with commas between.
+
+    Ansible's specification of arguments takes that too, and hands on what was written.
+    """
+    if isinstance(value, str):
+        return [word for word in (one.strip() for one in value.split(",")) if word]
+    return list(value or [])
+
+
+def yes(value: t.Any) -> bool:
+    """Return whether a user means yes: on the command line and in an INI file it is text, and so is no."""
+    return str(value).strip().lower() in ("true", "yes", "on", "y", "t", "1")
+
+
 def alike(values: t.Mapping[str, t.Any]) -> t.Iterator[tuple[t.Any, list[str]]]:
     """Yield each different value with the hosts that have it; usually there is one."""
     hosts: dict[str, list[str]] = {}

@@ -10,6 +10,8 @@ import os
 import typing as t
 from urllib.parse import urlsplit
 
+from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import words
+
 #: Whether kubelets have a serving certificate of the cluster's authority.
 SERVING = "kubeharden_pki_kubelet_serving"
 #: By row of the table, the component and the flags that name certificate and key.
@@ -225,18 +227,18 @@ def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapp
     data["load_balancer"] = variables.get("kubeharden_pki_endpoint") or ""
     data["service_network"] = server["flags"].get("service-cluster-ip-range") or ""
     data["dns_domain"] = first["kubelet"]["configuration"].get("clusterDomain") or ""
-    data["extra_names"] = list(variables.get("kubeharden_pki_extra_names") or [])
+    data["extra_names"] = words(variables.get("kubeharden_pki_extra_names"))
     data["version"] = server["version"]
     data["api_port"] = int(server["flags"].get("secure-port") or 6443)
     return data
 
 
 def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    addresses = list(variables.get("kubeharden_pki_addresses") or []) or _addresses(discovery, variables)
+    addresses = words(variables.get("kubeharden_pki_addresses")) or _addresses(discovery, variables)
     return {
         "node_name": discovery["node_name"],
         "addresses": addresses,
-        "extra_names": list(variables.get("kubeharden_pki_host_names") or []),
+        "extra_names": words(variables.get("kubeharden_pki_host_names")),
     }
 
 

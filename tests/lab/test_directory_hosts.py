@@ -254,6 +254,34 @@ def test_unknown_variables_stop_the_run_and_the_nearest_names_are_shown(hosts: H
     assert not hosts.report.exists()
 
 
+@pytest.mark.parametrize("playbook", ["harden.yml", "verify.yml"])
+def test_a_group_that_the_inventory_has_not_stops_the_run(hosts: Hosts, playbook: str) -> None:
+    before = hosts.state()
+    run = hosts.play(playbook, control_plane_group="masters")
+    assert run.code == 2, str(run)
+    assert "KH013: kubeharden_control_plane_group: the inventory has no group masters." in run.output
+    text = hosts.inventory.read_text(encoding="utf-8")
+    renamed = text.replace("kube_control_plane:", "masters:").replace("kube_node:", "workers:")
+    hosts.inventory.write_text(renamed, encoding="utf-8")
+    run = hosts.play(playbook)
+    assert run.code == 2, str(run)
+    assert "KH013: No host is in one of the inventory's groups kube_control_plane, etcd, kube_node;" in run.output
+    assert hosts.state() == before
+
+
+def test_the_settings_of_a_run_are_those_of_the_clusters_hosts_whoever_is_first_in_the_inventory(hosts: Hosts) -> None:
+    """A bastion has no variables of the cluster's groups. Something in them that is refused shows who was asked."""
+    text = hosts.inventory.read_text(encoding="utf-8")
+    text = text.replace("all:\n", "all:\n  hosts: {a-bastion: }\n", 1).replace(
+        "        cp2:\n", '        cp2:\n      vars: {kubeharden_newest_versions: {"1.37": newest}}\n', 1
+    )
+    hosts.inventory.write_text(text, encoding="utf-8")
+    for playbook in ("harden.yml", "verify.yml"):
+        run = hosts.play(playbook)
+        assert run.code == 2, str(run)
+        assert "KH006: kubeharden_newest_versions: 1.37: newest says no patch" in run.output, str(run)
+
+
 def test_extra_flags_that_cannot_be_done_stop_the_run(hosts: Hosts) -> None:
     flags = {
         "kube-apiservr": {"v": "2"},

@@ -163,6 +163,7 @@ def _rendered(path: pathlib.Path, profile: str, minor: int) -> Any:
     environment = jinja2.Environment(  # noqa: S701 - YAML, no HTML
         trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.ChainableUndefined
     )
+    environment.filters["bool"] = bool
     environment.tests["match"] = lambda value, pattern: re.match(pattern, value) is not None
     text = environment.from_string(path.read_text(encoding="utf-8")).render(
         kubeharden_profile=profile,

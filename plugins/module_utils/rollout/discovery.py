@@ -122,6 +122,13 @@ class Discovery:
                 "No kubelet configuration was found, so this is no node of a kubeadm cluster yet. Nothing was changed; "
                 "join it first (prepare_node.yml lays before what it needs) or use --limit.",
             )
+        if not self.control_plane and "kube-apiserver" in manifests:
+            raise HardeningError(
+                "KH109",
+                f"The inventory says that this is no control plane, but there is a kube-apiserver manifest in "
+                f"{kubelet['static_pod_path']}. Nothing was changed; correct the inventory, or name the group of its "
+                "control planes by kubeharden_control_plane_group.",
+            )
         if self.control_plane and "kube-apiserver" not in manifests:
             raise HardeningError(
                 "KH109",

@@ -46,6 +46,7 @@ def render(name: str, templates: Path = TEMPLATES, **variables: t.Any) -> str:
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     environment.tests["match"] = lambda value, pattern: re.match(pattern, value) is not None
     environment.filters["to_json"] = json.dumps
+    environment.filters["bool"] = lambda value: str(value).lower() in ("true", "yes", "on", "1")
     environment.filters["to_nice_yaml"] = lambda value, **form: yaml.safe_dump(value, default_flow_style=False, **form)
     text = (templates / name).read_text(encoding="utf-8")
     return str(environment.from_string(text).render({**FRESH, **variables}))

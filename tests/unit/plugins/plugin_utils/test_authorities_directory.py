@@ -42,6 +42,8 @@ LAID = {"pki_certificate": [f"{PKI}/ca.crt", f"{PKI}/etcd/ca.crt", f"{PKI}/front
         ({}, ""),
         ({"kubeharden_pki_authorities_dir": "x", "kubeharden_pki_authorities_passphrase_file": "y"}, ""),
         ({"kubeharden_pki_authorities_passphrase_file": "y"}, "says nothing without kubeharden_pki_authorities_dir"),
+        ({"kubeharden_pki_authorities_move": "false"}, ""),
+        ({"kubeharden_pki_authorities_move": "true"}, "move says nothing without kubeharden_pki_authorities_dir"),
         ({"kubeharden_pki_authorities_move": True}, "move says nothing without kubeharden_pki_authorities_dir"),
         ({"kubeharden_pki_authorities_dir": "x", "kubeharden_pki_requests_dir": "y"}, "say two things"),
         ({"kubeharden_pki_authorities_dir": "x", "kubeharden_pki_authorities": {"etcd": {}}}, "say two things"),

@@ -452,3 +452,11 @@ def test_where_it_was_told_of_no_key_nothing_is_written(host: Host) -> None:
     )
     made = plan(host, "kube-controller-manager", kubeharden_pki_authorities_dir="/secure/authorities")
     assert not any(made.manifest.flag_values("kube-controller-manager", flag) for flag in SIGNING)
+
+
+@pytest.mark.parametrize(
+    ("token_join", "open_to_joining"), [(True, True), ("true", True), (False, False), ("false", False)]
+)
+def test_a_no_on_the_command_line_is_text_and_still_a_no(token_join: t.Any, open_to_joining: bool) -> None:
+    text = templates.render("authentication/authentication.yaml.j2", kubeharden_token_join=token_join)
+    assert ("configmaps/cluster-info" in text) is open_to_joining
