@@ -398,6 +398,14 @@ def test_a_control_plane_that_is_silent_is_gone_without_and_the_next_one_speaks(
     assert ("ok: [cp2]" in spoke, "ok: [w1]" in spoke) == (True, False), str(run)
 
 
+def test_a_new_control_plane_takes_one_that_is_there_to_go_by(hosts: Hosts) -> None:
+    before = hosts.state()
+    run = hosts.play("prepare_node.yml")
+    assert run.code == 2, str(run)
+    assert "KH014: Every control plane of the inventory takes part" in run.output
+    assert hosts.state() == before
+
+
 def test_a_root_that_does_not_exist_stops_the_run(hosts: Hosts) -> None:
     run = hosts.harden(root=str(hosts.directory / "nowhere"))
     assert run.code == 2, str(run)
