@@ -33,6 +33,7 @@ SETTLE = 60.0
 _ATTEMPTS = 5
 
 Document = dict[str, t.Any]
+_T = t.TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,25 +223,48 @@ class KubeProxy:
                 _write_configuration(self._api, self._configuration, old["configuration"])
             _write_template(self._api, self._template, old["template"])
         except HardeningError as error:
-            _configuration_back(self._api, old["configuration"])  # the DaemonSet is what somebody else made of it
-            journal.strike("kube_proxy")
-            raise HardeningError(error.number, f"kube-proxy was left as it was: {error}") from error
-        trouble = _prove(self._api, limit)
-        if trouble:
-            _put_back(self._api, old)
-            journal.strike("kube_proxy")
-            again = _prove(self._api, limit)
-            state = f"are not well either: {again}" if again else "are proven well"
+            raise self._unwritten(journal, old, limit, error) from error
+        look = _prove(self._api, limit)
+        if look.trouble:
             raise HardeningError(
                 "KH208",
-                f"kube-proxy did not come up with what was changed: {trouble}. {CONFIG_MAP} and the DaemonSet went "
-                f"back to what they were, and its pods {state}.",
+                f"kube-proxy did not come up with what was changed: {look.trouble}. "
+                + _go_back(self._api, journal, old, limit),
             )
         journal.strike("kube_proxy")
         # As the API has it: it fills in what was left to its defaults.
-        written = self._api.daemon_set() or {"spec": {"template": self._template}}
-        backup.note_outcome("api_object", DAEMON_SET, json.dumps(written["spec"]["template"]))
+        backup.note_outcome("api_object", DAEMON_SET, json.dumps(look.daemon_set["spec"]["template"]))
         return self._api.clock() - begun
+
+    def _unwritten(
+        self, journal: Journal, old: t.Mapping[str, t.Any], limit: float, error: HardeningError
+    ) -> HardeningError:
+        """Return the error of a write that failed, with what was done then: it may have arrived all the same."""
+        try:
+            arrived = _insist(self._api, limit, lambda: self._arrived(old))
+        except HardeningError as refusal:
+            return HardeningError("KH208", f"kube-proxy could not be changed: {error} {_not_back(limit, refusal)}")
+        if arrived:
+            told = _go_back(self._api, journal, old, limit)
+            return HardeningError(
+                "KH208", f"kube-proxy could not be changed: {error} It had arrived all the same. {told}"
+            )
+        journal.strike("kube_proxy")
+        return HardeningError(error.number, f"kube-proxy was left as it was: {error}")
+
+    def _arrived(self, old: t.Mapping[str, t.Any]) -> bool:
+        """Return whether the new pod template is there; where it is not, the ConfigMap gets back what it had.
+
+        What somebody else has made of either is left.
+        """
+        daemon_set = self._api.daemon_set()
+        found = old["template"] if daemon_set is None else daemon_set["spec"]["template"]
+        if found != old["template"] and _has(found, self._template):
+            return True
+        config_map = self._api.config_map() or {}
+        if (config_map.get("data") or {}).get(CONFIGURATION) == self._configuration != old["configuration"]:
+            _write_configuration(self._api, old["configuration"], self._configuration)
+        return False
 
 
 def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:
@@ -252,7 +276,7 @@ def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:
     cluster = api()
     _put_back(cluster, pending)
     journal.strike("kube_proxy")
-    trouble = _prove(cluster, limit)
+    trouble = _prove(cluster, limit).trouble
     if trouble:
         raise HardeningError(
             "KH406",
@@ -306,6 +330,50 @@ def _write_template(api: Api, template: Document, expected: Document) -> None:
     )
 
 
+def _has(found: t.Any, written: t.Any) -> bool:
+    """Return whether the API has what was written, to which it adds what was left to its defaults."""
+    if isinstance(written, dict):
+        return isinstance(found, dict) and all(_has(found.get(key), value) for key, value in written.items())
+    if isinstance(written, list):
+        return isinstance(found, list) and len(found) == len(written) and all(map(_has, found, written))
+    return bool(found == written)
+
+
+def _insist(api: Api, limit: float, step: t.Callable[[], _T]) -> _T:
+    """Return what a step gives, which is done again for that many seconds while the API refuses it.
+
+    Raises:
+        HardeningError: The refusal after the last second.
+    """
+    begun = api.clock()
+    while True:
+        try:
+            return step()
+        except HardeningError:
+            if api.clock() - begun >= limit:
+                raise
+            api.sleep(INTERVAL)
+
+
+def _go_back(api: Api, journal: Journal, old: t.Mapping[str, t.Any], limit: float) -> str:
+    """Give both objects what they had and prove them; return the sentence that says so."""
+    try:
+        _insist(api, limit, lambda: _put_back(api, old))
+    except HardeningError as refusal:
+        return _not_back(limit, refusal)
+    journal.strike("kube_proxy")
+    again = _prove(api, limit).trouble
+    state = f"are not well either: {again}" if again else "are proven well"
+    return f"{CONFIG_MAP} and the DaemonSet went back to what they were, and its pods {state}."
+
+
+def _not_back(limit: float, refusal: HardeningError) -> str:
+    return (
+        f"{CONFIG_MAP} and the DaemonSet could not be put back within {limit:.0f} s: {refusal} The next start of any "
+        "playbook puts them back first."
+    )
+
+
 def _put_back(api: Api, old: t.Mapping[str, t.Any]) -> None:
     """Give both objects what they had; where one is as it was nothing is written."""
     _configuration_back(api, old["configuration"])
@@ -320,28 +388,56 @@ def _configuration_back(api: Api, text: str) -> None:
         _write_configuration(api, text, config_map["data"][CONFIGURATION])
 
 
-def _prove(api: Api, limit: float) -> str:
-    """Return in a clause what is wrong after no step forward for that many seconds; empty when all is well.
+@dataclasses.dataclass(frozen=True)
+class _Look:
+    """One look at kube-proxy.
+
+    Attributes:
+        trouble: In a clause why it is not proven well, empty where it is.
+        daemon_set: As the API has it, empty where it was not seen.
+    """
+
+    trouble: str
+    daemon_set: Document = dataclasses.field(default_factory=dict)
+
+
+def _prove(api: Api, limit: float) -> _Look:
+    """Return the look at which all was well, else the last one, after no step forward for that many seconds.
 
     Well is: the rollout is finished, every pod says that it has laid its rules since it was started, and a Service
-    answers at its own address.
+    answers at its own address. A look that the API refuses is followed by another.
     """
-    last, since, trouble = "", api.clock(), ""
-    while api.clock() - since < limit:
-        daemon_set = api.daemon_set()
-        trouble = "its DaemonSet is gone" if daemon_set is None else _unwell(daemon_set)
-        trouble = trouble or _silent(api) or ("" if api.service() else "the Service default/kubernetes does not answer")
-        if not trouble:
-            return ""
-        if trouble != last:
-            last, since = trouble, api.clock()
+    last, since = "", api.clock()
+    while True:
+        look = _look(api)
+        if not look.trouble:
+            return look
+        if look.trouble != last:
+            last, since = look.trouble, api.clock()
+        if api.clock() - since >= limit:
+            return _Look(f"{look.trouble}, for {limit:.0f} s{_last_words(api)}")
         api.sleep(INTERVAL)
-    return f"{trouble}, for {limit:.0f} s{_last_words(api)}"
+
+
+def _look(api: Api) -> _Look:
+    try:
+        daemon_set = api.daemon_set()
+        if daemon_set is None:
+            return _Look("its DaemonSet is gone")
+        trouble = _unwell(daemon_set) or _silent(api)
+        return _Look(trouble or ("" if api.service() else "the Service default/kubernetes does not answer"), daemon_set)
+    except HardeningError as refusal:
+        # One request that fails, as where an API server restarts, is no reason to leave what is rolling to itself.
+        return _Look(f"it could not be looked at ({str(refusal).rstrip('.')})")
 
 
 def _last_words(api: Api) -> str:
     """Return what the first container that does not run said last, as the end of a sentence; empty for none."""
-    for pod in api.pods():
+    try:
+        pods = api.pods()
+    except HardeningError:
+        return ""  # the sentence says already why nothing can be seen
+    for pod in pods:
         status = pod.get("status") or {}
         for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
             state = container.get("state") or {}

@@ -52,28 +52,50 @@ class World:
         self.asked: list[tuple[str, int]] = []
         self.writes: list[str] = []
         self.dies = False
+        #: By what is read, how many reads the API refuses once the DaemonSet was written.
+        self.refused: dict[str, int] = {}
+        #: The same from the first look on at which the Service answers.
+        self.refused_at_last: dict[str, int] = {}
+        #: Whether the answer to the next write of the DaemonSet is lost, and what the API adds to its template.
+        self.lost = False
+        self.added: dict[str, t.Any] = {}
 
     def api(self) -> Api:
         return Api(
-            config_map=lambda: copy.deepcopy(self.map),
+            config_map=self.config_map,
             daemon_set=self.daemon_set,
-            pods=lambda: [
-                {
-                    "metadata": {"name": f"kube-proxy-{node}"},
-                    "spec": {"nodeName": node},
-                    "status": {"containerStatuses": [{"name": "kube-proxy", "state": {"waiting": {}}}]},
-                }
-                for node in ("a", "b")
-            ],
+            pods=self.pods,
             bindings=lambda: self.bindings,
             write_config_map=self.write_map,
             write_daemon_set=self.write_set,
             health=self.health,
             log=lambda _pod, _container: "E no such mode\n",
-            service=lambda: True,
+            service=self.service,
             clock=lambda: self.time,
             sleep=self.sleep,
         )
+
+    def read(self, name: str) -> None:
+        if self.refused.get(name) and "set" in self.writes:
+            self.refused[name] -= 1
+            raise HardeningError("KH123", f"The {name} cannot be read: kubectl says 'EOF'.")
+
+    def config_map(self) -> dict[str, t.Any] | None:
+        self.read("config map")
+        return copy.deepcopy(self.map)
+
+    def pods(self) -> list[dict[str, t.Any]]:
+        self.read("pods")
+        waiting = {"containerStatuses": [{"name": "kube-proxy", "state": {"waiting": {}}}]}
+        return [
+            {"metadata": {"name": f"kube-proxy-{node}"}, "spec": {"nodeName": node}, "status": waiting}
+            for node in ("a", "b")
+        ]
+
+    def service(self) -> bool:
+        self.read("service")
+        self.refused.update(self.refused_at_last)
+        return True
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
@@ -89,6 +111,7 @@ class World:
         return any(word in text for word in self.bad)
 
     def daemon_set(self) -> dict[str, t.Any] | None:
+        self.read("daemon set")
         if self.set is not None and self.set["status"]["updatedNumberScheduled"] < 2:
             self.looks += 1
             if self.looks > 2 and not self.is_bad():
@@ -112,7 +135,11 @@ class World:
         self.set = copy.deepcopy(document)
         self.set["metadata"]["generation"] += 1
         self.set["status"]["updatedNumberScheduled"] = 0
+        self.set["spec"]["template"]["spec"].update(self.added)
         self.looks = 0
+        if self.lost:
+            self.lost = False
+            raise HardeningError("KH124", "The DaemonSet cannot be written and is as it was: it timed out.")
         return True
 
 
@@ -180,6 +207,95 @@ def test_what_does_not_come_up_goes_back(host: Host, bad: str) -> None:
     assert world.set is not None
     assert before[1] is not None
     assert world.set["spec"] == before[1]["spec"]
+    assert Journal(host).read() == {}
+
+
+@pytest.mark.parametrize("name", ["daemon set", "config map", "pods", "service"])
+def test_a_look_that_the_api_refuses_is_followed_by_another(host: Host, name: str) -> None:
+    world = World()
+    world.refused = {name: 3}
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert world.refused == {name: 0}
+    assert world.writes == ["map", "set"]
+    assert Journal(host).read() == {}
+
+
+def test_after_the_proof_nothing_is_asked_that_could_fail(host: Host) -> None:
+    """What the API has made of the template is known from the look that proved it."""
+    world = World()
+    world.added = {"dnsPolicy": "ClusterFirst"}
+    made = planned(world)
+    made.plan()
+    backup = Backup(host, "run-1")
+    world.refused_at_last = {"daemon set": 99}
+    made.apply(host, backup, 30.0)
+    record = json.loads(Path(backup.directory, "record.json").read_text(encoding="utf-8"))
+    (entry,) = [one for one in record["entries"] if one["target"] == kube_proxy.DAEMON_SET]
+    assert json.loads(entry["after"])["spec"]["dnsPolicy"] == "ClusterFirst"
+
+
+def test_an_api_that_is_away_for_a_while_on_the_way_back_is_waited_for(host: Host) -> None:
+    world = World()
+    before = copy.deepcopy(world.map)
+    world.refused = {"daemon set": 40}  # as many seconds, of which the proof takes 30
+    made = planned(world)
+    made.plan()
+    with pytest.raises(HardeningError) as caught:
+        apply(host, made)
+    assert "it could not be looked at (The daemon set cannot be read: kubectl says 'EOF'), for 30 s" in str(
+        caught.value
+    )
+    assert "went back to what they were, and its pods are proven well" in str(caught.value)
+    assert world.map == before
+    assert Journal(host).read() == {}
+
+
+def test_what_cannot_be_put_back_is_left_to_the_next_run(host: Host) -> None:
+    world = World()
+    before = copy.deepcopy(world.map)
+    world.refused = {"daemon set": 999}
+    made = planned(world)
+    made.plan()
+    with pytest.raises(HardeningError, match=r"could not be put back within 30 s: .* puts them back first\."):
+        apply(host, made)
+    assert "kube_proxy" in Journal(host).read()
+    world.refused = {}
+    kube_proxy.recover(host, world.api, 30.0)
+    assert world.map == before
+
+
+@pytest.mark.parametrize("added", [{}, {"dnsPolicy": "ClusterFirst"}])
+def test_a_write_that_arrived_though_its_answer_was_lost_goes_back(host: Host, added: dict[str, str]) -> None:
+    world = World()
+    before = copy.deepcopy((world.map, world.set))
+    world.lost, world.added = True, added
+    made = planned(world, **WANTED)
+    made.plan()
+    with pytest.raises(HardeningError) as caught:
+        apply(host, made)
+    assert caught.value.number == "KH208"
+    assert "it timed out. It had arrived all the same." in str(caught.value)
+    assert "went back to what they were, and its pods are proven well" in str(caught.value)
+    assert world.map == before[0]
+    assert world.set is not None
+    assert before[1] is not None
+    assert CONFIGURATION_HASH not in json.dumps(world.set)
+    assert world.writes == ["map", "set", "map", "set"]
+    assert Journal(host).read() == {}
+
+
+def test_a_configuration_that_someone_else_wrote_meanwhile_stays(host: Host) -> None:
+    world = World()
+    made = planned(world)
+    made.plan()
+    assert world.map is not None
+    world.map["data"]["config.conf"] = "theirs\n"
+    with pytest.raises(HardeningError, match="changed by someone else"):
+        apply(host, made)
+    assert world.map["data"]["config.conf"] == "theirs\n"
+    assert world.writes == []
     assert Journal(host).read() == {}
 
 
