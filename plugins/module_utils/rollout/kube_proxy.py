@@ -201,7 +201,8 @@ class KubeProxy:
         Args:
             host: The host through which the API is spoken to; its journal has what is under way.
             backup: Where the old objects are kept.
-            limit: Seconds without a step forward after which the old objects go back.
+            limit: Seconds without a step forward after which the old objects go back; in any case they do after as many
+                for each node, and for two at least.
 
         Raises:
             HardeningError: What stopped it; the old objects are back then.
@@ -304,6 +305,14 @@ def _unwell(daemon_set: t.Mapping[str, t.Any]) -> str:
     return "" if available >= wanted else f"it is available on {available} of {wanted} nodes"
 
 
+def _rolled(daemon_set: t.Mapping[str, t.Any]) -> int:
+    """Return how many pods are new and how many available, in one sum; 0 while it is told of the template before."""
+    status = daemon_set.get("status") or {}
+    if status.get("observedGeneration") != daemon_set["metadata"].get("generation"):
+        return 0
+    return int(status.get("updatedNumberScheduled", 0)) + int(status.get("numberAvailable", 0))
+
+
 def _write_configuration(api: Api, text: str, expected: str) -> None:
     for _attempt in range(_ATTEMPTS):
         found = api.config_map()
@@ -395,10 +404,17 @@ class _Look:
     Attributes:
         trouble: In a clause why it is not proven well, empty where it is.
         daemon_set: As the API has it, empty where it was not seen.
+        steps: How far it has come: pods that are new, that are available and that have laid their rules, in one sum.
     """
 
     trouble: str
     daemon_set: Document = dataclasses.field(default_factory=dict)
+    steps: int = 0
+
+    @property
+    def nodes(self) -> int:
+        """On how many nodes it should run; 0 where that was not seen."""
+        return int((self.daemon_set.get("status") or {}).get("desiredNumberScheduled", 0))
 
 
 def _prove(api: Api, limit: float) -> _Look:
@@ -406,16 +422,26 @@ def _prove(api: Api, limit: float) -> _Look:
 
     Well is: the rollout is finished, every pod says that it has laid its rules since it was started, and a Service
     answers at its own address. A look that the API refuses is followed by another.
+
+    A step forward is a sum of pods (see _Look) that is larger than every one before: pods that come up and end again
+    go to and fro, and would be waited for without an end. However many the steps, it ends after the limit for each
+    node, of which there are taken to be two at least.
     """
-    last, since = "", api.clock()
+    begun = since = api.clock()
+    most = nodes = 0
     while True:
         look = _look(api)
         if not look.trouble:
             return look
-        if look.trouble != last:
-            last, since = look.trouble, api.clock()
-        if api.clock() - since >= limit:
-            return _Look(f"{look.trouble}, for {limit:.0f} s{_last_words(api)}")
+        now = api.clock()
+        if look.steps > most:
+            most, since = look.steps, now
+        nodes = max(nodes, look.nodes)
+        if now - since >= limit or now - begun >= limit * max(2, nodes):
+            return _Look(
+                f"{look.trouble}, {now - begun:.0f} s after the change and {now - since:.0f} s after the last step "
+                f"forward{_last_words(api)}"
+            )
         api.sleep(INTERVAL)
 
 
@@ -424,8 +450,12 @@ def _look(api: Api) -> _Look:
         daemon_set = api.daemon_set()
         if daemon_set is None:
             return _Look("its DaemonSet is gone")
-        trouble = _unwell(daemon_set) or _silent(api)
-        return _Look(trouble or ("" if api.service() else "the Service default/kubernetes does not answer"), daemon_set)
+        trouble, laid = _unwell(daemon_set), 0
+        if not trouble:
+            laid, trouble = _laid(api)
+        if not trouble and not api.service():
+            trouble = "the Service default/kubernetes does not answer"
+        return _Look(trouble, daemon_set, _rolled(daemon_set) + laid)
     except HardeningError as refusal:
         # One request that fails, as where an API server restarts, is no reason to leave what is rolling to itself.
         return _Look(f"it could not be looked at ({str(refusal).rstrip('.')})")
@@ -446,23 +476,35 @@ def _last_words(api: Api) -> str:
                 continue
             words = api.log(str(pod["metadata"]["name"]), str(container["name"])).strip()
             if words:
-                return f"; {container['name']} on {pod['spec'].get('nodeName')} said last: {mask(words)!r}"
+                return f"; {container['name']} on {_node(pod)} said last: {mask(words)!r}"
     return ""
 
 
-def _silent(api: Api) -> str:
-    """Return in a clause whose kube-proxy has not said that its rules are laid; one that nobody may ask is left out."""
-    config_map = api.config_map() or {}
-    document = kubeletconfig.fields((config_map.get("data") or {}).get(CONFIGURATION, ""), CONFIG_MAP)
+def _laid(api: Api) -> tuple[int, str]:
+    """Return how many pods in a row say that their rules are laid, and in a clause whose does not, empty for none.
+
+    One that nobody may ask is left out.
+    """
+    port = _health_port(((api.config_map() or {}).get("data") or {}).get(CONFIGURATION, ""))
+    count = 0
+    for pod in api.pods() if port else []:
+        answer = api.health(str(pod["metadata"]["name"]), port)
+        if not _has_synced(answer):
+            return count, f"kube-proxy on {_node(pod)} does not say that it has laid its rules"
+        count += 1
+    return count, ""
+
+
+def _health_port(configuration: str) -> int:
+    """Return the port at which each pod may be asked from other hosts, 0 where there is none."""
+    document = kubeletconfig.fields(configuration, CONFIG_MAP)
     address = str(document.get("healthzBindAddress") or proxyconfig.HEALTH)
     port = address.rpartition(":")[2]
-    if not port.isdigit() or port == "0" or proxyconfig.is_loopback(address):
-        return ""
-    for pod in api.pods():
-        answer = api.health(str(pod["metadata"]["name"]), int(port))
-        if not _has_synced(answer):
-            return f"kube-proxy on {pod['spec'].get('nodeName', 'no node')} does not say that it has laid its rules"
-    return ""
+    return 0 if not port.isdigit() or proxyconfig.is_loopback(address) else int(port)
+
+
+def _node(pod: t.Mapping[str, t.Any]) -> str:
+    return str(pod["spec"].get("nodeName") or "no node")
 
 
 def _has_synced(answer: str | None) -> bool:

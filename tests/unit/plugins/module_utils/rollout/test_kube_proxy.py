@@ -52,6 +52,8 @@ class World:
         self.asked: list[tuple[str, int]] = []
         self.writes: list[str] = []
         self.dies = False
+        #: What the DaemonSet's status says of a bad change, by the time; empty for a rollout that stands still.
+        self.course: t.Callable[[float], dict[str, int]] | None = None
         #: By what is read, how many reads the API refuses once the DaemonSet was written.
         self.refused: dict[str, int] = {}
         #: The same from the first look on at which the Service answers.
@@ -112,12 +114,16 @@ class World:
 
     def daemon_set(self) -> dict[str, t.Any] | None:
         self.read("daemon set")
+        if self.course and self.is_bad() and self.set is not None and "set" in self.writes:
+            self.set["status"].update(observedGeneration=self.set["metadata"]["generation"], **self.course(self.time))
+            return copy.deepcopy(self.set)
         if self.set is not None and self.set["status"]["updatedNumberScheduled"] < 2:
             self.looks += 1
             if self.looks > 2 and not self.is_bad():
-                self.set["status"].update(
-                    updatedNumberScheduled=2, observedGeneration=self.set["metadata"]["generation"]
-                )
+                self.set["status"] = {
+                    "observedGeneration": self.set["metadata"]["generation"],
+                    **dict.fromkeys(("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable"), 2),
+                }
         return copy.deepcopy(self.set)
 
     def write_map(self, document: dict[str, t.Any]) -> bool:
@@ -222,6 +228,43 @@ def test_a_look_that_the_api_refuses_is_followed_by_another(host: Host, name: st
     assert Journal(host).read() == {}
 
 
+def _crash_looping(time: float) -> dict[str, int]:
+    """Both pods are new, and come up and end again each few seconds, never both at once."""
+    return {"updatedNumberScheduled": 2, "numberAvailable": 1 if time % 5 > 2 else 0}
+
+
+def _ever_slower(time: float) -> dict[str, int]:
+    """Always a step forward before the limit, and never an end."""
+    return {"desiredNumberScheduled": 3, "updatedNumberScheduled": 0, "numberAvailable": int(time / 25)}
+
+
+@pytest.mark.parametrize(("course", "seconds"), [(_crash_looping, 33), (_ever_slower, 90)])
+def test_the_proof_of_what_does_not_come_up_has_an_end(
+    host: Host, course: t.Callable[[float], dict[str, int]], seconds: float
+) -> None:
+    """Pods that crash are now of one trouble and now of another, which is no step forward."""
+    world = World()
+    world.bad, world.course = ("127.0.0.1:10249",), course
+    made = planned(world)
+    made.plan()
+    with pytest.raises(HardeningError) as caught:
+        apply(host, made)
+    assert f"{seconds} s after the change" in str(caught.value)
+    assert "went back to what they were, and its pods are proven well" in str(caught.value)
+
+
+def test_a_rollout_of_many_nodes_is_given_the_limit_for_each_step(host: Host) -> None:
+    """Slower than the limit in all, which no step alone is."""
+    world = World()
+    assert world.set is not None
+    world.set["status"].update(desiredNumberScheduled=4, updatedNumberScheduled=4, numberAvailable=4)
+    world.bad = ("127.0.0.1:10249",)
+    world.course = lambda time: {"updatedNumberScheduled": min(4, int(time / 20)), "numberAvailable": 4}
+    made = planned(world)
+    made.plan()
+    assert apply(host, made) == 80
+
+
 def test_after_the_proof_nothing_is_asked_that_could_fail(host: Host) -> None:
     """What the API has made of the template is known from the look that proved it."""
     world = World()
@@ -244,7 +287,7 @@ def test_an_api_that_is_away_for_a_while_on_the_way_back_is_waited_for(host: Hos
     made.plan()
     with pytest.raises(HardeningError) as caught:
         apply(host, made)
-    assert "it could not be looked at (The daemon set cannot be read: kubectl says 'EOF'), for 30 s" in str(
+    assert "it could not be looked at (The daemon set cannot be read: kubectl says 'EOF'), 30 s after" in str(
         caught.value
     )
     assert "went back to what they were, and its pods are proven well" in str(caught.value)
