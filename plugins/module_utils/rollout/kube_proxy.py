@@ -211,10 +211,12 @@ class KubeProxy:
             return 0.0
         begun = self._api.clock()
         journal = Journal(host)
+        before = self._config_map["data"][CONFIGURATION]
         old = {
             "run_id": os.path.basename(backup.directory),
-            "configuration": self._config_map["data"][CONFIGURATION],
+            "configuration": before,
             "template": self._daemon_set["spec"]["template"],
+            "unheard": self._unheard(before, limit),
         }
         backup.note("api_object", CONFIG_MAP, before=old["configuration"], after=self._configuration)
         backup.note("api_object", DAEMON_SET, before=json.dumps(old["template"]), after=json.dumps(self._template))
@@ -225,7 +227,7 @@ class KubeProxy:
             _write_template(self._api, self._template, old["template"])
         except HardeningError as error:
             raise self._unwritten(journal, old, limit, error) from error
-        look = _prove(self._api, limit)
+        look = _prove(self._api, limit, old["unheard"])
         if look.trouble:
             raise HardeningError(
                 "KH208",
@@ -236,6 +238,27 @@ class KubeProxy:
         # As the API has it: it fills in what was left to its defaults.
         backup.note_outcome("api_object", DAEMON_SET, json.dumps(look.daemon_set["spec"]["template"]))
         return self._api.clock() - begun
+
+    def _unheard(self, configuration: str, limit: float) -> list[str]:
+        """Return the nodes whose health port says nothing before anything is changed, as behind a firewall; note them.
+
+        Where many are silent, each of which takes its time, those that were not asked within the limit (seconds that
+        silent ones took) count as silent too.
+        """
+        port = _health_port(configuration)
+        unheard, spent = [], 0.0
+        for pod in self._api.pods() if port else []:
+            begun = self._api.clock()
+            if spent >= limit or not any(_answers(self._api, pod, port) for _attempt in range(2)):
+                unheard.append(_node(pod))
+                spent += self._api.clock() - begun
+        if unheard:
+            self.notes.append(
+                f"kube-proxy's health port {port} gave this control plane no answer on {', '.join(sorted(unheard))} "
+                "before anything was changed, as where a firewall closes it. It was not asked there; the rollout and "
+                "the Service are the proof."
+            )
+        return sorted(unheard)
 
     def _unwritten(
         self, journal: Journal, old: t.Mapping[str, t.Any], limit: float, error: HardeningError
@@ -277,7 +300,7 @@ def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:
     cluster = api()
     _put_back(cluster, pending)
     journal.strike("kube_proxy")
-    trouble = _prove(cluster, limit).trouble
+    trouble = _prove(cluster, limit, pending.get("unheard") or []).trouble
     if trouble:
         raise HardeningError(
             "KH406",
@@ -371,7 +394,7 @@ def _go_back(api: Api, journal: Journal, old: t.Mapping[str, t.Any], limit: floa
     except HardeningError as refusal:
         return _not_back(limit, refusal)
     journal.strike("kube_proxy")
-    again = _prove(api, limit).trouble
+    again = _prove(api, limit, old["unheard"]).trouble
     state = f"are not well either: {again}" if again else "are proven well"
     return f"{CONFIG_MAP} and the DaemonSet went back to what they were, and its pods {state}."
 
@@ -417,11 +440,12 @@ class _Look:
         return int((self.daemon_set.get("status") or {}).get("desiredNumberScheduled", 0))
 
 
-def _prove(api: Api, limit: float) -> _Look:
+def _prove(api: Api, limit: float, unheard: t.Collection[str]) -> _Look:
     """Return the look at which all was well, else the last one, after no step forward for that many seconds.
 
     Well is: the rollout is finished, every pod says that it has laid its rules since it was started, and a Service
-    answers at its own address. A look that the API refuses is followed by another.
+    answers at its own address. A look that the API refuses is followed by another. The port of nodes that were unheard
+    before the change is not asked.
 
     A step forward is a sum of pods (see _Look) that is larger than every one before: pods that come up and end again
     go to and fro, and would be waited for without an end. However many the steps, it ends after the limit for each
@@ -430,7 +454,7 @@ def _prove(api: Api, limit: float) -> _Look:
     begun = since = api.clock()
     most = nodes = 0
     while True:
-        look = _look(api)
+        look = _look(api, unheard)
         if not look.trouble:
             return look
         now = api.clock()
@@ -445,14 +469,14 @@ def _prove(api: Api, limit: float) -> _Look:
         api.sleep(INTERVAL)
 
 
-def _look(api: Api) -> _Look:
+def _look(api: Api, unheard: t.Collection[str]) -> _Look:
     try:
         daemon_set = api.daemon_set()
         if daemon_set is None:
             return _Look("its DaemonSet is gone")
         trouble, laid = _unwell(daemon_set), 0
         if not trouble:
-            laid, trouble = _laid(api)
+            laid, trouble = _laid(api, unheard)
         if not trouble and not api.service():
             trouble = "the Service default/kubernetes does not answer"
         return _Look(trouble, daemon_set, _rolled(daemon_set) + laid)
@@ -480,19 +504,25 @@ def _last_words(api: Api) -> str:
     return ""
 
 
-def _laid(api: Api) -> tuple[int, str]:
+def _laid(api: Api, unheard: t.Collection[str]) -> tuple[int, str]:
     """Return how many pods in a row say that their rules are laid, and in a clause whose does not, empty for none.
 
-    One that nobody may ask is left out.
+    One that nobody may ask is left out, and so are those of nodes that were unheard before.
     """
     port = _health_port(((api.config_map() or {}).get("data") or {}).get(CONFIGURATION, ""))
     count = 0
     for pod in api.pods() if port else []:
+        if _node(pod) in unheard:
+            continue
         answer = api.health(str(pod["metadata"]["name"]), port)
         if not _has_synced(answer):
             return count, f"kube-proxy on {_node(pod)} does not say that it has laid its rules"
         count += 1
     return count, ""
+
+
+def _answers(api: Api, pod: t.Mapping[str, t.Any], port: int) -> bool:
+    return api.health(str(pod["metadata"]["name"]), port) is not None
 
 
 def _health_port(configuration: str) -> int:

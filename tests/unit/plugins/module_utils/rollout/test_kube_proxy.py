@@ -46,6 +46,11 @@ class World:
         self.bad: tuple[str, ...] = ()
         self.conflicts = 0
         self.answer: str | None = HEALTHY
+        #: What health ports say once the configuration was written.
+        self.answer_then: str | None = HEALTHY
+        #: By pod, how often its port gives no answer, and the seconds that this takes.
+        self.silent: dict[str, int] = {}
+        self.patience = 0.0
         self.bindings: list[dict[str, t.Any]] = []
         self.time = 0.0
         self.looks = 0
@@ -104,7 +109,11 @@ class World:
 
     def health(self, pod: str, port: int) -> str | None:
         self.asked.append((pod, port))
-        return self.answer
+        if self.silent.get(pod):
+            self.silent[pod] -= 1
+            self.time += self.patience
+            return None
+        return self.answer_then if self.writes else self.answer
 
     def is_bad(self) -> bool:
         assert self.map is not None
@@ -348,11 +357,57 @@ def test_a_configuration_that_someone_else_wrote_meanwhile_stays(host: Host) -> 
 def test_a_kube_proxy_that_never_laid_its_rules_goes_back(host: Host, answer: str | None) -> None:
     """The word healthy alone is said by one that has not done anything yet."""
     world = World()
-    world.answer = answer
+    world.answer_then = answer
     made = planned(world)
     made.plan()
     with pytest.raises(HardeningError, match="kube-proxy on a does not say that it has laid its rules"):
         apply(host, made)
+
+
+def test_a_node_that_was_silent_before_the_change_is_proven_without_its_port(host: Host) -> None:
+    """A firewall may close the port to control planes."""
+    world = World()
+    world.silent = {"kube-proxy-b": 99}
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert [note for note in made.notes if "health port 10256 gave this control plane no answer on b " in note]
+    asked = [pod for pod, _port in world.asked]
+    assert asked == ["kube-proxy-a", "kube-proxy-b", "kube-proxy-b", "kube-proxy-a"]
+    assert world.writes == ["map", "set"]
+
+
+def test_one_answer_that_is_missing_leaves_no_node_out(host: Host) -> None:
+    world = World()
+    world.silent = {"kube-proxy-b": 1}
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert made.notes == []
+    assert world.asked[-1] == ("kube-proxy-b", 10256)
+
+
+def test_silent_nodes_do_not_take_more_than_the_limit_before_the_change(host: Host) -> None:
+    world = World()
+    world.silent, world.patience = {"kube-proxy-a": 99, "kube-proxy-b": 99}, 20.0
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert [pod for pod, _port in world.asked] == ["kube-proxy-a", "kube-proxy-a"]
+    assert " on a, b before" in made.notes[0]
+
+
+def test_what_was_silent_before_a_run_died_is_not_asked_by_the_next(host: Host) -> None:
+    world = World()
+    world.silent = {"kube-proxy-a": 99}
+    made = planned(world)
+    made.plan()
+    world.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        apply(host, made)
+    world.dies, world.asked = False, []
+    kube_proxy.recover(host, world.api, 30.0)
+    assert world.asked == [("kube-proxy-b", 10256)]
 
 
 def test_a_health_port_that_nobody_may_ask_is_not_asked(host: Host) -> None:
