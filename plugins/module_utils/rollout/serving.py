@@ -22,6 +22,10 @@ ONE_WAY = (
     "configuration is back."
 )
 INTERVAL = 1.0
+#: By which of a node's addresses an API server reaches its kubelet, the first that the node has: as kubeadm sets
+#: --kubelet-preferred-address-types, and what an API server does by itself.
+KUBEADM_ADDRESSES = ("InternalIP", "ExternalIP", "Hostname")
+OWN_ADDRESSES = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +40,10 @@ class Cluster:
             the request meanwhile.
         peer: The certificate that a host and port show.
         authority: The cluster's authority, PEM.
+        now: Seconds since 1970.
         clock: Seconds, monotonic.
         sleep: Waits that many seconds.
+        addresses: Types of addresses by which API servers reach kubelets, the preferred first.
     """
 
     requests: t.Callable[[], list[dict[str, t.Any]]]
@@ -46,8 +52,10 @@ class Cluster:
     certify: t.Callable[[dict[str, t.Any], str], bool]
     peer: t.Callable[[str, int], Peer]
     authority: bytes
+    now: t.Callable[[], float]
     clock: t.Callable[[], float]
     sleep: t.Callable[[float], None]
+    addresses: tuple[str, ...] = KUBEADM_ADDRESSES
 
 
 def unproven(cluster: Cluster) -> dict[str, str]:
@@ -65,14 +73,22 @@ def _name(node: t.Mapping[str, t.Any]) -> str:
 
 def _trouble(cluster: Cluster, node: t.Mapping[str, t.Any]) -> str:
     status = node.get("status") or {}
-    addresses = [entry["address"] for entry in status.get("addresses") or [] if entry.get("type") == "InternalIP"]
+    address = _address(status.get("addresses") or [], cluster.addresses)
     port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
-    if not addresses:
+    if not address:
         return "its address is not known"
-    peer = cluster.peer(str(addresses[0]), int(port))
+    peer = cluster.peer(address, int(port))
     if peer.certificate is None:
         return f"its kubelet shows no certificate ({peer.reason})"
-    return serving_request.served_by(peer.certificate, cluster.authority, _name(node))
+    return serving_request.served_by(peer.certificate, cluster.authority, _name(node), address, cluster.now())
+
+
+def _address(addresses: t.Iterable[t.Mapping[str, str]], types: t.Sequence[str]) -> str:
+    """Return the address by which API servers reach a node's kubelet, empty for none."""
+    first: dict[str, str] = {}
+    for entry in addresses:
+        first.setdefault(entry.get("type", ""), entry.get("address", ""))
+    return next((first[kind] for kind in types if first.get(kind)), "")
 
 
 def pending(cluster: Cluster, expected: t.Collection[str] = ()) -> tuple[list[dict[str, t.Any]], list[str]]:

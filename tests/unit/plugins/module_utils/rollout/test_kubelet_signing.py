@@ -253,6 +253,7 @@ class World:
             certify=self.certify,
             peer=self.peer,
             authority=bundle.join([signer.facts]),
+            now=lambda: NOW,
             clock=lambda: float(next(seconds)),
             sleep=lambda _seconds: None,
         )
