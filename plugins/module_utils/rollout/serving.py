@@ -35,7 +35,7 @@ class Cluster:
     Attributes:
         requests: Every CertificateSigningRequest.
         nodes: Every Node.
-        approve: Approves a request.
+        approve: Approves a request; says whether it did, or somebody else changed or removed the request meanwhile.
         certify: Lays a certificate, in PEM with its chain, in a request; says whether it did, or somebody else changed
             the request meanwhile.
         peer: The certificate that a host and port show.
@@ -48,7 +48,7 @@ class Cluster:
 
     requests: t.Callable[[], list[dict[str, t.Any]]]
     nodes: t.Callable[[], list[dict[str, t.Any]]]
-    approve: t.Callable[[dict[str, t.Any]], None]
+    approve: t.Callable[[dict[str, t.Any]], bool]
     certify: t.Callable[[dict[str, t.Any], str], bool]
     peer: t.Callable[[str, int], Peer]
     authority: bytes
@@ -58,13 +58,15 @@ class Cluster:
     addresses: tuple[str, ...] = KUBEADM_ADDRESSES
 
 
-def unproven(cluster: Cluster) -> dict[str, str]:
-    """Return, of every node of the cluster, those whose kubelet does not serve such a certificate, and what it does."""
-    return {
-        name: trouble
-        for name, trouble in ((_name(node), _trouble(cluster, node)) for node in cluster.nodes())
-        if trouble
-    }
+def unproven(cluster: Cluster, asked: t.Collection[str] = ()) -> dict[str, str]:
+    """Return the nodes whose kubelet does not serve such a certificate, and what it does.
+
+    Args:
+        cluster: The cluster.
+        asked: Names of the nodes that are meant; empty for every node of the cluster. One that is silent takes seconds.
+    """
+    nodes = [node for node in cluster.nodes() if not asked or _name(node) in asked]
+    return {name: trouble for name, trouble in ((_name(node), _trouble(cluster, node)) for node in nodes) if trouble}
 
 
 def _name(node: t.Mapping[str, t.Any]) -> str:
@@ -151,22 +153,32 @@ def approve(
     """
     begun = cluster.clock()
     changes: dict[str, Change] = {}
+    noted: set[str] = set()
     refused: list[str] = []
     while True:
         good, refused = pending(cluster, expected)
+        lost = []
         for request in good:
             node = serving_request.node_of(request)
-            if node not in changes and not signed_elsewhere:
+            if node not in noted and not signed_elsewhere:
                 backup.note("one_way", f"The serving certificate of {node}'s kubelet", why=ONE_WAY)
-            cluster.approve(request)
-            changes[node] = change_for(node, node in expected)
-        missing = {name: trouble for name, trouble in unproven(cluster).items() if name in expected} if expected else {}
+            noted.add(node)
+            if cluster.approve(request):
+                changes[node] = change_for(node, node in expected)
+            else:
+                lost.append(str(request["metadata"]["name"]))
+        missing = unproven(cluster, expected) if expected else {}
         if signed_elsewhere:
             asking = {serving_request.node_of(request) for request in unsigned(cluster, expected)}
             missing = {name: trouble for name, trouble in missing.items() if name not in asking}
-        if not missing:
+        late = cluster.clock() - begun > limit
+        if not missing and (late or not lost):
+            refused += [
+                f"CertificateSigningRequest {name} was changed by somebody else each time and not approved; run again."
+                for name in lost
+            ]
             return [changes[node] for node in sorted(changes)], refused
-        if cluster.clock() - begun > limit:
+        if late:
             told = "; ".join(f"{name}: {trouble}" for name, trouble in sorted(missing.items()))
             raise HardeningError(
                 "KH216",

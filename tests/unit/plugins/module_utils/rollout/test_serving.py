@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, keys, profile
@@ -46,7 +47,7 @@ def request(name: str) -> dict[str, t.Any]:
 
 @pytest.fixture
 def cluster() -> serving.Cluster:
-    def refuse(_request: dict[str, t.Any]) -> None:
+    def refuse(_request: dict[str, t.Any]) -> bool:
         raise AssertionError("what cannot be read is not approved")
 
     return serving.Cluster(
@@ -157,6 +158,41 @@ def test_requests_of_other_nodes_than_the_expected_are_left_to_the_end(
     good, refused = serving.pending(cluster, expected)
     assert good == []
     assert named(refused) == judged
+
+
+@pytest.mark.parametrize(("asked", "addresses"), [(["w1"], ["192.0.2.2"]), ([], ["192.0.2.1", "192.0.2.2"])])
+def test_nobody_is_asked_who_is_not_meant(cluster: serving.Cluster, asked: list[str], addresses: list[str]) -> None:
+    """Each that is silent takes seconds."""
+    found: list[str] = []
+
+    def peer(host: str, _port: int) -> Peer:
+        found.append(host)
+        return Peer(None, "timeout")
+
+    given = [
+        {"metadata": {"name": name}, "status": {"addresses": [{"type": "InternalIP", "address": f"192.0.2.{number}"}]}}
+        for number, name in enumerate(["cp1", "w1"], 1)
+    ]
+    made = dataclasses.replace(cluster, nodes=lambda: given, peer=peer)
+    assert set(serving.unproven(made, asked).values()) == {"its kubelet shows no certificate (timeout)"}
+    assert found == addresses
+
+
+def test_while_kubelets_are_waited_for_no_other_is_asked(cluster: serving.Cluster, tmp_path: Path) -> None:
+    found: list[str] = []
+    times = iter(range(100))
+
+    def peer(host: str, _port: int) -> Peer:
+        found.append(host)
+        return Peer(None, "timeout")
+
+    given = [
+        {"metadata": {"name": name}, "status": {"addresses": [{"type": "Hostname", "address": name}]}} for name in NODES
+    ]
+    made = dataclasses.replace(cluster, nodes=lambda: given, peer=peer, clock=lambda: float(next(times)))
+    with pytest.raises(HardeningError, match="after 3 s"):
+        serving.approve(made, ["w1"], 3.0, Backup(Host(str(tmp_path)), "run-1"))
+    assert set(found) == {"w1"}
 
 
 def test_where_nobody_is_expected_everything_that_waits_is_judged_once(
