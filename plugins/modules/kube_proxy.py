@@ -63,7 +63,9 @@ options:
     description: The kubectl on the host, where it is in none of the usual places.
     type: path
   gate_timeout:
-    description: Seconds without a step forward of the rollout after which the old objects go back.
+    description:
+      - Seconds without a step forward of the rollout after which the old objects go back; in any case they do after as
+        many for each node, and for two at least.
     type: int
     default: 300
   report_dir:

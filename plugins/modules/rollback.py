@@ -141,7 +141,9 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
     restarted: dict[str, float] = {}
     if changes and not module.check_mode:
         restarted = planned.apply(host, begun(module, host, runs), float(parameters["gate_timeout"]))
-    return result_of(module, changes, waiting=False, restarted=restarted, not_done=planned.not_done)
+    return result_of(
+        module, changes, waiting=False, restarted=restarted, notes=planned.notes, not_done=planned.not_done
+    )
 
 
 def begun(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> t.Any:

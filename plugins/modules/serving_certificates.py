@@ -14,6 +14,8 @@ description:
   - Runs on a control plane. Nobody else approves these requests, so renewals and new nodes need it too.
   - A request is approved when its requester is a node, its subject is that node's, every name in it is an
     address of the node, and its usages are those of a server. Every other one is left and told.
+  - A kubelet is proven when the certificate that it serves is its node's, of the cluster's authority, holds today, and
+    is for the address by which API servers reach it (C(--kubelet-preferred-address-types)).
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -132,11 +134,13 @@ def cluster_of(module: AnsibleModule) -> t.Any:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import Cluster
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import OWN_ADDRESSES, Cluster
 
     found = module.params["discovery"]
     kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
-    path = found["components"]["kube-apiserver"]["flags"].get("client-ca-file", "/etc/kubernetes/pki/ca.crt")
+    flags = found["components"]["kube-apiserver"]["flags"]
+    path = flags.get("client-ca-file", "/etc/kubernetes/pki/ca.crt")
+    preferred = flags.get("kubelet-preferred-address-types")
     authority = read_bytes(path)
     if authority is None:
         raise HardeningError(
@@ -153,8 +157,10 @@ def cluster_of(module: AnsibleModule) -> t.Any:
         certify=lambda request, certificate: kubectl.certify(request, certificate.encode("ascii")),
         peer=tls_peer,
         authority=authority,
+        now=time.time,
         clock=time.monotonic,
         sleep=time.sleep,
+        addresses=tuple(preferred.split(",")) if preferred else OWN_ADDRESSES,
     )
 
 

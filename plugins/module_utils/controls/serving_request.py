@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import ipaddress
 import typing as t
 
@@ -96,21 +97,60 @@ def _normal(name: str) -> str:
         return name.lower()
 
 
-def served_by(certificate: bytes, authority: bytes, node: str) -> str:
-    """Return what is wrong with a kubelet's certificate, empty where the authority signed it for this node.
+def served_by(certificate: bytes, authority: bytes, node: str, address: str, now: float) -> str:
+    """Return what is wrong with a kubelet's certificate, empty where an API server that verifies it accepts it.
 
     Args:
         certificate: The leaf, DER.
         authority: The cluster's authority, PEM; the first certificate of a bundle counts, and those after it.
         node: The node's name.
+        address: The IP address or the name by which API servers reach the kubelet.
+        now: Seconds since 1970.
     """
-    leaf = x509.load_der_x509_certificate(certificate)
+    try:
+        leaf = x509.load_der_x509_certificate(certificate)
+        addresses, names = _alternative_names(leaf.extensions)
+    except UNREADABLE:
+        return "its certificate cannot be read"
     common = [str(entry.value) for entry in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if common != [_PREFIX + node]:
-        return f"it is that of {leaf.subject.rfc4514_string()}"
-    if is_signed_by(certificate, authority):
-        return ""
-    return f"it was signed by {leaf.issuer.rfc4514_string()}, not by the cluster's authority"
+        return f"its certificate is that of {leaf.subject.rfc4514_string()}"
+    if not is_signed_by(certificate, authority):
+        return f"its certificate was signed by {leaf.issuer.rfc4514_string()}, not by the cluster's authority"
+    begin, end = _moment(leaf, "not_valid_before"), _moment(leaf, "not_valid_after")
+    if now < begin.timestamp():
+        return f"its certificate holds from {begin:%Y-%m-%dT%H:%M:%SZ} on only"
+    if now > end.timestamp():
+        return f"its certificate ended on {end:%Y-%m-%dT%H:%M:%SZ}"
+    wanted = _normal(address)
+    if wanted not in (addresses if _is_address(wanted) else names):
+        listed = ", ".join([*addresses, *names]) or "no name"
+        return f"its certificate is not for {address}, by which API servers reach it, but for {listed}"
+    return ""
+
+
+def _alternative_names(extensions: x509.Extensions) -> tuple[list[str], list[str]]:
+    """Return the IP addresses and the DNS names of a certificate, as they are compared."""
+    try:
+        found = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return [], []
+    addresses, names = (found.get_values_for_type(kind) for kind in (x509.IPAddress, x509.DNSName))
+    return [_normal(str(one)) for one in addresses], [_normal(str(one)) for one in names]
+
+
+def _moment(certificate: x509.Certificate, name: str) -> datetime.datetime:
+    # cryptography 42 brought times with a zone and deprecated those without.
+    value = getattr(certificate, f"{name}_utc", None) or getattr(certificate, name)
+    return t.cast(datetime.datetime, value).replace(tzinfo=datetime.timezone.utc)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def is_signed_by(certificate: bytes, authority: bytes) -> bool:

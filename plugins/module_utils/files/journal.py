@@ -29,7 +29,7 @@ _STEPS = {
     "trial?": {"manifests": [str], "directory": str, "logs": [str]},
     "apply?": {"run_id": str, "saved": [SAVED_FORM], "manifests": str, "components": {"*": str}, "away?": _AWAY},
     "kubelet?": {"run_id": str, "saved": [SAVED_FORM], "sysctls": {"*": str}},
-    "kube_proxy?": {"run_id": str, "configuration": str, "template": {"*": ANYTHING}},
+    "kube_proxy?": {"run_id": str, "configuration": str, "template": {"*": ANYTHING}, "unheard?": [str]},
     "restarts?": [str],
     "*": ANYTHING,
 }

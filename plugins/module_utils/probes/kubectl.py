@@ -164,8 +164,11 @@ class Kubectl:
             return False
         raise HardeningError("KH124", self._sentence(f"{what} cannot be written and is as it was", output + error))
 
-    def approve(self, request: dict[str, Any], reason: str, message: str) -> None:
-        """Approves a CertificateSigningRequest, as it was read and judged: one that has changed since is refused."""
+    def approve(self, request: dict[str, Any], reason: str, message: str) -> bool:
+        """Approves a CertificateSigningRequest, as it was read and judged; says whether it did.
+
+        One that somebody has changed or removed since is left: the judgement was of another.
+        """
         name = request["metadata"]["name"]
         condition = {"type": "Approved", "status": "True", "reason": reason, "message": message}
         status = {**(request.get("status") or {}), "conditions": [condition]}
@@ -174,10 +177,13 @@ class Kubectl:
             {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", **request, "status": status}
         )
         code, output, error = self._kubectl(["replace", "--raw", address, "-f", "-"], document)
-        if code != 0:
-            raise HardeningError(
-                "KH124", self._sentence(f"CertificateSigningRequest {name} was not approved", output + error)
-            )
+        if code == 0:
+            return True
+        if "(Conflict)" in error or "(NotFound)" in error:
+            return False
+        raise HardeningError(
+            "KH124", self._sentence(f"CertificateSigningRequest {name} was not approved", output + error)
+        )
 
     def certify(self, request: dict[str, Any], certificate: bytes) -> bool:
         """Lays a certificate with its chain (PEM) in an approved CertificateSigningRequest, as a signer does.

@@ -46,6 +46,12 @@ def all_processes(proc: str = "/proc") -> list[Process]:
     return sorted((p for p in found if p is not None), key=lambda p: (p.start_ticks, p.pid))
 
 
+def arguments_of(pid: int, proc: str = "/proc") -> list[str]:
+    """The argument vector of a process; empty where it is gone."""
+    process = _read(pid, 0, proc)
+    return process.arguments if process else []
+
+
 def same(process: Process) -> bool:
     """Whether this pid is still this very process: alive, and not a later one that was given the same number."""
     stat = _stat(process.pid, process.proc)

@@ -64,6 +64,8 @@ class ClusterBack:
         self._api = api
         self._writes: list[tuple[Change, ConfigMap]] = []
         self._proxy: KubeProxy | None = None
+        #: What a person should know, as sentences.
+        self.notes: list[str] = []
         #: What does not go back and why, as sentences.
         self.not_done: list[str] = []
 
@@ -116,6 +118,7 @@ class ClusterBack:
         restarted = {}
         if self._proxy is not None:
             seconds = self._proxy.apply(host, backup, limit)
+            self.notes += self._proxy.notes
             restarted = {"kube-proxy": seconds} if seconds else {}
         for change, config_map in self._writes:
             backup.note(API_OBJECT, change.target, before=change.before, after=change.after)

@@ -262,7 +262,8 @@ class Discovery:
         image = str(manifest.container(name).get("image", ""))
         running = processes.find(name, self._proc) if self.host.live else []
         version = self._version(name, image, running)
-        flags = parse_arguments(manifest.arguments(name)[1:])
+        # The program is no flag and passed over; a manifest with args: alone does not name it.
+        flags = parse_arguments(manifest.arguments(name))
         return {
             "deployment": "static_pod",
             "manifest": path,

@@ -33,6 +33,7 @@ SETTLE = 60.0
 _ATTEMPTS = 5
 
 Document = dict[str, t.Any]
+_T = t.TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +201,8 @@ class KubeProxy:
         Args:
             host: The host through which the API is spoken to; its journal has what is under way.
             backup: Where the old objects are kept.
-            limit: Seconds without a step forward after which the old objects go back.
+            limit: Seconds without a step forward after which the old objects go back; in any case they do after as many
+                for each node, and for two at least.
 
         Raises:
             HardeningError: What stopped it; the old objects are back then.
@@ -209,10 +211,12 @@ class KubeProxy:
             return 0.0
         begun = self._api.clock()
         journal = Journal(host)
+        before = self._config_map["data"][CONFIGURATION]
         old = {
             "run_id": os.path.basename(backup.directory),
-            "configuration": self._config_map["data"][CONFIGURATION],
+            "configuration": before,
             "template": self._daemon_set["spec"]["template"],
+            "unheard": self._unheard(before, limit),
         }
         backup.note("api_object", CONFIG_MAP, before=old["configuration"], after=self._configuration)
         backup.note("api_object", DAEMON_SET, before=json.dumps(old["template"]), after=json.dumps(self._template))
@@ -222,25 +226,69 @@ class KubeProxy:
                 _write_configuration(self._api, self._configuration, old["configuration"])
             _write_template(self._api, self._template, old["template"])
         except HardeningError as error:
-            _configuration_back(self._api, old["configuration"])  # the DaemonSet is what somebody else made of it
-            journal.strike("kube_proxy")
-            raise HardeningError(error.number, f"kube-proxy was left as it was: {error}") from error
-        trouble = _prove(self._api, limit)
-        if trouble:
-            _put_back(self._api, old)
-            journal.strike("kube_proxy")
-            again = _prove(self._api, limit)
-            state = f"are not well either: {again}" if again else "are proven well"
+            raise self._unwritten(journal, old, limit, error) from error
+        look = _prove(self._api, limit, old["unheard"])
+        if look.trouble:
             raise HardeningError(
                 "KH208",
-                f"kube-proxy did not come up with what was changed: {trouble}. {CONFIG_MAP} and the DaemonSet went "
-                f"back to what they were, and its pods {state}.",
+                f"kube-proxy did not come up with what was changed: {look.trouble}. "
+                + _go_back(self._api, journal, old, limit),
             )
         journal.strike("kube_proxy")
         # As the API has it: it fills in what was left to its defaults.
-        written = self._api.daemon_set() or {"spec": {"template": self._template}}
-        backup.note_outcome("api_object", DAEMON_SET, json.dumps(written["spec"]["template"]))
+        backup.note_outcome("api_object", DAEMON_SET, json.dumps(look.daemon_set["spec"]["template"]))
         return self._api.clock() - begun
+
+    def _unheard(self, configuration: str, limit: float) -> list[str]:
+        """Return the nodes whose health port says nothing before anything is changed, as behind a firewall; note them.
+
+        Where many are silent, each of which takes its time, those that were not asked within the limit (seconds that
+        silent ones took) count as silent too.
+        """
+        port = _health_port(configuration)
+        unheard, spent = [], 0.0
+        for pod in self._api.pods() if port else []:
+            begun = self._api.clock()
+            if spent >= limit or not any(_answers(self._api, pod, port) for _attempt in range(2)):
+                unheard.append(_node(pod))
+                spent += self._api.clock() - begun
+        if unheard:
+            self.notes.append(
+                f"kube-proxy's health port {port} gave this control plane no answer on {', '.join(sorted(unheard))} "
+                "before anything was changed, as where a firewall closes it. It was not asked there; the rollout and "
+                "the Service are the proof."
+            )
+        return sorted(unheard)
+
+    def _unwritten(
+        self, journal: Journal, old: t.Mapping[str, t.Any], limit: float, error: HardeningError
+    ) -> HardeningError:
+        """Return the error of a write that failed, with what was done then: it may have arrived all the same."""
+        try:
+            arrived = _insist(self._api, limit, lambda: self._arrived(old))
+        except HardeningError as refusal:
+            return HardeningError("KH208", f"kube-proxy could not be changed: {error} {_not_back(limit, refusal)}")
+        if arrived:
+            told = _go_back(self._api, journal, old, limit)
+            return HardeningError(
+                "KH208", f"kube-proxy could not be changed: {error} It had arrived all the same. {told}"
+            )
+        journal.strike("kube_proxy")
+        return HardeningError(error.number, f"kube-proxy was left as it was: {error}")
+
+    def _arrived(self, old: t.Mapping[str, t.Any]) -> bool:
+        """Return whether the new pod template is there; where it is not, the ConfigMap gets back what it had.
+
+        What somebody else has made of either is left.
+        """
+        daemon_set = self._api.daemon_set()
+        found = old["template"] if daemon_set is None else daemon_set["spec"]["template"]
+        if found != old["template"] and _has(found, self._template):
+            return True
+        config_map = self._api.config_map() or {}
+        if (config_map.get("data") or {}).get(CONFIGURATION) == self._configuration != old["configuration"]:
+            _write_configuration(self._api, old["configuration"], self._configuration)
+        return False
 
 
 def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:
@@ -252,7 +300,7 @@ def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:
     cluster = api()
     _put_back(cluster, pending)
     journal.strike("kube_proxy")
-    trouble = _prove(cluster, limit)
+    trouble = _prove(cluster, limit, pending.get("unheard") or []).trouble
     if trouble:
         raise HardeningError(
             "KH406",
@@ -278,6 +326,14 @@ def _unwell(daemon_set: t.Mapping[str, t.Any]) -> str:
     if _updates(daemon_set) != "OnDelete" and status.get("updatedNumberScheduled", 0) < wanted:
         return f"it was rolled out on {status.get('updatedNumberScheduled', 0)} of {wanted} nodes"
     return "" if available >= wanted else f"it is available on {available} of {wanted} nodes"
+
+
+def _rolled(daemon_set: t.Mapping[str, t.Any]) -> int:
+    """Return how many pods are new and how many available, in one sum; 0 while it is told of the template before."""
+    status = daemon_set.get("status") or {}
+    if status.get("observedGeneration") != daemon_set["metadata"].get("generation"):
+        return 0
+    return int(status.get("updatedNumberScheduled", 0)) + int(status.get("numberAvailable", 0))
 
 
 def _write_configuration(api: Api, text: str, expected: str) -> None:
@@ -306,6 +362,50 @@ def _write_template(api: Api, template: Document, expected: Document) -> None:
     )
 
 
+def _has(found: t.Any, written: t.Any) -> bool:
+    """Return whether the API has what was written, to which it adds what was left to its defaults."""
+    if isinstance(written, dict):
+        return isinstance(found, dict) and all(_has(found.get(key), value) for key, value in written.items())
+    if isinstance(written, list):
+        return isinstance(found, list) and len(found) == len(written) and all(map(_has, found, written))
+    return bool(found == written)
+
+
+def _insist(api: Api, limit: float, step: t.Callable[[], _T]) -> _T:
+    """Return what a step gives, which is done again for that many seconds while the API refuses it.
+
+    Raises:
+        HardeningError: The refusal after the last second.
+    """
+    begun = api.clock()
+    while True:
+        try:
+            return step()
+        except HardeningError:
+            if api.clock() - begun >= limit:
+                raise
+            api.sleep(INTERVAL)
+
+
+def _go_back(api: Api, journal: Journal, old: t.Mapping[str, t.Any], limit: float) -> str:
+    """Give both objects what they had and prove them; return the sentence that says so."""
+    try:
+        _insist(api, limit, lambda: _put_back(api, old))
+    except HardeningError as refusal:
+        return _not_back(limit, refusal)
+    journal.strike("kube_proxy")
+    again = _prove(api, limit, old["unheard"]).trouble
+    state = f"are not well either: {again}" if again else "are proven well"
+    return f"{CONFIG_MAP} and the DaemonSet went back to what they were, and its pods {state}."
+
+
+def _not_back(limit: float, refusal: HardeningError) -> str:
+    return (
+        f"{CONFIG_MAP} and the DaemonSet could not be put back within {limit:.0f} s: {refusal} The next start of any "
+        "playbook puts them back first."
+    )
+
+
 def _put_back(api: Api, old: t.Mapping[str, t.Any]) -> None:
     """Give both objects what they had; where one is as it was nothing is written."""
     _configuration_back(api, old["configuration"])
@@ -320,28 +420,78 @@ def _configuration_back(api: Api, text: str) -> None:
         _write_configuration(api, text, config_map["data"][CONFIGURATION])
 
 
-def _prove(api: Api, limit: float) -> str:
-    """Return in a clause what is wrong after no step forward for that many seconds; empty when all is well.
+@dataclasses.dataclass(frozen=True)
+class _Look:
+    """One look at kube-proxy.
+
+    Attributes:
+        trouble: In a clause why it is not proven well, empty where it is.
+        daemon_set: As the API has it, empty where it was not seen.
+        steps: How far it has come: pods that are new, that are available and that have laid their rules, in one sum.
+    """
+
+    trouble: str
+    daemon_set: Document = dataclasses.field(default_factory=dict)
+    steps: int = 0
+
+    @property
+    def nodes(self) -> int:
+        """On how many nodes it should run; 0 where that was not seen."""
+        return int((self.daemon_set.get("status") or {}).get("desiredNumberScheduled", 0))
+
+
+def _prove(api: Api, limit: float, unheard: t.Collection[str]) -> _Look:
+    """Return the look at which all was well, else the last one, after no step forward for that many seconds.
 
     Well is: the rollout is finished, every pod says that it has laid its rules since it was started, and a Service
-    answers at its own address.
+    answers at its own address. A look that the API refuses is followed by another. The port of nodes that were unheard
+    before the change is not asked.
+
+    A step forward is a sum of pods (see _Look) that is larger than every one before: pods that come up and end again
+    go to and fro, and would be waited for without an end. However many the steps, it ends after the limit for each
+    node, of which there are taken to be two at least.
     """
-    last, since, trouble = "", api.clock(), ""
-    while api.clock() - since < limit:
-        daemon_set = api.daemon_set()
-        trouble = "its DaemonSet is gone" if daemon_set is None else _unwell(daemon_set)
-        trouble = trouble or _silent(api) or ("" if api.service() else "the Service default/kubernetes does not answer")
-        if not trouble:
-            return ""
-        if trouble != last:
-            last, since = trouble, api.clock()
+    begun = since = api.clock()
+    most = nodes = 0
+    while True:
+        look = _look(api, unheard)
+        if not look.trouble:
+            return look
+        now = api.clock()
+        if look.steps > most:
+            most, since = look.steps, now
+        nodes = max(nodes, look.nodes)
+        if now - since >= limit or now - begun >= limit * max(2, nodes):
+            return _Look(
+                f"{look.trouble}, {now - begun:.0f} s after the change and {now - since:.0f} s after the last step "
+                f"forward{_last_words(api)}"
+            )
         api.sleep(INTERVAL)
-    return f"{trouble}, for {limit:.0f} s{_last_words(api)}"
+
+
+def _look(api: Api, unheard: t.Collection[str]) -> _Look:
+    try:
+        daemon_set = api.daemon_set()
+        if daemon_set is None:
+            return _Look("its DaemonSet is gone")
+        trouble, laid = _unwell(daemon_set), 0
+        if not trouble:
+            laid, trouble = _laid(api, unheard)
+        if not trouble and not api.service():
+            trouble = "the Service default/kubernetes does not answer"
+        return _Look(trouble, daemon_set, _rolled(daemon_set) + laid)
+    except HardeningError as refusal:
+        # One request that fails, as where an API server restarts, is no reason to leave what is rolling to itself.
+        return _Look(f"it could not be looked at ({str(refusal).rstrip('.')})")
 
 
 def _last_words(api: Api) -> str:
     """Return what the first container that does not run said last, as the end of a sentence; empty for none."""
-    for pod in api.pods():
+    try:
+        pods = api.pods()
+    except HardeningError:
+        return ""  # the sentence says already why nothing can be seen
+    for pod in pods:
         status = pod.get("status") or {}
         for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
             state = container.get("state") or {}
@@ -350,23 +500,41 @@ def _last_words(api: Api) -> str:
                 continue
             words = api.log(str(pod["metadata"]["name"]), str(container["name"])).strip()
             if words:
-                return f"; {container['name']} on {pod['spec'].get('nodeName')} said last: {mask(words)!r}"
+                return f"; {container['name']} on {_node(pod)} said last: {mask(words)!r}"
     return ""
 
 
-def _silent(api: Api) -> str:
-    """Return in a clause whose kube-proxy has not said that its rules are laid; one that nobody may ask is left out."""
-    config_map = api.config_map() or {}
-    document = kubeletconfig.fields((config_map.get("data") or {}).get(CONFIGURATION, ""), CONFIG_MAP)
+def _laid(api: Api, unheard: t.Collection[str]) -> tuple[int, str]:
+    """Return how many pods in a row say that their rules are laid, and in a clause whose does not, empty for none.
+
+    One that nobody may ask is left out, and so are those of nodes that were unheard before.
+    """
+    port = _health_port(((api.config_map() or {}).get("data") or {}).get(CONFIGURATION, ""))
+    count = 0
+    for pod in api.pods() if port else []:
+        if _node(pod) in unheard:
+            continue
+        answer = api.health(str(pod["metadata"]["name"]), port)
+        if not _has_synced(answer):
+            return count, f"kube-proxy on {_node(pod)} does not say that it has laid its rules"
+        count += 1
+    return count, ""
+
+
+def _answers(api: Api, pod: t.Mapping[str, t.Any], port: int) -> bool:
+    return api.health(str(pod["metadata"]["name"]), port) is not None
+
+
+def _health_port(configuration: str) -> int:
+    """Return the port at which each pod may be asked from other hosts, 0 where there is none."""
+    document = kubeletconfig.fields(configuration, CONFIG_MAP)
     address = str(document.get("healthzBindAddress") or proxyconfig.HEALTH)
     port = address.rpartition(":")[2]
-    if not port.isdigit() or port == "0" or proxyconfig.is_loopback(address):
-        return ""
-    for pod in api.pods():
-        answer = api.health(str(pod["metadata"]["name"]), int(port))
-        if not _has_synced(answer):
-            return f"kube-proxy on {pod['spec'].get('nodeName', 'no node')} does not say that it has laid its rules"
-    return ""
+    return 0 if not port.isdigit() or proxyconfig.is_loopback(address) else int(port)
+
+
+def _node(pod: t.Mapping[str, t.Any]) -> str:
+    return str(pod["spec"].get("nodeName") or "no node")
 
 
 def _has_synced(answer: str | None) -> bool:

@@ -9,12 +9,14 @@ import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Run, on_host
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import Kubectl, Run, on_host
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kube_proxy import CONFIG_MAP, DAEMON_SET, Api
 
 _SYSTEM = "/api/v1/namespaces/kube-system"
 _CONFIG_MAP = f"{_SYSTEM}/configmaps/kube-proxy"
 _DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
+#: Seconds for the answer of a health port, which takes milliseconds; one behind a firewall takes all of them.
+_HEALTH_TIMEOUT = 5
 _BINDINGS = "/apis/rbac.authorization.k8s.io/v1"
 
 
@@ -27,6 +29,7 @@ def build(run: Run, admin_kubeconfig: str, program: str | None) -> Api:
         program: The kubectl, None for the usual places.
     """
     kubectl = on_host(program, admin_kubeconfig, run)
+    hurried = Kubectl(kubectl.path, admin_kubeconfig, run, _HEALTH_TIMEOUT)
 
     def service() -> bool:
         found = kubectl.get_object("/api/v1/namespaces/default/services/kubernetes", "Service default/kubernetes") or {}
@@ -44,7 +47,7 @@ def build(run: Run, admin_kubeconfig: str, program: str | None) -> Api:
         ],
         write_config_map=lambda document: kubectl.replace_object(_CONFIG_MAP, CONFIG_MAP, document),
         write_daemon_set=lambda document: kubectl.replace_object(_DAEMON_SET, DAEMON_SET, document),
-        health=lambda pod, port: kubectl.try_get(f"{_SYSTEM}/pods/{pod}:{port}/proxy/livez"),
+        health=lambda pod, port: hurried.try_get(f"{_SYSTEM}/pods/{pod}:{port}/proxy/livez"),
         log=lambda pod, container: kubectl.try_get(f"{_SYSTEM}/pods/{pod}/log?container={container}&tailLines=1") or "",
         service=service,
         clock=time.monotonic,

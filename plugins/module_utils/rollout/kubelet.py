@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import os
+import re
 import time
 import typing as t
 
@@ -23,6 +24,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text, require_room, write_atomic
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 
@@ -34,6 +36,9 @@ STEADY = 12.0
 ASKS = "serverTLSBootstrap"
 INTERVAL = 0.5
 _LINES = 20
+#: What systemd calls the process of a unit that has none.
+_NO_PROCESS = ("", "0")
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Service:
 
     Attributes:
         run: Runs a command of the host.
-        healthy: Whether its health port answers 200.
+        healthy: Whether its health port answers 200; where it has none, whether it runs.
         clock: Seconds, monotonic.
         sleep: Waits that many seconds.
     """
@@ -53,14 +58,22 @@ class Service:
     sleep: t.Callable[[float], None]
 
 
-def health_probe(configuration: t.Mapping[str, t.Any]) -> t.Callable[[], bool]:
-    """Return a probe of the kubelet's health port, where its configuration puts it."""
-    address = str(configuration.get("healthzBindAddress") or "127.0.0.1")
-    # A kubelet that runs has a port there; what is none was written behind its back.
-    given = configuration.get("healthzPort")
-    port = given if isinstance(given, int) and 1 < given < 65536 else 10248
+def health_probe(
+    configuration: t.Mapping[str, t.Any], arguments: t.Callable[[], t.Sequence[str]]
+) -> t.Callable[[], bool]:
+    """Return a probe of the kubelet's health port, where its flags put it, else its configuration.
+
+    Args:
+        configuration: The kubelet's.
+        arguments: The argument vector of the kubelet that runs, empty for none. It is asked each time: a change may
+            be one of flags.
+    """
 
     def healthy() -> bool:
+        running = arguments()
+        address, port = _health_place(configuration, running)
+        if not port:
+            return bool(running)  # whoever proves it looks that it stays the same process
         connection = http.client.HTTPConnection(address, port, timeout=2)
         try:
             connection.request("GET", "/healthz")
@@ -73,9 +86,24 @@ def health_probe(configuration: t.Mapping[str, t.Any]) -> t.Callable[[], bool]:
     return healthy
 
 
+def _health_place(configuration: t.Mapping[str, t.Any], arguments: t.Sequence[str]) -> tuple[str, int]:
+    """Return address and port of a kubelet's health port; the port is 0 where it has none."""
+    flags = {argument.name: argument.effective for argument in parse_arguments(arguments[1:])}
+    address = flags.get("healthz-bind-address") or configuration.get("healthzBindAddress") or "127.0.0.1"
+    given = str(flags.get("healthz-port", configuration.get("healthzPort")))
+    # What is no port was written behind the back of a kubelet that runs.
+    port = int(given) if _PORT.fullmatch(given) else 10248
+    return str(address), port if port < 65536 else 10248
+
+
 def service(configuration: t.Mapping[str, t.Any], run: Run) -> Service:
     """Return the real ways to restart and see a kubelet of this configuration."""
-    return Service(run, health_probe(configuration), time.monotonic, time.sleep)
+
+    def arguments() -> list[str]:
+        pid = _state(run).get("MainPID", "")
+        return processes.arguments_of(int(pid)) if pid.isdigit() and pid not in _NO_PROCESS else []
+
+    return Service(run, health_probe(configuration, arguments), time.monotonic, time.sleep)
 
 
 class Kubelet:
@@ -276,8 +304,9 @@ def restart(service: Service, limit: float) -> float | str:
         state = _state(service.run)
         if state.get("ExecMainStatus", "0") != "0" and state.get("SubState") == "auto-restart":
             return f"it ended with exit code {state['ExecMainStatus']}. Its last words: {_last_words(service.run)}"
-        if state.get("MainPID") != pid or not service.healthy():
-            pid, since = state.get("MainPID", ""), service.clock()
+        now = state.get("MainPID", "")
+        if now != pid or now in _NO_PROCESS or not service.healthy():
+            pid, since = now, service.clock()
         elif service.clock() - since >= STEADY:
             return service.clock() - begun
         service.sleep(INTERVAL)

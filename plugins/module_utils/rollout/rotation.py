@@ -55,7 +55,10 @@ def endpoints(discovery: t.Mapping[str, t.Any]) -> dict[str, list[tuple[str, int
         flags = components["etcd"]["flags"]
         for name, flag in (("etcd-server", "listen-client-urls"), ("etcd-peer", "listen-peer-urls")):
             found[name] = [place for place in map(_place, (flags.get(flag) or "").split(",")) if place]
-    found["kubelet-server"] = [("127.0.0.1", int(discovery["kubelet"]["configuration"].get("port") or 10250))]
+    # As discovery has them: flags beat the configuration.
+    kubelet = {**discovery["kubelet"]["configuration"], **discovery["kubelet"].get("flags", {})}
+    address = str(kubelet.get("address") or "")
+    found["kubelet-server"] = [("127.0.0.1" if address in _ANY else address, int(kubelet.get("port") or 10250))]
     return found
 
 

@@ -22,6 +22,10 @@ ONE_WAY = (
     "configuration is back."
 )
 INTERVAL = 1.0
+#: By which of a node's addresses an API server reaches its kubelet, the first that the node has: as kubeadm sets
+#: --kubelet-preferred-address-types, and what an API server does by itself.
+KUBEADM_ADDRESSES = ("InternalIP", "ExternalIP", "Hostname")
+OWN_ADDRESSES = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,32 +35,38 @@ class Cluster:
     Attributes:
         requests: Every CertificateSigningRequest.
         nodes: Every Node.
-        approve: Approves a request.
+        approve: Approves a request; says whether it did, or somebody else changed or removed the request meanwhile.
         certify: Lays a certificate, in PEM with its chain, in a request; says whether it did, or somebody else changed
             the request meanwhile.
         peer: The certificate that a host and port show.
         authority: The cluster's authority, PEM.
+        now: Seconds since 1970.
         clock: Seconds, monotonic.
         sleep: Waits that many seconds.
+        addresses: Types of addresses by which API servers reach kubelets, the preferred first.
     """
 
     requests: t.Callable[[], list[dict[str, t.Any]]]
     nodes: t.Callable[[], list[dict[str, t.Any]]]
-    approve: t.Callable[[dict[str, t.Any]], None]
+    approve: t.Callable[[dict[str, t.Any]], bool]
     certify: t.Callable[[dict[str, t.Any], str], bool]
     peer: t.Callable[[str, int], Peer]
     authority: bytes
+    now: t.Callable[[], float]
     clock: t.Callable[[], float]
     sleep: t.Callable[[float], None]
+    addresses: tuple[str, ...] = KUBEADM_ADDRESSES
 
 
-def unproven(cluster: Cluster) -> dict[str, str]:
-    """Return, of every node of the cluster, those whose kubelet does not serve such a certificate, and what it does."""
-    return {
-        name: trouble
-        for name, trouble in ((_name(node), _trouble(cluster, node)) for node in cluster.nodes())
-        if trouble
-    }
+def unproven(cluster: Cluster, asked: t.Collection[str] = ()) -> dict[str, str]:
+    """Return the nodes whose kubelet does not serve such a certificate, and what it does.
+
+    Args:
+        cluster: The cluster.
+        asked: Names of the nodes that are meant; empty for every node of the cluster. One that is silent takes seconds.
+    """
+    nodes = [node for node in cluster.nodes() if not asked or _name(node) in asked]
+    return {name: trouble for name, trouble in ((_name(node), _trouble(cluster, node)) for node in nodes) if trouble}
 
 
 def _name(node: t.Mapping[str, t.Any]) -> str:
@@ -65,14 +75,22 @@ def _name(node: t.Mapping[str, t.Any]) -> str:
 
 def _trouble(cluster: Cluster, node: t.Mapping[str, t.Any]) -> str:
     status = node.get("status") or {}
-    addresses = [entry["address"] for entry in status.get("addresses") or [] if entry.get("type") == "InternalIP"]
+    address = _address(status.get("addresses") or [], cluster.addresses)
     port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
-    if not addresses:
+    if not address:
         return "its address is not known"
-    peer = cluster.peer(str(addresses[0]), int(port))
+    peer = cluster.peer(address, int(port))
     if peer.certificate is None:
         return f"its kubelet shows no certificate ({peer.reason})"
-    return serving_request.served_by(peer.certificate, cluster.authority, _name(node))
+    return serving_request.served_by(peer.certificate, cluster.authority, _name(node), address, cluster.now())
+
+
+def _address(addresses: t.Iterable[t.Mapping[str, str]], types: t.Sequence[str]) -> str:
+    """Return the address by which API servers reach a node's kubelet, empty for none."""
+    first: dict[str, str] = {}
+    for entry in addresses:
+        first.setdefault(entry.get("type", ""), entry.get("address", ""))
+    return next((first[kind] for kind in types if first.get(kind)), "")
 
 
 def pending(cluster: Cluster, expected: t.Collection[str] = ()) -> tuple[list[dict[str, t.Any]], list[str]]:
@@ -135,22 +153,32 @@ def approve(
     """
     begun = cluster.clock()
     changes: dict[str, Change] = {}
+    noted: set[str] = set()
     refused: list[str] = []
     while True:
         good, refused = pending(cluster, expected)
+        lost = []
         for request in good:
             node = serving_request.node_of(request)
-            if node not in changes and not signed_elsewhere:
+            if node not in noted and not signed_elsewhere:
                 backup.note("one_way", f"The serving certificate of {node}'s kubelet", why=ONE_WAY)
-            cluster.approve(request)
-            changes[node] = change_for(node, node in expected)
-        missing = {name: trouble for name, trouble in unproven(cluster).items() if name in expected} if expected else {}
+            noted.add(node)
+            if cluster.approve(request):
+                changes[node] = change_for(node, node in expected)
+            else:
+                lost.append(str(request["metadata"]["name"]))
+        missing = unproven(cluster, expected) if expected else {}
         if signed_elsewhere:
             asking = {serving_request.node_of(request) for request in unsigned(cluster, expected)}
             missing = {name: trouble for name, trouble in missing.items() if name not in asking}
-        if not missing:
+        late = cluster.clock() - begun > limit
+        if not missing and (late or not lost):
+            refused += [
+                f"CertificateSigningRequest {name} was changed by somebody else each time and not approved; run again."
+                for name in lost
+            ]
             return [changes[node] for node in sorted(changes)], refused
-        if cluster.clock() - begun > limit:
+        if late:
             told = "; ".join(f"{name}: {trouble}" for name, trouble in sorted(missing.items()))
             raise HardeningError(
                 "KH216",

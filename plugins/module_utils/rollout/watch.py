@@ -19,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 
 #: Both readings of a component's health must be good, this many seconds apart: the port answers before all is loaded.
 STEADY = 3.0
@@ -320,9 +321,8 @@ class Watcher:
         for container in ended:
             status = self._status(container)
             if status is not None and status.reason in _HOPELESS:
-                raise Failure(
-                    f"its container could not be started ({status.reason})", [status.message] if status.message else []
-                )
+                words = [mask(status.message)] if status.message else []
+                raise Failure(f"its container could not be started ({status.reason})", words)
         # The runtime keeps the newest one or two of a crash loop, so the attempt counts as well.
         attempts = [entry.attempt + 1 - self._forgiven.get(entry.pod_uid, 0) for entry in ended]
         enough = 1 if self._once else 2

@@ -285,3 +285,26 @@ def test_a_request_that_somebody_changed_meanwhile_gets_no_certificate() -> None
     assert kubectl(Runner(1, error=conflict)).certify(REQUEST, b"a certificate") is False
     with pytest.raises(HardeningError, match="The certificate of CertificateSigningRequest csr-1 cannot be written"):
         kubectl(Runner(1, error="Error from server (Forbidden): no")).certify(REQUEST, b"a certificate")
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "approved"),
+    [
+        (0, "", True),
+        (1, 'Error from server (Conflict): Operation cannot be fulfilled on "csr-1": modified\n', False),
+        (1, 'Error from server (NotFound): certificatesigningrequests "csr-1" not found\n', False),
+    ],
+)
+def test_a_request_that_somebody_changed_or_removed_meanwhile_is_not_approved(
+    code: int, error: str, approved: bool
+) -> None:
+    request = {"metadata": {"name": "csr-1", "resourceVersion": "7"}, "spec": {}}
+    run = Runner(code, error=error)
+    assert kubectl(run).approve(request, "Checked", "all of it") is approved
+    assert json.loads(run.calls[0][1] or "")["metadata"] == request["metadata"]
+
+
+def test_an_approval_that_is_refused_is_one_sentence() -> None:
+    run = Runner(1, error="Error from server (Forbidden): may not\n")
+    with pytest.raises(HardeningError, match="CertificateSigningRequest csr-1 was not approved"):
+        kubectl(run).approve({"metadata": {"name": "csr-1"}}, "Checked", "all of it")

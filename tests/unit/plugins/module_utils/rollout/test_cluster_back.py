@@ -143,6 +143,15 @@ def test_kube_proxy_is_rolled_back_and_proven(place: Place) -> None:
     assert place.back().plan() == []
 
 
+def test_nodes_that_are_proven_without_their_port_are_told(place: Place) -> None:
+    place.harden_kube_proxy()
+    back = place.back()
+    back.plan()
+    place.world.silent = {"kube-proxy-b": 99}
+    back.apply(place.host, Backup(place.host, "r"), 30.0)
+    assert "no answer on b " in back.notes[0]
+
+
 def test_the_order_of_fields_is_nobodys_change(place: Place) -> None:
     place.harden_kube_proxy()
     assert place.world.set is not None

@@ -78,6 +78,16 @@ def test_a_control_plane_of_kubeadms(cp1: Host) -> None:
     assert "/etc/kubernetes/pki/sa.pub" in found["files"]["pki_certificate"]
 
 
+def test_a_component_with_arguments_alone_keeps_its_first_flag(cp1: Host) -> None:
+    """Its program is the image's own entry point then."""
+    place = at(cp1, f"{MANIFESTS}/kube-scheduler.yaml")
+    text = place.read_text(encoding="utf-8")
+    before = discover(cp1)["components"]["kube-scheduler"]["flags"]
+    assert "  - command:\n    - kube-scheduler\n" in text
+    place.write_text(text.replace("  - command:\n    - kube-scheduler\n", "  - args:\n"), encoding="utf-8")
+    assert discover(cp1)["components"]["kube-scheduler"]["flags"] == before
+
+
 def test_a_worker(w1: Host) -> None:
     at(w1, "etc/hostname").write_text("W1\n", encoding="utf-8")
     found = discover(w1, control_plane=False)

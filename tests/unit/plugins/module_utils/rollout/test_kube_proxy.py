@@ -46,41 +46,74 @@ class World:
         self.bad: tuple[str, ...] = ()
         self.conflicts = 0
         self.answer: str | None = HEALTHY
+        #: What health ports say once the configuration was written.
+        self.answer_then: str | None = HEALTHY
+        #: By pod, how often its port gives no answer, and the seconds that this takes.
+        self.silent: dict[str, int] = {}
+        self.patience = 0.0
         self.bindings: list[dict[str, t.Any]] = []
         self.time = 0.0
         self.looks = 0
         self.asked: list[tuple[str, int]] = []
         self.writes: list[str] = []
         self.dies = False
+        #: What the DaemonSet's status says of a bad change, by the time; empty for a rollout that stands still.
+        self.course: t.Callable[[float], dict[str, int]] | None = None
+        #: By what is read, how many reads the API refuses once the DaemonSet was written.
+        self.refused: dict[str, int] = {}
+        #: The same from the first look on at which the Service answers.
+        self.refused_at_last: dict[str, int] = {}
+        #: Whether the answer to the next write of the DaemonSet is lost, and what the API adds to its template.
+        self.lost = False
+        self.added: dict[str, t.Any] = {}
 
     def api(self) -> Api:
         return Api(
-            config_map=lambda: copy.deepcopy(self.map),
+            config_map=self.config_map,
             daemon_set=self.daemon_set,
-            pods=lambda: [
-                {
-                    "metadata": {"name": f"kube-proxy-{node}"},
-                    "spec": {"nodeName": node},
-                    "status": {"containerStatuses": [{"name": "kube-proxy", "state": {"waiting": {}}}]},
-                }
-                for node in ("a", "b")
-            ],
+            pods=self.pods,
             bindings=lambda: self.bindings,
             write_config_map=self.write_map,
             write_daemon_set=self.write_set,
             health=self.health,
             log=lambda _pod, _container: "E no such mode\n",
-            service=lambda: True,
+            service=self.service,
             clock=lambda: self.time,
             sleep=self.sleep,
         )
+
+    def read(self, name: str) -> None:
+        if self.refused.get(name) and "set" in self.writes:
+            self.refused[name] -= 1
+            raise HardeningError("KH123", f"The {name} cannot be read: kubectl says 'EOF'.")
+
+    def config_map(self) -> dict[str, t.Any] | None:
+        self.read("config map")
+        return copy.deepcopy(self.map)
+
+    def pods(self) -> list[dict[str, t.Any]]:
+        self.read("pods")
+        waiting = {"containerStatuses": [{"name": "kube-proxy", "state": {"waiting": {}}}]}
+        return [
+            {"metadata": {"name": f"kube-proxy-{node}"}, "spec": {"nodeName": node}, "status": waiting}
+            for node in ("a", "b")
+        ]
+
+    def service(self) -> bool:
+        self.read("service")
+        self.refused.update(self.refused_at_last)
+        return True
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
 
     def health(self, pod: str, port: int) -> str | None:
         self.asked.append((pod, port))
-        return self.answer
+        if self.silent.get(pod):
+            self.silent[pod] -= 1
+            self.time += self.patience
+            return None
+        return self.answer_then if self.writes else self.answer
 
     def is_bad(self) -> bool:
         assert self.map is not None
@@ -89,12 +122,17 @@ class World:
         return any(word in text for word in self.bad)
 
     def daemon_set(self) -> dict[str, t.Any] | None:
+        self.read("daemon set")
+        if self.course and self.is_bad() and self.set is not None and "set" in self.writes:
+            self.set["status"].update(observedGeneration=self.set["metadata"]["generation"], **self.course(self.time))
+            return copy.deepcopy(self.set)
         if self.set is not None and self.set["status"]["updatedNumberScheduled"] < 2:
             self.looks += 1
             if self.looks > 2 and not self.is_bad():
-                self.set["status"].update(
-                    updatedNumberScheduled=2, observedGeneration=self.set["metadata"]["generation"]
-                )
+                self.set["status"] = {
+                    "observedGeneration": self.set["metadata"]["generation"],
+                    **dict.fromkeys(("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable"), 2),
+                }
         return copy.deepcopy(self.set)
 
     def write_map(self, document: dict[str, t.Any]) -> bool:
@@ -112,7 +150,11 @@ class World:
         self.set = copy.deepcopy(document)
         self.set["metadata"]["generation"] += 1
         self.set["status"]["updatedNumberScheduled"] = 0
+        self.set["spec"]["template"]["spec"].update(self.added)
         self.looks = 0
+        if self.lost:
+            self.lost = False
+            raise HardeningError("KH124", "The DaemonSet cannot be written and is as it was: it timed out.")
         return True
 
 
@@ -183,17 +225,189 @@ def test_what_does_not_come_up_goes_back(host: Host, bad: str) -> None:
     assert Journal(host).read() == {}
 
 
+@pytest.mark.parametrize("name", ["daemon set", "config map", "pods", "service"])
+def test_a_look_that_the_api_refuses_is_followed_by_another(host: Host, name: str) -> None:
+    world = World()
+    world.refused = {name: 3}
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert world.refused == {name: 0}
+    assert world.writes == ["map", "set"]
+    assert Journal(host).read() == {}
+
+
+def _crash_looping(time: float) -> dict[str, int]:
+    """Both pods are new, and come up and end again each few seconds, never both at once."""
+    return {"updatedNumberScheduled": 2, "numberAvailable": 1 if time % 5 > 2 else 0}
+
+
+def _ever_slower(time: float) -> dict[str, int]:
+    """Always a step forward before the limit, and never an end."""
+    return {"desiredNumberScheduled": 3, "updatedNumberScheduled": 0, "numberAvailable": int(time / 25)}
+
+
+@pytest.mark.parametrize(("course", "seconds"), [(_crash_looping, 33), (_ever_slower, 90)])
+def test_the_proof_of_what_does_not_come_up_has_an_end(
+    host: Host, course: t.Callable[[float], dict[str, int]], seconds: float
+) -> None:
+    """Pods that crash are now of one trouble and now of another, which is no step forward."""
+    world = World()
+    world.bad, world.course = ("127.0.0.1:10249",), course
+    made = planned(world)
+    made.plan()
+    with pytest.raises(HardeningError) as caught:
+        apply(host, made)
+    assert f"{seconds} s after the change" in str(caught.value)
+    assert "went back to what they were, and its pods are proven well" in str(caught.value)
+
+
+def test_a_rollout_of_many_nodes_is_given_the_limit_for_each_step(host: Host) -> None:
+    """Slower than the limit in all, which no step alone is."""
+    world = World()
+    assert world.set is not None
+    world.set["status"].update(desiredNumberScheduled=4, updatedNumberScheduled=4, numberAvailable=4)
+    world.bad = ("127.0.0.1:10249",)
+    world.course = lambda time: {"updatedNumberScheduled": min(4, int(time / 20)), "numberAvailable": 4}
+    made = planned(world)
+    made.plan()
+    assert apply(host, made) == 80
+
+
+def test_after_the_proof_nothing_is_asked_that_could_fail(host: Host) -> None:
+    """What the API has made of the template is known from the look that proved it."""
+    world = World()
+    world.added = {"dnsPolicy": "ClusterFirst"}
+    made = planned(world)
+    made.plan()
+    backup = Backup(host, "run-1")
+    world.refused_at_last = {"daemon set": 99}
+    made.apply(host, backup, 30.0)
+    record = json.loads(Path(backup.directory, "record.json").read_text(encoding="utf-8"))
+    (entry,) = [one for one in record["entries"] if one["target"] == kube_proxy.DAEMON_SET]
+    assert json.loads(entry["after"])["spec"]["dnsPolicy"] == "ClusterFirst"
+
+
+def test_an_api_that_is_away_for_a_while_on_the_way_back_is_waited_for(host: Host) -> None:
+    world = World()
+    before = copy.deepcopy(world.map)
+    world.refused = {"daemon set": 40}  # as many seconds, of which the proof takes 30
+    made = planned(world)
+    made.plan()
+    with pytest.raises(HardeningError) as caught:
+        apply(host, made)
+    assert "it could not be looked at (The daemon set cannot be read: kubectl says 'EOF'), 30 s after" in str(
+        caught.value
+    )
+    assert "went back to what they were, and its pods are proven well" in str(caught.value)
+    assert world.map == before
+    assert Journal(host).read() == {}
+
+
+def test_what_cannot_be_put_back_is_left_to_the_next_run(host: Host) -> None:
+    world = World()
+    before = copy.deepcopy(world.map)
+    world.refused = {"daemon set": 999}
+    made = planned(world)
+    made.plan()
+    with pytest.raises(HardeningError, match=r"could not be put back within 30 s: .* puts them back first\."):
+        apply(host, made)
+    assert "kube_proxy" in Journal(host).read()
+    world.refused = {}
+    kube_proxy.recover(host, world.api, 30.0)
+    assert world.map == before
+
+
+@pytest.mark.parametrize("added", [{}, {"dnsPolicy": "ClusterFirst"}])
+def test_a_write_that_arrived_though_its_answer_was_lost_goes_back(host: Host, added: dict[str, str]) -> None:
+    world = World()
+    before = copy.deepcopy((world.map, world.set))
+    world.lost, world.added = True, added
+    made = planned(world, **WANTED)
+    made.plan()
+    with pytest.raises(HardeningError) as caught:
+        apply(host, made)
+    assert caught.value.number == "KH208"
+    assert "it timed out. It had arrived all the same." in str(caught.value)
+    assert "went back to what they were, and its pods are proven well" in str(caught.value)
+    assert world.map == before[0]
+    assert world.set is not None
+    assert before[1] is not None
+    assert CONFIGURATION_HASH not in json.dumps(world.set)
+    assert world.writes == ["map", "set", "map", "set"]
+    assert Journal(host).read() == {}
+
+
+def test_a_configuration_that_someone_else_wrote_meanwhile_stays(host: Host) -> None:
+    world = World()
+    made = planned(world)
+    made.plan()
+    assert world.map is not None
+    world.map["data"]["config.conf"] = "theirs\n"
+    with pytest.raises(HardeningError, match="changed by someone else"):
+        apply(host, made)
+    assert world.map["data"]["config.conf"] == "theirs\n"
+    assert world.writes == []
+    assert Journal(host).read() == {}
+
+
 @pytest.mark.parametrize(
     "answer", [None, "", "no JSON", "[]", '{"healthy": true}', '{"status": {"IPv4": {"healthy": false}}}']
 )
 def test_a_kube_proxy_that_never_laid_its_rules_goes_back(host: Host, answer: str | None) -> None:
     """The word healthy alone is said by one that has not done anything yet."""
     world = World()
-    world.answer = answer
+    world.answer_then = answer
     made = planned(world)
     made.plan()
     with pytest.raises(HardeningError, match="kube-proxy on a does not say that it has laid its rules"):
         apply(host, made)
+
+
+def test_a_node_that_was_silent_before_the_change_is_proven_without_its_port(host: Host) -> None:
+    """A firewall may close the port to control planes."""
+    world = World()
+    world.silent = {"kube-proxy-b": 99}
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert [note for note in made.notes if "health port 10256 gave this control plane no answer on b " in note]
+    asked = [pod for pod, _port in world.asked]
+    assert asked == ["kube-proxy-a", "kube-proxy-b", "kube-proxy-b", "kube-proxy-a"]
+    assert world.writes == ["map", "set"]
+
+
+def test_one_answer_that_is_missing_leaves_no_node_out(host: Host) -> None:
+    world = World()
+    world.silent = {"kube-proxy-b": 1}
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert made.notes == []
+    assert world.asked[-1] == ("kube-proxy-b", 10256)
+
+
+def test_silent_nodes_do_not_take_more_than_the_limit_before_the_change(host: Host) -> None:
+    world = World()
+    world.silent, world.patience = {"kube-proxy-a": 99, "kube-proxy-b": 99}, 20.0
+    made = planned(world)
+    made.plan()
+    apply(host, made)
+    assert [pod for pod, _port in world.asked] == ["kube-proxy-a", "kube-proxy-a"]
+    assert " on a, b before" in made.notes[0]
+
+
+def test_what_was_silent_before_a_run_died_is_not_asked_by_the_next(host: Host) -> None:
+    world = World()
+    world.silent = {"kube-proxy-a": 99}
+    made = planned(world)
+    made.plan()
+    world.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        apply(host, made)
+    world.dies, world.asked = False, []
+    kube_proxy.recover(host, world.api, 30.0)
+    assert world.asked == [("kube-proxy-b", 10256)]
 
 
 def test_a_health_port_that_nobody_may_ask_is_not_asked(host: Host) -> None:

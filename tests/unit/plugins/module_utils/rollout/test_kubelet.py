@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import http.client
+import http.server
+import os
+import threading
 import typing as t
 from pathlib import Path
 
@@ -71,6 +75,97 @@ def service(*states: str) -> Service:
         clock[0] += seconds
 
     return Service(run, lambda: True, lambda: clock[0], sleep)
+
+
+class Healthy(http.server.BaseHTTPRequestHandler):
+    """A health port."""
+
+    def do_GET(self) -> None:  # the name is http.server's
+        self.send_response(200 if self.path == "/healthz" else 404)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def health_port() -> t.Iterator[int]:
+    server = http.server.HTTPServer(("127.0.0.1", 0), Healthy)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+CLOSED = 9  # discard, which nobody serves
+
+
+@pytest.mark.parametrize(
+    ("configuration", "flags", "healthy"),
+    [
+        ({"healthzPort": "PORT"}, [], True),
+        ({"healthzPort": CLOSED}, [], False),
+        ({"healthzPort": CLOSED}, ["--healthz-port=PORT"], True),
+        ({"healthzPort": "PORT"}, ["--healthz-port", str(CLOSED)], False),
+        ({"healthzPort": "PORT", "healthzBindAddress": "127.0.0.2"}, [], False),
+        ({"healthzPort": "PORT", "healthzBindAddress": "127.0.0.2"}, ["--healthz-bind-address=127.0.0.1"], True),
+        ({"healthzPort": 0}, [], True),
+        ({"healthzPort": CLOSED}, ["--healthz-port=0"], True),
+        ({"healthzPort": 0}, ["--healthz-port=PORT"], True),
+    ],
+)
+def test_the_health_port_is_where_flags_put_it_else_the_configuration(
+    health_port: int, configuration: dict[str, t.Any], flags: list[str], healthy: bool
+) -> None:
+    """At 0 there is none, which is legal: that the process stays is the proof then."""
+    given = {field: health_port if value == "PORT" else value for field, value in configuration.items()}
+    words = [word.replace("PORT", str(health_port)) for word in flags]
+    assert kubelet.health_probe(given, lambda: ["/usr/bin/kubelet", *words])() is healthy
+
+
+@pytest.mark.parametrize("given", [None, True, "none", -1, 65536, "1" * 5000])
+def test_what_is_no_port_is_the_default(given: t.Any) -> None:
+    """It was written behind the back of a kubelet that runs, or nobody wrote any."""
+    asked: list[tuple[str, int]] = []
+
+    class Connection(http.client.HTTPConnection):
+        def __init__(self, host: str, port: int, timeout: float) -> None:
+            asked.append((host, port))
+            super().__init__("127.0.0.1", CLOSED, timeout=timeout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http.client, "HTTPConnection", Connection)
+        assert not kubelet.health_probe({"healthzPort": given}, list)()
+    assert asked == [("127.0.0.1", 10248)]
+
+
+def test_without_a_health_port_a_kubelet_that_does_not_run_is_not_well() -> None:
+    assert not kubelet.health_probe({"healthzPort": 0}, list)()
+
+
+def test_the_flags_are_those_of_the_process_that_systemd_names() -> None:
+    """This test's own process stands in for it; it has no flag that moves the port."""
+
+    def run(pid: int) -> kubelet.Run:
+        return lambda _words: (0, f"MainPID={pid}\nSubState=running\n", "")
+
+    assert kubelet.service({"healthzPort": 0}, run(os.getpid())).healthy()
+    assert not kubelet.service({"healthzPort": 0}, run(0)).healthy()
+
+
+def test_a_unit_without_a_process_is_never_steady() -> None:
+    """One that ended with exit code 0, say, where no health port is there to be silent."""
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    gone = Service(
+        lambda _words: (0, "MainPID=0\nSubState=dead\nExecMainStatus=0\n", ""), lambda: True, lambda: clock[0], sleep
+    )
+    assert "it was not well within 60 s" in str(kubelet.restart(gone, 60.0))
 
 
 def test_kernel_configuration_and_flags_are_one_change_with_one_restart(host: Host) -> None:

@@ -227,9 +227,18 @@ class World:
     def __init__(self, *requests: dict[str, t.Any]) -> None:
         self.requests = {request["metadata"]["name"]: request for request in requests}
         self.taken = True
+        #: How many approvals come too late, and whether because somebody else approves.
+        self.conflicts = 0
+        self.other_approver = False
 
-    def approve(self, request: dict[str, t.Any]) -> None:
+    def approve(self, request: dict[str, t.Any]) -> bool:
+        if self.other_approver:
+            request["status"]["conditions"] = [APPROVED]
+        if self.conflicts:
+            self.conflicts -= 1
+            return False
         request["status"]["conditions"] = [APPROVED]
+        return True
 
     def certify(self, request: dict[str, t.Any], certificate: str) -> bool:
         if self.taken:
@@ -253,6 +262,7 @@ class World:
             certify=self.certify,
             peer=self.peer,
             authority=bundle.join([signer.facts]),
+            now=lambda: NOW,
             clock=lambda: float(next(seconds)),
             sleep=lambda _seconds: None,
         )
@@ -303,6 +313,30 @@ def test_a_kubelet_that_asks_anew_while_it_is_signed_is_signed_again(backup: Bac
 def test_a_kubelet_that_does_not_ask_is_waited_for(backup: Backup) -> None:
     with pytest.raises(HardeningError, match="after 10 s"):
         serving.approve(World().cluster(), ["w1"], 10.0, backup, signed_elsewhere=True)
+
+
+@pytest.mark.parametrize("expected", [["w1"], []])
+def test_a_request_that_changed_before_it_was_approved_is_judged_anew(backup: Backup, expected: list[str]) -> None:
+    world = World(pending())
+    world.conflicts = 2
+    changes, refused = serving.approve(world.cluster(), expected, 10.0, backup, signed_elsewhere=True)
+    assert ([change.action for change in changes], refused) == (["approve"], [])
+    assert world.requests["csr-1"]["status"]["conditions"] == [APPROVED]
+
+
+def test_another_approver_that_was_faster_ends_no_run(backup: Backup) -> None:
+    world = World(pending())
+    world.conflicts, world.other_approver = 1, True
+    assert serving.approve(world.cluster(), ["w1"], 10.0, backup, signed_elsewhere=True) == ([], [])
+
+
+def test_a_request_that_never_stands_still_is_told(backup: Backup) -> None:
+    world = World(pending())
+    world.conflicts = 999
+    changes, refused = serving.approve(world.cluster(), [], 10.0, backup)
+    assert changes == []
+    assert "csr-1 was changed by somebody else each time and not approved" in refused[0]
+    assert len(backup.document()["entries"]) == 1
 
 
 def _gone(world: World) -> None:

@@ -98,6 +98,22 @@ def test_a_server_that_goes_on_with_the_old_one_brings_the_old_files_back(tmp_pa
     assert_pairs_fit(host)
 
 
+@pytest.mark.parametrize(
+    ("configuration", "flags", "place"),
+    [
+        ({}, {}, ("127.0.0.1", 10250)),
+        ({"address": "0.0.0.0"}, {}, ("127.0.0.1", 10250)),  # noqa: S104
+        ({"address": "192.0.2.11", "port": 10251}, {}, ("192.0.2.11", 10251)),
+        ({"address": "192.0.2.11"}, {"address": "2001:db8::11", "port": "10252"}, ("2001:db8::11", 10252)),
+    ],
+)
+def test_a_kubelet_is_asked_where_it_listens(
+    configuration: dict[str, Any], flags: dict[str, str], place: tuple[str, int]
+) -> None:
+    kubelet = {"configuration": configuration, "flags": flags}
+    assert rotation.endpoints({"components": {}, "kubelet": kubelet})["kubelet-server"] == [place]
+
+
 def test_where_each_certificate_is_shown() -> None:
     found = rotation.endpoints(
         {

@@ -5,18 +5,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, keys, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import Names, address_or_none
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import serving
 
 NODES = ("cp1", "w1", "w2")
+NOW = 1_800_000_000.0
+DAY = 86400
+SIGNER = authority.create(profile.wanted_authority("kubernetes"), NOW - DAY)
+PUBLIC_KEY = keys.public_bytes(ec.generate_private_key(ec.SECP256R1()))
 
 
 def node(name: str) -> dict[str, t.Any]:
@@ -37,7 +47,7 @@ def request(name: str) -> dict[str, t.Any]:
 
 @pytest.fixture
 def cluster() -> serving.Cluster:
-    def refuse(_request: dict[str, t.Any]) -> None:
+    def refuse(_request: dict[str, t.Any]) -> bool:
         raise AssertionError("what cannot be read is not approved")
 
     return serving.Cluster(
@@ -47,9 +57,91 @@ def cluster() -> serving.Cluster:
         certify=lambda _request, _certificate: False,
         peer=lambda _host, _port: Peer(None, "nobody is asked"),
         authority=b"",
+        now=lambda: 0.0,
         clock=lambda: 0.0,
         sleep=lambda _seconds: None,
     )
+
+
+def served(
+    names: t.Sequence[str] = ("192.0.2.11", "w1"), subject: str = "system:node:w1", signer: Authority = SIGNER
+) -> bytes:
+    """A certificate as a kubelet serves it, in DER, for a day from NOW on."""
+    addresses = frozenset(name for name in names if address_or_none(name))
+    wanted = profile.wanted(subject, ["system:nodes"], Names(frozenset(names) - addresses, addresses), [profile.SERVER])
+    return issue.issue(wanted, PUBLIC_KEY, signer, NOW, DAY).der
+
+
+def proven(cluster: serving.Cluster, certificate: bytes, known: list[dict[str, str]], **changes: t.Any) -> str:
+    """What keeps node w1 from being proven, and where it was asked."""
+    asked: list[str] = []
+
+    def peer(host: str, _port: int) -> Peer:
+        asked.append(host)
+        return Peer(certificate)
+
+    w1 = {"metadata": {"name": "w1"}, "status": {"addresses": known}}
+    given = {"nodes": lambda: [w1], "peer": peer, "authority": bundle.join([SIGNER.facts]), "now": lambda: NOW + 60}
+    made = dataclasses.replace(cluster, **{**given, **changes})
+    trouble = serving.unproven(made).get("w1", "")
+    return f"{', '.join(asked)}: {trouble}"
+
+
+INTERNAL = {"type": "InternalIP", "address": "192.0.2.11"}
+SECOND = {"type": "InternalIP", "address": "2001:db8::11"}
+EXTERNAL = {"type": "ExternalIP", "address": "198.51.100.11"}
+HOSTNAME = {"type": "Hostname", "address": "W1"}
+
+
+@pytest.mark.parametrize(
+    ("names", "addresses", "found"),
+    [
+        (("192.0.2.11", "w1"), [HOSTNAME, INTERNAL, SECOND], "192.0.2.11: "),
+        (("2001:db8::11", "w1"), [INTERNAL, SECOND], "192.0.2.11: its certificate is not for 192.0.2.11,"),
+        (("w1",), [HOSTNAME, INTERNAL], "but for w1"),
+        ((), [INTERNAL], "but for no name"),
+        (("192.0.2.12",), [INTERNAL, EXTERNAL], "its certificate is not for 192.0.2.11,"),
+        (("2001:db8::11",), [{**SECOND, "address": "2001:DB8:0::11"}], "2001:DB8:0::11: "),
+        (("198.51.100.11",), [HOSTNAME, EXTERNAL], "198.51.100.11: "),
+        (("w1",), [HOSTNAME], "W1: "),
+        (("w2",), [HOSTNAME], "its certificate is not for W1,"),
+        (("w1",), [], "its address is not known"),
+    ],
+)
+def test_a_certificate_must_be_for_the_address_that_api_servers_take(
+    cluster: serving.Cluster, names: tuple[str, ...], addresses: list[dict[str, str]], found: str
+) -> None:
+    """Else logs and exec end as soon as API servers verify kubelets."""
+    told = proven(cluster, served(names), addresses)
+    assert found in told
+    assert found.endswith(": ") == told.endswith(": ")
+
+
+def test_the_address_is_the_one_that_the_owners_flag_prefers(cluster: serving.Cluster) -> None:
+    told = proven(cluster, served(("w1",)), [INTERNAL, HOSTNAME], addresses=serving.OWN_ADDRESSES)
+    assert told == "W1: "
+
+
+@pytest.mark.parametrize(
+    ("now", "found"),
+    [
+        (NOW - 3600, "its certificate holds from 2027-01-15T07:55:00Z on only"),
+        (NOW - 200, ""),
+        (NOW + DAY, ""),
+        (NOW + DAY + 1, "its certificate ended on 2027-01-16T08:00:00Z"),
+    ],
+)
+def test_a_certificate_must_hold_now(cluster: serving.Cluster, now: float, found: str) -> None:
+    assert proven(cluster, served(), [INTERNAL], now=lambda: now) == f"192.0.2.11: {found}"
+
+
+def test_a_certificate_of_another_node_or_authority_proves_nothing(cluster: serving.Cluster) -> None:
+    other = authority.create(profile.wanted_authority("other"), NOW - DAY)
+    assert "is that of CN=system:node:w2,O=system:nodes" in proven(
+        cluster, served(subject="system:node:w2"), [INTERNAL]
+    )
+    assert "signed by CN=other, not by the cluster's authority" in proven(cluster, served(signer=other), [INTERNAL])
+    assert "cannot be read" in proven(cluster, b"none", [INTERNAL])
 
 
 def named(sentences: list[str]) -> list[str]:
@@ -66,6 +158,41 @@ def test_requests_of_other_nodes_than_the_expected_are_left_to_the_end(
     good, refused = serving.pending(cluster, expected)
     assert good == []
     assert named(refused) == judged
+
+
+@pytest.mark.parametrize(("asked", "addresses"), [(["w1"], ["192.0.2.2"]), ([], ["192.0.2.1", "192.0.2.2"])])
+def test_nobody_is_asked_who_is_not_meant(cluster: serving.Cluster, asked: list[str], addresses: list[str]) -> None:
+    """Each that is silent takes seconds."""
+    found: list[str] = []
+
+    def peer(host: str, _port: int) -> Peer:
+        found.append(host)
+        return Peer(None, "timeout")
+
+    given = [
+        {"metadata": {"name": name}, "status": {"addresses": [{"type": "InternalIP", "address": f"192.0.2.{number}"}]}}
+        for number, name in enumerate(["cp1", "w1"], 1)
+    ]
+    made = dataclasses.replace(cluster, nodes=lambda: given, peer=peer)
+    assert set(serving.unproven(made, asked).values()) == {"its kubelet shows no certificate (timeout)"}
+    assert found == addresses
+
+
+def test_while_kubelets_are_waited_for_no_other_is_asked(cluster: serving.Cluster, tmp_path: Path) -> None:
+    found: list[str] = []
+    times = iter(range(100))
+
+    def peer(host: str, _port: int) -> Peer:
+        found.append(host)
+        return Peer(None, "timeout")
+
+    given = [
+        {"metadata": {"name": name}, "status": {"addresses": [{"type": "Hostname", "address": name}]}} for name in NODES
+    ]
+    made = dataclasses.replace(cluster, nodes=lambda: given, peer=peer, clock=lambda: float(next(times)))
+    with pytest.raises(HardeningError, match="after 3 s"):
+        serving.approve(made, ["w1"], 3.0, Backup(Host(str(tmp_path)), "run-1"))
+    assert set(found) == {"w1"}
 
 
 def test_where_nobody_is_expected_everything_that_waits_is_judged_once(

@@ -206,6 +206,14 @@ def test_a_container_that_can_never_start_is_given_up_at_once(world: World, reas
     assert world.time < 42
 
 
+def test_what_the_runtime_says_of_a_container_is_masked(world: World) -> None:
+    """It may quote the arguments."""
+    waiting = watcher(world)
+    message = "exec failed: --token=abcdef.0123456789abcdef is no option"
+    world.boxes = [Box("new0", start=40.0, exited=40.2, code=128, reason="StartError", message=message)]
+    assert "0123456789abcdef" not in failure(waiting).last_word
+
+
 def test_what_the_kubelet_complains_of_is_believed_after_a_while(world: World) -> None:
     """No container is ever made: an image is missing, or a hostPath."""
     waiting = watcher(world)
