@@ -10,6 +10,8 @@ import os
 import typing as t
 from urllib.parse import urlsplit
 
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
+
 #: Whether kubelets have a serving certificate of the cluster's authority.
 SERVING = "kubeharden_pki_kubelet_serving"
 #: By row of the table, the component and the flags that name certificate and key.
@@ -222,13 +224,26 @@ def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapp
     first = found[control_planes[0]]
     variables = set_by_user.get(control_planes[0]) or {}
     server = first["components"]["kube-apiserver"]
-    data["load_balancer"] = variables.get("kubeharden_pki_endpoint") or ""
+    data["load_balancer"] = variables.get("kubeharden_pki_endpoint") or _endpoint(found)
     data["service_network"] = server["flags"].get("service-cluster-ip-range") or ""
     data["dns_domain"] = first["kubelet"]["configuration"].get("clusterDomain") or ""
     data["extra_names"] = list(variables.get("kubeharden_pki_extra_names") or [])
     data["version"] = server["version"]
     data["api_port"] = int(server["flags"].get("secure-port") or 6443)
     return data
+
+
+def _endpoint(found: t.Mapping[str, Discovery]) -> str:
+    """Return where clients find the API servers as kubeadm's ConfigMap says it; empty where none was read."""
+    for discovery in found.values():
+        text = (discovery.get("config_maps") or {}).get("kubeadm-config", {}).get("ClusterConfiguration")
+        try:
+            configuration = yaml_data.load(text or "")
+        except yaml_data.NoYamlError:
+            continue  # who edits the ConfigMap refuses it; the host's own kubeconfig says it too
+        if is_control_plane(discovery) and isinstance(configuration, dict):
+            return str(configuration.get("controlPlaneEndpoint") or "")
+    return ""
 
 
 def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -117,6 +117,17 @@ def adopt(wanted: Profile, actual: CertificateFacts, asked_names: Names, policy:
     return result
 
 
+def follow(wanted: Profile, actual: CertificateFacts, policy: Policy) -> Profile:
+    """What a leaf that was issued here should be: what the table has, and the names that it has beside.
+
+    Where the load balancer's name comes from may be gone or point elsewhere, while nodes still dial that name: nothing
+    but a person can tell that no client needs one any more.
+    """
+    if NAMES in policy.user_set:
+        return wanted
+    return replace(wanted, names=wanted.names | _kept_names(actual.profile.names))
+
+
 def _kept_names(names: Names) -> Names:
     """Names as a certificate has them, mapped addresses as IPv4 and trailing dots off: those must change."""
     addresses = {str(name_rules.address_or_none(address) or address) for address in names.addresses}

@@ -433,6 +433,8 @@ class HostPki:
     kubeconfigs: tuple[HostKubeconfig, ...]
     # Private and public half of the service-account pair; None on hosts that have none.
     service_account: PairPath | None
+    # Whether it runs pods alone, so that it is trusted with no name but its own.
+    is_worker: bool = False
 
     def leaf(self, name: str) -> Leaf:
         return next(leaf for leaf in self.leaves if leaf.name == name)
@@ -460,6 +462,7 @@ def host_pki(layout: Layout, cluster: ClusterFacts, node_name: str) -> HostPki:
         leaves=tuple(leaves),
         kubeconfigs=tuple(kubeconfigs),
         service_account=service_account if CONTROL_PLANE in roles and SERVICE_ACCOUNT not in layout.absent else None,
+        is_worker=roles == {NODE},
     )
 
 

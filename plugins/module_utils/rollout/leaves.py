@@ -40,6 +40,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     HostPki,
     Leaf,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import NO_NAMES
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import (
@@ -399,7 +400,7 @@ class Leaves:
             files[row.path] = (plan.kubeconfig_bytes(row, self._files.get(row.path), trusted, pair), True)
         facts = {name: _first(certificate) for name, (_item, certificate, _key) in pairs.items()}
         # One that was adopted and keeps what the table does not have stays adopted.
-        ours = [name for name, (chosen, _certificate, _key) in pairs.items() if _is_the_tables(chosen, facts[name])]
+        ours = [name for name, (chosen, *_pair) in pairs.items() if self._is_ours(chosen, facts[name])]
         self._store.note_issued({name: facts[name].fingerprint for name in ours})
         written: list[NewFile] = [self._store.new_file(path, data, secret) for path, (data, secret) in files.items()]
         saved = self._store.write(written) if written else []
@@ -412,6 +413,13 @@ class Leaves:
             one = facts[name]
             self.issued.append(Issued(name, chosen.leaf.certificate_file, one.not_after, one.serial_number))
         return saved
+
+    def _is_ours(self, item: plan.LeafPlan, facts: CertificateFacts) -> bool:
+        """Whether a leaf was issued as the table has it; one that was ours before may have kept names beside."""
+        have, table = facts.profile, item.leaf.profile
+        same = (have.subject, have.extended_usages) == (table.subject, table.extended_usages)
+        kept = have.names - table.names if item.leaf.name not in self._own else NO_NAMES
+        return same and not (have.other_names or kept or table.names - have.names)
 
     def _pair(self, item: plan.LeafPlan, answers: t.Mapping[str, str]) -> tuple[bytes, bytes]:
         signer = self._signers[item.leaf.authority]
@@ -449,13 +457,6 @@ class Leaves:
 
 def _first(certificate: bytes) -> CertificateFacts:
     return profiles.from_pem(certificate, "the new certificate")
-
-
-def _is_the_tables(item: plan.LeafPlan, facts: CertificateFacts) -> bool:
-    """Whether a leaf was issued exactly as the table has it."""
-    have, table = facts.profile, item.leaf.profile
-    same = (have.subject, have.names, have.extended_usages) == (table.subject, table.names, table.extended_usages)
-    return same and not have.other_names
 
 
 def _told(item: plan.LeafPlan) -> str:
@@ -513,9 +514,7 @@ def sign(
         current = _current(asked, leaf, signer)
         where = f"{pki.node_name}, for '{leaf.name}'"
         content = issue.read_request(asked.request.encode(), where)
-        wanted = leaf.profile
-        if current is not None and not asked.own:
-            wanted = decide.adopt(wanted, current, leaf.asked_names, policy)
+        wanted = plan.content(pki, leaf, current, policy, asked.own)
         algorithm = str(content.profile.key_algorithm)
         wanted = dataclasses.replace(wanted, key_algorithm=algorithm, key_usages=profiles.leaf_key_usages(algorithm))
         refuse.forbidden_by_authority([signer.facts, *signer.above], wanted, f"the authority '{leaf.authority}'")

@@ -116,6 +116,32 @@ def test_what_the_user_sets_wins() -> None:
     assert (facts.load_balancer, facts.extra_names) == ("api.example.org", ("extra.example.org",))
 
 
+def with_config_map(text: str, **changes: Any) -> dict[str, Any]:
+    maps = {"kubeadm-config": {"ClusterConfiguration": text}}
+    return {**FOUND, "cp2": control_plane(2, config_maps=maps, **changes)}
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("kind: ClusterConfiguration\ncontrolPlaneEndpoint: lb.example.org:6443\n", "lb.example.org:6443"),
+        ("kind: ClusterConfiguration\n", ""),
+        ("", ""),
+        ("{", ""),
+        ("- a\n", ""),
+    ],
+)
+def test_the_load_balancer_is_the_one_of_kubeadms_config_map(text: str, endpoint: str) -> None:
+    assert pki_cluster.cluster(with_config_map(text), {})["load_balancer"] == endpoint
+    user = {"cp1": {"kubeharden_pki_endpoint": "api.example.org"}}
+    assert pki_cluster.cluster(with_config_map(text), user)["load_balancer"] == "api.example.org"
+
+
+def test_a_worker_says_nothing_of_the_load_balancer() -> None:
+    said = with_config_map("controlPlaneEndpoint: evil.example.org\n", components={})
+    assert pki_cluster.cluster(said, {})["load_balancer"] == ""
+
+
 def rows(found: dict[str, Any], host: str, fresh: bool = False, **variables: Any) -> table.HostPki:
     layout = data.layout(pki_cluster.layout(found[host], variables, fresh))
     cluster = data.cluster(pki_cluster.cluster(found, {}))

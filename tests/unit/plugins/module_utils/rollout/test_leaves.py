@@ -129,24 +129,35 @@ def test_an_empty_host_is_foretold_file_by_file(tmp_path: Path) -> None:
     assert_pairs_fit(host)
 
 
-def test_an_adopted_certificate_keeps_its_names_and_one_of_ours_follows_the_table(tmp_path: Path) -> None:
-    host = made(Directory(tmp_path / "adopted", "cp1"))
+def test_an_adopted_certificate_keeps_its_names(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
     _short_lived(host)
     host.leaves()
     renewed = plan.stored_pair(host.pki.leaf("apiserver"), host.files())[0]
     assert renewed is not None
     assert "kept.example.org" in renewed.profile.names.dns
     assert host.leaves(check=True)[0] == []
-    made(Directory(tmp_path / "ours", "cp1", WITH_NAME))
-    changes, _planned = Directory(tmp_path / "ours", "cp1").leaves(check=True)
-    assert {change.target for change in changes} == {f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"}
-    assert "why: names:" in (changes[0].after or "")
+
+
+def test_one_of_ours_keeps_a_name_that_the_table_has_no_more_and_stays_ours(tmp_path: Path) -> None:
+    made(Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": "lb.example.org"}))
+    later = Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": ""})
+    assert later.leaves(check=True)[0] == []
+    later.leaves(policy=Policy(renew_all=True))
+    # Another load balancer's name is added to what is ours; one that is adopted would not get it.
+    moved = Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": "new.example.org"})
+    moved.leaves()
+    actual = plan.stored_pair(moved.pki.leaf("apiserver"), moved.files())[0]
+    assert actual is not None
+    assert {"lb.example.org", "new.example.org"} <= actual.profile.names.dns
+    assert moved.leaves(check=True)[0] == []
 
 
 def test_a_name_that_is_added_is_a_reason(tmp_path: Path) -> None:
     made(Directory(tmp_path, "cp1"))
     changes, _planned = Directory(tmp_path, "cp1", WITH_NAME).leaves()
     assert [change.target for change in changes] == [f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"]
+    assert "why: names:" in (changes[0].after or "")
     assert "api.example.org" in (changes[0].after or "")
 
 

@@ -80,6 +80,24 @@ def kubelets(host: Directory, name: str, days: float) -> None:
     path.write_bytes(issue.certificate_pem(facts) + keys.private_pem(key))
 
 
+def test_no_load_balancer_is_lost_where_kubeconfigs_name_another_server(host: Directory) -> None:
+    unset = {**CLUSTER, "load_balancer": ""}
+    for name in ("admin.conf", "kubelet.conf"):
+        path = host.path(f"/etc/kubernetes/{name}")
+        path.write_bytes(path.read_bytes().replace(b"192.0.2.1:6443", b"192.0.2.11:6443"))
+    facts = call(host.root, check=True, cluster=unset)
+    assert facts["endpoint"] == "192.0.2.11:6443"
+    assert not any(new for _kind, _end, new in ends(facts).values())
+
+
+def test_the_kubelets_kubeconfig_of_a_control_plane_is_not_asked_for_the_load_balancer(host: Directory) -> None:
+    host.path("/etc/kubernetes/admin.conf").unlink()
+    unset = {**CLUSTER, "load_balancer": ""}
+    facts = call(host.root, check=True, cluster=unset, layout={"absent": ["admin.conf"]})
+    assert facts["endpoint"] == ""
+    assert not any(new for _kind, _end, new in ends(facts).values())
+
+
 def test_every_end_is_told_when_nothing_is_due(host: Directory) -> None:
     found = ends(call(host.root))
     in_table = {leaf.certificate_file for leaf in host.pki.leaves}
