@@ -299,6 +299,10 @@ NAME_RULES: dict[str, Callable[[ClusterFacts, HostFacts], Names]] = {
 }
 
 
+#: The first version, and those from which on groups are others.
+_REGROUPED = ((1, 0, 0), (1, 29, 0), (1, 36, 1))
+
+
 def organizations(rule: str, version: tuple[int, int, int]) -> tuple[str, ...]:
     """The groups of a client, which changed over kubeadm's versions.
 
@@ -313,6 +317,13 @@ def organizations(rule: str, version: tuple[int, int, int]) -> tuple[str, ...]:
     if rule == "masters" or version < (1, 29, 0):
         return ("system:masters",)
     return ("kubeadm:cluster-admins",)
+
+
+def known_organizations(name: str) -> frozenset[frozenset[str]]:
+    """Every set of groups that a leaf may have by the table of some version: an adopted one keeps those of its own."""
+    rules = {row.name: row.organizations for row in LEAVES}
+    rules.update({f"{row.name}.conf": row.organizations for row in KUBECONFIGS})
+    return frozenset(frozenset(organizations(rules[name], version)) for version in _REGROUPED)
 
 
 @dataclass(frozen=True)

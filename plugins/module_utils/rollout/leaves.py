@@ -39,6 +39,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     HostAuthority,
     HostPki,
     Leaf,
+    known_organizations,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import NO_NAMES
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
@@ -489,8 +490,11 @@ def sign(
 ) -> dict[str, str]:
     """The certificates for another host's requests, in PEM with their chain, by name of the leaf.
 
-    What they hold comes from the table, and from what an authority of the cluster signed for that host before; of the
-    request only the key is taken.
+    What they hold comes from the table, and from what an authority of the cluster signed for that host and that use
+    before; of the request only the key is taken.
+
+    Raises:
+        HardeningError: A request that may not be signed; then none was.
     """
     found = {}
     leaves = {leaf.name: leaf for leaf in pki.leaves}
@@ -511,7 +515,7 @@ def sign(
                 "kubeharden_pki_authorities_dir, or set kubeharden_pki_requests_dir to have requests laid there for "
                 "whoever has it.",
             )
-        current = _current(asked, leaf, signer)
+        current = _current(asked, leaf, signer, pki)
         where = f"{pki.node_name}, for '{leaf.name}'"
         content = issue.read_request(asked.request.encode(), where)
         wanted = plan.content(pki, leaf, current, policy, asked.own)
@@ -524,9 +528,39 @@ def sign(
     return found
 
 
-def _current(asked: Request, leaf: Leaf, signer: Authority) -> CertificateFacts | None:
-    """The certificate that is there, believed only where the authority signed it."""
+def _current(asked: Request, leaf: Leaf, signer: Authority, pki: HostPki) -> CertificateFacts | None:
+    """The certificate that is there, believed only where the authority signed it, for this host and this use.
+
+    Raises:
+        HardeningError: It is another's. Whoever dials a server has its certificate, and could ask for the like of it
+            with a key of his own.
+    """
     if not asked.current:
         return None
     facts = profiles.from_pem(asked.current.encode(), f"the certificate '{leaf.name}' that is there")
-    return facts if issue.is_signed_by(facts, signer.facts) else None
+    if not issue.is_signed_by(facts, signer.facts):
+        return None
+    # To one of ours a worker's names do not matter: it follows the table.
+    problem = _foreign(facts, leaf, names_count=pki.is_worker and not asked.own)
+    if problem:
+        raise HardeningError(
+            "KH308",
+            f"{pki.node_name} has the certificate '{facts.profile.subject}' for '{leaf.name}' and asks for one like "
+            f"it, but {problem}. Nothing was signed; look how it came there, and move it away with its key to have one "
+            "made as the cluster's table has it.",
+        )
+    return facts
+
+
+def _foreign(facts: CertificateFacts, leaf: Leaf, names_count: bool) -> str:
+    """Why a certificate of the authority is not one of this leaf; empty where it is."""
+    have, table = facts.profile, leaf.profile
+    if have.subject.common_name != table.subject.common_name:
+        return f"its common name is not '{table.subject.common_name}'"
+    if frozenset(have.subject.organizations) not in known_organizations(leaf.name):
+        return f"its organizations are none that '{leaf.name}' ever has"
+    surplus = have.names - table.names
+    if names_count and (surplus or have.other_names):
+        names = ", ".join([*([str(surplus)] if surplus else []), *sorted(have.other_names)])
+        return f"a node is given no other names than its own, and {names} is not among them (kubeharden_pki_host_names)"
+    return ""

@@ -268,6 +268,74 @@ def test_what_a_host_may_not_have_is_not_signed(tmp_path: Path) -> None:
         leaves.sign(w1.pki, [unknown], cp1.signers(), NOW, Policy())
 
 
+def like(host: Directory, name: str, signer: Directory, what: profile.Profile, own: bool) -> leaves.Request:
+    """A request for a leaf, with a key of the asking host's own, and with a certificate of the authority's as its."""
+    key = keys.generate("ECDSA-P256")
+    wanted = dataclasses.replace(what, key_usages=profile.leaf_key_usages("ECDSA-P256"))
+    authority = signer.signers()[host.pki.leaf(name).authority]
+    current = issue.issue(wanted, keys.public_bytes(keys.generate("ECDSA-P256")), authority, NOW)
+    request = issue.signing_request(wanted, key)
+    return leaves.Request(name, request.decode("ascii"), issue.certificate_pem(current).decode("ascii"), own)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_nobody_gets_what_the_authority_signed_for_another(tmp_path: Path, own: bool) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    leaf = w1.pki.leaf("kubelet-server")
+    nodes = ["system:nodes"]
+    for what, words in (
+        (cp1.pki.leaf("apiserver").profile, "its common name is not 'system:node:w1'"),
+        (cp1.pki.leaf("admin.conf").profile, "its common name is not 'system:node:w1'"),
+        (profile.wanted("system:node:w2", nodes, leaf.profile.names, [profile.SERVER]), "its common name is not"),
+        (
+            profile.wanted("system:node:w1", [*nodes, "system:masters"], leaf.profile.names, [profile.SERVER]),
+            "its organizations are none",
+        ),
+        (
+            dataclasses.replace(leaf.profile, names=leaf.profile.names | names(["kubernetes", "192.0.2.1"])),
+            "was not signed: its names are not" if own else "kubernetes, 192.0.2.1 is not among them",
+        ),
+        (
+            dataclasses.replace(leaf.profile, other_names=frozenset({"RFC822Name:a@b.example"})),
+            "other names are|example is",
+        ),
+    ):
+        with pytest.raises(HardeningError, match=words):
+            leaves.sign(w1.pki, [like(w1, "kubelet-server", cp1, what, own)], cp1.signers(), NOW, Policy())
+
+
+def test_a_node_whose_address_is_another_now_gets_a_certificate_with_that(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    table = w1.pki.leaf("kubelet-server").profile
+    before = like(w1, "kubelet-server", cp1, dataclasses.replace(table, names=names(["w1", "192.0.2.99"])), True)
+    asked = dataclasses.replace(like(w1, "kubelet-server", cp1, table, True), current=before.current)
+    answers = leaves.sign(w1.pki, [asked], cp1.signers(), NOW, Policy())
+    assert profile.from_pem(answers["kubelet-server"].encode(), "here").profile.names == table.names
+
+
+def test_a_host_gets_again_what_was_made_for_it(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    cp2 = Directory(tmp_path / "cp2", "cp2")
+    fewer = dataclasses.replace(w1.pki.leaf("kubelet-server").profile, names=names(["w1"]))
+    answers = leaves.sign(w1.pki, [like(w1, "kubelet-server", cp1, fewer, False)], cp1.signers(), NOW, Policy())
+    assert profile.from_pem(answers["kubelet-server"].encode(), "here").profile.names == fewer.names
+    # The groups of an earlier version, and a control plane's names that the table does not have.
+    apiserver = cp2.pki.leaf("apiserver").profile
+    more = dataclasses.replace(apiserver, names=apiserver.names | names(["old.example.org"]))
+    masters = profile.wanted("kube-apiserver-kubelet-client", ["system:masters"], usages=[profile.CLIENT])
+    for name, what, own in (
+        ("apiserver", more, False),
+        ("apiserver", more, True),
+        ("apiserver-kubelet-client", masters, False),
+    ):
+        answers = leaves.sign(cp2.pki, [like(cp2, name, cp1, what, own)], cp1.signers(), NOW, Policy())
+        issued = profile.from_pem(answers[name].encode(), "here").profile
+        assert (issued.subject, issued.names) == (what.subject, what.names)
+
+
 def test_without_the_key_nothing_is_signed_and_the_way_out_is_named(tmp_path: Path) -> None:
     cp1 = made(Directory(tmp_path / "cp1", "cp1"))
     w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
