@@ -256,15 +256,19 @@ def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t
 
 
 def _addresses(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the host's addresses as its components were told them, the one that it advertises first."""
+    """Return the host's addresses as its components were told them, the one that it advertises first.
+
+    Where none was told any it is the one by which this controller reaches the host, which is another's from elsewhere.
+    """
     components = discovery["components"]
     told = [components.get("kube-apiserver", {}).get("flags", {}).get("advertise-address")]
     etcd = components.get("etcd", {}).get("flags", {})
     for flag in ("advertise-client-urls", "initial-advertise-peer-urls"):
         told += [urlsplit(url).hostname for url in (etcd.get(flag) or "").split(",")]
     told += (discovery["kubelet"]["flags"].get("node-ip") or "").split(",")
-    told.append(variables.get("ansible_host"))
-    return list(dict.fromkeys(address for address in told if address and _is_address(str(address))))
+    addresses = list(dict.fromkeys(address for address in told if address and _is_address(str(address))))
+    reached = str(variables.get("ansible_host") or "")
+    return addresses or ([reached] if _is_address(reached) else [])
 
 
 def _is_address(text: str) -> bool:

@@ -101,6 +101,14 @@ def test_the_cluster_comes_from_what_its_components_were_told() -> None:
     assert (facts.service_network, facts.dns_domain, facts.version) == ("10.96.0.0/16", "example.internal", (1, 37, 1))
 
 
+def test_the_address_of_the_connection_counts_only_where_no_component_was_told_one() -> None:
+    reached = {"cp1": {"ansible_host": "198.51.100.11"}, "w1": {"ansible_host": "198.51.100.21"}}
+    facts = data.cluster(pki_cluster.cluster(FOUND, reached))
+    assert facts.control_planes[0].addresses == ("192.0.2.11", "2001:db8::1")
+    assert facts.nodes[0].addresses == ("198.51.100.21",)
+    assert data.cluster(pki_cluster.cluster(FOUND, {"w1": {"ansible_host": "bastion"}})).nodes[0].addresses == ()
+
+
 def test_what_the_user_sets_wins() -> None:
     variables = {
         "cp1": {
