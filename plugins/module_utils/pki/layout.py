@@ -347,7 +347,7 @@ class Layout:
     # Certificates of kubelets made here instead of by the kubelets' own requests.
     kubelet_serving: bool = False
     kubelet_client: bool = False
-    # kubeadm has super-admin.conf since 1.29, on the first control plane only.
+    # Whether this host has super-admin.conf: since 1.29 kubeadm makes it where it was initialised.
     super_admin: bool = False
     # Kubeconfigs that name files instead of holding data. kubeadm's renewal refuses those.
     file_references: bool = False
@@ -461,7 +461,7 @@ def host_pki(layout: Layout, cluster: ClusterFacts, node_name: str) -> HostPki:
     for row in KUBECONFIGS:
         if row.name in layout.absent or f"{row.name}.conf" in layout.absent:
             continue
-        if row.hosts & roles and (not row.switch or _has_super_admin(layout, cluster, node_name)):
+        if row.hosts & roles and (not row.switch or _has_super_admin(layout, cluster)):
             kubeconfig, leaf = _kubeconfig(layout, row, cluster, host)
             kubeconfigs.append(kubeconfig)
             if leaf is not None:
@@ -483,8 +483,8 @@ def _applies(layout: Layout, row: LeafRow, roles: frozenset[str]) -> bool:
     return bool(row.hosts & roles) and (not row.switch or bool(getattr(layout, row.switch)))
 
 
-def _has_super_admin(layout: Layout, cluster: ClusterFacts, node_name: str) -> bool:
-    return layout.super_admin and cluster.version >= (1, 29, 0) and cluster.control_planes[0].node_name == node_name
+def _has_super_admin(layout: Layout, cluster: ClusterFacts) -> bool:
+    return layout.super_admin and cluster.version >= (1, 29, 0)
 
 
 def _authorities(layout: Layout, roles: frozenset[str]) -> list[HostAuthority]:
