@@ -278,7 +278,7 @@ def authority_findings(authority: CertificateFacts, now: float, policy: Policy) 
         found.append(
             f"The authority '{authority.profile.subject}' ends on {iso_time(authority.not_after)}, in "
             f"{left / DAY:.0f} days; "
-            "the certificates below it end with it. Rotate it with rotate_ca.yml."
+            "the certificates below it end with it. Plan its rotation, which Kubeharden does not do, well before."
         )
     if authority.subject_key_id is None or not authority.profile.key_usages:
         missing = "subject key identifier" if authority.subject_key_id is None else "key usage"

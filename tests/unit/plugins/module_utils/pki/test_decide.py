@@ -244,7 +244,7 @@ def test_a_leaf_that_ends_with_its_authority_is_not_due_and_the_authority_is_the
     (finding,) = decide.authority_findings(authority, late, PLAIN)
     assert "ends on" in finding
     assert "in 20 days" in finding
-    assert "rotate_ca.yml" in finding
+    assert "Plan its rotation" in finding
 
 
 def test_the_date_of_kubeadms_first_certificates_says_nothing_about_their_life() -> None:
