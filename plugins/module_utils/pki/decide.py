@@ -14,6 +14,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import (
     LEAF_LIFETIME,
     MINIMUM_LIFETIME,
     is_signed_by,
+    writable,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import Names
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import (
@@ -104,10 +105,10 @@ def adopt(wanted: Profile, actual: CertificateFacts, asked_names: Names, policy:
     """What an adopted leaf should be: what it is, where that serves, and what the user asked for.
 
     Not kept: being an authority, extended usages that lack what the leaf is for, names in a form that a verifier
-    refuses.
+    refuses, and names of kinds that are not written here.
     """
     kept = actual.profile
-    result = replace(wanted, other_names=kept.other_names)
+    result = replace(wanted, other_names=writable(kept.other_names))
     if SUBJECT not in policy.user_set and kept.subject.common_name:
         result = replace(result, subject=kept.subject)
     if NAMES not in policy.user_set:
@@ -195,7 +196,8 @@ def _content_reasons(have: Profile, wanted: Profile) -> list[Reason]:
     found = []
     if have.subject != wanted.subject:
         found.append(Reason(SUBJECT, str(have.subject), str(wanted.subject)))
-    if (have.names, have.other_names) != (wanted.names, wanted.other_names):
+    # A name that could not be written again is no reason: the certificate serves, and without it may not.
+    if (have.names, writable(have.other_names)) != (wanted.names, wanted.other_names):
         before, after = _name_difference(have, wanted)
         found.append(Reason(NAMES, before, after))
     if _usages(have) != _usages(wanted):
