@@ -77,10 +77,10 @@ def life(actual: CertificateFacts, authority: CertificateFacts, policy: Policy) 
 
     kubeadm dates the first certificates of a host back to the beginning of their authority, which may lie years ago
     when a host joins. When both begin at once, the true day is unknown and the life is at most what one is issued for
-    today.
+    today. So it is when the leaf begins before its authority, which was then issued anew with the same key.
     """
     total = float(actual.not_after - actual.not_before - BACKDATE)
-    if actual.not_before == authority.not_before:
+    if actual.not_before <= authority.not_before:
         return min(total, policy.lifetime or LEAF_LIFETIME)
     return total
 

@@ -263,6 +263,16 @@ def test_the_date_of_kubeadms_first_certificates_says_nothing_about_their_life()
     assert decide.life(short, authority, PLAIN) == 3600
 
 
+def test_a_leaf_older_than_its_renewed_authority_says_nothing_about_its_life_either() -> None:
+    # The authority was issued anew with the same key after a control plane had joined, in its sixth year.
+    joined = NOW + 5 * 365 * DAY
+    renewed = replace(root().facts, not_before=int(joined + 30 * DAY), not_after=int(joined + 3650 * DAY))
+    actual = replace(leaf(OWN_SERVER), not_before=root().facts.not_before, not_after=int(joined + 365 * DAY))
+    assert not decide.is_due(actual, renewed, joined + 60 * DAY, PLAIN)
+    assert decide.is_due(actual, renewed, joined + 250 * DAY, PLAIN)
+    assert decide.new_lifetime(actual, renewed, PLAIN) == issue.LEAF_LIFETIME
+
+
 def test_new_lifetimes() -> None:
     authority = root().facts
     assert decide.new_lifetime(None, authority, PLAIN) == issue.LEAF_LIFETIME
