@@ -130,7 +130,7 @@ class Leaves:
         self._authorities = load_authorities(self._pki, files, now)
         self._lacking = self._lacking_authorities()
         signers = {**self._stand_ins(), **self._authorities}
-        self._own = frozenset(name for name, fingerprint in store.issued().items() if self._has(name, fingerprint))
+        self._own = frozenset(name for name, fingerprints in store.issued().items() if self._has(name, fingerprints))
         self._signers = signers
         planned = plan.plan(self._pki, files, signers, now, options.policy, self._own)
         self._steps = {item.leaf.name: self._step(item) for item in planned.leaves if self._is_outside(item)}
@@ -208,11 +208,11 @@ class Leaves:
         for step in (*self._of(outside.TAKE), *self._of(outside.DROP)):
             self._store.drop_request(step.plan.leaf.name)
 
-    def _has(self, name: str, fingerprint: str) -> bool:
+    def _has(self, name: str, fingerprints: t.Collection[str]) -> bool:
         for leaf in self._pki.leaves:
             if leaf.name == name:
                 actual, _key = plan.stored_pair(leaf, self._files)
-                return actual is not None and actual.fingerprint == fingerprint
+                return actual is not None and actual.fingerprint in fingerprints
         return False
 
     def _unsigned(self, planned: plan.HostPlan) -> list[str]:
@@ -402,7 +402,9 @@ class Leaves:
         facts = {name: _first(certificate) for name, (_item, certificate, _key) in pairs.items()}
         # One that was adopted and keeps what the table does not have stays adopted.
         ours = [name for name, (chosen, *_pair) in pairs.items() if self._is_ours(chosen, facts[name])]
-        self._store.note_issued({name: facts[name].fingerprint for name in ours})
+        self._store.note_issued(
+            {name: [*self._fingerprint_of(pairs[name][0]), facts[name].fingerprint] for name in ours}
+        )
         written: list[NewFile] = [self._store.new_file(path, data, secret) for path, (data, secret) in files.items()]
         saved = self._store.write(written) if written else []
         for step in self._of(outside.ASK):
@@ -414,6 +416,11 @@ class Leaves:
             one = facts[name]
             self.issued.append(Issued(name, chosen.leaf.certificate_file, one.not_after, one.serial_number))
         return saved
+
+    def _fingerprint_of(self, item: plan.LeafPlan) -> list[str]:
+        """That of the certificate that is replaced, where it is ours."""
+        before = item.before if item.leaf.name in self._own else None
+        return [] if before is None else [before.fingerprint]
 
     def _is_ours(self, item: plan.LeafPlan, facts: CertificateFacts) -> bool:
         """Whether a leaf was issued as the table has it; one that was ours before may have kept names beside."""

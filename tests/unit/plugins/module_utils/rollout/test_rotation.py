@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, rotation
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
+    CLUSTER,
     NOW,
     Directory,
     assert_pairs_fit,
@@ -96,6 +97,10 @@ def test_a_server_that_goes_on_with_the_old_one_brings_the_old_files_back(tmp_pa
     assert [host.path(name).read_bytes() for name in (CERTIFICATE, KEY)] == before
     assert Journal(host.host).read() == {}
     assert_pairs_fit(host)
+    # What is back is still our own: it gets what the table has meanwhile, as no adopted one would.
+    nodes = [{"node_name": "cp1", "addresses": ["192.0.2.11", "192.0.2.13"]}, CLUSTER["control_planes"][1]]
+    moved = Directory(tmp_path, "cp1", {**CLUSTER, "control_planes": nodes})
+    assert CERTIFICATE in [change.target for change in moved.leaves(check=True)[0]]
 
 
 def test_where_each_certificate_is_shown() -> None:
