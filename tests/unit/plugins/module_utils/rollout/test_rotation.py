@@ -17,8 +17,9 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, rotation
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, recovery, rotation
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
     NOW,
@@ -131,3 +132,13 @@ def test_a_restart_that_a_dead_run_did_not_come_to_is_owed(tmp_path: Path) -> No
     assert rotation.owed(host.host) == []
     Journal(host.host).note(restarts=["kube-scheduler"])
     assert rotation.owed(host.host) == ["kube-scheduler"]
+    (told,) = recovery.foretell(Journal(host.host))
+    assert told.startswith("A run that died did not come to restart kube-scheduler")
+
+
+def test_an_owed_restart_is_a_change_but_where_another_change_brings_it() -> None:
+    (change,) = rotation.owed_changes(["kube-scheduler"], [])
+    assert (change.kind, change.target, change.action) == ("container", "kube-scheduler", "restart")
+    assert change.restart == ("kube-scheduler",)
+    coming = Change("file", "/etc/kubernetes/scheduler.conf", "update", restart=("kube-scheduler",))
+    assert rotation.owed_changes(["kube-scheduler"], [coming]) == []
