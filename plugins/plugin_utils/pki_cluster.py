@@ -63,8 +63,8 @@ def _used(discovery: Discovery) -> dict[tuple[str, str], str]:
 
 def has_key(discovery: Discovery, name: str) -> bool:
     """Return whether the key of the named authority is on a control plane."""
-    path = _used(discovery).get(AUTHORITY_FLAGS[name], "")
-    return bool(path) and _key_beside(path) in discovery["files"].get("pki_key", [])
+    pair = _authority(discovery, name)
+    return pair is not None and pair["key"] in discovery["files"].get("pki_key", [])
 
 
 def has_service_account(discovery: Discovery) -> bool:
@@ -78,14 +78,30 @@ def is_issued_here(discovery: Discovery, name: str) -> bool:
 
     An etcd that runs elsewhere has an authority of its own, which is nothing that this cluster keeps.
     """
-    path = _used(discovery).get(AUTHORITY_FLAGS[name], "")
+    pair = _authority(discovery, name)
     is_here = name != "etcd" or "etcd" in discovery["components"]
-    return is_here and bool(path) and path in discovery["files"].get("pki_certificate", [])
+    return is_here and pair is not None and pair["certificate"] in discovery["files"].get("pki_certificate", [])
 
 
 def has_authority(discovery: Discovery) -> bool:
     """Return whether the key of the cluster's authority is on a control plane."""
     return has_key(discovery, "kubernetes")
+
+
+def _authority(discovery: Discovery, name: str) -> dict[str, str] | None:
+    """Return certificate and key of an authority on a control plane, None where no component uses it.
+
+    The file by which clients are believed may be a bundle, beside which no key lies; then the authority is the one of
+    it with which kube-controller-manager signs.
+    """
+    path = _used(discovery).get(AUTHORITY_FLAGS[name])
+    if not path:
+        return None
+    key = _key_beside(path)
+    signing = discovery.get("signing_authority") if name == "kubernetes" else None
+    if signing and key not in discovery["files"].get("pki_key", []):
+        return {"certificate": signing["certificate"], "key": signing["key"]}
+    return {"certificate": path, "key": key}
 
 
 def _key_beside(path: str) -> str:
@@ -157,7 +173,8 @@ def are_unused(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool
 
 
 def _names_a_key(discovery: Discovery) -> bool:
-    paths = [_key_beside(path) for use, path in _used(discovery).items() if use in AUTHORITY_FLAGS.values()]
+    pairs = [_authority(discovery, name) for name in AUTHORITY_FLAGS]
+    paths = [pair["key"] for pair in pairs if pair is not None]
     for component in discovery["components"].values():
         words = [*component["flags"].values(), *component["arguments"]]
         if any(word == path or word.endswith(f"={path}") for word in words for path in paths):
@@ -299,7 +316,7 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool) 
             else:
                 absent.append(name)
         absent += ["etcd-healthcheck-client"] if "etcd-server" in absent else []
-        _authorities(used, pairs, absent)
+        _authorities(discovery, pairs, absent)
         for name, use in KUBECONFIG_FLAGS.items():
             _place(name, used.get(use), kubeconfigs, absent)
     else:
@@ -326,14 +343,15 @@ def _place(name: str, path: str | None, kubeconfigs: dict[str, str], absent: lis
         absent.append(name)
 
 
-def _authorities(used: t.Mapping[tuple[str, str], str], pairs: dict[str, dict[str, str]], absent: list[str]) -> None:
-    for name, use in AUTHORITY_FLAGS.items():
-        path = used.get(use)
-        if path:
-            pairs[name] = {"certificate": path, "key": _key_beside(path)}
+def _authorities(discovery: Discovery, pairs: dict[str, dict[str, str]], absent: list[str]) -> None:
+    for name in AUTHORITY_FLAGS:
+        pair = _authority(discovery, name)
+        if pair is not None:
+            pairs[name] = pair
         else:
             absent.append(name)
             absent += [leaf for leaf in _BELOW[name] if leaf not in absent]
+    used = _used(discovery)
     public = used.get(("kube-apiserver", "service-account-key-file"))
     private = used.get(("kube-apiserver", "service-account-signing-key-file"))
     if public and private and public != private:

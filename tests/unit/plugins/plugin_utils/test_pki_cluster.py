@@ -199,6 +199,24 @@ def test_a_worker_has_the_authority_and_what_is_asked_for() -> None:
     assert [leaf.name for leaf in serving.leaves] == ["kubelet-server"]
 
 
+def test_below_a_bundle_of_clients_authorities_it_is_the_one_that_signs() -> None:
+    certificates = [
+        {**entry, "path": f"{PKI}/clients.crt"} if entry["flag"] == "client-ca-file" else entry
+        for entry in control_plane(1)["certificates"]
+    ]
+    signing = {"certificate": f"{PKI}/ca.crt", "key": f"{PKI}/ca.key"}
+    bundled = control_plane(1, certificates=certificates, signing_authority=signing)
+    (kubernetes,) = [item for item in rows({"cp1": bundled}, "cp1").authorities if item.name == "kubernetes"]
+    assert kubernetes.path == table.PairPath(f"{PKI}/ca.crt", f"{PKI}/ca.key")
+    assert pki_cluster.has_authority(bundled)
+    # A key that lies beside the bundle is the authority's, as ever; so it is where nothing is known of who signs.
+    beside = {**bundled, "files": {"pki_key": [f"{PKI}/clients.key", f"{PKI}/ca.key"]}}
+    for one in (beside, {**bundled, "signing_authority": None}):
+        (kubernetes,) = [item for item in rows({"cp1": one}, "cp1").authorities if item.name == "kubernetes"]
+        assert kubernetes.path == table.PairPath(f"{PKI}/clients.crt", f"{PKI}/clients.key")
+    assert not pki_cluster.has_authority({**bundled, "signing_authority": None})
+
+
 @pytest.mark.parametrize(
     ("found", "host"),
     [
