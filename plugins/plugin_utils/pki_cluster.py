@@ -39,17 +39,30 @@ Discovery = t.Mapping[str, t.Any]
 
 
 def discoveries(task_vars: t.Mapping[str, t.Any]) -> dict[str, Discovery]:
-    """Return what was discovered, by the inventory's name of each host that takes part, in the order of the plays."""
+    """Return what was discovered, by the inventory's name of each host that takes part, in the order of the plays.
+
+    A host that the inventory does not call a control plane is none, whatever it says: whoever has taken over a worker
+    would get an API server's certificates.
+    """
+    groups = task_vars["groups"]
+    named = {"kubeharden_control_planes", str(task_vars.get("kubeharden_control_plane_group"))}
+    control_planes = {host for name in named for host in groups.get(name) or []}
     found = {}
-    for host in sorted(task_vars["groups"].get("kubeharden_candidates") or []):
+    for host in sorted(groups.get("kubeharden_candidates") or []):
         # Raw: what looks like a template in a host's file is text here too.
         results = task_vars["hostvars"].raw_get(host)
         for name in ("__discover_again", "__discover_found"):
             discovery = (results.get(name) or {}).get("discovery")
             if discovery:
-                found[host] = discovery
+                is_believed = not control_planes or host in control_planes
+                found[host] = discovery if is_believed else _without_server(discovery)
                 break
     return found
+
+
+def _without_server(discovery: Discovery) -> Discovery:
+    components = {name: one for name, one in discovery["components"].items() if name != "kube-apiserver"}
+    return {**discovery, "components": components}
 
 
 def is_control_plane(discovery: Discovery) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, kubeconfig, layout as table, refuse
@@ -83,6 +84,16 @@ def sign_all(host: Host, parameters: t.Mapping[str, t.Any], now: float) -> dict[
     return answer_all([(entry, cluster) for entry in parameters["hosts"]], signers, bundles, now, parameters["policy"])
 
 
+def _require_one(cluster: ClusterFacts, node: str) -> None:
+    """Refuse to sign for a node that two hosts say they are: one of them would get what the other has."""
+    if sum(host.node_name == node for host in cluster.control_planes + cluster.nodes) > 1:
+        raise HardeningError(
+            "KH308",
+            f"More than one host of the inventory says that it is the node '{node}'. Nothing was signed; look which of "
+            "them it is, and leave the other out with --limit.",
+        )
+
+
 def answer_all(
     asking: t.Iterable[tuple[t.Mapping[str, t.Any], ClusterFacts]],
     signers: t.Mapping[str, Authority],
@@ -107,6 +118,7 @@ def answer_all(
     given: dict[str, dict[str, str]] = {}
     for entry, cluster in asking:
         node = str(entry["node_name"])
+        _require_one(cluster, node)
         pki = table.host_pki(data.layout(entry.get("layout") or {}), cluster, node)
         requests = [Request(**request) for request in entry["requests"]]
         answers[node] = sign(pki, requests, signers, now, data.policy(policy))

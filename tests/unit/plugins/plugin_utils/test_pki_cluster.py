@@ -91,6 +91,26 @@ def worker() -> dict[str, Any]:
 FOUND = {"cp1": control_plane(1), "cp2": control_plane(2), "w1": worker()}
 
 
+class Hostvars(dict[str, dict[str, Any]]):
+    def raw_get(self, host: str) -> dict[str, Any]:
+        return self[host]
+
+
+@pytest.mark.parametrize("group", ["kubeharden_control_planes", "mine"])
+def test_a_host_that_the_inventory_calls_no_control_plane_is_none_whatever_it_says(group: str) -> None:
+    said = {"cp1": control_plane(1), "w1": {**control_plane(2), "node_name": "w1"}}
+    variables = {
+        "groups": {"kubeharden_candidates": ["w1", "cp1"], group: ["cp1"]},
+        "hostvars": Hostvars({host: {"__discover_found": {"discovery": one}} for host, one in said.items()}),
+        "kubeharden_control_plane_group": "mine",
+    }
+    found = pki_cluster.discoveries(variables)
+    facts = data.cluster(pki_cluster.cluster(found, {}))
+    assert [host.node_name for host in facts.control_planes] == ["cp1"]
+    assert [leaf.name for leaf in rows(found, "w1").leaves] == []
+    assert pki_cluster.authority_host(found) == "cp1"
+
+
 def test_the_cluster_comes_from_what_its_components_were_told() -> None:
     facts = data.cluster(pki_cluster.cluster(FOUND, {"w1": {"ansible_host": "192.0.2.21"}}))
     assert [(host.node_name, host.addresses) for host in facts.control_planes] == [

@@ -18,7 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, issue, keys, plan, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import names
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_view
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import AUTHORITY_EXTENSIONS, Odd
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
@@ -334,6 +334,13 @@ def test_a_host_gets_again_what_was_made_for_it(tmp_path: Path) -> None:
         answers = leaves.sign(cp2.pki, [like(cp2, name, cp1, what, own)], cp1.signers(), NOW, Policy())
         issued = profile.from_pem(answers[name].encode(), "here").profile
         assert (issued.subject, issued.names) == (what.subject, what.names)
+
+
+def test_nothing_is_signed_for_a_node_that_two_hosts_say_they_are() -> None:
+    cluster = data.cluster({**CLUSTER, "nodes": [{"node_name": "cp1", "addresses": ["192.0.2.21"]}]})
+    entry = {"node_name": "cp1", "layout": {}, "requests": [], "bundles": []}
+    with pytest.raises(HardeningError, match="More than one host of the inventory says that it is the node 'cp1'"):
+        pki_view.answer_all([(entry, cluster)], {}, {}, NOW, {})
 
 
 def test_without_the_key_nothing_is_signed_and_the_way_out_is_named(tmp_path: Path) -> None:
