@@ -143,6 +143,11 @@ discovery:
       description: Paths of certificates, keys and kubeconfigs in use, with who uses them.
       type: list
       elements: dict
+    signing_authority:
+      description:
+        - Certificate and key with which kube-controller-manager signs, where that certificate is one that
+          kube-apiserver believes clients by; null where it is not.
+      type: dict
     files: {description: "Paths of what the benchmarks name, by what each file is.", type: dict}
     oldest_kubelet: {description: "The minor version of the cluster's oldest kubelet.", type: int}
     config_maps: {description: kubeadm's ConfigMaps by name., type: dict}

@@ -10,6 +10,7 @@ import os
 import typing as t
 from urllib.parse import urlsplit
 
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import words
 
 #: Whether kubelets have a serving certificate of the cluster's authority.
@@ -39,17 +40,30 @@ Discovery = t.Mapping[str, t.Any]
 
 
 def discoveries(task_vars: t.Mapping[str, t.Any]) -> dict[str, Discovery]:
-    """Return what was discovered, by the inventory's name of each host that takes part, in the order of the plays."""
+    """Return what was discovered, by the inventory's name of each host that takes part, in the order of the plays.
+
+    A host that the inventory does not call a control plane is none, whatever it says: whoever has taken over a worker
+    would get an API server's certificates.
+    """
+    groups = task_vars["groups"]
+    named = {"kubeharden_control_planes", str(task_vars.get("kubeharden_control_plane_group"))}
+    control_planes = {host for name in named for host in groups.get(name) or []}
     found = {}
-    for host in sorted(task_vars["groups"].get("kubeharden_candidates") or []):
+    for host in sorted(groups.get("kubeharden_candidates") or []):
         # Raw: what looks like a template in a host's file is text here too.
         results = task_vars["hostvars"].raw_get(host)
         for name in ("__discover_again", "__discover_found"):
             discovery = (results.get(name) or {}).get("discovery")
             if discovery:
-                found[host] = discovery
+                is_believed = not control_planes or host in control_planes
+                found[host] = discovery if is_believed else _without_server(discovery)
                 break
     return found
+
+
+def _without_server(discovery: Discovery) -> Discovery:
+    components = {name: one for name, one in discovery["components"].items() if name != "kube-apiserver"}
+    return {**discovery, "components": components}
 
 
 def is_control_plane(discovery: Discovery) -> bool:
@@ -63,8 +77,8 @@ def _used(discovery: Discovery) -> dict[tuple[str, str], str]:
 
 def has_key(discovery: Discovery, name: str) -> bool:
     """Return whether the key of the named authority is on a control plane."""
-    path = _used(discovery).get(AUTHORITY_FLAGS[name], "")
-    return bool(path) and _key_beside(path) in discovery["files"].get("pki_key", [])
+    pair = _authority(discovery, name)
+    return pair is not None and pair["key"] in discovery["files"].get("pki_key", [])
 
 
 def has_service_account(discovery: Discovery) -> bool:
@@ -78,14 +92,30 @@ def is_issued_here(discovery: Discovery, name: str) -> bool:
 
     An etcd that runs elsewhere has an authority of its own, which is nothing that this cluster keeps.
     """
-    path = _used(discovery).get(AUTHORITY_FLAGS[name], "")
+    pair = _authority(discovery, name)
     is_here = name != "etcd" or "etcd" in discovery["components"]
-    return is_here and bool(path) and path in discovery["files"].get("pki_certificate", [])
+    return is_here and pair is not None and pair["certificate"] in discovery["files"].get("pki_certificate", [])
 
 
 def has_authority(discovery: Discovery) -> bool:
     """Return whether the key of the cluster's authority is on a control plane."""
     return has_key(discovery, "kubernetes")
+
+
+def _authority(discovery: Discovery, name: str) -> dict[str, str] | None:
+    """Return certificate and key of an authority on a control plane, None where no component uses it.
+
+    The file by which clients are believed may be a bundle, beside which no key lies; then the authority is the one of
+    it with which kube-controller-manager signs.
+    """
+    path = _used(discovery).get(AUTHORITY_FLAGS[name])
+    if not path:
+        return None
+    key = _key_beside(path)
+    signing = discovery.get("signing_authority") if name == "kubernetes" else None
+    if signing and key not in discovery["files"].get("pki_key", []):
+        return {"certificate": signing["certificate"], "key": signing["key"]}
+    return {"certificate": path, "key": key}
 
 
 def _key_beside(path: str) -> str:
@@ -157,7 +187,8 @@ def are_unused(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool
 
 
 def _names_a_key(discovery: Discovery) -> bool:
-    paths = [_key_beside(path) for use, path in _used(discovery).items() if use in AUTHORITY_FLAGS.values()]
+    pairs = [_authority(discovery, name) for name in AUTHORITY_FLAGS]
+    paths = [pair["key"] for pair in pairs if pair is not None]
     for component in discovery["components"].values():
         words = [*component["flags"].values(), *component["arguments"]]
         if any(word == path or word.endswith(f"={path}") for word in words for path in paths):
@@ -224,13 +255,26 @@ def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapp
     first = found[control_planes[0]]
     variables = set_by_user.get(control_planes[0]) or {}
     server = first["components"]["kube-apiserver"]
-    data["load_balancer"] = variables.get("kubeharden_pki_endpoint") or ""
+    data["load_balancer"] = variables.get("kubeharden_pki_endpoint") or _endpoint(found)
     data["service_network"] = server["flags"].get("service-cluster-ip-range") or ""
     data["dns_domain"] = first["kubelet"]["configuration"].get("clusterDomain") or ""
     data["extra_names"] = words(variables.get("kubeharden_pki_extra_names"))
     data["version"] = server["version"]
     data["api_port"] = int(server["flags"].get("secure-port") or 6443)
     return data
+
+
+def _endpoint(found: t.Mapping[str, Discovery]) -> str:
+    """Return where clients find the API servers as kubeadm's ConfigMap says it; empty where none was read."""
+    for discovery in found.values():
+        text = (discovery.get("config_maps") or {}).get("kubeadm-config", {}).get("ClusterConfiguration")
+        try:
+            configuration = yaml_data.load(text or "")
+        except yaml_data.NoYamlError:
+            continue  # who edits the ConfigMap refuses it; the host's own kubeconfig says it too
+        if is_control_plane(discovery) and isinstance(configuration, dict):
+            return str(configuration.get("controlPlaneEndpoint") or "")
+    return ""
 
 
 def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -243,15 +287,19 @@ def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t
 
 
 def _addresses(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the host's addresses as its components were told them, the one that it advertises first."""
+    """Return the host's addresses as its components were told them, the one that it advertises first.
+
+    Where none was told any it is the one by which this controller reaches the host, which is another's from elsewhere.
+    """
     components = discovery["components"]
     told = [components.get("kube-apiserver", {}).get("flags", {}).get("advertise-address")]
     etcd = components.get("etcd", {}).get("flags", {})
     for flag in ("advertise-client-urls", "initial-advertise-peer-urls"):
         told += [urlsplit(url).hostname for url in (etcd.get(flag) or "").split(",")]
     told += (discovery["kubelet"]["flags"].get("node-ip") or "").split(",")
-    told.append(variables.get("ansible_host"))
-    return list(dict.fromkeys(address for address in told if address and _is_address(str(address))))
+    addresses = list(dict.fromkeys(address for address in told if address and _is_address(str(address))))
+    reached = str(variables.get("ansible_host") or "")
+    return addresses or ([reached] if _is_address(reached) else [])
 
 
 def _is_address(text: str) -> bool:
@@ -282,7 +330,7 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool) 
             else:
                 absent.append(name)
         absent += ["etcd-healthcheck-client"] if "etcd-server" in absent else []
-        _authorities(used, pairs, absent)
+        _authorities(discovery, pairs, absent)
         for name, use in KUBECONFIG_FLAGS.items():
             _place(name, used.get(use), kubeconfigs, absent)
     else:
@@ -309,14 +357,15 @@ def _place(name: str, path: str | None, kubeconfigs: dict[str, str], absent: lis
         absent.append(name)
 
 
-def _authorities(used: t.Mapping[tuple[str, str], str], pairs: dict[str, dict[str, str]], absent: list[str]) -> None:
-    for name, use in AUTHORITY_FLAGS.items():
-        path = used.get(use)
-        if path:
-            pairs[name] = {"certificate": path, "key": _key_beside(path)}
+def _authorities(discovery: Discovery, pairs: dict[str, dict[str, str]], absent: list[str]) -> None:
+    for name in AUTHORITY_FLAGS:
+        pair = _authority(discovery, name)
+        if pair is not None:
+            pairs[name] = pair
         else:
             absent.append(name)
             absent += [leaf for leaf in _BELOW[name] if leaf not in absent]
+    used = _used(discovery)
     public = used.get(("kube-apiserver", "service-account-key-file"))
     private = used.get(("kube-apiserver", "service-account-signing-key-file"))
     if public and private and public != private:

@@ -43,9 +43,10 @@ class Change:
     """One line of changes.json, the same whether it is foretold or done.
 
     Attributes:
-        kind: file, directory, link, attributes, manifest, api_object, user, package, sysctl, override or unit.
+        kind: file, directory, link, attributes, manifest, api_object, user, package, sysctl, override, unit or
+            container.
         target: The path, the API object or the name.
-        action: create, update, set, remove, install or start.
+        action: create, update, set, remove, install, start or restart.
         before: Text before, None where it did not exist or is no text that may be shown.
         after: Text after.
         before_sha256: Of the bytes before.

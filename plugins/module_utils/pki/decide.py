@@ -14,6 +14,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import (
     LEAF_LIFETIME,
     MINIMUM_LIFETIME,
     is_signed_by,
+    writable,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import Names
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import (
@@ -76,10 +77,10 @@ def life(actual: CertificateFacts, authority: CertificateFacts, policy: Policy) 
 
     kubeadm dates the first certificates of a host back to the beginning of their authority, which may lie years ago
     when a host joins. When both begin at once, the true day is unknown and the life is at most what one is issued for
-    today.
+    today. So it is when the leaf begins before its authority, which was then issued anew with the same key.
     """
     total = float(actual.not_after - actual.not_before - BACKDATE)
-    if actual.not_before == authority.not_before:
+    if actual.not_before <= authority.not_before:
         return min(total, policy.lifetime or LEAF_LIFETIME)
     return total
 
@@ -104,10 +105,10 @@ def adopt(wanted: Profile, actual: CertificateFacts, asked_names: Names, policy:
     """What an adopted leaf should be: what it is, where that serves, and what the user asked for.
 
     Not kept: being an authority, extended usages that lack what the leaf is for, names in a form that a verifier
-    refuses.
+    refuses, and names of kinds that are not written here.
     """
     kept = actual.profile
-    result = replace(wanted, other_names=kept.other_names)
+    result = replace(wanted, other_names=writable(kept.other_names))
     if SUBJECT not in policy.user_set and kept.subject.common_name:
         result = replace(result, subject=kept.subject)
     if NAMES not in policy.user_set:
@@ -115,6 +116,17 @@ def adopt(wanted: Profile, actual: CertificateFacts, asked_names: Names, policy:
     if USAGES not in policy.user_set:
         result = replace(result, extended_usages=_kept_usages(kept.extended_usages, wanted.extended_usages))
     return result
+
+
+def follow(wanted: Profile, actual: CertificateFacts, policy: Policy) -> Profile:
+    """What a leaf that was issued here should be: what the table has, and the names that it has beside.
+
+    Where the load balancer's name comes from may be gone or point elsewhere, while nodes still dial that name: nothing
+    but a person can tell that no client needs one any more.
+    """
+    if NAMES in policy.user_set:
+        return wanted
+    return replace(wanted, names=wanted.names | _kept_names(actual.profile.names))
 
 
 def _kept_names(names: Names) -> Names:
@@ -184,7 +196,8 @@ def _content_reasons(have: Profile, wanted: Profile) -> list[Reason]:
     found = []
     if have.subject != wanted.subject:
         found.append(Reason(SUBJECT, str(have.subject), str(wanted.subject)))
-    if (have.names, have.other_names) != (wanted.names, wanted.other_names):
+    # A name that could not be written again is no reason: the certificate serves, and without it may not.
+    if (have.names, writable(have.other_names)) != (wanted.names, wanted.other_names):
         before, after = _name_difference(have, wanted)
         found.append(Reason(NAMES, before, after))
     if _usages(have) != _usages(wanted):
@@ -267,7 +280,7 @@ def authority_findings(authority: CertificateFacts, now: float, policy: Policy) 
         found.append(
             f"The authority '{authority.profile.subject}' ends on {iso_time(authority.not_after)}, in "
             f"{left / DAY:.0f} days; "
-            "the certificates below it end with it. Rotate it with rotate_ca.yml."
+            "the certificates below it end with it. Plan its rotation, which Kubeharden does not do, well before."
         )
     if authority.subject_key_id is None or not authority.profile.key_usages:
         missing = "subject key identifier" if authority.subject_key_id is None else "key usage"

@@ -11,7 +11,7 @@ cluster's hosts differ and Go knows no leeway, so every certificate begins five 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -166,7 +166,7 @@ def _profile_extensions(profile: Profile, algorithm: str) -> list[tuple[x509.Ext
             _EXTENDED_USAGE_OIDS.get(name) or x509.ObjectIdentifier(name) for name in sorted(profile.extended_usages)
         ]
         found.append((x509.ExtendedKeyUsage(usages), False))
-    if profile.names or profile.other_names:
+    if profile.names or writable(profile.other_names):
         found.append((_alternative_names(profile), False))
     return found
 
@@ -176,13 +176,17 @@ def _key_usage(usages: frozenset[str]) -> x509.KeyUsage:
     return x509.KeyUsage(encipher_only=False, decipher_only=False, **values)
 
 
+def writable(other_names: Iterable[str]) -> frozenset[str]:
+    """Those of a certificate's names of other kinds that a new one can have too."""
+    return frozenset(name for name in other_names if name.partition(":")[0] in _OTHER_KINDS)
+
+
 def _alternative_names(profile: Profile) -> x509.SubjectAlternativeName:
     entries: list[x509.GeneralName] = [x509.DNSName(name) for name in sorted(profile.names.dns)]
     entries.extend(x509.IPAddress(ipaddress.ip_address(address)) for address in sorted(profile.names.addresses))
-    for name in sorted(profile.other_names):
+    for name in sorted(writable(profile.other_names)):
         kind, _dummy, value = name.partition(":")
-        if kind in _OTHER_KINDS:
-            entries.append(_OTHER_KINDS[kind](value))
+        entries.append(_OTHER_KINDS[kind](value))
     return x509.SubjectAlternativeName(entries)
 
 

@@ -299,6 +299,10 @@ NAME_RULES: dict[str, Callable[[ClusterFacts, HostFacts], Names]] = {
 }
 
 
+#: The first version, and those from which on groups are others.
+_REGROUPED = ((1, 0, 0), (1, 29, 0), (1, 36, 1))
+
+
 def organizations(rule: str, version: tuple[int, int, int]) -> tuple[str, ...]:
     """The groups of a client, which changed over kubeadm's versions.
 
@@ -313,6 +317,13 @@ def organizations(rule: str, version: tuple[int, int, int]) -> tuple[str, ...]:
     if rule == "masters" or version < (1, 29, 0):
         return ("system:masters",)
     return ("kubeadm:cluster-admins",)
+
+
+def known_organizations(name: str) -> frozenset[frozenset[str]]:
+    """Every set of groups that a leaf may have by the table of some version: an adopted one keeps those of its own."""
+    rules = {row.name: row.organizations for row in LEAVES}
+    rules.update({f"{row.name}.conf": row.organizations for row in KUBECONFIGS})
+    return frozenset(frozenset(organizations(rules[name], version)) for version in _REGROUPED)
 
 
 @dataclass(frozen=True)
@@ -336,7 +347,7 @@ class Layout:
     # Certificates of kubelets made here instead of by the kubelets' own requests.
     kubelet_serving: bool = False
     kubelet_client: bool = False
-    # kubeadm has super-admin.conf since 1.29, on the first control plane only.
+    # Whether this host has super-admin.conf: since 1.29 kubeadm makes it where it was initialised.
     super_admin: bool = False
     # Kubeconfigs that name files instead of holding data. kubeadm's renewal refuses those.
     file_references: bool = False
@@ -433,6 +444,8 @@ class HostPki:
     kubeconfigs: tuple[HostKubeconfig, ...]
     # Private and public half of the service-account pair; None on hosts that have none.
     service_account: PairPath | None
+    # Whether it runs pods alone, so that it is trusted with no name but its own.
+    is_worker: bool = False
 
     def leaf(self, name: str) -> Leaf:
         return next(leaf for leaf in self.leaves if leaf.name == name)
@@ -448,7 +461,7 @@ def host_pki(layout: Layout, cluster: ClusterFacts, node_name: str) -> HostPki:
     for row in KUBECONFIGS:
         if row.name in layout.absent or f"{row.name}.conf" in layout.absent:
             continue
-        if row.hosts & roles and (not row.switch or _has_super_admin(layout, cluster, node_name)):
+        if row.hosts & roles and (not row.switch or _has_super_admin(layout, cluster)):
             kubeconfig, leaf = _kubeconfig(layout, row, cluster, host)
             kubeconfigs.append(kubeconfig)
             if leaf is not None:
@@ -460,6 +473,7 @@ def host_pki(layout: Layout, cluster: ClusterFacts, node_name: str) -> HostPki:
         leaves=tuple(leaves),
         kubeconfigs=tuple(kubeconfigs),
         service_account=service_account if CONTROL_PLANE in roles and SERVICE_ACCOUNT not in layout.absent else None,
+        is_worker=roles == {NODE},
     )
 
 
@@ -469,8 +483,8 @@ def _applies(layout: Layout, row: LeafRow, roles: frozenset[str]) -> bool:
     return bool(row.hosts & roles) and (not row.switch or bool(getattr(layout, row.switch)))
 
 
-def _has_super_admin(layout: Layout, cluster: ClusterFacts, node_name: str) -> bool:
-    return layout.super_admin and cluster.version >= (1, 29, 0) and cluster.control_planes[0].node_name == node_name
+def _has_super_admin(layout: Layout, cluster: ClusterFacts) -> bool:
+    return layout.super_admin and cluster.version >= (1, 29, 0)
 
 
 def _authorities(layout: Layout, roles: frozenset[str]) -> list[HostAuthority]:

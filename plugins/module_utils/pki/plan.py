@@ -82,8 +82,8 @@ def plan(
     """What must be done on one host.
 
     `files` are the bytes that the host has, by path; `authorities` those that sign, by the name of their row, with or
-    without keys; `own` the names of leaves that this collection issued, which follow the table exactly, while all
-    others are adopted and keep what they have. HardeningError when something is there that must not be built upon.
+    without keys; `own` the names of leaves that this collection issued, which follow the table, while all others are
+    adopted and keep what they have. HardeningError when something is there that must not be built upon.
     """
     warnings = _check_authorities(host, authorities, now, policy)
     leaves = []
@@ -94,7 +94,7 @@ def plan(
                 f"{leaf.kubeconfig} identifies its user by {other}, not by a certificate; it stays as it is."
             )
         else:
-            leaves.append(_leaf_plan(leaf, files, authorities[leaf.authority], now, policy, leaf.name in own))
+            leaves.append(_leaf_plan(host, leaf, files, authorities[leaf.authority], now, policy, leaf.name in own))
     issued = frozenset(item.leaf.name for item in leaves if item.reasons)
     longest = max((item.lifetime for item in leaves if item.reasons), default=0.0)
     if decide.lifetime_warning(longest):
@@ -128,15 +128,30 @@ def _other_credentials(leaf: Leaf, files: Mapping[str, bytes]) -> str:
     return "" if facts.certificate or facts.certificate_file else ", ".join(facts.other_credentials)
 
 
+def content(host: HostPki, leaf: Leaf, actual: CertificateFacts | None, policy: Policy, is_own: bool) -> Profile:
+    """What a leaf should hold, given what is there: the host that asks for it and the one that signs it say the same.
+
+    A worker's own leaf has the names of the table and no others: who signs believes a worker no other name.
+    """
+    # One that signed itself, as a kubelet's first one does, says nothing that the cluster ever agreed to.
+    if actual is None or actual.is_self_issued:
+        return leaf.profile
+    if not is_own:
+        return decide.adopt(leaf.profile, actual, leaf.asked_names, policy)
+    return leaf.profile if host.is_worker else decide.follow(leaf.profile, actual, policy)
+
+
 def _leaf_plan(
-    leaf: Leaf, files: Mapping[str, bytes], authority: Authority, now: float, policy: Policy, is_own: bool
+    host: HostPki,
+    leaf: Leaf,
+    files: Mapping[str, bytes],
+    authority: Authority,
+    now: float,
+    policy: Policy,
+    is_own: bool,
 ) -> LeafPlan:
     actual, key = stored_pair(leaf, files)
-    wanted = leaf.profile
-    # One that signed itself, as a kubelet's first one does, says nothing that the cluster ever agreed to.
-    if actual is not None and not is_own and not actual.is_self_issued:
-        wanted = decide.adopt(wanted, actual, leaf.asked_names, policy)
-    wanted = decide.settled(wanted, actual, policy)
+    wanted = decide.settled(content(host, leaf, actual, policy, is_own), actual, policy)
     if actual is None and key is not None and policy.key_algorithm is None:
         # A key that waits for its certificate is what somebody chose.
         wanted = decide.for_key(wanted, key)

@@ -75,7 +75,7 @@ def unusable_authority(facts: CertificateFacts, now: float, where: str) -> None:
         raise HardeningError(
             "KH305",
             f"The authority '{facts.profile.subject}' in {where} cannot sign: {problem}. Nothing was changed; "
-            "put a valid authority there, or rotate it with rotate_ca.yml.",
+            "put a valid authority there.",
         )
 
 

@@ -35,6 +35,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
     Host,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text, sha256
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
@@ -82,12 +83,14 @@ class Discovery:
         manifests = self._manifests(kubelet["static_pod_path"])
         self._refuse_incomplete(kubelet, manifests)
         components = {name: self._component(name, path) for name, path in manifests.items()}
+        used = self._certificates(components, kubelet)
         return {
             "layout": "kubeadm",
             "node_name": self._node_name(kubelet, components),
             "kubelet": kubelet,
             "components": components,
-            "certificates": self._certificates(components, kubelet),
+            "certificates": used,
+            "signing_authority": self._signing_authority(used),
             "files": self._files(kubelet, components),
             "runtime_socket": self.runtime_socket(),
             "admin_kubeconfig": self.admin_kubeconfig if self.control_plane else None,
@@ -336,6 +339,26 @@ class Discovery:
         if kubelet["kubeconfig"]:
             used.append({"path": kubelet["kubeconfig"], "component": "kubelet", "flag": "kubeconfig"})
         return used
+
+    def _signing_authority(self, used: t.Sequence[t.Mapping[str, str]]) -> dict[str, str] | None:
+        """Return the pair with which kube-controller-manager signs, None where its clients would not be believed."""
+        certificates = _paths(used, "kube-controller-manager", "cluster-signing-cert-file")
+        keys = _paths(used, "kube-controller-manager", "cluster-signing-key-file")
+        trusted = _paths(used, "kube-apiserver", "client-ca-file")
+        if not (certificates and keys and trusted and certificates[-1] and keys[-1] and trusted[-1]):
+            return None
+        signing, believed = (self._certificates_in(paths[-1]) for paths in (certificates, trusted))
+        if not signing or signing[0] not in believed:
+            return None
+        return {"certificate": certificates[-1], "key": keys[-1]}
+
+    def _certificates_in(self, path: str) -> list[bytes]:
+        """Return each certificate of a file; none where it cannot be read, which is said where it is needed."""
+        try:
+            found = pem.blocks(read_bytes(self.host.path(path)) or b"", path)
+        except HardeningError:
+            return []
+        return [block.der for block in found if block.label == "CERTIFICATE"]
 
     def _files(
         self, kubelet: t.Mapping[str, t.Any], components: t.Mapping[str, t.Mapping[str, t.Any]]

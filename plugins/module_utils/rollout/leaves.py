@@ -39,7 +39,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     HostAuthority,
     HostPki,
     Leaf,
+    known_organizations,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import NO_NAMES
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import (
@@ -128,7 +130,7 @@ class Leaves:
         self._authorities = load_authorities(self._pki, files, now)
         self._lacking = self._lacking_authorities()
         signers = {**self._stand_ins(), **self._authorities}
-        self._own = frozenset(name for name, fingerprint in store.issued().items() if self._has(name, fingerprint))
+        self._own = frozenset(name for name, fingerprints in store.issued().items() if self._has(name, fingerprints))
         self._signers = signers
         planned = plan.plan(self._pki, files, signers, now, options.policy, self._own)
         self._steps = {item.leaf.name: self._step(item) for item in planned.leaves if self._is_outside(item)}
@@ -206,11 +208,11 @@ class Leaves:
         for step in (*self._of(outside.TAKE), *self._of(outside.DROP)):
             self._store.drop_request(step.plan.leaf.name)
 
-    def _has(self, name: str, fingerprint: str) -> bool:
+    def _has(self, name: str, fingerprints: t.Collection[str]) -> bool:
         for leaf in self._pki.leaves:
             if leaf.name == name:
                 actual, _key = plan.stored_pair(leaf, self._files)
-                return actual is not None and actual.fingerprint == fingerprint
+                return actual is not None and actual.fingerprint in fingerprints
         return False
 
     def _unsigned(self, planned: plan.HostPlan) -> list[str]:
@@ -399,8 +401,10 @@ class Leaves:
             files[row.path] = (plan.kubeconfig_bytes(row, self._files.get(row.path), trusted, pair), True)
         facts = {name: _first(certificate) for name, (_item, certificate, _key) in pairs.items()}
         # One that was adopted and keeps what the table does not have stays adopted.
-        ours = [name for name, (chosen, _certificate, _key) in pairs.items() if _is_the_tables(chosen, facts[name])]
-        self._store.note_issued({name: facts[name].fingerprint for name in ours})
+        ours = [name for name, (chosen, *_pair) in pairs.items() if self._is_ours(chosen, facts[name])]
+        self._store.note_issued(
+            {name: [*self._fingerprint_of(pairs[name][0]), facts[name].fingerprint] for name in ours}
+        )
         written: list[NewFile] = [self._store.new_file(path, data, secret) for path, (data, secret) in files.items()]
         saved = self._store.write(written) if written else []
         for step in self._of(outside.ASK):
@@ -412,6 +416,18 @@ class Leaves:
             one = facts[name]
             self.issued.append(Issued(name, chosen.leaf.certificate_file, one.not_after, one.serial_number))
         return saved
+
+    def _fingerprint_of(self, item: plan.LeafPlan) -> list[str]:
+        """That of the certificate that is replaced, where it is ours."""
+        before = item.before if item.leaf.name in self._own else None
+        return [] if before is None else [before.fingerprint]
+
+    def _is_ours(self, item: plan.LeafPlan, facts: CertificateFacts) -> bool:
+        """Whether a leaf was issued as the table has it; one that was ours before may have kept names beside."""
+        have, table = facts.profile, item.leaf.profile
+        same = (have.subject, have.extended_usages) == (table.subject, table.extended_usages)
+        kept = have.names - table.names if item.leaf.name not in self._own else NO_NAMES
+        return same and not (have.other_names or kept or table.names - have.names)
 
     def _pair(self, item: plan.LeafPlan, answers: t.Mapping[str, str]) -> tuple[bytes, bytes]:
         signer = self._signers[item.leaf.authority]
@@ -451,13 +467,6 @@ def _first(certificate: bytes) -> CertificateFacts:
     return profiles.from_pem(certificate, "the new certificate")
 
 
-def _is_the_tables(item: plan.LeafPlan, facts: CertificateFacts) -> bool:
-    """Whether a leaf was issued exactly as the table has it."""
-    have, table = facts.profile, item.leaf.profile
-    same = (have.subject, have.names, have.extended_usages) == (table.subject, table.names, table.extended_usages)
-    return same and not have.other_names
-
-
 def _told(item: plan.LeafPlan) -> str:
     why = "; ".join(str(reason) for reason in item.reasons)
     return f"The certificate '{item.leaf.name}' is to be issued anew ({why}); rotate_certificates.yml does it."
@@ -488,8 +497,11 @@ def sign(
 ) -> dict[str, str]:
     """The certificates for another host's requests, in PEM with their chain, by name of the leaf.
 
-    What they hold comes from the table, and from what an authority of the cluster signed for that host before; of the
-    request only the key is taken.
+    What they hold comes from the table, and from what an authority of the cluster signed for that host and that use
+    before; of the request only the key is taken.
+
+    Raises:
+        HardeningError: A request that may not be signed; then none was.
     """
     found = {}
     leaves = {leaf.name: leaf for leaf in pki.leaves}
@@ -510,12 +522,10 @@ def sign(
                 "kubeharden_pki_authorities_dir, or set kubeharden_pki_requests_dir to have requests laid there for "
                 "whoever has it.",
             )
-        current = _current(asked, leaf, signer)
+        current = _current(asked, leaf, signer, pki)
         where = f"{pki.node_name}, for '{leaf.name}'"
         content = issue.read_request(asked.request.encode(), where)
-        wanted = leaf.profile
-        if current is not None and not asked.own:
-            wanted = decide.adopt(wanted, current, leaf.asked_names, policy)
+        wanted = plan.content(pki, leaf, current, policy, asked.own)
         algorithm = str(content.profile.key_algorithm)
         wanted = dataclasses.replace(wanted, key_algorithm=algorithm, key_usages=profiles.leaf_key_usages(algorithm))
         refuse.forbidden_by_authority([signer.facts, *signer.above], wanted, f"the authority '{leaf.authority}'")
@@ -525,9 +535,39 @@ def sign(
     return found
 
 
-def _current(asked: Request, leaf: Leaf, signer: Authority) -> CertificateFacts | None:
-    """The certificate that is there, believed only where the authority signed it."""
+def _current(asked: Request, leaf: Leaf, signer: Authority, pki: HostPki) -> CertificateFacts | None:
+    """The certificate that is there, believed only where the authority signed it, for this host and this use.
+
+    Raises:
+        HardeningError: It is another's. Whoever dials a server has its certificate, and could ask for the like of it
+            with a key of his own.
+    """
     if not asked.current:
         return None
     facts = profiles.from_pem(asked.current.encode(), f"the certificate '{leaf.name}' that is there")
-    return facts if issue.is_signed_by(facts, signer.facts) else None
+    if not issue.is_signed_by(facts, signer.facts):
+        return None
+    # To one of ours a worker's names do not matter: it follows the table.
+    problem = _foreign(facts, leaf, names_count=pki.is_worker and not asked.own)
+    if problem:
+        raise HardeningError(
+            "KH308",
+            f"{pki.node_name} has the certificate '{facts.profile.subject}' for '{leaf.name}' and asks for one like "
+            f"it, but {problem}. Nothing was signed; look how it came there, and move it away with its key to have one "
+            "made as the cluster's table has it.",
+        )
+    return facts
+
+
+def _foreign(facts: CertificateFacts, leaf: Leaf, names_count: bool) -> str:
+    """Why a certificate of the authority is not one of this leaf; empty where it is."""
+    have, table = facts.profile, leaf.profile
+    if have.subject.common_name != table.subject.common_name:
+        return f"its common name is not '{table.subject.common_name}'"
+    if frozenset(have.subject.organizations) not in known_organizations(leaf.name):
+        return f"its organizations are none that '{leaf.name}' ever has"
+    surplus = have.names - table.names
+    if names_count and (surplus or have.other_names):
+        names = ", ".join([*([str(surplus)] if surplus else []), *sorted(have.other_names)])
+        return f"a node is given no other names than its own, and {names} is not among them (kubeharden_pki_host_names)"
+    return ""

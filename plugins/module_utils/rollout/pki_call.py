@@ -57,7 +57,8 @@ def leaves_call(
     )
     planned = leaves.Leaves(seen.store, seen.pki, seen.files, now, options)
     opened = seen.store.open_secrets(pki_files.leaf_paths(seen.pki)) if parameters["repair"] else []
-    changes = [*opened, *planned.changes()]
+    owed = rotation.owed(host) if discovery is not None else []
+    changes = [*opened, *planned.changes(), *rotation.owed_changes(owed, planned.changes())]
     facts: dict[str, t.Any] = {
         "requests": [],
         "bundles": [],
@@ -79,7 +80,6 @@ def leaves_call(
         asked = [dataclasses.asdict(request) for request in planned.ask()]
         return [], {**facts, "requests": asked, "bundles": planned.wanted_bundles()}
     seen.store.close_secrets(opened)
-    owed = rotation.owed(host) if discovery is not None else []
     if planned.changes() or owed:
         answers, bundles = parameters["answers"] or {}, parameters["bundles"]
         gate = rotation.Gate(host, seen.store, discovery, float(parameters["gate_timeout"]), run)
@@ -90,7 +90,11 @@ def leaves_call(
         {"name": one.name, "path": one.path, "not_after": iso_time(one.not_after), "serial": f"{one.serial:x}"}
         for one in planned.issued
     ]
-    replaced = [change for change in changes if not change.target.startswith(f"{pki_files.REQUESTS}/")]
+    replaced = [
+        change
+        for change in changes
+        if change.kind != "container" and not change.target.startswith(f"{pki_files.REQUESTS}/")
+    ]
     facts["backup"] = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if replaced else ""
     if planned.issued:
         seen.files = pki_files.read(host, seen.pki)

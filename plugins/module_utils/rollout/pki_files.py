@@ -37,7 +37,7 @@ KEY_MODE = 0o600
 CERTIFICATE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 CONTROL = "files-pki-key"
-#: By name of the leaf, the fingerprint of what this collection issued; all others are adopted.
+#: By name of the leaf, the fingerprints of what this collection issued, with a space between; all others are adopted.
 ISSUED = f"{STATE_DIRECTORY}/certificates.json"
 #: Keys that wait for their certificates, and one-time keys of a transfer: in memory, not on a disk, and soon removed.
 WAITING = f"{RUN_DIRECTORY}/pki.json"
@@ -235,16 +235,20 @@ class Store:
 
     # What is known from run to run
 
-    def issued(self) -> dict[str, str]:
-        """By name of the leaf, the fingerprint of what was issued here."""
-        return self._document(ISSUED)
+    def issued(self) -> dict[str, list[str]]:
+        """By name of the leaf, the fingerprints of what was issued here: of the last one and of the one before."""
+        return {name: fingerprints.split() for name, fingerprints in self._document(ISSUED).items()}
 
-    def note_issued(self, fingerprints: t.Mapping[str, str]) -> None:
-        """Note what is going to be laid: before the files, since a fingerprint that nothing has does no harm."""
+    def note_issued(self, fingerprints: t.Mapping[str, t.Sequence[str]]) -> None:
+        """Note what is going to be laid, and what it replaces where that is ours: it may come back.
+
+        Before the files, since a fingerprint that nothing has does no harm.
+        """
         if not fingerprints:
             return
         make_directory(self.host.path(STATE_DIRECTORY), 0o700)
-        self._write_document(ISSUED, {**self.issued(), **fingerprints})
+        noted = {name: " ".join(some) for name, some in fingerprints.items()}
+        self._write_document(ISSUED, {**self._document(ISSUED), **noted})
 
     def waiting(self) -> dict[str, str]:
         """What an earlier call of this run left to wait, by name; nothing of another run."""

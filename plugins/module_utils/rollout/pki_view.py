@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, kubeconfig, layout as table, refuse
@@ -43,21 +44,25 @@ def view(host: Host, parameters: t.Mapping[str, t.Any], now: float, check: bool)
     node = str(parameters["node_name"])
     refuse.clock(now, parameters.get("now"), node)
     layout = data.layout(parameters["layout"])
-    cluster = with_endpoint(host, layout, data.cluster(parameters["cluster"]))
+    cluster = with_endpoint(host, layout, data.cluster(parameters["cluster"]), node)
     pki = table.host_pki(layout, cluster, node)
     store = pki_files.Store(host, parameters["run_id"])
     notes = [] if check else store.recover(pki)
     return View(pki, store, pki_files.read(host, pki), notes, cluster.load_balancer)
 
 
-def with_endpoint(host: Host, layout: Layout, cluster: ClusterFacts) -> ClusterFacts:
-    """The cluster with the address at which its clients find it, as the host's own kubeconfigs say where none is set.
+def with_endpoint(host: Host, layout: Layout, cluster: ClusterFacts, node: str) -> ClusterFacts:
+    """The cluster with the address at which its clients find it, as the host's own kubeconfigs say where none is known.
 
-    An administrator's names the load balancer; on a control plane the kubelet's names the API server beside it.
+    An administrator's names the load balancer. The kubelet's of a control plane may name the API server beside it, as
+    kubeadm has it from 1.33 on, and is not asked.
     """
     if cluster.load_balancer:
         return cluster
-    for name, path in (("admin", "/etc/kubernetes/admin.conf"), ("kubelet", "/etc/kubernetes/kubelet.conf")):
+    asked = [("admin", "/etc/kubernetes/admin.conf")]
+    if table.CONTROL_PLANE not in cluster.roles(node):
+        asked.append(("kubelet", "/etc/kubernetes/kubelet.conf"))
+    for name, path in asked:
         data_there = read_bytes(host.path(layout.kubeconfigs.get(name) or path))
         if data_there is not None:
             server = kubeconfig.parse(data_there, path).server
@@ -74,8 +79,19 @@ def sign_all(host: Host, parameters: t.Mapping[str, t.Any], now: float) -> dict[
     seen = view(host, parameters, now, check=True)
     signers = pki_files.load_authorities(seen.pki, seen.files, now)
     bundles = {item.name: seen.files[item.path.certificate] for item in seen.pki.authorities if item.name in signers}
-    cluster = with_endpoint(host, data.layout(parameters["layout"]), data.cluster(parameters["cluster"]))
+    cluster = data.cluster(parameters["cluster"])
+    cluster = with_endpoint(host, data.layout(parameters["layout"]), cluster, str(parameters["node_name"]))
     return answer_all([(entry, cluster) for entry in parameters["hosts"]], signers, bundles, now, parameters["policy"])
+
+
+def _require_one(cluster: ClusterFacts, node: str) -> None:
+    """Refuse to sign for a node that two hosts say they are: one of them would get what the other has."""
+    if sum(host.node_name == node for host in cluster.control_planes + cluster.nodes) > 1:
+        raise HardeningError(
+            "KH308",
+            f"More than one host of the inventory says that it is the node '{node}'. Nothing was signed; look which of "
+            "them it is, and leave the other out with --limit.",
+        )
 
 
 def answer_all(
@@ -102,6 +118,7 @@ def answer_all(
     given: dict[str, dict[str, str]] = {}
     for entry, cluster in asking:
         node = str(entry["node_name"])
+        _require_one(cluster, node)
         pki = table.host_pki(data.layout(entry.get("layout") or {}), cluster, node)
         requests = [Request(**request) for request in entry["requests"]]
         answers[node] = sign(pki, requests, signers, now, data.policy(policy))

@@ -55,6 +55,11 @@ def foretell(journal: Journal) -> list[str]:
         told.append(
             f"Run {left['image_pulls']['run_id']} died while nodes pulled images; the next run removes its pods first."
         )
+    if "restarts" in left:
+        told.append(
+            f"A run that died did not come to restart {', '.join(left['restarts'])} after a new kubeconfig; "
+            "rotate_certificates.yml does it."
+        )
     return told
 
 

@@ -13,7 +13,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.manifes
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, Saved
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import pod_logs
@@ -40,6 +40,28 @@ _ANY = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not bound)
 def owed(host: Host) -> list[str]:
     """Return the components whose restart a run that died did not come to."""
     return list(Journal(host).read().get(STEP) or [])
+
+
+def owed_changes(components: t.Sequence[str], planned: t.Sequence[Change]) -> list[Change]:
+    """Return the restarts that are owed as changes, but those that come with a change of this run.
+
+    Args:
+        components: What `owed` gave.
+        planned: The changes of this run.
+    """
+    coming = {component for change in planned for component in change.restart}
+    return [
+        Change(
+            "container",
+            component,
+            "restart",
+            "may run with its old kubeconfig, since a run died before the restart\n",
+            "runs with its new kubeconfig\n",
+            restart=(component,),
+        )
+        for component in components
+        if component not in coming
+    ]
 
 
 def endpoints(discovery: t.Mapping[str, t.Any]) -> dict[str, list[tuple[str, int]]]:

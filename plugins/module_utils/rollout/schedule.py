@@ -10,6 +10,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import units
@@ -39,6 +40,7 @@ PLAYBOOKS = {"rotate": "rotate_certificates", "verify": "verify"}
 MODE = 0o644
 
 NOT_TOLD = "systemd was not told of the units, and users and files were not looked at, which takes a running host."
+_VAULT = b"$ANSIBLE_VAULT;"
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_.-]+")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -159,11 +161,39 @@ def _on_host(settings: Settings, run: Run) -> list[str]:
     for name, path in files:
         if not os.path.exists(os.path.join(settings.directory, path)):
             found.append(f"kubeharden_schedule_{name}: there is no {path} on this host.")
+    found += [sentence for path in settings.credentials.values() for sentence in _open_secret(path, settings.user)]
     if found or not settings.metrics_dir or settings.user == "root":
         return found
     code, _output, _complaint = run(["runuser", "-u", settings.user, "--", "test", "-w", settings.metrics_dir])
     sentence = f"kubeharden_schedule_metrics_dir: {settings.user} may not write {settings.metrics_dir}."
     return [] if code == 0 else [sentence]
+
+
+def _open_secret(path: str, user: str) -> list[str]:
+    """Refuse a secret that others than root and the user of the runs could read, as a run by hand does.
+
+    A socket or directory is systemd's own way to get credentials. What ansible-vault encrypted is nobody's secret.
+    """
+    try:
+        status = os.stat(path)
+        owner = pwd.getpwnam(user).pw_uid
+        if not stat.S_ISREG(status.st_mode) or _starts_with(path, _VAULT):
+            return []
+    except (OSError, KeyError):
+        return []  # what is not there was said
+    where = f"kubeharden_schedule_credentials: {path}"
+    found = []
+    if status.st_uid not in (0, owner):
+        found.append(f"{where} belongs to the user with the number {status.st_uid}; give it to {user}.")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        found.append(f"{where} has mode {mode:04o}, so that others can read the secret; give it mode 0600.")
+    return found
+
+
+def _starts_with(path: str, beginning: bytes) -> bool:
+    with open(path, "rb") as handle:
+        return handle.read(len(beginning)) == beginning
 
 
 # The difference

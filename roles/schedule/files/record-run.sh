@@ -12,7 +12,10 @@ if [ "${EXIT_CODE:-}" = exited ] && [ "$SERVICE_RESULT" != timeout ]; then
   code=$EXIT_STATUS
 fi
 umask 022
-temporary=$2/.kubeharden-$name-run.$$
+# The directory may be somebody else's: a name that nobody knows before, and set -C, so that nothing which lies there is
+# written through.
+set -C
+temporary=$(mktemp -u "$2/.kubeharden-$name-run.XXXXXXXX")
 trap 'rm -f "$temporary"' EXIT
 cat >"$temporary" <<METRICS
 # HELP kubeharden_${name}_last_exit_code Exit code of the last scheduled run; 0 is well, 255 ended by a signal, late or not begun.
@@ -22,4 +25,4 @@ kubeharden_${name}_last_exit_code $code
 # TYPE kubeharden_${name}_last_end_timestamp_seconds gauge
 kubeharden_${name}_last_end_timestamp_seconds $(date +%s)
 METRICS
-mv -f "$temporary" "$file"
+mv -fT "$temporary" "$file"

@@ -91,6 +91,26 @@ def worker() -> dict[str, Any]:
 FOUND = {"cp1": control_plane(1), "cp2": control_plane(2), "w1": worker()}
 
 
+class Hostvars(dict[str, dict[str, Any]]):
+    def raw_get(self, host: str) -> dict[str, Any]:
+        return self[host]
+
+
+@pytest.mark.parametrize("group", ["kubeharden_control_planes", "mine"])
+def test_a_host_that_the_inventory_calls_no_control_plane_is_none_whatever_it_says(group: str) -> None:
+    said = {"cp1": control_plane(1), "w1": {**control_plane(2), "node_name": "w1"}}
+    variables = {
+        "groups": {"kubeharden_candidates": ["w1", "cp1"], group: ["cp1"]},
+        "hostvars": Hostvars({host: {"__discover_found": {"discovery": one}} for host, one in said.items()}),
+        "kubeharden_control_plane_group": "mine",
+    }
+    found = pki_cluster.discoveries(variables)
+    facts = data.cluster(pki_cluster.cluster(found, {}))
+    assert [host.node_name for host in facts.control_planes] == ["cp1"]
+    assert [leaf.name for leaf in rows(found, "w1").leaves] == []
+    assert pki_cluster.authority_host(found) == "cp1"
+
+
 def test_the_cluster_comes_from_what_its_components_were_told() -> None:
     facts = data.cluster(pki_cluster.cluster(FOUND, {"w1": {"ansible_host": "192.0.2.21"}}))
     assert [(host.node_name, host.addresses) for host in facts.control_planes] == [
@@ -99,6 +119,14 @@ def test_the_cluster_comes_from_what_its_components_were_told() -> None:
     ]
     assert [(host.node_name, host.addresses) for host in facts.nodes] == [("w1", ("192.0.2.21",))]
     assert (facts.service_network, facts.dns_domain, facts.version) == ("10.96.0.0/16", "example.internal", (1, 37, 1))
+
+
+def test_the_address_of_the_connection_counts_only_where_no_component_was_told_one() -> None:
+    reached = {"cp1": {"ansible_host": "198.51.100.11"}, "w1": {"ansible_host": "198.51.100.21"}}
+    facts = data.cluster(pki_cluster.cluster(FOUND, reached))
+    assert facts.control_planes[0].addresses == ("192.0.2.11", "2001:db8::1")
+    assert facts.nodes[0].addresses == ("198.51.100.21",)
+    assert data.cluster(pki_cluster.cluster(FOUND, {"w1": {"ansible_host": "bastion"}})).nodes[0].addresses == ()
 
 
 def test_what_the_user_sets_wins() -> None:
@@ -114,6 +142,32 @@ def test_what_the_user_sets_wins() -> None:
     first = facts.control_planes[0]
     assert (first.addresses, first.extra_names) == (("198.51.100.1",), ("cp1.example.org",))
     assert (facts.load_balancer, facts.extra_names) == ("api.example.org", ("extra.example.org",))
+
+
+def with_config_map(text: str, **changes: Any) -> dict[str, Any]:
+    maps = {"kubeadm-config": {"ClusterConfiguration": text}}
+    return {**FOUND, "cp2": control_plane(2, config_maps=maps, **changes)}
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("kind: ClusterConfiguration\ncontrolPlaneEndpoint: lb.example.org:6443\n", "lb.example.org:6443"),
+        ("kind: ClusterConfiguration\n", ""),
+        ("", ""),
+        ("{", ""),
+        ("- a\n", ""),
+    ],
+)
+def test_the_load_balancer_is_the_one_of_kubeadms_config_map(text: str, endpoint: str) -> None:
+    assert pki_cluster.cluster(with_config_map(text), {})["load_balancer"] == endpoint
+    user = {"cp1": {"kubeharden_pki_endpoint": "api.example.org"}}
+    assert pki_cluster.cluster(with_config_map(text), user)["load_balancer"] == "api.example.org"
+
+
+def test_a_worker_says_nothing_of_the_load_balancer() -> None:
+    said = with_config_map("controlPlaneEndpoint: evil.example.org\n", components={})
+    assert pki_cluster.cluster(said, {})["load_balancer"] == ""
 
 
 def rows(found: dict[str, Any], host: str, fresh: bool = False, **variables: Any) -> table.HostPki:
@@ -163,6 +217,24 @@ def test_a_worker_has_the_authority_and_what_is_asked_for() -> None:
     found = {**FOUND, "w1": {**worker(), "kubelet": {**worker()["kubelet"], "flags": {"node-ip": "192.0.2.21"}}}}
     serving = rows(found, "w1", kubeharden_pki_kubelet_serving=True)
     assert [leaf.name for leaf in serving.leaves] == ["kubelet-server"]
+
+
+def test_below_a_bundle_of_clients_authorities_it_is_the_one_that_signs() -> None:
+    certificates = [
+        {**entry, "path": f"{PKI}/clients.crt"} if entry["flag"] == "client-ca-file" else entry
+        for entry in control_plane(1)["certificates"]
+    ]
+    signing = {"certificate": f"{PKI}/ca.crt", "key": f"{PKI}/ca.key"}
+    bundled = control_plane(1, certificates=certificates, signing_authority=signing)
+    (kubernetes,) = [item for item in rows({"cp1": bundled}, "cp1").authorities if item.name == "kubernetes"]
+    assert kubernetes.path == table.PairPath(f"{PKI}/ca.crt", f"{PKI}/ca.key")
+    assert pki_cluster.has_authority(bundled)
+    # A key that lies beside the bundle is the authority's, as ever; so it is where nothing is known of who signs.
+    beside = {**bundled, "files": {"pki_key": [f"{PKI}/clients.key", f"{PKI}/ca.key"]}}
+    for one in (beside, {**bundled, "signing_authority": None}):
+        (kubernetes,) = [item for item in rows({"cp1": one}, "cp1").authorities if item.name == "kubernetes"]
+        assert kubernetes.path == table.PairPath(f"{PKI}/clients.crt", f"{PKI}/clients.key")
+    assert not pki_cluster.has_authority({**bundled, "signing_authority": None})
 
 
 @pytest.mark.parametrize(

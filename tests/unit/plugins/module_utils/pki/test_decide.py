@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import decide, issue, keys, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import decide, issue, keys, profile, refuse
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import NO_NAMES, Names, names
@@ -27,6 +27,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.mak
     Odd,
     alternative,
     client_profile,
+    common_name,
     key,
     leaf,
     root,
@@ -244,7 +245,7 @@ def test_a_leaf_that_ends_with_its_authority_is_not_due_and_the_authority_is_the
     (finding,) = decide.authority_findings(authority, late, PLAIN)
     assert "ends on" in finding
     assert "in 20 days" in finding
-    assert "rotate_ca.yml" in finding
+    assert "Plan its rotation" in finding
 
 
 def test_the_date_of_kubeadms_first_certificates_says_nothing_about_their_life() -> None:
@@ -260,6 +261,16 @@ def test_the_date_of_kubeadms_first_certificates_says_nothing_about_their_life()
     # One that truly began with its authority, an hour long, keeps its own life.
     short = replace(actual, not_after=authority.not_before + 3900)
     assert decide.life(short, authority, PLAIN) == 3600
+
+
+def test_a_leaf_older_than_its_renewed_authority_says_nothing_about_its_life_either() -> None:
+    # The authority was issued anew with the same key after a control plane had joined, in its sixth year.
+    joined = NOW + 5 * 365 * DAY
+    renewed = replace(root().facts, not_before=int(joined + 30 * DAY), not_after=int(joined + 3650 * DAY))
+    actual = replace(leaf(OWN_SERVER), not_before=root().facts.not_before, not_after=int(joined + 365 * DAY))
+    assert not decide.is_due(actual, renewed, joined + 60 * DAY, PLAIN)
+    assert decide.is_due(actual, renewed, joined + 250 * DAY, PLAIN)
+    assert decide.new_lifetime(actual, renewed, PLAIN) == issue.LEAF_LIFETIME
 
 
 def test_new_lifetimes() -> None:
@@ -290,6 +301,34 @@ def test_an_adopted_leaf_keeps_what_it_has() -> None:
     adopted = decide.adopt(OWN_SERVER, actual, NO_NAMES, PLAIN)
     assert adopted == replace(ADOPTED, key_usages=OWN_SERVER.key_usages)
     assert named(actual, adopted) == []
+
+
+OTHER_KINDS = [
+    x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x01a"),
+    x509.DirectoryName(common_name("theirs")),
+    x509.RegisteredID(x509.ObjectIdentifier("1.2.3.4")),
+]
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS, ids=[type(kind).__name__ for kind in OTHER_KINDS])
+def test_a_name_that_cannot_be_written_is_no_reason_and_in_no_ones_way(kind: x509.GeneralName) -> None:
+    own = root()
+    entries = [x509.DNSName("theirs.example.org"), x509.RFC822Name("a@b.example"), kind]
+    odd = Odd(
+        subject="theirs",
+        issuer=own.facts.certificate.subject,
+        signer=own.key,
+        extensions=[
+            (x509.SubjectAlternativeName(entries), False),
+            (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (x509.BasicConstraints(False, None), True),
+        ],
+    ).facts()
+    adopted = decide.settled(decide.adopt(OWN_SERVER, odd, NO_NAMES, PLAIN), odd, PLAIN)
+    assert decide.reasons(odd, adopted, own.facts, NOW, PLAIN) == []
+    assert adopted.other_names == {"RFC822Name:a@b.example"}
+    request = issue.read_request(issue.signing_request(adopted, key()), "here")
+    refuse.excessive_request(request, adopted, "here")
 
 
 @pytest.mark.parametrize(

@@ -175,12 +175,14 @@ def test_names_that_the_user_asked_for_are_known_as_such() -> None:
         assert not leaf.asked_names - leaf.profile.names
 
 
-def test_only_the_first_control_plane_has_super_admin() -> None:
+@pytest.mark.parametrize("node", ["cp1", "cp2"])
+def test_super_admin_is_where_it_is_and_not_on_the_first_host_by_name(node: str) -> None:
     own = Layout(super_admin=True)
-    assert "super-admin" in [item.name for item in host_pki(own, CLUSTER, "cp1").kubeconfigs]
-    assert "super-admin" not in [item.name for item in host_pki(own, CLUSTER, "cp2").kubeconfigs]
+    assert "super-admin.conf" in [leaf.name for leaf in host_pki(own, CLUSTER, node).leaves]
+    assert "super-admin" not in [item.name for item in host_pki(Layout(), CLUSTER, node).kubeconfigs]
+    assert "super-admin" not in [item.name for item in host_pki(own, CLUSTER, "worker1").kubeconfigs]
     old = replace(CLUSTER, version=(1, 28, 0))
-    assert "super-admin" not in [item.name for item in host_pki(own, old, "cp1").kubeconfigs]
+    assert "super-admin" not in [item.name for item in host_pki(own, old, node).kubeconfigs]
 
 
 def test_other_places() -> None:

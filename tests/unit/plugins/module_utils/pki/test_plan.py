@@ -124,10 +124,36 @@ def test_a_name_that_the_user_adds_reissues_exactly_that_leaf(fresh: dict[str, b
         assert not planned(host, after, own=own).changes
 
 
-def test_a_name_that_the_user_takes_away_goes_only_from_our_own(fresh: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("own", [frozenset(), OWN], ids=["adopted", "ours"])
+@pytest.mark.parametrize("lost", [{"extra_names": ()}, {"load_balancer": ""}, {"load_balancer": "192.0.2.11:6443"}])
+def test_no_name_goes_because_the_table_has_it_no_more(
+    fresh: dict[str, bytes], own: frozenset[str], lost: dict[str, Any]
+) -> None:
+    host = host_pki(Layout(), replace(CLUSTER, **lost), "cp1")
+    assert not planned(host, fresh, own=own).changes
+    renewed = run(host, fresh, Policy(renew_all=True), own)
+    before, after = (plan.stored_pair(host.leaf("apiserver"), files)[0] for files in (fresh, renewed))
+    assert before is not None
+    assert after is not None
+    assert after.profile.names == before.profile.names
+
+
+def test_a_name_goes_with_its_certificate(fresh: dict[str, bytes]) -> None:
     host = host_pki(Layout(), replace(CLUSTER, extra_names=()), "cp1")
-    assert not planned(host, fresh).changes
-    assert [item.leaf.name for item in planned(host, fresh, own=OWN).leaves if item.reasons] == ["apiserver"]
+    files = {path: data for path, data in fresh.items() if not path.startswith(APISERVER + ".")}
+    after = plan.stored_pair(host.leaf("apiserver"), run(host, files, own=OWN))[0]
+    assert after is not None
+    assert after.profile.names == host.leaf("apiserver").profile.names
+
+
+def test_a_workers_own_certificate_has_the_names_of_the_table_alone() -> None:
+    own_layout = Layout(kubelet_serving=True)
+    worker = host_pki(own_layout, CLUSTER, "worker1")
+    moved = host_pki(own_layout, replace(CLUSTER, nodes=(HostFacts("worker1", ("192.0.2.22",)),)), "worker1")
+    files = run(worker, {})
+    found = planned(moved, files, own=frozenset({"kubelet-server"})).leaves[0]
+    assert found.profile.names == moved.leaf("kubelet-server").profile.names
+    assert not planned(moved, files).changes
 
 
 def test_a_due_kubeconfig_is_renewed_and_keeps_its_server(fresh: dict[str, bytes]) -> None:

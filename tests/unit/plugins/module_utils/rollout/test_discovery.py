@@ -16,6 +16,7 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import PATCHES_DIRECTORY, Host, open_host
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 
 SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig"
@@ -86,6 +87,25 @@ def test_a_component_with_arguments_alone_keeps_its_first_flag(cp1: Host) -> Non
     assert "  - command:\n    - kube-scheduler\n" in text
     place.write_text(text.replace("  - command:\n    - kube-scheduler\n", "  - args:\n"), encoding="utf-8")
     assert discover(cp1)["components"]["kube-scheduler"]["flags"] == before
+
+
+def test_who_signs_is_told_where_clients_are_believed_by_that_certificate(cp1: Host) -> None:
+    ours, theirs = (authority.create(profile.wanted_authority(name), 1_800_000_000.0) for name in ("ours", "theirs"))
+    manifest = Path(cp1.root) / MANIFESTS / "kube-apiserver.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(
+        text.replace("client-ca-file=/etc/kubernetes/pki/ca.crt", "client-ca-file=/etc/kubernetes/pki/b")
+    )
+    assert discover(cp1)["signing_authority"] is None
+    at(cp1, "etc/kubernetes/pki/ca.crt").write_bytes(bundle.join([ours.facts]))
+    pair = {"certificate": "/etc/kubernetes/pki/ca.crt", "key": "/etc/kubernetes/pki/ca.key"}
+    for held, told in (
+        (bundle.join([theirs.facts, ours.facts]), pair),
+        (bundle.join([theirs.facts]), None),
+        (b"-----BEGIN CERTIFICATE-----\nMAAA", None),
+    ):
+        at(cp1, "etc/kubernetes/pki/b").write_bytes(held)
+        assert discover(cp1)["signing_authority"] == told
 
 
 def test_a_worker(w1: Host) -> None:

@@ -18,7 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, issue, keys, plan, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import names
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_view
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import AUTHORITY_EXTENSIONS, Odd
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
@@ -129,24 +129,35 @@ def test_an_empty_host_is_foretold_file_by_file(tmp_path: Path) -> None:
     assert_pairs_fit(host)
 
 
-def test_an_adopted_certificate_keeps_its_names_and_one_of_ours_follows_the_table(tmp_path: Path) -> None:
-    host = made(Directory(tmp_path / "adopted", "cp1"))
+def test_an_adopted_certificate_keeps_its_names(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
     _short_lived(host)
     host.leaves()
     renewed = plan.stored_pair(host.pki.leaf("apiserver"), host.files())[0]
     assert renewed is not None
     assert "kept.example.org" in renewed.profile.names.dns
     assert host.leaves(check=True)[0] == []
-    made(Directory(tmp_path / "ours", "cp1", WITH_NAME))
-    changes, _planned = Directory(tmp_path / "ours", "cp1").leaves(check=True)
-    assert {change.target for change in changes} == {f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"}
-    assert "why: names:" in (changes[0].after or "")
+
+
+def test_one_of_ours_keeps_a_name_that_the_table_has_no_more_and_stays_ours(tmp_path: Path) -> None:
+    made(Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": "lb.example.org"}))
+    later = Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": ""})
+    assert later.leaves(check=True)[0] == []
+    later.leaves(policy=Policy(renew_all=True))
+    # Another load balancer's name is added to what is ours; one that is adopted would not get it.
+    moved = Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": "new.example.org"})
+    moved.leaves()
+    actual = plan.stored_pair(moved.pki.leaf("apiserver"), moved.files())[0]
+    assert actual is not None
+    assert {"lb.example.org", "new.example.org"} <= actual.profile.names.dns
+    assert moved.leaves(check=True)[0] == []
 
 
 def test_a_name_that_is_added_is_a_reason(tmp_path: Path) -> None:
     made(Directory(tmp_path, "cp1"))
     changes, _planned = Directory(tmp_path, "cp1", WITH_NAME).leaves()
     assert [change.target for change in changes] == [f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"]
+    assert "why: names:" in (changes[0].after or "")
     assert "api.example.org" in (changes[0].after or "")
 
 
@@ -255,6 +266,81 @@ def test_what_a_host_may_not_have_is_not_signed(tmp_path: Path) -> None:
     unknown = leaves.Request("apiserver", issue.signing_request(leaf.profile, key).decode("ascii"))
     with pytest.raises(HardeningError, match="does not have for it"):
         leaves.sign(w1.pki, [unknown], cp1.signers(), NOW, Policy())
+
+
+def like(host: Directory, name: str, signer: Directory, what: profile.Profile, own: bool) -> leaves.Request:
+    """A request for a leaf, with a key of the asking host's own, and with a certificate of the authority's as its."""
+    key = keys.generate("ECDSA-P256")
+    wanted = dataclasses.replace(what, key_usages=profile.leaf_key_usages("ECDSA-P256"))
+    authority = signer.signers()[host.pki.leaf(name).authority]
+    current = issue.issue(wanted, keys.public_bytes(keys.generate("ECDSA-P256")), authority, NOW)
+    request = issue.signing_request(wanted, key)
+    return leaves.Request(name, request.decode("ascii"), issue.certificate_pem(current).decode("ascii"), own)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_nobody_gets_what_the_authority_signed_for_another(tmp_path: Path, own: bool) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    leaf = w1.pki.leaf("kubelet-server")
+    nodes = ["system:nodes"]
+    for what, words in (
+        (cp1.pki.leaf("apiserver").profile, "its common name is not 'system:node:w1'"),
+        (cp1.pki.leaf("admin.conf").profile, "its common name is not 'system:node:w1'"),
+        (profile.wanted("system:node:w2", nodes, leaf.profile.names, [profile.SERVER]), "its common name is not"),
+        (
+            profile.wanted("system:node:w1", [*nodes, "system:masters"], leaf.profile.names, [profile.SERVER]),
+            "its organizations are none",
+        ),
+        (
+            dataclasses.replace(leaf.profile, names=leaf.profile.names | names(["kubernetes", "192.0.2.1"])),
+            "was not signed: its names are not" if own else "kubernetes, 192.0.2.1 is not among them",
+        ),
+        (
+            dataclasses.replace(leaf.profile, other_names=frozenset({"RFC822Name:a@b.example"})),
+            "other names are|example is",
+        ),
+    ):
+        with pytest.raises(HardeningError, match=words):
+            leaves.sign(w1.pki, [like(w1, "kubelet-server", cp1, what, own)], cp1.signers(), NOW, Policy())
+
+
+def test_a_node_whose_address_is_another_now_gets_a_certificate_with_that(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    table = w1.pki.leaf("kubelet-server").profile
+    before = like(w1, "kubelet-server", cp1, dataclasses.replace(table, names=names(["w1", "192.0.2.99"])), True)
+    asked = dataclasses.replace(like(w1, "kubelet-server", cp1, table, True), current=before.current)
+    answers = leaves.sign(w1.pki, [asked], cp1.signers(), NOW, Policy())
+    assert profile.from_pem(answers["kubelet-server"].encode(), "here").profile.names == table.names
+
+
+def test_a_host_gets_again_what_was_made_for_it(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    cp2 = Directory(tmp_path / "cp2", "cp2")
+    fewer = dataclasses.replace(w1.pki.leaf("kubelet-server").profile, names=names(["w1"]))
+    answers = leaves.sign(w1.pki, [like(w1, "kubelet-server", cp1, fewer, False)], cp1.signers(), NOW, Policy())
+    assert profile.from_pem(answers["kubelet-server"].encode(), "here").profile.names == fewer.names
+    # The groups of an earlier version, and a control plane's names that the table does not have.
+    apiserver = cp2.pki.leaf("apiserver").profile
+    more = dataclasses.replace(apiserver, names=apiserver.names | names(["old.example.org"]))
+    masters = profile.wanted("kube-apiserver-kubelet-client", ["system:masters"], usages=[profile.CLIENT])
+    for name, what, own in (
+        ("apiserver", more, False),
+        ("apiserver", more, True),
+        ("apiserver-kubelet-client", masters, False),
+    ):
+        answers = leaves.sign(cp2.pki, [like(cp2, name, cp1, what, own)], cp1.signers(), NOW, Policy())
+        issued = profile.from_pem(answers[name].encode(), "here").profile
+        assert (issued.subject, issued.names) == (what.subject, what.names)
+
+
+def test_nothing_is_signed_for_a_node_that_two_hosts_say_they_are() -> None:
+    cluster = data.cluster({**CLUSTER, "nodes": [{"node_name": "cp1", "addresses": ["192.0.2.21"]}]})
+    entry = {"node_name": "cp1", "layout": {}, "requests": [], "bundles": []}
+    with pytest.raises(HardeningError, match="More than one host of the inventory says that it is the node 'cp1'"):
+        pki_view.answer_all([(entry, cluster)], {}, {}, NOW, {})
 
 
 def test_without_the_key_nothing_is_signed_and_the_way_out_is_named(tmp_path: Path) -> None:

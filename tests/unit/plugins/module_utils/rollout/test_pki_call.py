@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import iso_time
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_call
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_call import leaves_call
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
@@ -31,6 +34,10 @@ def unused(args: list[str]) -> tuple[int, str, str]:
 
 
 def call(root: Path, check: bool = False, **given: Any) -> dict[str, Any]:
+    return whole_call(root, check, **given)[1]
+
+
+def whole_call(root: Path, check: bool = False, **given: Any) -> tuple[list[Change], dict[str, Any]]:
     parameters = {
         "root": str(root),
         "root_seed": None,
@@ -53,8 +60,7 @@ def call(root: Path, check: bool = False, **given: Any) -> dict[str, Any]:
         "gate_timeout": 1,
         **given,
     }
-    _changes, facts = leaves_call(parameters, check, lambda: str(root), unused)
-    return facts
+    return leaves_call(parameters, check, lambda: str(root), unused)
 
 
 def ends(facts: dict[str, Any]) -> dict[str, tuple[str, str, bool]]:
@@ -78,6 +84,24 @@ def kubelets(host: Directory, name: str, days: float) -> None:
     path = host.path(f"{KUBELET}/{name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(issue.certificate_pem(facts) + keys.private_pem(key))
+
+
+def test_no_load_balancer_is_lost_where_kubeconfigs_name_another_server(host: Directory) -> None:
+    unset = {**CLUSTER, "load_balancer": ""}
+    for name in ("admin.conf", "kubelet.conf"):
+        path = host.path(f"/etc/kubernetes/{name}")
+        path.write_bytes(path.read_bytes().replace(b"192.0.2.1:6443", b"192.0.2.11:6443"))
+    facts = call(host.root, check=True, cluster=unset)
+    assert facts["endpoint"] == "192.0.2.11:6443"
+    assert not any(new for _kind, _end, new in ends(facts).values())
+
+
+def test_the_kubelets_kubeconfig_of_a_control_plane_is_not_asked_for_the_load_balancer(host: Directory) -> None:
+    host.path("/etc/kubernetes/admin.conf").unlink()
+    unset = {**CLUSTER, "load_balancer": ""}
+    facts = call(host.root, check=True, cluster=unset, layout={"absent": ["admin.conf"]})
+    assert facts["endpoint"] == ""
+    assert not any(new for _kind, _end, new in ends(facts).values())
 
 
 def test_every_end_is_told_when_nothing_is_due(host: Directory) -> None:
@@ -129,6 +153,36 @@ def test_a_kubelets_certificate_that_cannot_be_read_is_told_and_ends_nothing(hos
 
 def test_a_run_that_only_makes_what_is_missing_does_not_list(host: Directory) -> None:
     assert "certificates" not in call(host.root, scope=leaves.SCOPE_MISSING)
+
+
+class Running(Host):
+    """A directory to which processes belong."""
+
+    def _resolve(self, path: str, follow_last: bool) -> str:
+        self.live = False
+        try:
+            return super()._resolve(path, follow_last)
+        finally:
+            self.live = True
+
+
+def test_a_restart_that_a_dead_run_did_not_come_to_is_foretold(
+    host: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def running(root: str, *_rest: Any) -> Host:
+        found = Running(root)
+        found.live = True
+        return found
+
+    monkeypatch.setattr(pki_call, "open_host", running)
+    found: dict[str, Any] = {"discovery": {"components": {}, "kubelet": {"configuration": {}, "flags": {}}}}
+    assert whole_call(host.root, check=True, **found)[0] == []
+    Journal(host.host).note(restarts=["kube-scheduler"])
+    changes, facts = whole_call(host.root, check=True, **found)
+    assert [(change.target, change.action) for change in changes] == [("kube-scheduler", "restart")]
+    assert not any(new for _kind, _end, new in ends(facts).values())
+    # What only makes what is missing restarts nothing.
+    assert whole_call(host.root, check=True, scope=leaves.SCOPE_MISSING, **found)[0] == []
 
 
 def test_no_key_is_told(host: Directory) -> None:

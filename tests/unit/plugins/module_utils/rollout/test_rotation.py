@@ -17,9 +17,11 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, rotation
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, recovery, rotation
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
+    CLUSTER,
     NOW,
     Directory,
     assert_pairs_fit,
@@ -96,6 +98,10 @@ def test_a_server_that_goes_on_with_the_old_one_brings_the_old_files_back(tmp_pa
     assert [host.path(name).read_bytes() for name in (CERTIFICATE, KEY)] == before
     assert Journal(host.host).read() == {}
     assert_pairs_fit(host)
+    # What is back is still our own: it gets what the table has meanwhile, as no adopted one would.
+    nodes = [{"node_name": "cp1", "addresses": ["192.0.2.11", "192.0.2.13"]}, CLUSTER["control_planes"][1]]
+    moved = Directory(tmp_path, "cp1", {**CLUSTER, "control_planes": nodes})
+    assert CERTIFICATE in [change.target for change in moved.leaves(check=True)[0]]
 
 
 @pytest.mark.parametrize(
@@ -142,3 +148,13 @@ def test_a_restart_that_a_dead_run_did_not_come_to_is_owed(tmp_path: Path) -> No
     assert rotation.owed(host.host) == []
     Journal(host.host).note(restarts=["kube-scheduler"])
     assert rotation.owed(host.host) == ["kube-scheduler"]
+    (told,) = recovery.foretell(Journal(host.host))
+    assert told.startswith("A run that died did not come to restart kube-scheduler")
+
+
+def test_an_owed_restart_is_a_change_but_where_another_change_brings_it() -> None:
+    (change,) = rotation.owed_changes(["kube-scheduler"], [])
+    assert (change.kind, change.target, change.action) == ("container", "kube-scheduler", "restart")
+    assert change.restart == ("kube-scheduler",)
+    coming = Change("file", "/etc/kubernetes/scheduler.conf", "update", restart=("kube-scheduler",))
+    assert rotation.owed_changes(["kube-scheduler"], [coming]) == []

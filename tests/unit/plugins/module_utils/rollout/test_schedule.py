@@ -229,3 +229,50 @@ def test_what_is_not_on_the_host_is_said_all_at_once(tmp_path: Path) -> None:
         "inventory",
         "credentials",
     ]
+
+
+def secrets(path: Path, user: str = "root") -> list[str]:
+    settings = schedule._asked({**GIVEN, "user": user, "credentials": {"authorities": str(path)}})[1]
+    return [sentence for sentence in schedule._on_host(settings, run) if str(path) in sentence]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the units of systemd are root's")
+def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "passphrase"
+    path.write_text("secret\n", encoding="utf-8")
+    for mode in (0o644, 0o640, 0o604):
+        path.chmod(mode)
+        assert f"has mode {mode:04o}" in secrets(path)[0]
+    path.chmod(0o600)
+    assert secrets(path) == []
+    os.chown(path, 65534, 0)
+    assert "belongs to the user with the number 65534; give it to root." in secrets(path)[0]
+    assert secrets(path, "nobody") == []
+    path.chmod(0o644)
+    os.chown(path, 0, 0)
+    path.write_text("$ANSIBLE_VAULT;1.1;AES256\n", encoding="utf-8")
+    assert secrets(path) == []
+
+
+def record(directory: Path, before: str = "true") -> subprocess.CompletedProcess[str]:
+    """Let a run's end be recorded, by a process that was something else before: its number is known."""
+    words = ["sh", "-c", f'{before}; exec sh "$@"', "sh", str(ROOT / "roles/schedule/files/record-run.sh"), "rotate"]
+    environment = {**os.environ, "EXIT_CODE": "exited", "EXIT_STATUS": "4", "SERVICE_RESULT": "exit-code"}
+    return subprocess.run([*words, str(directory)], env=environment, check=False, capture_output=True, text=True)
+
+
+def test_how_a_run_ended_is_recorded_and_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("theirs\n", encoding="utf-8")
+    directory = tmp_path / "metrics"
+    directory.mkdir()
+    file = directory / "kubeharden-rotate-run.prom"
+    file.symlink_to(victim)
+    done = record(directory, f'ln -s "{victim}" "{directory}/.kubeharden-rotate-run.$$"')
+    assert (done.returncode, done.stderr) == (0, "")
+    assert victim.read_text(encoding="utf-8") == "theirs\n"
+    assert not file.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert "kubeharden_rotate_last_exit_code 4\n" in file.read_text(encoding="utf-8")
+    assert record(directory).returncode == 0
+    assert len([name for name in os.listdir(directory) if name.startswith(".")]) == 1
