@@ -111,7 +111,7 @@ class Collector:
             "unmounted": self._document_evidence.unmounted(),
             "authorities": self._file_evidence.authorities(),
             "home_kubeconfigs": self._file_evidence.home_kubeconfigs(),
-            **self._file_evidence.certificates(files),
+            **self._file_evidence.certificates(files, kubelet),
             "probes": self._port_evidence.probe(kubelet, kube_proxy) if self._view.host.live else {},
         }
 

@@ -31,7 +31,8 @@ def component(name: str, *flags: str) -> dict[str, t.Any]:
 def seen() -> verdicts.Seen:
     certificate = {
         "path": "/c", "subject": "CN=a", "issuer": "CN=b", "names": ["a"], "not_after": "2027-01-01T00:00:00Z",
-        "days_left": 38, "used_by": ["kubelet"], "key_algorithm": "ECDSA-P256", "problem": "",
+        "days_left": 38, "seconds_left": 38 * 86400, "seconds_valid": 365 * 86400,
+        "used_by": ["kubelet"], "key_algorithm": "ECDSA-P256", "problem": "",
     }  # fmt: skip
     evidence = {
         "live": True,

@@ -293,9 +293,12 @@ def test_answers_to_strangers(status: int, reason: str, wanted: str) -> None:
 
 def test_certificates_that_end_are_named_the_first_to_end_first() -> None:
     listed: list[dict[str, t.Any]] = [
-        {"path": f"/{days}.crt", "subject": "CN=a", "days_left": days, "key_algorithm": "ECDSA-P256"}
+        {
+            "path": f"/{days}.crt", "subject": "CN=a", "days_left": days, "seconds_left": days * 86400,
+            "seconds_valid": 500 * 86400, "key_algorithm": "ECDSA-P256",
+        }
         for days in (400, 12, -2)
-    ]
+    ]  # fmt: skip
     said = verdict("certificates-expiry", host(certificates=listed))
     assert said == Verdict("fail", "/-2.crt (CN=a) ended 2 days ago; /12.crt (CN=a) in 12 days")
     assert verdict("certificates-expiry", host(certificates=listed[:1])).status == "pass"
