@@ -96,7 +96,10 @@ class Files:
             found["kubelet_unit"] = self._attributes(self._view.units())
         except HardeningError as error:
             found["kubelet_unit"] = [{"path": "kubelet.service", "problem": self._view.explain(error)}]
-        found["cni_configuration"] = self._below(CNI_CONFIGURATION)
+        # A directory among them, such as multus.d, is no file.
+        found["cni_configuration"] = [
+            one for one in self._below(CNI_CONFIGURATION) if one.get("problem") or self._is_file(one["path"])
+        ]
         found["kubelet_client_key"] = [
             one
             for one in self._below(KUBELET_PKI)
@@ -243,6 +246,10 @@ class Files:
         except HardeningError as error:
             return [{"path": directory, "problem": self._view.explain(error)}]
         return self._attributes(f"{directory}/{name}" for name in names)
+
+    def _is_file(self, path: str) -> bool:
+        """Return whether there is a regular file, or what leads to one."""
+        return os.path.isfile(self._view.host.path(path))
 
     def _pki(self) -> dict[str, list[dict[str, str]]]:
         """Return directories, certificates and keys: all of kubeadm's directory, and what else is in use."""

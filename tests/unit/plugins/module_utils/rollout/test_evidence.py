@@ -186,6 +186,19 @@ def test_certificates_for_some_names_of_the_api_server_are_looked_at(tmp_path: P
     assert (found["path"], found["used_as"]) == ("/etc/front/api.cert", ["kube-apiserver --tls-sni-cert-key"])
 
 
+def test_directories_beside_the_networks_configuration_are_no_files(root: Path) -> None:
+    write(root, "etc/cni/net.d/10-net.conflist", "{}", 0o644)
+    (root / "etc/cni/net.d/multus.d").mkdir(mode=0o700)
+    os.symlink("10-net.conflist", root / "etc/cni/net.d/link.conflist")
+    os.symlink("loop", root / "etc/cni/net.d/loop")
+    found = {one["path"]: one.get("mode") for one in collect(root)["files"]["cni_configuration"]}
+    assert found == {
+        "/etc/cni/net.d/10-net.conflist": "0644",
+        "/etc/cni/net.d/link.conflist": "0644",
+        "/etc/cni/net.d/loop": None,
+    }
+
+
 def test_kubeconfigs_in_homes_are_seen_with_the_groups_of_their_certificates(root: Path) -> None:
     held = kubeconfig.render("https://10.0.0.1:6443", "a", b"", issue.certificate_pem(CLIENT), b"key")
     write(root, "home/a/.kube/config", held, 0o644)
