@@ -174,6 +174,25 @@ def test_the_kubelets_configuration(control: str, seen: Host, status: str, words
     assert (said.status, words in said.evidence) == (status, True), said
 
 
+@pytest.mark.parametrize(
+    ("fields", "chains", "status", "words"),
+    [
+        ({}, True, "pass", "it serves a certificate of CN=kubernetes"),
+        ({}, False, "fail", "it signs its certificate itself"),
+        ({"serverTLSBootstrap": True}, True, "pass", "it serves a certificate of CN=kubernetes"),
+        ({"serverTLSBootstrap": True}, False, "fail", "but it serves a certificate of CN=kubernetes"),
+    ],
+)
+def test_what_a_kubelet_serves_counts_before_its_configuration(
+    fields: dict[str, t.Any], chains: bool, status: str, words: str
+) -> None:
+    served = {"component": "kubelet", "port": 10250, "certificate": {"issuer": "CN=kubernetes", "chains": chains}}
+    part = {"file": "/var/lib/kubelet/config.yaml", "fields": fields, "problem": ""}
+    seen = host(components={"kubelet": running("kubelet")}, kubelet=part, probes={"tls": [served]})
+    said = verdict("kubelet-serving-certificate", seen)
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
 def test_keys_that_the_kubelet_does_not_know_or_that_stand_twice_are_named() -> None:
     good = ["apiVersion", "kind", "authentication", "authentication.anonymous", "evictionHard", "evictionHard.a.b"]
     part = {"file": "/c", "problem": "", "documents": [{"path": "/c", "keys": good, "twice": []}]}
