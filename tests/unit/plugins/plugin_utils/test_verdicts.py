@@ -142,6 +142,17 @@ def test_the_console_has_a_row_a_host_and_what_to_do() -> None:
     assert max(map(len, lines)) <= 140
 
 
+def test_what_a_host_said_is_no_word_to_the_terminal() -> None:
+    document = report()
+    for result in document["results"]:
+        result["evidence"] = "red \x1b[31m\x07\u202etext"
+    document["hosts"][0]["note"] = "\x1b]0;title\x07"
+    text = "\n".join(render(document, "/reports/run-1"))
+    assert text.replace("\n", "").isprintable()
+    assert "red \\x1b[31m\\x07\\u202etext" in text
+    assert "\\x1b]0;title" in text
+
+
 def test_junit_can_be_read_whatever_a_host_said() -> None:
     root = ElementTree.fromstring(junit(report("baseline", waiver("apiserver-profiling"))))  # noqa: S314  (ours)
     assert [suite.get("name") for suite in root] == ["cluster", "cp1", "w1"] or {
