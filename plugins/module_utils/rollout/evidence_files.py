@@ -69,9 +69,15 @@ class Files:
         self._now = now
 
     def attributes(
-        self, components: t.Mapping[str, t.Mapping[str, t.Any]], kubelet: t.Mapping[str, t.Any]
+        self, components: t.Mapping[str, t.Mapping[str, t.Any]], kubelet: t.Mapping[str, t.Any], manifests: str
     ) -> dict[str, list[dict[str, str]]]:
-        """Return owner and mode of everything that a control is about, by what it is."""
+        """Return owner and mode of everything that a control is about, by what it is.
+
+        Args:
+            components: What runs, or should run, here.
+            kubelet: Its evidence.
+            manifests: The directory of static pods, empty where the kubelet has none.
+        """
         paths: dict[str, list[str]] = {
             f"{name.replace('-', '_')}_manifest": [one["manifest"]]
             for name, one in components.items()
@@ -88,7 +94,7 @@ class Files:
         paths["controller_manager_kubeconfig"] = self._view.used("kube-controller-manager", "kubeconfig") or [
             "/etc/kubernetes/controller-manager.conf"
         ]
-        paths["manifests_directory"] = [MANIFESTS]
+        paths["manifests_directory"] = [MANIFESTS, manifests]
         if "etcd" in components:
             paths["etcd_data_directory"] = self._view.used("etcd", "data-dir") or ["/var/lib/etcd"]
         found = {word: self._attributes(listed) for word, listed in paths.items()}

@@ -384,6 +384,35 @@ def test_what_lies_in_the_container_alone() -> None:
     assert said == Verdict("fail", "under no mount of the manifest: --audit-log-path /log")
 
 
+@pytest.mark.parametrize(
+    ("flags", "fields", "status", "words"),
+    [
+        (
+            ["--config=/c", "--metrics-bind-address=0.0.0.0:10249"],
+            {"metricsBindAddress": "127.0.0.1:10249"},
+            "pass",
+            "/c",
+        ),
+        (
+            ["--config=/c", "--metrics-bind-address=127.0.0.1:10249"],
+            {"metricsBindAddress": "0.0.0.0:10249"},
+            "fail",
+            "/c",
+        ),
+        (["--metrics-bind-address=0.0.0.0:10249"], {}, "fail", "the process has --metrics-bind-address"),
+        (["--metrics-bind-address=127.0.0.1:10249"], {}, "pass", "the process has --metrics-bind-address"),
+    ],
+)
+def test_kube_proxys_flags_count_where_it_has_no_file(
+    flags: list[str], fields: dict[str, str], status: str, words: str
+) -> None:
+    part = {"file": "/c" if fields else "", "fields": fields, "problem": ""}
+    said = verdict(
+        "kube-proxy-metrics", host(components={"kube-proxy": running("kube-proxy", *flags)}, kube_proxy=part)
+    )
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
 @pytest.mark.parametrize("control", ["certificates-expiry", "certificates-strength"])
 def test_certificates_of_which_none_can_be_read_are_no_pass(control: str) -> None:
     seen = host(certificates=[{"path": "/c", "kind": "unreadable", "problem": "no certificate"}])

@@ -179,11 +179,20 @@ def test_certificates_for_some_names_of_the_api_server_are_looked_at(tmp_path: P
     flags = ["--tls-sni-cert-key=/etc/front/api.cert,/etc/front/api-key.pem:api.example.com", "--tls-sni-cert-key=odd"]
     view.processes["kube-apiserver"] = Process(7, ["kube-apiserver", *flags], 0.0, 0, 1)
     files = Files(view, None, 1_795_500_000.0)
-    seen = files.attributes({}, {"documents": []})
+    seen = files.attributes({}, {"documents": []}, "")
     assert [one["path"] for one in seen["pki_certificate"]] == ["/etc/front/api.cert"]
     assert [one["mode"] for one in seen["pki_key"]] == ["0644"]
     (found,) = files.certificates(seen, {})["certificates"]
     assert (found["path"], found["used_as"]) == ("/etc/front/api.cert", ["kube-apiserver --tls-sni-cert-key"])
+
+
+def test_the_directory_of_static_pods_is_judged_wherever_it_is(root: Path) -> None:
+    write(root, CONFIGURATION, "staticPodPath: /srv/pods\n")
+    (root / "srv/pods").mkdir(parents=True)
+    (root / "srv/pods").chmod(0o777)
+    found = {one["path"]: one["mode"] for one in collect(root)["files"]["manifests_directory"]}
+    assert found["/srv/pods"] == "0777"
+    assert f"/{MANIFESTS}" in found
 
 
 def test_directories_beside_the_networks_configuration_are_no_files(root: Path) -> None:
