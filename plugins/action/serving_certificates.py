@@ -17,6 +17,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.authorities_direct
     AuthoritiesDirectory,
 )
 from ansible_collections.kubeharden.core.plugins.plugin_utils.keeping_action import KeepingAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.pki_cluster import discoveries
 
 #: How often is signed within one task.
 _ROUNDS = 5
@@ -28,12 +29,15 @@ class ActionModule(KeepingAction):
     MODULE = "serving_certificates"
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Say whether the controller signs."""
+        """Say whether the controller signs, and at which addresses it reaches the nodes."""
+        arguments.setdefault("reached", _reached(task_vars))
         host = str(self._task.delegate_to or task_vars["inventory_hostname"])
         known = task_vars["hostvars"][host]
         variables = {name: known[name] for name in (VARIABLE, PHRASE_FILE) if name in known}
         self._kept = self.kept(variables, time.time())
-        arguments.setdefault("signed_elsewhere", self._kept is not None and arguments.get("approve", True))
+        # What others approved, and kubelets' certificates as clients, must be signed where nothing is approved too.
+        signs = arguments.get("approve", True) or arguments.get("renewals", False)
+        arguments.setdefault("signed_elsewhere", self._kept is not None and signs)
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -60,6 +64,15 @@ class ActionModule(KeepingAction):
             if not arguments.get("expected"):
                 break
         return result
+
+
+def _reached(task_vars: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
+    """Return by node at which address the controller reaches it, which no kubelet can write."""
+    found: dict[str, list[str]] = {}
+    for host, discovery in discoveries(task_vars).items():
+        address = str(task_vars["hostvars"][host].get("ansible_host") or host)
+        found.setdefault(str(discovery["node_name"]), []).append(address)
+    return found
 
 
 def _foretold(signed: kubelet_signing.Signed, result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

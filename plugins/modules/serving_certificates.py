@@ -16,6 +16,9 @@ description:
     address of the node, and its usages are those of a server. Every other one is left and told.
   - A kubelet is proven when the certificate that it serves is its node's, of the cluster's authority, holds today, and
     is for the address by which API servers reach it (C(--kubelet-preferred-address-types)).
+  - Since a kubelet writes its node's addresses itself, no request is approved for a name of a service of the cluster or
+    of every host, for what another node has too, nor, unless the node is a control plane, for what the certificate of
+    this host's API server names.
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -42,6 +45,19 @@ options:
     description: Whether to approve anything; else is only looked at what is served.
     type: bool
     default: true
+  renewals:
+    description:
+      - Whether to approve all the same, with O(approve=false), where a record on this host says that Kubeharden
+        approved before, and was not put back; kubelets that it made ask must get their renewals. Else what waits is
+        told.
+    type: bool
+    default: false
+  reached:
+    description:
+      - By node name, the names and addresses at which the controller reaches the hosts that take part. The action
+        plugin gives it.
+    type: dict
+    default: {}
   signed_elsewhere:
     description:
       - Whether the controller alone has the authority's key, so that kube-controller-manager signs nothing. Then who
@@ -130,6 +146,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 
 def cluster_of(module: AnsibleModule) -> t.Any:
     """Return the real ways to see the cluster."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
@@ -137,6 +154,7 @@ def cluster_of(module: AnsibleModule) -> t.Any:
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import OWN_ADDRESSES, Cluster
 
     found = module.params["discovery"]
+    served = api_server_names(found)
     kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
     flags = found["components"]["kube-apiserver"]["flags"]
     path = flags.get("client-ca-file", "/etc/kubernetes/pki/ca.crt")
@@ -150,7 +168,9 @@ def cluster_of(module: AnsibleModule) -> t.Any:
         )
     return Cluster(
         requests=lambda: kubectl.list_objects("/apis/certificates.k8s.io/v1/certificatesigningrequests"),
-        nodes=lambda: kubectl.list_objects("/api/v1/nodes"),
+        nodes=lambda: serving_request.with_foreign(
+            kubectl.list_objects("/api/v1/nodes"), served, module.params["reached"]
+        ),
         approve=lambda request: kubectl.approve(
             request, "KubehardenApproved", "requester, subject, names and usages checked"
         ),
@@ -164,12 +184,37 @@ def cluster_of(module: AnsibleModule) -> t.Any:
     )
 
 
+def api_server_names(discovery: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the names and addresses in the certificates of this host's API server.
+
+    Raises:
+        HardeningError: One that is no certificate.
+    """
+    from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
+
+    names = []
+    for used in discovery["certificates"]:
+        if (used["component"], used["flag"]) != ("kube-apiserver", "tls-cert-file"):
+            continue
+        try:
+            names += serving_request.names_of(read_bytes(used["path"]) or b"")
+        except serving_request.UNREADABLE:
+            raise HardeningError(
+                "KH303",
+                f"{used['path']}, the certificate of this host's API server, could not be read as one, so that no "
+                "request of a kubelet could be judged by it. Nothing was approved; put a right one there.",
+            ) from None
+    return names
+
+
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Judge, and outside check mode approve and prove."""
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet_signing, serving
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, kubelet_signing, serving
 
     expected = module.params["expected"]
     if not Host(module.params["root"]).live:
@@ -178,6 +223,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     cluster = cluster_of(module)
     backup = Backup(Host(module.params["root"]), module.params["run_id"])
     elsewhere = module.params["signed_elsewhere"]
+    approves = module.params["approve"] or (module.params["renewals"] and approvals.are_ours(backup.host))
     refused: list[str] = []
     changes: list[t.Any] = []
     approved: list[str] = []
@@ -187,7 +233,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             more = serving.approve(cluster, expected, float(module.params["limit"]), backup, elsewhere)
             changes, refused = [*changes, *more[0]], [*refused, *more[1]]
         left = serving.unproven(cluster)
-    elif not module.params["approve"]:
+    elif not approves:
+        refused = approvals.left(serving.pending(cluster)[0]) if module.params["renewals"] else []
         left = serving.unproven(cluster)
     elif module.check_mode:
         good, refused = serving.pending(cluster, expected)
@@ -222,8 +269,10 @@ def main() -> None:
             "expected": {"type": "list", "elements": "str", "default": []},
             "granted": {"type": "list", "elements": "str", "default": []},
             "approve": {"type": "bool", "default": True},
+            "renewals": {"type": "bool", "default": False},
             "kubectl": {"type": "path"},
             "limit": {"type": "int", "default": 120},
+            "reached": {"type": "dict", "default": {}},
             "signed_elsewhere": {"type": "bool", "default": False},
             "certificates": {"type": "dict", "default": {}},
             "report_dir": {"type": "path"},

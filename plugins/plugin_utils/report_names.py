@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text from hosts made fit for a page: short lists of hosts' names, and nothing that a reader cannot see."""
+"""Text from hosts made fit to be read, on a page or a terminal: short lists of names, and nothing unseen."""
 
 from __future__ import annotations
 

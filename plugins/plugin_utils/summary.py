@@ -9,6 +9,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils import estimate
+from ansible_collections.kubeharden.core.plugins.plugin_utils.report_names import seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,8 @@ def render(
 ) -> list[str]:
     """Return the lines: a table, then what a person should know, then where everything is.
 
+    What a host said is no word to the terminal: characters that cannot be seen are written out.
+
     Args:
         rows: Of the hosts.
         mode: check or run.
@@ -100,6 +103,12 @@ def render(
         run_notes: Sentences about the run as a whole.
         every_end: Whether every certificate is listed, rather than those that were issued.
     """
+    return [seen(line) for line in _lines(rows, mode, run_id, report_dir, run_notes, every_end)]
+
+
+def _lines(
+    rows: t.Sequence[Row], mode: str, run_id: str, report_dir: str, run_notes: t.Sequence[str], every_end: bool
+) -> list[str]:
     would = "would change" if mode == "check" else "changed"
     header = ("host", would, "would restart" if mode == "check" else "restarted", "seconds")
     lines = _table([header, *((row.host, str(row.changed), _restarts(row), _seconds(row)) for row in rows)])

@@ -10,6 +10,7 @@ import typing as t
 from xml.etree import ElementTree
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import FAIL, SEVERITIES, UNKNOWN
+from ansible_collections.kubeharden.core.plugins.plugin_utils.report_names import seen
 from ansible_collections.kubeharden.core.plugins.plugin_utils.verdicts import CLUSTER
 
 Report = t.Mapping[str, t.Any]
@@ -27,8 +28,13 @@ _NOT_IN_XML = {code: " " for code in range(32) if code not in (9, 10, 13)}
 def render(report: Report, where: str, in_brief: bool = False) -> list[str]:
     """Return the lines: a row a host, then each failure with what to do, then where the reports are.
 
-    In brief, that is before a run that may mend them, failures are only counted.
+    In brief, that is before a run that may mend them, failures are only counted. What a host said is no word to the
+    terminal: characters that cannot be seen are written out.
     """
+    return [seen(line) for line in _lines(report, where, in_brief)]
+
+
+def _lines(report: Report, where: str, in_brief: bool) -> list[str]:
     names = [*(host["name"] for host in report["hosts"]), CLUSTER]
     counts = {name: dict.fromkeys(_COLUMNS, 0) for name in names}
     for result in report["results"]:
@@ -92,7 +98,9 @@ def _where(results: t.Sequence[Result]) -> str:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False)
+    return textwrap.wrap(
+        seen(text), _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False
+    )
 
 
 def junit(report: Report) -> bytes:

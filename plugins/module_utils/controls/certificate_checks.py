@@ -24,6 +24,7 @@ _SERVER, _CLIENT, _ANY = "serverAuth", "clientAuth", "anyExtendedKeyUsage"
 #: By the flag that names a certificate, what it is used for.
 _USAGES: dict[str, tuple[str, ...]] = {
     "tls-cert-file": (_SERVER,),
+    "tls-sni-cert-key": (_SERVER,),
     "cert-file": (_SERVER,),
     "peer-cert-file": (_SERVER, _CLIENT),
     **dict.fromkeys(
@@ -38,24 +39,38 @@ _USAGES: dict[str, tuple[str, ...]] = {
         (_CLIENT,),
     ),
 }
+_DAY = 86400
+#: What a kubelet renews by itself.
+_OF_KUBELETS = ("/kubelet-client-current.pem", "/kubelet-server-current.pem")
 _MASTERS = "system:masters"
 #: What an address that is none in particular looks like.
 _NOWHERE = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
 
 
 def certificates_expiry(host: Host, control: Control) -> Verdict:
-    """No certificate ends soon."""
+    """No certificate ends soon: within some days, or within the end of its life in which it should be renewed."""
     entries = _that_say(host, "days_left")
-    limit = int(control.judge["days"])
-    ending = sorted((one for one in entries if one["days_left"] < limit), key=lambda one: int(one["days_left"]))
+    limit = int(control.judge["days"]) * _DAY
+    ending = sorted(
+        (one for one in entries if one["seconds_left"] < min(limit, one["seconds_valid"] * _last_part(one))),
+        key=lambda one: int(one["seconds_left"]),
+    )
     if ending:
         return Verdict(
             FAIL, listed([f"{one['path']} ({one['subject']}) {in_days(one['days_left'])}" for one in ending])
         )
-    first = min(entries, key=lambda one: int(one["days_left"]))
+    first = min(entries, key=lambda one: int(one["seconds_left"]))
     return Verdict(
         PASS, f"{len(entries)} certificates; the first to end is {first['path']}, {in_days(first['days_left'])}"
     )
+
+
+def _last_part(one: t.Mapping[str, t.Any]) -> float:
+    """Return the last part of its life in which a certificate should not be in use any more.
+
+    A kubelet renews its own when three tenths to one tenth are left, others are renewed before a third is.
+    """
+    return 0.1 if str(one["path"]).endswith(_OF_KUBELETS) else 1 / 3
 
 
 def certificates_strength(host: Host, _control: Control) -> Verdict:

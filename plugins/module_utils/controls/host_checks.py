@@ -271,23 +271,26 @@ def kernel_defaults(host: Host, _control: Control) -> Verdict:
 
 
 def kubelet_serving(host: Host, _control: Control) -> Verdict:
-    """The kubelet asks for a serving certificate or is given one, and what it serves was signed by the authority."""
+    """What the kubelet serves was signed by the authority; where that was not seen it must ask for one or get one.
+
+    It may also have been laid where the kubelet keeps the one that it signs itself.
+    """
     bootstrap = host.field("kubelet", "serverTLSBootstrap", "rotate-server-certificates")
     given = [
         host.field("kubelet", "tlsCertFile", "tls-cert-file"),
         host.field("kubelet", "tlsPrivateKeyFile", "tls-private-key-file"),
     ]
-    if unmet(bootstrap.items, {"is": True}) and not all(value.items and value.items[-1] for value in given):
-        return Verdict(FAIL, f"{bootstrap.words}; and no tlsCertFile is set: it signs its certificate itself")
+    alone = unmet(bootstrap.items, {"is": True}) and not all(value.items and value.items[-1] for value in given)
+    words = f"{bootstrap.words}; and no tlsCertFile is set" if alone else bootstrap.words
     served = next((one for one in tls_ports(host) if one.get("component") == "kubelet"), {})
     certificate = served.get("certificate")
+    if certificate and certificate.get("chains"):
+        return Verdict(PASS, f"{words}; it serves a certificate of {certificate['issuer']}")
+    if alone:
+        return Verdict(FAIL, f"{words}: it signs its certificate itself")
     if not certificate:
-        raise NotJudged(
-            UNKNOWN, f"{bootstrap.words}; what it serves was not seen: {served.get('problem') or 'no answer'}"
-        )
-    if not certificate.get("chains"):
-        return Verdict(FAIL, f"{bootstrap.words}; but it serves a certificate of {certificate['issuer']}")
-    return Verdict(PASS, f"{bootstrap.words}; it serves a certificate of {certificate['issuer']}")
+        raise NotJudged(UNKNOWN, f"{words}; what it serves was not seen: {served.get('problem') or 'no answer'}")
+    return Verdict(FAIL, f"{words}; but it serves a certificate of {certificate['issuer']}")
 
 
 def kubelet_keys(host: Host, _control: Control) -> Verdict:

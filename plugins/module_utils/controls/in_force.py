@@ -182,7 +182,8 @@ class Host:
         """Return what a field of a component's configuration file comes to.
 
         The kubelet's own word (/configz) counts first; it leaves out what is zero, since defaults are in it. Else the
-        process's flags, the file with its drop-ins, and the version's default, in this order.
+        process's flags, the file with its drop-ins, and the version's default, in this order; kube-proxy's flags count
+        only where it has no file.
 
         Raises:
             NotJudged: The component is not there, or its file cannot be read.
@@ -194,7 +195,9 @@ class Host:
                 return Value((), f"the kubelet itself reports no {field}, which is the zero value")
             items = _items(value)
             return Value(items, f"the kubelet itself reports {field} {_shown(items)}")
-        if flag:
+        # With a file kube-proxy ignores all flags for what a file can say, but the name of the host.
+        beats = component != "kube-proxy" or not self.occurrences(component, "config")
+        if flag and beats:
             present = self.occurrences(component, flag)
             if present:
                 return self.flag(component, flag)

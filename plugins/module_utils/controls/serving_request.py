@@ -24,6 +24,8 @@ _REQUIRED = {"digital signature", "server auth"}
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _GROUP = "system:nodes"
 _PREFIX = "system:node:"
+#: Of a Node object, which nobody but the cluster's own controllers and administrators may give it (NodeRestriction).
+_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
 def node_of(request: t.Mapping[str, t.Any]) -> str:
@@ -73,28 +75,112 @@ def _subject_problems(wanted: x509.CertificateSigningRequest, name: str) -> list
     return []
 
 
+def names_of(certificate: bytes) -> list[str]:
+    """Return the names and addresses of a certificate, PEM; of several the first one's.
+
+    Raises:
+        ValueError: It is none.
+        cryptography.x509.DuplicateExtension, cryptography.x509.UnsupportedGeneralNameType: It makes no sense.
+    """
+    try:
+        extensions = x509.load_pem_x509_certificate(certificate).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(entry.value) for entry in names if isinstance(entry, (x509.DNSName, x509.IPAddress))]
+
+
+def with_foreign(
+    nodes: t.Sequence[t.Mapping[str, t.Any]],
+    server_names: t.Collection[str],
+    reached: t.Mapping[str, t.Collection[str]],
+) -> list[dict[str, t.Any]]:
+    """Return the nodes with their addresses, each that another has too with ``foreign``: whose it is, as a clause.
+
+    A kubelet writes the addresses of its node itself, so that they alone would let it ask for any name. An API server's
+    own are no secret among control planes, whose certificates often name each other's.
+
+    Args:
+        nodes: Every Node.
+        server_names: Names and addresses in the certificate of an API server.
+        reached: By node, the names and addresses at which the controller reaches it; of hosts that take part.
+    """
+    owners: dict[str, set[str]] = {}
+    for node in nodes:
+        for entry in _addresses(node):
+            owners.setdefault(_normal(str(entry["address"])), set()).add(str(node["metadata"]["name"]))
+    reachable = {name: {_normal(one) for one in known} for name, known in reached.items()}
+    serving = {_normal(name) for name in server_names}
+
+    def whose(address: str, name: str, is_control_plane: bool) -> str:
+        if address in reachable.get(name, ()):
+            return ""
+        others = sorted(owners[address] - {name})
+        others += [other for other, known in sorted(reachable.items()) if other != name and address in known]
+        if others:
+            return f"which is an address of node {others[0]}"
+        if address in serving and not is_control_plane:
+            return "which is a name of the API server"
+        return ""
+
+    found = []
+    for node in nodes:
+        metadata = node["metadata"]
+        is_control_plane = _CONTROL_PLANE in (metadata.get("labels") or {})
+        addresses = [
+            {**entry, "foreign": whose(_normal(str(entry["address"])), str(metadata["name"]), is_control_plane)}
+            for entry in _addresses(node)
+        ]
+        found.append({**node, "status": {**(node.get("status") or {}), "addresses": addresses}})
+    return found
+
+
+def _addresses(node: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
+    return [entry for entry in (node.get("status") or {}).get("addresses") or [] if entry.get("address")]
+
+
 def _name_problems(extensions: x509.Extensions, node: t.Mapping[str, t.Any]) -> list[str]:
-    """Every name that the certificate is to have must be an address of the node."""
+    """Every name that the certificate is to have must be an address of the node, and of nobody else."""
     try:
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ["it names no address"]
-    addresses = (node.get("status") or {}).get("addresses") or []
-    known = {_normal(str(entry.get("address", ""))) for entry in addresses}
+    known = {_normal(str(entry["address"])): str(entry.get("foreign") or "") for entry in _addresses(node)}
     found = []
     for entry in names:
         if not isinstance(entry, (x509.DNSName, x509.IPAddress)):
             found.append(f"it asks for a name of the kind {type(entry).__name__}")
-        elif _normal(str(entry.value)) not in known:
-            found.append(f"it asks for {entry.value}, which is no address of the node")
+            continue
+        name = _normal(str(entry.value))
+        words = _of_no_node(name) or known.get(name, "which is no address of the node")
+        if words:
+            found.append(f"it asks for {entry.value}, {words}")
     return found if list(names) else ["it names no address"]
 
 
-def _normal(name: str) -> str:
+def _of_no_node(name: str) -> str:
+    """Return why no node is called so, whatever its addresses say, as a clause; empty for any other name."""
     try:
-        return str(ipaddress.ip_address(name))
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return name.lower()
+        labels = name.split(".")
+        if "*" in name:
+            return "which stands for many names"
+        if labels[0] == "kubernetes" or "svc" in labels[1:]:
+            return "which is the name of a service of the cluster"
+        local = labels[0] in ("localhost", "localhost4", "localhost6") or labels[-1] == "localhost"
+        return "which is a name of every host" if local else ""
+    return "which is an address of every host" if address.is_loopback or address.is_unspecified else ""
+
+
+def _normal(name: str) -> str:
+    """Return a name as it is compared: of those spellings that a client takes for the same, one."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name.lower().rstrip(".")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def served_by(certificate: bytes, authority: bytes, node: str, address: str, now: float) -> str:

@@ -26,6 +26,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
 LARGEST_ANSWER = 1024 * 1024  # bytes
+#: The reason of an answer with more than that.
+TOO_LARGE = "too large"
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline, method: str) ->
             return Answer(0, reason="eof")
         body = response.read(LARGEST_ANSWER + 1)
         if len(body) > LARGEST_ANSWER:
-            return Answer(0, reason="too large")
+            return Answer(0, reason=TOO_LARGE)
         if response.length:  # read(n) gives back what there is when the server closes early
             return Answer(0, reason="eof")
         headers = {name.lower(): value for name, value in response.getheaders()}

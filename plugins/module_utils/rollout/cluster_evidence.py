@@ -15,7 +15,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import (
+    TOO_LARGE,
+    Answer,
+    ApiClient,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import image_version
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import certificate_entry
@@ -25,7 +29,7 @@ SCHEMA = 1
 REQUEST_LIMIT = 10.0
 OBJECTS_LIMIT = 60.0
 KUBELETS_LIMIT = 60.0
-#: Objects a request: an answer is read up to a limit (api_client.LARGEST_ANSWER).
+#: Objects a request: an answer is read up to a limit (api_client.LARGEST_ANSWER), and less is asked for above it.
 _PAGE = 40
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -102,10 +106,16 @@ class ClusterCollector:
             **texts,
         }
 
-    def _get(self, path: str, accept: str = "") -> t.Any:
+    def _ask(self, path: str, accept: str = "") -> Answer:
         if self._clock() >= self._end:
             raise HardeningError("KH502", f"{path} was not asked for: there was no time left")
-        answer = self._client.get(path, accept) if accept else self._client.get(path)
+        return self._client.get(path, accept) if accept else self._client.get(path)
+
+    def _get(self, path: str, accept: str = "") -> t.Any:
+        return self._content(path, self._ask(path, accept))
+
+    @staticmethod
+    def _content(path: str, answer: Answer) -> t.Any:
         if answer.status != 200:
             raise HardeningError("KH502", f"{path} could not be read: {_words(answer)}")
         try:
@@ -116,10 +126,15 @@ class ClusterCollector:
     def _list(self, path: str, accept: str = "") -> list[api_findings.Object]:
         items: list[api_findings.Object] = []
         sign = "&" if "?" in path else "?"
-        token = ""
+        token, limit = "", _PAGE
         while True:
             more = f"&continue={token}" if token else ""
-            page = self._get(f"{path}{sign}limit={_PAGE}{more}", accept)
+            asked = f"{path}{sign}limit={limit}{more}"
+            answer = self._ask(asked, accept)
+            if answer.reason == TOO_LARGE and limit > 1:
+                limit //= 2  # Nodes with long lists of images, say
+                continue
+            page = self._content(asked, answer)
             found = _listed(page)
             if found is None:
                 raise HardeningError("KH502", f"{path} could not be read: {_STRANGE}")

@@ -382,7 +382,7 @@ class Discovery:
             "kubelet_client_authority": [kubelet["client_authority"]],
             "kubelet_client_key": self._kubelet_keys(),
             "kube_proxy_kubeconfig": self._kube_proxy_kubeconfig(),
-            "cni_configuration": [os.path.join(CNI_CONFIGURATION, name) for name in self._listing(CNI_CONFIGURATION)],
+            "cni_configuration": self._cni_configuration(),
             "etcd_data_directory": self._etcd_data(components),
             **self._pki(used),
         }
@@ -391,6 +391,11 @@ class Discovery:
             for role, paths in files.items()
         }
         return {role: paths for role, paths in present.items() if paths}
+
+    def _cni_configuration(self) -> list[str]:
+        """Return the files of the network's configuration; a directory among them, such as multus.d, is no file."""
+        paths = [os.path.join(CNI_CONFIGURATION, name) for name in self._listing(CNI_CONFIGURATION)]
+        return [path for path in paths if os.path.isfile(self.host.path(path))]
 
     def _kubelet_keys(self) -> list[str]:
         directory = "/var/lib/kubelet/pki"

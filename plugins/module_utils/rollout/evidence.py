@@ -94,7 +94,7 @@ class Collector:
         kubelet = self._kubelet()
         manifests = self._manifests(str(kubelet.pop("static_pod_path")))
         components = self._components(manifests.pop("components"), seen_problem)
-        files = self._file_evidence.attributes(components, kubelet)
+        files = self._file_evidence.attributes(components, kubelet, str(manifests["directory"]))
         kube_proxy = self._kube_proxy()
         return {
             "schema": SCHEMA,
@@ -111,7 +111,7 @@ class Collector:
             "unmounted": self._document_evidence.unmounted(),
             "authorities": self._file_evidence.authorities(),
             "home_kubeconfigs": self._file_evidence.home_kubeconfigs(),
-            **self._file_evidence.certificates(files),
+            **self._file_evidence.certificates(files, kubelet),
             "probes": self._port_evidence.probe(kubelet, kube_proxy) if self._view.host.live else {},
         }
 

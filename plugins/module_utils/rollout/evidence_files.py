@@ -11,6 +11,7 @@ import re
 import stat
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
     ADMIN_KUBECONFIGS,
     CNI_CONFIGURATION,
@@ -31,6 +32,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import list
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import (
     KUBELET_PKI,
     LARGEST,
+    SNI_FLAG,
     View,
     group_name,
     user_name,
@@ -38,10 +40,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_v
 
 #: What the kubelet leaves of certificates that it has renewed; in use is what the link beside them leads to.
 _RENEWED = re.compile(re.escape(KUBELET_PKI) + r"/kubelet-(client|server)-\d[\d-]*\.pem")
-_CURRENT = {
-    f"{KUBELET_PKI}/kubelet-client-current.pem": "kubelet --kubeconfig",
-    f"{KUBELET_PKI}/kubelet-server-current.pem": "kubelet --tls-cert-file",
-}
+_CLIENT = f"{KUBELET_PKI}/kubelet-client-current.pem"
+_KUBELET_SERVES = "kubelet --tls-cert-file"
+_SNI_SERVES = f"kube-apiserver --{SNI_FLAG}"
+_SERVED = {_KUBELET_SERVES, _SNI_SERVES}
 _KUBECONFIGS = ("admin_kubeconfig", "scheduler_kubeconfig", "controller_manager_kubeconfig", "kubelet_kubeconfig")
 _DAY = 86400
 #: Where people keep the kubeconfig that they use; kubeadm tells them to copy the administrator's there.
@@ -67,9 +69,15 @@ class Files:
         self._now = now
 
     def attributes(
-        self, components: t.Mapping[str, t.Mapping[str, t.Any]], kubelet: t.Mapping[str, t.Any]
+        self, components: t.Mapping[str, t.Mapping[str, t.Any]], kubelet: t.Mapping[str, t.Any], manifests: str
     ) -> dict[str, list[dict[str, str]]]:
-        """Return owner and mode of everything that a control is about, by what it is."""
+        """Return owner and mode of everything that a control is about, by what it is.
+
+        Args:
+            components: What runs, or should run, here.
+            kubelet: Its evidence.
+            manifests: The directory of static pods, empty where the kubelet has none.
+        """
         paths: dict[str, list[str]] = {
             f"{name.replace('-', '_')}_manifest": [one["manifest"]]
             for name, one in components.items()
@@ -86,7 +94,7 @@ class Files:
         paths["controller_manager_kubeconfig"] = self._view.used("kube-controller-manager", "kubeconfig") or [
             "/etc/kubernetes/controller-manager.conf"
         ]
-        paths["manifests_directory"] = [MANIFESTS]
+        paths["manifests_directory"] = [MANIFESTS, manifests]
         if "etcd" in components:
             paths["etcd_data_directory"] = self._view.used("etcd", "data-dir") or ["/var/lib/etcd"]
         found = {word: self._attributes(listed) for word, listed in paths.items()}
@@ -94,7 +102,10 @@ class Files:
             found["kubelet_unit"] = self._attributes(self._view.units())
         except HardeningError as error:
             found["kubelet_unit"] = [{"path": "kubelet.service", "problem": self._view.explain(error)}]
-        found["cni_configuration"] = self._below(CNI_CONFIGURATION)
+        # A directory among them, such as multus.d, is no file.
+        found["cni_configuration"] = [
+            one for one in self._below(CNI_CONFIGURATION) if one.get("problem") or self._is_file(one["path"])
+        ]
         found["kubelet_client_key"] = [
             one
             for one in self._below(KUBELET_PKI)
@@ -145,15 +156,26 @@ class Files:
                 found[name] = None
         return found
 
-    def certificates(self, files: t.Mapping[str, t.Sequence[t.Mapping[str, str]]]) -> dict[str, t.Any]:
-        """Return what the certificates among these files say, why some could not be read, and which keys could not."""
+    def certificates(
+        self, files: t.Mapping[str, t.Sequence[t.Mapping[str, str]]], kubelet: t.Mapping[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Return what the certificates among these files say, why some could not be read, and which keys could not.
+
+        Args:
+            files: By what they are, as `attributes` returned them.
+            kubelet: Its evidence; the certificate that it serves counts too.
+        """
         words = ("pki_certificate", "pki_key", *_KUBECONFIGS, "kubelet_client_authority", "kubelet_client_key")
         kubeconfigs = {one["path"] for word in _KUBECONFIGS for one in files.get(word, [])}
         listed = [one for word in words for one in files.get(word, []) if not _RENEWED.fullmatch(one["path"])]
         unseen = {one["path"]: f"{one['path']}: {one['problem']}" for one in listed if one.get("problem")}
-        paths = [path for path in (*(one["path"] for one in listed), *_CURRENT) if path not in unseen]
+        users = self._users_of_files(kubelet)
+        served = {path for path, uses in users.items() if uses & _SERVED}
+        paths = [path for path in (*(one["path"] for one in listed), _CLIENT, *sorted(served)) if path not in unseen]
         read: dict[str, bytes] = {}
-        for path in dict.fromkeys(path for path in paths if path in kubeconfigs or listing.relevant([path])):
+        # People give a certificate that is served, and a kubeconfig, any name.
+        named = kubeconfigs | served
+        for path in dict.fromkeys(path for path in paths if path in named or listing.relevant([path])):
             try:
                 data = read_bytes(self._view.host.path(path), limit=LARGEST)
             except HardeningError as error:
@@ -171,7 +193,6 @@ class Files:
         # A key that may not be read is no reason to be silent on certificates.
         keys_unseen = {path: words for path, words in unseen.items() if path.endswith(".key")}
         problem = next((words for path, words in unseen.items() if path not in keys_unseen), "")
-        users = self._users_of_files()
         shown = [
             {**entry, **self._use(path, users)}
             for path, data in sorted(read.items())
@@ -232,6 +253,10 @@ class Files:
             return [{"path": directory, "problem": self._view.explain(error)}]
         return self._attributes(f"{directory}/{name}" for name in names)
 
+    def _is_file(self, path: str) -> bool:
+        """Return whether there is a regular file, or what leads to one."""
+        return os.path.isfile(self._view.host.path(path))
+
     def _pki(self) -> dict[str, list[dict[str, str]]]:
         """Return directories, certificates and keys: all of kubeadm's directory, and what else is in use."""
         directories, certificates, keys = [], [], []
@@ -262,6 +287,9 @@ class Files:
                 for path in self._view.used(component, flag):
                     is_key = "key" in flag and not path.endswith((".pub", ".crt"))
                     (keys if is_key else certificates).append(path)
+        for certificate, key in self._view.sni_files():
+            certificates.append(certificate)
+            keys.append(key)
         return {
             "pki_directory": self._attributes(directories)
             + [one for one in problems if self._view.exists(one["path"])],
@@ -286,7 +314,7 @@ class Files:
                     return []  # it names a file, which is looked at for itself
                 data, key = facts.certificate, facts.key
             elif b"-----BEGIN CERTIFICATE-----" not in data:
-                known = path.endswith(".pub") or b"PUBLIC KEY-----" in data
+                known = path.endswith(".pub") or b"PUBLIC KEY-----" in data or _is_key(path, data)
                 return [] if known else [{"path": path, "problem": "it holds no certificate"}]
             entries = [certificate_entry(one, path, kind, self._now) for one, kind in listing.kinds_of(data, path)]
             if entries and key is not None:
@@ -296,7 +324,21 @@ class Files:
             return [{"path": path, "problem": self._view.explain(error)}]
         return entries
 
-    def _users_of_files(self) -> dict[str, set[str]]:
+    def _serving(self, kubelet: t.Mapping[str, t.Any]) -> str:
+        """Return where the certificate lies that the kubelet serves, by its configuration."""
+        fields = kubelet.get("fields") or {}
+        directory = self._view.value("kubelet", "cert-dir") or KUBELET_PKI
+        asked = f"{directory}/kubelet-server-current.pem"
+        flag = self._view.value("kubelet", "rotate-server-certificates")
+        if parse_bool(flag) if flag else fields.get("serverTLSBootstrap") is True:
+            return asked
+        configured = self._view.value("kubelet", "tls-cert-file") or str(fields.get("tlsCertFile") or "")
+        if configured:
+            return configured
+        # Where its configuration cannot be read, what the authority signed is in use most likely.
+        return asked if kubelet.get("problem") and self._view.exists(asked) else f"{directory}/kubelet.crt"
+
+    def _users_of_files(self, kubelet: t.Mapping[str, t.Any]) -> dict[str, set[str]]:
         """Return by path the components that use a file, each with the flag that names it."""
         users: dict[str, set[str]] = {}
         for component, flags in PKI_FLAGS.items():
@@ -304,9 +346,16 @@ class Files:
                 for path in self._view.used(component, flag):
                     users.setdefault(path, set()).add(f"{component} --{flag}")
         users.setdefault(self._view.value("kubelet", "kubeconfig"), set()).add("kubelet --kubeconfig")
-        for path, use in _CURRENT.items():
-            users.setdefault(path, set()).add(use)
+        users.setdefault(_CLIENT, set()).add("kubelet --kubeconfig")
+        users.setdefault(self._serving(kubelet), set()).add(_KUBELET_SERVES)
+        for path, _key in self._view.sni_files():
+            users.setdefault(path, set()).add(_SNI_SERVES)
         return users
+
+
+def _is_key(path: str, data: bytes) -> bool:
+    """Return whether a file is a key of another name than ours, such as ``server-key.pem``."""
+    return b"PRIVATE KEY-----" in data and not path.endswith(".crt")
 
 
 def certificate_entry(facts: profile.CertificateFacts, path: str, kind: str, now: float) -> dict[str, t.Any]:
@@ -320,6 +369,9 @@ def certificate_entry(facts: profile.CertificateFacts, path: str, kind: str, now
         **{key: entry[key] for key in kept},
         "organizations": list(facts.profile.subject.organizations),
         "sha256": facts.fingerprint,
+        # Whole seconds, since a certificate of hours has no days.
+        "seconds_left": math.floor(facts.not_after - now),
+        "seconds_valid": math.floor(facts.not_after - facts.not_before),
         "age_days": math.floor((now - facts.not_before) / _DAY),
         # By these a certificate names its authority where several have one subject.
         "key_id": (facts.subject_key_id or b"").hex(),

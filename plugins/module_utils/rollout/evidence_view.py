@@ -29,6 +29,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import proc
 #: Bytes of a file with certificates that are still read.
 LARGEST = 1 << 20
 KUBELET_PKI = "/var/lib/kubelet/pki"
+#: Names a certificate, its key and, behind a colon, the names to which it is shown.
+SNI_FLAG = "tls-sni-cert-key"
 
 _NOT_LIVE = "no process belongs to a directory that stands for a host"
 
@@ -113,6 +115,18 @@ class View:
         if process is None:
             return []
         return effective_values(occurrences(parse_arguments(process.arguments[1:]), flag), kind_of(flag)) or []
+
+    def sni_files(self) -> list[tuple[str, str]]:
+        """Return where the pairs of certificate and key lie on the host that the API server shows to some names."""
+        process = self.processes.get("kube-apiserver")
+        given = occurrences(parse_arguments(process.arguments[1:]), SNI_FLAG) if process is not None else []
+        # What is no pair ends the program.
+        pairs = [value.partition(":")[0].split(",") for value in given]
+        return [
+            (self.host_path("kube-apiserver", pair[0]), self.host_path("kube-apiserver", pair[1]))
+            for pair in pairs
+            if len(pair) == 2
+        ]
 
     def value(self, component: str, flag: str) -> str:
         """Return the last of them, empty where there is none."""

@@ -42,6 +42,13 @@ def test_a_host_that_did_nothing_has_a_row_too() -> None:
     ]
 
 
+def test_what_a_host_said_is_no_word_to_the_terminal() -> None:
+    rows = [Row("w1", 0, {}, ("a \x1b[2Jnote",), ("left \x07undone",), "")]
+    text = "\n".join(render(rows, "run", "r", "/reports/r"))
+    assert "w1: a \\x1b[2Jnote" in text
+    assert "\x07" not in text
+
+
 def test_the_account_of_a_run() -> None:
     rows = [
         Row("cp1", 3, {"kube-apiserver": 44.6, "kubelet": 13.2}, ("note",), ("left",), "/b", seconds=57.8),

@@ -31,7 +31,8 @@ def component(name: str, *flags: str) -> dict[str, t.Any]:
 def seen() -> verdicts.Seen:
     certificate = {
         "path": "/c", "subject": "CN=a", "issuer": "CN=b", "names": ["a"], "not_after": "2027-01-01T00:00:00Z",
-        "days_left": 38, "used_by": ["kubelet"], "key_algorithm": "ECDSA-P256", "problem": "",
+        "days_left": 38, "seconds_left": 38 * 86400, "seconds_valid": 365 * 86400,
+        "used_by": ["kubelet"], "key_algorithm": "ECDSA-P256", "problem": "",
     }  # fmt: skip
     evidence = {
         "live": True,
@@ -139,6 +140,17 @@ def test_the_console_has_a_row_a_host_and_what_to_do() -> None:
     assert "Not judged:" in lines
     assert lines[-1].endswith("/reports/run-1/report.html, report.json, junit.xml")
     assert max(map(len, lines)) <= 140
+
+
+def test_what_a_host_said_is_no_word_to_the_terminal() -> None:
+    document = report()
+    for result in document["results"]:
+        result["evidence"] = "red \x1b[31m\x07\u202etext"
+    document["hosts"][0]["note"] = "\x1b]0;title\x07"
+    text = "\n".join(render(document, "/reports/run-1"))
+    assert text.replace("\n", "").isprintable()
+    assert "red \\x1b[31m\\x07\\u202etext" in text
+    assert "\\x1b]0;title" in text
 
 
 def test_junit_can_be_read_whatever_a_host_said() -> None:

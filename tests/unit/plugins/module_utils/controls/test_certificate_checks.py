@@ -92,6 +92,33 @@ def test_names(one: dict[str, t.Any], status: str, words: str) -> None:
     assert (found.status, words in found.evidence) == (status, True), found
 
 
+HOUR = 3600
+DAY = 24 * HOUR
+CURRENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+
+
+@pytest.mark.parametrize(
+    ("path", "left", "valid", "status"),
+    [
+        (SERVING, 31 * DAY, 365 * DAY, "pass"),
+        (SERVING, 29 * DAY, 365 * DAY, "fail"),
+        (SERVING, 11 * DAY, 30 * DAY, "pass"),
+        (SERVING, 9 * DAY, 30 * DAY, "fail"),
+        (SERVING, 9 * HOUR, 24 * HOUR, "pass"),
+        (SERVING, 7 * HOUR, 24 * HOUR, "fail"),
+        # A kubelet asks for the next one when three tenths to one tenth are left.
+        (CURRENT, 3 * HOUR, 24 * HOUR, "pass"),
+        (CURRENT, 2 * HOUR, 24 * HOUR, "fail"),
+        (CURRENT, 9 * DAY, 60 * DAY, "pass"),
+        (CURRENT, 31 * DAY, 365 * DAY, "pass"),
+        (CURRENT, 29 * DAY, 365 * DAY, "fail"),
+    ],
+)
+def test_a_short_life_is_no_finding_before_its_last_part(path: str, left: int, valid: int, status: str) -> None:
+    one = certificate(path=path, seconds_left=left, seconds_valid=valid, days_left=left // DAY)
+    assert verdict("certificates-expiry", one).status == status
+
+
 CONF = "/etc/kubernetes/kubelet.conf"
 
 

@@ -174,6 +174,25 @@ def test_the_kubelets_configuration(control: str, seen: Host, status: str, words
     assert (said.status, words in said.evidence) == (status, True), said
 
 
+@pytest.mark.parametrize(
+    ("fields", "chains", "status", "words"),
+    [
+        ({}, True, "pass", "it serves a certificate of CN=kubernetes"),
+        ({}, False, "fail", "it signs its certificate itself"),
+        ({"serverTLSBootstrap": True}, True, "pass", "it serves a certificate of CN=kubernetes"),
+        ({"serverTLSBootstrap": True}, False, "fail", "but it serves a certificate of CN=kubernetes"),
+    ],
+)
+def test_what_a_kubelet_serves_counts_before_its_configuration(
+    fields: dict[str, t.Any], chains: bool, status: str, words: str
+) -> None:
+    served = {"component": "kubelet", "port": 10250, "certificate": {"issuer": "CN=kubernetes", "chains": chains}}
+    part = {"file": "/var/lib/kubelet/config.yaml", "fields": fields, "problem": ""}
+    seen = host(components={"kubelet": running("kubelet")}, kubelet=part, probes={"tls": [served]})
+    said = verdict("kubelet-serving-certificate", seen)
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
 def test_keys_that_the_kubelet_does_not_know_or_that_stand_twice_are_named() -> None:
     good = ["apiVersion", "kind", "authentication", "authentication.anonymous", "evictionHard", "evictionHard.a.b"]
     part = {"file": "/c", "problem": "", "documents": [{"path": "/c", "keys": good, "twice": []}]}
@@ -293,9 +312,12 @@ def test_answers_to_strangers(status: int, reason: str, wanted: str) -> None:
 
 def test_certificates_that_end_are_named_the_first_to_end_first() -> None:
     listed: list[dict[str, t.Any]] = [
-        {"path": f"/{days}.crt", "subject": "CN=a", "days_left": days, "key_algorithm": "ECDSA-P256"}
+        {
+            "path": f"/{days}.crt", "subject": "CN=a", "days_left": days, "seconds_left": days * 86400,
+            "seconds_valid": 500 * 86400, "key_algorithm": "ECDSA-P256",
+        }
         for days in (400, 12, -2)
-    ]
+    ]  # fmt: skip
     said = verdict("certificates-expiry", host(certificates=listed))
     assert said == Verdict("fail", "/-2.crt (CN=a) ended 2 days ago; /12.crt (CN=a) in 12 days")
     assert verdict("certificates-expiry", host(certificates=listed[:1])).status == "pass"
@@ -360,6 +382,35 @@ def test_what_lies_in_the_container_alone() -> None:
     assert verdict("apiserver-paths-mounted", seen("", [])).status == "not_applicable"
     said = verdict("apiserver-paths-mounted", seen("/m.yaml", ["--audit-log-path /log"]))
     assert said == Verdict("fail", "under no mount of the manifest: --audit-log-path /log")
+
+
+@pytest.mark.parametrize(
+    ("flags", "fields", "status", "words"),
+    [
+        (
+            ["--config=/c", "--metrics-bind-address=0.0.0.0:10249"],
+            {"metricsBindAddress": "127.0.0.1:10249"},
+            "pass",
+            "/c",
+        ),
+        (
+            ["--config=/c", "--metrics-bind-address=127.0.0.1:10249"],
+            {"metricsBindAddress": "0.0.0.0:10249"},
+            "fail",
+            "/c",
+        ),
+        (["--metrics-bind-address=0.0.0.0:10249"], {}, "fail", "the process has --metrics-bind-address"),
+        (["--metrics-bind-address=127.0.0.1:10249"], {}, "pass", "the process has --metrics-bind-address"),
+    ],
+)
+def test_kube_proxys_flags_count_where_it_has_no_file(
+    flags: list[str], fields: dict[str, str], status: str, words: str
+) -> None:
+    part = {"file": "/c" if fields else "", "fields": fields, "problem": ""}
+    said = verdict(
+        "kube-proxy-metrics", host(components={"kube-proxy": running("kube-proxy", *flags)}, kube_proxy=part)
+    )
+    assert (said.status, words in said.evidence) == (status, True), said
 
 
 @pytest.mark.parametrize("control", ["certificates-expiry", "certificates-strength"])

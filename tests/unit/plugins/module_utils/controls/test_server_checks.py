@@ -44,6 +44,7 @@ def host(server: t.Any, *flags: str) -> Host:
         ("probe-audit-bodies", ["--audit-log-path=-"], {}, "unknown", "output"),
         ("probe-audit-bodies", [LOG], {"audit_bodies": BODIES}, "pass", "all 7 records of /log were read"),
         ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "whole": False}}, "pass", "the newest 7 records"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "records": 0}}, "unknown", "no record was there"),
         ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "count": 2, "found": ["create of secrets a/b"]}},
          "fail", "2 hold the content"),
         ("probe-audit-bodies", [LOG], {"audit_bodies": BODIES, "marker": {**MARKER, "in_log": True}}, "fail", "probe"),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import functools
 import ipaddress
 import typing as t
@@ -17,9 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.serving_request import (
+    UNREADABLE,
     is_pending,
+    names_of,
     node_of,
     problems,
+    with_foreign,
 )
 
 NODE = {"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.11"}, {"address": "W1.example"}]}}
@@ -89,7 +93,7 @@ def test_a_nodes_own_request_is_approved() -> None:
         (request(certificate_request(group="system:masters")), "not that of node w1"),
         (
             request(certificate_request(names=[*OWN_NAMES, x509.DNSName("kubernetes.default")])),
-            "it asks for kubernetes.default, which is no address of the node",
+            "it asks for kubernetes.default, which is the name of a service of the cluster",
         ),
         (
             request(certificate_request(names=[x509.IPAddress(ipaddress.ip_address("192.0.2.12"))])),
@@ -130,3 +134,93 @@ def test_what_waits(asked: dict[str, t.Any], pending: bool) -> None:
 
 def test_who_asks() -> None:
     assert (node_of(request(b"")), node_of(request(b"", username="admin")), node_of({})) == ("w1", "", "")
+
+
+def node(name: str, *addresses: str, control_plane: bool = False) -> dict[str, t.Any]:
+    labels = {"node-role.kubernetes.io/control-plane": ""} if control_plane else {}
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "status": {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]},
+    }
+
+
+def asked_for(*names: str) -> dict[str, t.Any]:
+    entries: list[x509.GeneralName] = []
+    for name in names:
+        try:
+            entries.append(x509.IPAddress(ipaddress.ip_address(name)))
+        except ValueError:
+            entries.append(x509.DNSName(name))
+    return request(certificate_request(names=entries))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("kubernetes", "which is the name of a service of the cluster"),
+        ("Kubernetes.default.SVC.", "which is the name of a service of the cluster"),
+        ("kubernetes.default", "which is the name of a service of the cluster"),
+        ("metrics.kube-system.svc", "which is the name of a service of the cluster"),
+        ("metrics.kube-system.svc.example.org", "which is the name of a service of the cluster"),
+        ("localhost", "which is a name of every host"),
+        ("localhost.localdomain", "which is a name of every host"),
+        ("w1.localhost", "which is a name of every host"),
+        ("127.0.0.1", "which is an address of every host"),
+        ("::ffff:127.0.0.9", "which is an address of every host"),
+        ("::1", "which is an address of every host"),
+        ("::", "which is an address of every host"),
+        ("*", "which stands for many names"),
+        ("*.example.com", "which stands for many names"),
+    ],
+)
+def test_what_a_kubelet_wrote_into_its_node_makes_no_other_name_its_own(name: str, words: str) -> None:
+    assert problems(asked_for(name), node("w1", name)) == [f"it asks for {name}, {words}"]
+
+
+SERVER_NAMES = ("kubernetes", "cp1", "api.example.com", "192.0.2.1", "192.0.2.11", "192.0.2.12")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reached", "name", "words"),
+    [
+        ([node("w1", "192.0.2.21")], {}, "192.0.2.21", ""),
+        ([node("w1", "192.0.2.1")], {}, "192.0.2.1", "which is a name of the API server"),
+        ([node("w1", "API.example.com")], {}, "api.example.com", "which is a name of the API server"),
+        ([node("w1", "192.0.2.22"), node("w2", "192.0.2.22")], {}, "192.0.2.22", "which is an address of node w2"),
+        ([node("w1", "::ffff:192.0.2.22"), node("w2", "192.0.2.22")], {}, "192.0.2.22", "an address of node w2"),
+        # Where the controller reaches it, no kubelet can write.
+        ([node("w1", "192.0.2.22"), node("w2", "192.0.2.22")], {"w1": ["192.0.2.22"]}, "192.0.2.22", ""),
+        ([node("w1", "192.0.2.22")], {"w2": ["192.0.2.22"]}, "192.0.2.22", "which is an address of node w2"),
+        ([node("w1", "192.0.2.12")], {"w1": ["192.0.2.12"]}, "192.0.2.12", ""),
+        # A certificate often names all control planes, which could serve any of its names anyway.
+        ([node("w1", "192.0.2.11", "192.0.2.12", control_plane=True)], {}, "192.0.2.12", ""),
+        ([node("w1", "192.0.2.12", control_plane=True), node("cp2", "192.0.2.12")], {}, "192.0.2.12", "of node cp2"),
+    ],
+)
+def test_what_is_not_a_nodes_alone(
+    nodes: list[dict[str, t.Any]], reached: dict[str, list[str]], name: str, words: str
+) -> None:
+    judged = with_foreign(nodes, SERVER_NAMES, reached)[0]
+    found = problems(asked_for(name), judged)
+    assert len(found) == bool(words), found
+    assert words in "".join(found)
+    assert [set(one) - {"foreign"} for one in judged["status"]["addresses"]] == [
+        set(one) for one in nodes[0]["status"]["addresses"]
+    ]
+
+
+def test_names_of_a_certificate() -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
+    begin = datetime.datetime(2026, 11, 1)
+    builder = x509.CertificateBuilder(name, name, key().public_key(), 7, begin, begin + datetime.timedelta(days=1))
+
+    def pem(one: x509.CertificateBuilder) -> bytes:
+        return one.sign(key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    assert names_of(pem(builder)) == []
+    assert names_of(pem(builder.add_extension(x509.SubjectAlternativeName(OWN_NAMES), critical=False))) == [
+        "192.0.2.11",
+        "w1.EXAMPLE",
+    ]
+    with pytest.raises(UNREADABLE):
+        names_of(b"none")

@@ -60,6 +60,24 @@ def test_a_list_is_read_to_its_end() -> None:
     assert len(api.asked) > len(api_findings.NEEDS) / 2
 
 
+def test_of_large_objects_fewer_are_asked_for_at_once_down_to_one() -> None:
+    """Forty Nodes with the images that they hold may be more than is read of an answer."""
+    large = Answer(0, reason="too large")
+    pages = {f"/api/v1/nodes?limit={number}": large for number in (40, 20, 10)}
+    first = {"items": [{"metadata": {"name": "w1"}}], "metadata": {"continue": "more"}}
+    last = reply({"items": [{"metadata": {"name": "w2"}}]})
+    pages["/api/v1/nodes?limit=5&continue=more"] = large
+    pages["/api/v1/nodes?limit=2&continue=more"] = last
+    pages["/api/v1/nodes?limit=5"] = reply(first)
+    found, _api = collect(pages)
+    assert sorted(found["configz"]) == ["w1", "w2"]
+    assert not found["problems"]
+
+    found, api = collect({"/api/v1/nodes?": large})
+    assert found["problems"] == {"nodes": "/api/v1/nodes?limit=1 could not be read: too large"}
+    assert [path for path in api.asked if path.startswith("/api/v1/nodes?")][-1] == "/api/v1/nodes?limit=1"
+
+
 def test_what_may_not_be_read_is_said_in_the_api_servers_words() -> None:
     refused = reply({"kind": "Status", "message": "pods is forbidden: User cannot list"}, 403)
     found, _api = collect({"/api/v1/pods": refused, "/api/v1/nodes": Answer(0, reason="timeout")})

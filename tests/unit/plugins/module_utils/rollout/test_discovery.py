@@ -213,6 +213,15 @@ def test_a_host_that_never_joined_is_told_so(tmp_path: Path) -> None:
     assert "this is no node of a kubeadm cluster yet" in refused(Host(str(tmp_path)), control_plane=False)
 
 
+def test_directories_beside_the_networks_configuration_are_no_files(w1: Host) -> None:
+    at(w1, "etc/cni/net.d/20-net.conf").touch()
+    at(w1, "etc/cni/net.d/multus.d/multus.kubeconfig").touch()
+    at(w1, "etc/cni/net.d/link.conf").symlink_to("20-net.conf")
+    found = discover(w1, control_plane=False)["files"]["cni_configuration"]
+    assert {"/etc/cni/net.d/20-net.conf", "/etc/cni/net.d/link.conf"} <= set(found)
+    assert "/etc/cni/net.d/multus.d" not in found
+
+
 def test_drop_ins_of_the_kubelet_are_merged_in_lexical_order(w1: Host) -> None:
     at(w1, "etc/default/kubelet").write_text("KUBELET_EXTRA_ARGS=--config-dir=/etc/kubelet.d\n", encoding="utf-8")
     for name, text in (("20.conf", "maxPods: 20\n"), ("10.conf", "maxPods: 10\n"), ("x.yaml", "maxPods: 1\n")):

@@ -13,8 +13,9 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector, keys_of
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import far_homes
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files, far_homes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import client_profile, leaf
 
@@ -146,6 +147,65 @@ def test_of_what_the_kubelet_renewed_only_the_newest_counts(root: Path) -> None:
     assert (found["extended_usages"], found["authority"]) == (["clientAuth"], False)
     # Who may read the others is judged all the same.
     assert len(collect(root)["files"]["kubelet_client_key"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("configuration", "shown"),
+    [
+        ("", "/var/lib/kubelet/pki/kubelet.crt"),
+        (
+            "serverTLSBootstrap: true\ntlsCertFile: /etc/kubelet.cert\n",
+            "/var/lib/kubelet/pki/kubelet-server-current.pem",
+        ),
+        ("tlsCertFile: /etc/kubelet.cert\n", "/etc/kubelet.cert"),
+        ("a: [", "/var/lib/kubelet/pki/kubelet-server-current.pem"),
+    ],
+)
+def test_the_certificate_that_a_kubelet_serves_is_looked_at(root: Path, configuration: str, shown: str) -> None:
+    write(root, CONFIGURATION, configuration)
+    for path in ("var/lib/kubelet/pki/kubelet.crt", "etc/kubelet.cert"):
+        write(root, path, issue.certificate_pem(CLIENT))
+    write(root, "var/lib/kubelet/pki/kubelet-server-2026-01-15-08-00-00.pem", issue.certificate_pem(CLIENT))
+    os.symlink("kubelet-server-2026-01-15-08-00-00.pem", root / "var/lib/kubelet/pki/kubelet-server-current.pem")
+    (found,) = (one for one in collect(root)["certificates"] if "kubelet --tls-cert-file" in one.get("used_as", ()))
+    assert found["path"] == shown
+    assert (found["seconds_valid"] // 86400, found["seconds_left"] // 86400) == (365, found["days_left"])
+
+
+def test_certificates_for_some_names_of_the_api_server_are_looked_at(tmp_path: Path) -> None:
+    write(tmp_path, "etc/front/api.cert", issue.certificate_pem(CLIENT))
+    write(tmp_path, "etc/front/api-key.pem", "-----BEGIN PRIVATE KEY-----\n", 0o644)
+    view = View(Host(str(tmp_path)))
+    flags = ["--tls-sni-cert-key=/etc/front/api.cert,/etc/front/api-key.pem:api.example.com", "--tls-sni-cert-key=odd"]
+    view.processes["kube-apiserver"] = Process(7, ["kube-apiserver", *flags], 0.0, 0, 1)
+    files = Files(view, None, 1_795_500_000.0)
+    seen = files.attributes({}, {"documents": []}, "")
+    assert [one["path"] for one in seen["pki_certificate"]] == ["/etc/front/api.cert"]
+    assert [one["mode"] for one in seen["pki_key"]] == ["0644"]
+    (found,) = files.certificates(seen, {})["certificates"]
+    assert (found["path"], found["used_as"]) == ("/etc/front/api.cert", ["kube-apiserver --tls-sni-cert-key"])
+
+
+def test_the_directory_of_static_pods_is_judged_wherever_it_is(root: Path) -> None:
+    write(root, CONFIGURATION, "staticPodPath: /srv/pods\n")
+    (root / "srv/pods").mkdir(parents=True)
+    (root / "srv/pods").chmod(0o777)
+    found = {one["path"]: one["mode"] for one in collect(root)["files"]["manifests_directory"]}
+    assert found["/srv/pods"] == "0777"
+    assert f"/{MANIFESTS}" in found
+
+
+def test_directories_beside_the_networks_configuration_are_no_files(root: Path) -> None:
+    write(root, "etc/cni/net.d/10-net.conflist", "{}", 0o644)
+    (root / "etc/cni/net.d/multus.d").mkdir(mode=0o700)
+    os.symlink("10-net.conflist", root / "etc/cni/net.d/link.conflist")
+    os.symlink("loop", root / "etc/cni/net.d/loop")
+    found = {one["path"]: one.get("mode") for one in collect(root)["files"]["cni_configuration"]}
+    assert found == {
+        "/etc/cni/net.d/10-net.conflist": "0644",
+        "/etc/cni/net.d/link.conflist": "0644",
+        "/etc/cni/net.d/loop": None,
+    }
 
 
 def test_kubeconfigs_in_homes_are_seen_with_the_groups_of_their_certificates(root: Path) -> None:

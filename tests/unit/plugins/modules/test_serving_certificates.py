@@ -1,0 +1,103 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose requests for serving certificates are approved where a run is not asked to approve any."""
+
+from __future__ import annotations
+
+import base64
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.history import mark_undone
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, serving
+from ansible_collections.kubeharden.core.plugins.modules.serving_certificates import api_server_names
+
+ROLES = Path(__file__).parents[4] / "roles"
+
+
+def waiting() -> dict[str, t.Any]:
+    """A request of node w1 that nothing speaks against."""
+    subject = [
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
+        x509.NameAttribute(NameOID.COMMON_NAME, "system:node:w1"),
+    ]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("w1")]), critical=False)
+    signed = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return {
+        "metadata": {"name": "csr-abcde"},
+        "spec": {
+            "signerName": "kubernetes.io/kubelet-serving",
+            "username": "system:node:w1",
+            "groups": ["system:nodes"],
+            "usages": ["digital signature", "server auth"],
+            "request": base64.b64encode(signed.public_bytes(serialization.Encoding.PEM)).decode(),
+        },
+    }
+
+
+def cluster() -> serving.Cluster:
+    return serving.Cluster(
+        requests=lambda: [waiting()],
+        nodes=lambda: [{"metadata": {"name": "w1"}, "status": {"addresses": [{"address": "w1"}]}}],
+        approve=lambda _request: None,
+        certify=lambda _request, _certificate: False,
+        peer=lambda _host, _port: Peer(None, "nobody is asked"),
+        authority=b"",
+        clock=lambda: 0.0,
+        sleep=lambda _seconds: None,
+    )
+
+
+def test_renewals_are_ours_after_an_approval_until_it_is_put_back(tmp_path: Path) -> None:
+    host = Host(str(tmp_path))
+    assert not approvals.are_ours(host)
+    Backup(host, "run-1").note("one_way", "/etc/kubernetes/pki/ca.key", why="It was removed for good.")
+    assert not approvals.are_ours(host)
+    serving.approve(cluster(), [], 10.0, Backup(host, "run-2"))
+    assert approvals.are_ours(host)
+    mark_undone(host, ["run-2"], "run-3")
+    assert not approvals.are_ours(host)
+
+
+def test_what_is_left_to_others_is_told() -> None:
+    good, refused = serving.pending(cluster())
+    assert not refused
+    assert approvals.left([]) == []
+    (sentence,) = approvals.left(good)
+    assert sentence.startswith("csr-abcde: ")
+    assert "kubeharden_profile cis" in sentence
+
+
+def test_an_api_server_without_a_certificate_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "apiserver.crt"
+    used = [{"component": "kube-apiserver", "flag": "tls-cert-file", "path": str(path)}]
+    path.write_bytes(b"-----BEGIN CERTIFICATE-----\n")
+    with pytest.raises(HardeningError, match="Nothing was approved"):
+        api_server_names({"certificates": used})
+    assert api_server_names({"certificates": [{**used[0], "component": "etcd"}]}) == []
+
+
+def test_a_rotation_approves_on_the_condition_of_a_hardening() -> None:
+    def task(path: str) -> dict[str, t.Any]:
+        tasks = yaml.safe_load((ROLES / path).read_text(encoding="utf-8"))
+        found: dict[str, t.Any] = tasks[0]
+        return found
+
+    hardening, rotation = task("harden_kubelet/tasks/certificates.yml"), task("pki/tasks/approve.yml")
+    words = " ".join(rotation["kubeharden.core.serving_certificates"]["approve"].split())
+    own = hardening["kubeharden.core.serving_certificates"]["approve"].strip("{} ")
+    assert words == f"{{{{ {hardening['when']} and {own} }}}}"
+    assert "when" not in rotation  # kubelets' certificates as clients are signed whatever the profile is
