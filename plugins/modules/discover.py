@@ -380,7 +380,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         limit = float(parameters["gate_timeout"])
         if module.check_mode:
             recovery.require_presence(host, Journal(host))
-            notes = recovery.foretell(Journal(host))
+            notes = recovery.foretell(host)
             found = {**discovery.run(), "live": host.live}
         else:
             # First of all: a run that died may have left this host without its API server.
