@@ -216,7 +216,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run, runner
 
 PACKAGES = {
     "debian": {"yaml": "python3-yaml", "cryptography": "python3-cryptography"},
@@ -258,7 +258,7 @@ def look_at_readiness(
     readiness = Readiness(host, found, view, module.params["audit"])
     evidence = readiness.look()
     if module.params["read_api"] and view is not None:
-        kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
+        kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
         evidence.update(readiness.look_at_cluster(lambda: kubectl.list_objects("/api/v1/nodes")))
     # The last of all, since it is held against the controller's clock when the answer has come.
     return {**evidence, "now": time.time()}
@@ -274,7 +274,7 @@ def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions
 
-    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
+    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
     config_maps = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
     bindings = [
         binding
@@ -340,7 +340,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     require_root(host)
     discovery = Discovery(
-        host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command, oidc=parameters["oidc"]
+        host, parameters["control_plane"], parameters["kubeconfig"], run=runner(module), oidc=parameters["oidc"]
     )
     asking = locking.Asking(
         Holder(
@@ -374,7 +374,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
                 host,
                 discovery.admin_kubeconfig,
                 discovery.runtime_socket(),
-                module.run_command,
+                runner(module),
                 parameters["allow_expired"],
             )
         limit = float(parameters["gate_timeout"])
@@ -386,17 +386,17 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             # First of all: a run that died may have left this host without its API server.
             notes = recovery.recover(host, view, limit)
             found = {**discovery.run(), "live": host.live}
-            service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
+            service = kubelet.service(found["kubelet"]["configuration"], runner(module)) if host.live else None
             notes += kubelet.recover(host, service, limit)
             if host.live and parameters["control_plane"]:
                 notes += kube_proxy.recover(
                     host,
-                    lambda: kube_proxy_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
+                    lambda: kube_proxy_api.build(runner(module), discovery.admin_kubeconfig, parameters["kubectl"]),
                     limit,
                 )
                 notes += pulls.recover(
                     host,
-                    lambda: pulls_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
+                    lambda: pulls_api.build(runner(module), discovery.admin_kubeconfig, parameters["kubectl"]),
                 )
             found = {**discovery.run(), "live": host.live} if notes else found
         try:

@@ -123,6 +123,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -135,7 +136,7 @@ def cluster_of(module: AnsibleModule) -> t.Any:
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import Cluster
 
     found = module.params["discovery"]
-    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
+    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
     path = found["components"]["kube-apiserver"]["flags"].get("client-ca-file", "/etc/kubernetes/pki/ca.crt")
     authority = read_bytes(path)
     if authority is None:
