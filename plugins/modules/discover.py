@@ -108,6 +108,12 @@ options:
     description: Whether certificates that have ended are what the run is for.
     type: bool
     default: false
+  without_api:
+    description:
+      - Whether the run goes on where the API does not answer, as a rollback does. What a run that died left under way
+        there waits then, which RV(notes) say.
+    type: bool
+    default: false
   allow_unreachable:
     description:
       - Whether a host that cannot be reached is left out of the run, which RV(notes) then says. Else the run ends
@@ -317,19 +323,25 @@ def flag_problems(module: AnsibleModule, host: t.Any, components: dict[str, t.An
     return found
 
 
+def api_answers(run_program: t.Any, admin_kubeconfig: str, program: str | None) -> bool:
+    """Return whether the API can be asked."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
+
+    return on_host(program, admin_kubeconfig, run_program).try_get("/readyz") is not None
+
+
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
-        kube_proxy,
         kube_proxy_api,
         kubelet,
         locking,
         named_files,
-        pulls,
         pulls_api,
         recovery,
         sight,
@@ -368,7 +380,6 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             Backup(host, parameters["run_id"]).note("package", package)
         view = None
         if parameters["control_plane"]:
-            named_files.require(host, parameters["named_files"])
             # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
             view = sight.build(
                 host,
@@ -389,21 +400,23 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             service = kubelet.service(found["kubelet"]["configuration"], runner(module)) if host.live else None
             notes += kubelet.recover(host, service, limit)
             if host.live and parameters["control_plane"]:
-                notes += kube_proxy.recover(
+                given = (runner(module), discovery.admin_kubeconfig, parameters["kubectl"])
+                notes += recovery.recover_cluster(
                     host,
-                    lambda: kube_proxy_api.build(runner(module), discovery.admin_kubeconfig, parameters["kubectl"]),
+                    lambda: kube_proxy_api.build(*given),
+                    lambda: pulls_api.build(*given),
                     limit,
-                )
-                notes += pulls.recover(
-                    host,
-                    lambda: pulls_api.build(runner(module), discovery.admin_kubeconfig, parameters["kubectl"]),
+                    (lambda: api_answers(*given)) if parameters["without_api"] else None,
                 )
             found = {**discovery.run(), "live": host.live} if notes else found
         try:
             cluster.take(last=True)
-        except locking.LockedError as error:
+            if parameters["control_plane"]:
+                # Only now: an API server that a run which died left away comes back in any case.
+                named_files.require(host, parameters["named_files"])
+        except HardeningError as error:
             # What was done for a run that died is told, though another may have to be waited for.
-            error.facts = {**error.facts, "notes": [*told, *finished, *notes]}
+            error.facts = {"cluster_lock": cluster.state, **error.facts, "notes": [*told, *finished, *notes]}
             raise
         if host.live and parameters["read_api"]:
             facts, sentences = read_api(module, found)
@@ -445,6 +458,7 @@ def main() -> None:
             "holds_cluster": {"type": "bool", "default": False},
             "audit": {"type": "dict", "default": {}},
             "allow_expired": {"type": "bool", "default": False},
+            "without_api": {"type": "bool", "default": False},
             "allow_unreachable": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

@@ -16,7 +16,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.files.together import finish, unfinished
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy, kubelet, pulls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import (
     Absence,
     put_back_in_order,
@@ -144,6 +144,33 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     paths = ", ".join(entry.path for entry in found.back)
     done = f"{paths} went back to what they were" if paths else "there was nothing to put back"
     return [*told, f"Run {pending['run_id']} died before its change was proven: {done}.", *found.told()]
+
+
+def recover_cluster(
+    host: Host,
+    proxy: t.Callable[[], kube_proxy.Api],
+    cluster: t.Callable[[], pulls.Cluster],
+    limit: float,
+    answers: t.Callable[[], bool] | None = None,
+) -> list[str]:
+    """Undo what a run that died left under way in the API, and return what was done, as sentences.
+
+    Args:
+        host: The host through which the API is spoken to.
+        proxy: How kube-proxy is seen and changed.
+        cluster: How pods are seen and removed.
+        limit: Seconds without a step forward after which kube-proxy counts as not well.
+        answers: Whether the API answers, for a run that goes on without it: what is left waits then. None where the run
+            needs the API.
+
+    Raises:
+        HardeningError: kube-proxy does not come up with what it had, or the API cannot be asked.
+    """
+    left = [step for name, step in Journal(host).read().items() if name in ("kube_proxy", pulls.STEP)]
+    if left and answers is not None and not answers():
+        runs = " and ".join(dict.fromkeys(str(step["run_id"]) for step in left))
+        return [f"What run {runs} left under way in the API when it died waits until the API answers; run again then."]
+    return [*kube_proxy.recover(host, proxy, limit), *pulls.recover(host, cluster)]
 
 
 def put_back(

@@ -345,6 +345,25 @@ def test_a_journal_that_does_not_say_what_the_run_wrote_goes_back_whole(host: Ho
     assert world.set["spec"]["template"] == TEMPLATE
 
 
+def test_without_an_api_what_a_dead_run_left_there_waits(host: Host) -> None:
+    """The hosts of a rollback go back all the same."""
+    world = dead(host)
+
+    def nobody() -> t.Any:
+        raise HardeningError("KH123", "the API server refuses connections.")
+
+    noted = Journal(host).read()
+    (told,) = recovery.recover_cluster(host, nobody, nobody, 30.0, lambda: False)
+    assert told == "What run run-1 left under way in the API when it died waits until the API answers; run again then."
+    assert Journal(host).read() == noted
+    with pytest.raises(HardeningError, match="refuses connections"):  # a run that needs it
+        recovery.recover_cluster(host, nobody, nobody, 30.0)
+    (told,) = recovery.recover_cluster(host, world.api, nobody, 30.0, lambda: True)
+    assert "went back" in told
+    assert Journal(host).read() == {}
+    assert recovery.recover_cluster(host, nobody, nobody, 30.0, nobody) == []
+
+
 def test_a_run_that_died_is_undone_by_the_next(host: Host) -> None:
     world = World()
     before = copy.deepcopy((world.map, world.set))
