@@ -216,6 +216,16 @@ def test_a_configuration_that_somebody_else_wrote_since_keeps_the_kernels_settin
     assert kubelet.recover(host, service("running"), 60.0) == []
 
 
+@pytest.mark.parametrize(("now", "back"), [("10", {"kernel.panic": "0"}), ("60", {}), ("0", {})])
+def test_a_setting_of_the_kernel_that_somebody_else_changed_since_stays(
+    host: Host, monkeypatch: pytest.MonkeyPatch, now: str, back: dict[str, str]
+) -> None:
+    monkeypatch.setattr(Sysctls, "value", lambda _sysctls, _name: now)
+    pending = {"run_id": "r", "saved": [], "after": {}, "sysctls": {"kernel.panic": "0"}}
+    assert kubelet.unproven(host, {**pending, "sysctls_after": {"kernel.panic": "10"}})[1] == back
+    assert kubelet.unproven(host, pending)[1] == {"kernel.panic": "0"}  # an older journal
+
+
 def test_a_kubelet_whose_files_are_all_somebody_elses_is_not_restarted(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
