@@ -111,6 +111,22 @@ def _at_work(module: AnsibleModule) -> t.Iterator[None]:
         yield
 
 
+def runner(module: AnsibleModule) -> t.Callable[..., tuple[int, str, str]]:
+    """Return what runs a command of the host: arguments, and ``data`` for its input, to code, output and complaints.
+
+    AnsibleModule.run_command ends the module where a program is missing or cannot be started, past the way back of what
+    is under way. Here that is a command that failed, with the shell's code for it.
+    """
+
+    def run_program(arguments: list[str], **options: t.Any) -> tuple[int, str, str]:
+        try:
+            return t.cast("tuple[int, str, str]", module.run_command(arguments, handle_exceptions=False, **options))
+        except OSError as error:
+            return 127, "", f"{arguments[0]}: {error.strerror or error}"
+
+    return run_program
+
+
 def run(module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]], under_lock: bool = True) -> None:
     """Do the work and return its result; what a person must act on becomes the module's message.
 

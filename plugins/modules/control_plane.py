@@ -139,6 +139,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -155,7 +156,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     parameters = module.params
     found = parameters["discovery"]
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], module.run_command)
+    view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], runner(module))
     options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]), parameters["tried"])
     control_plane = ControlPlane(host, options, view, found["node_name"])
     plans = [

@@ -108,6 +108,12 @@ options:
     description: Whether certificates that have ended are what the run is for.
     type: bool
     default: false
+  without_api:
+    description:
+      - Whether the run goes on where the API does not answer, as a rollback does. What a run that died left under way
+        there waits then, which RV(notes) say.
+    type: bool
+    default: false
   allow_unreachable:
     description:
       - Whether a host that cannot be reached is left out of the run, which RV(notes) then says. Else the run ends
@@ -221,7 +227,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run, runner
 
 PACKAGES = {
     "debian": {"yaml": "python3-yaml", "cryptography": "python3-cryptography"},
@@ -263,7 +269,7 @@ def look_at_readiness(
     readiness = Readiness(host, found, view, module.params["audit"])
     evidence = readiness.look()
     if module.params["read_api"] and view is not None:
-        kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
+        kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
         evidence.update(readiness.look_at_cluster(lambda: kubectl.list_objects("/api/v1/nodes")))
     # The last of all, since it is held against the controller's clock when the answer has come.
     return {**evidence, "now": time.time()}
@@ -279,7 +285,7 @@ def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions
 
-    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
+    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
     config_maps = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
     bindings = [
         binding
@@ -322,19 +328,25 @@ def flag_problems(module: AnsibleModule, host: t.Any, components: dict[str, t.An
     return found
 
 
+def api_answers(run_program: t.Any, admin_kubeconfig: str, program: str | None) -> bool:
+    """Return whether the API can be asked."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
+
+    return on_host(program, admin_kubeconfig, run_program).try_get("/readyz") is not None
+
+
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
-        kube_proxy,
         kube_proxy_api,
         kubelet,
         locking,
         named_files,
-        pulls,
         pulls_api,
         recovery,
         sight,
@@ -345,7 +357,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     require_root(host)
     discovery = Discovery(
-        host, parameters["control_plane"], parameters["kubeconfig"], run=module.run_command, oidc=parameters["oidc"]
+        host, parameters["control_plane"], parameters["kubeconfig"], run=runner(module), oidc=parameters["oidc"]
     )
     asking = locking.Asking(
         Holder(
@@ -373,42 +385,43 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             Backup(host, parameters["run_id"]).note("package", package)
         view = None
         if parameters["control_plane"]:
-            named_files.require(host, parameters["named_files"])
             # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
             view = sight.build(
                 host,
                 discovery.admin_kubeconfig,
                 discovery.runtime_socket(),
-                module.run_command,
+                runner(module),
                 parameters["allow_expired"],
             )
         limit = float(parameters["gate_timeout"])
         if module.check_mode:
             recovery.require_presence(host, Journal(host))
-            notes = recovery.foretell(Journal(host))
+            notes = recovery.foretell(host)
             found = {**discovery.run(), "live": host.live}
         else:
             # First of all: a run that died may have left this host without its API server.
             notes = recovery.recover(host, view, limit)
             found = {**discovery.run(), "live": host.live}
-            service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
+            service = kubelet.service(found["kubelet"]["configuration"], runner(module)) if host.live else None
             notes += kubelet.recover(host, service, limit)
             if host.live and parameters["control_plane"]:
-                notes += kube_proxy.recover(
+                given = (runner(module), discovery.admin_kubeconfig, parameters["kubectl"])
+                notes += recovery.recover_cluster(
                     host,
-                    lambda: kube_proxy_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
+                    lambda: kube_proxy_api.build(*given),
+                    lambda: pulls_api.build(*given),
                     limit,
-                )
-                notes += pulls.recover(
-                    host,
-                    lambda: pulls_api.build(module.run_command, discovery.admin_kubeconfig, parameters["kubectl"]),
+                    (lambda: api_answers(*given)) if parameters["without_api"] else None,
                 )
             found = {**discovery.run(), "live": host.live} if notes else found
         try:
             cluster.take(last=True)
-        except locking.LockedError as error:
+            if parameters["control_plane"]:
+                # Only now: an API server that a run which died left away comes back in any case.
+                named_files.require(host, parameters["named_files"])
+        except HardeningError as error:
             # What was done for a run that died is told, though another may have to be waited for.
-            error.facts = {**error.facts, "notes": [*told, *finished, *notes]}
+            error.facts = {"cluster_lock": cluster.state, **error.facts, "notes": [*told, *finished, *notes]}
             raise
         if host.live and parameters["read_api"]:
             facts, sentences = read_api(module, found)
@@ -450,6 +463,7 @@ def main() -> None:
             "holds_cluster": {"type": "bool", "default": False},
             "audit": {"type": "dict", "default": {}},
             "allow_expired": {"type": "bool", "default": False},
+            "without_api": {"type": "bool", "default": False},
             "allow_unreachable": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

@@ -69,6 +69,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -80,7 +81,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    attributes = Attributes(host, wanted_from_data(parameters["paths"], parameters["attributes"]), module.run_command)
+    attributes = Attributes(host, wanted_from_data(parameters["paths"], parameters["attributes"]), runner(module))
     changes = attributes.plan()
     if changes and not module.check_mode:
         attributes.apply(Backup(host, parameters["run_id"]))

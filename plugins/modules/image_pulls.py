@@ -75,6 +75,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -91,7 +92,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         words = "AlwaysPullImages was not switched on, since without a running cluster no node can pull an image."
         return result_of(module, [], proven=False, unpulled=[], notes=[], not_done=[words])
     admin = parameters["discovery"]["admin_kubeconfig"]
-    cluster = pulls_api.build(module.run_command, admin, parameters["kubectl"])
+    cluster = pulls_api.build(runner(module), admin, parameters["kubectl"])
     nodes = cluster.nodes()
     unready = judge.unready(nodes)
     if unready:

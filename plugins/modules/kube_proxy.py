@@ -129,6 +129,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -155,7 +156,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         names = ", ".join(parameters["missing"])
         note = f"{CONFIG_MAP} and the DaemonSet were left as they are, since {names} took no part in this run."
         return result_of(module, [], **{**left, "not_done": [note]})
-    api = kube_proxy_api.build(module.run_command, parameters["discovery"]["admin_kubeconfig"], parameters["kubectl"])
+    api = kube_proxy_api.build(runner(module), parameters["discovery"]["admin_kubeconfig"], parameters["kubectl"])
     planned = KubeProxy(api, parameters["settings"], parameters["pod"])
     changes = planned.plan()
     restarted = {}

@@ -116,6 +116,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 #: The ConfigMaps and the key of each that holds the document.
@@ -145,7 +146,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if parameters["missing"]:
         note = f"{both} were left as they are, since {', '.join(parameters['missing'])} took no part in this run."
         return result_of(module, [], not_done=[note], backup="")
-    kubectl = on_host(parameters["kubectl"], parameters["discovery"]["admin_kubeconfig"], module.run_command)
+    kubectl = on_host(parameters["kubectl"], parameters["discovery"]["admin_kubeconfig"], runner(module))
 
     def planned_kubeadm(text: str) -> tuple[str, list[str]]:
         return kubeadm.plan_cluster_configuration(text, parameters["states"])

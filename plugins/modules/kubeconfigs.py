@@ -105,6 +105,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -113,7 +114,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_call import leaves_call
 
     parameters = {**module.params, "leaves": False}
-    changes, facts = leaves_call(parameters, module.check_mode, lambda: str(module.tmpdir), module.run_command)
+    changes, facts = leaves_call(parameters, module.check_mode, lambda: str(module.tmpdir), runner(module))
     return result_of(module, changes, **facts)
 
 

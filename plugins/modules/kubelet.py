@@ -105,6 +105,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -131,10 +132,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if changes and not module.check_mode:
         service = None
         if host.live:
-            service = kubelet.service(found["kubelet"]["configuration"], module.run_command)
-            view = (
-                sight.build(host, found["admin_kubeconfig"], None, module.run_command) if found["components"] else None
-            )
+            service = kubelet.service(found["kubelet"]["configuration"], runner(module))
+            view = sight.build(host, found["admin_kubeconfig"], None, runner(module)) if found["components"] else None
             if view is not None and "kube-apiserver" in found["components"]:
                 # A kubelet that starts while its own API server hangs starts no static pod for minutes.
                 require_well(view, "kube-apiserver")

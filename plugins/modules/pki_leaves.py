@@ -108,6 +108,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -115,7 +116,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_call import leaves_call
 
-    changes, facts = leaves_call(module.params, module.check_mode, lambda: str(module.tmpdir), module.run_command)
+    changes, facts = leaves_call(module.params, module.check_mode, lambda: str(module.tmpdir), runner(module))
     return result_of(module, changes, **facts)
 
 

@@ -14,6 +14,8 @@ description:
   - Another run's lock is left alone, and so is what something unfinished may go back to. Nothing of the host itself is
     touched, so the task is never changed.
   - On a control plane that is named, the lock of the cluster is given back too, the Lease C(kube-system/kubeharden).
+  - A module call goes on when its connection is lost. While one of the run still works on the host, no lock is given
+    back.
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -41,11 +43,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 released:
-  description: Whether this run held the lock.
+  description: Whether the lock was given back.
+  returned: success
+  type: bool
+in_use:
+  description: Whether a module of this run still works on the host, so that no lock was given back.
   returned: success
   type: bool
 notes:
-  description: Which backups were removed, and what became of the cluster's lock, as sentences.
+  description: Which backups were removed, and what became of the locks, as sentences.
   returned: success
   type: list
   elements: str
@@ -66,7 +72,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
 
     if module.check_mode:
-        return {"changed": False, "released": False, "notes": []}
+        return {"changed": False, "released": False, "in_use": False, "notes": []}
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     run_id, notes = parameters["run_id"], []
@@ -76,10 +82,17 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             if pruned:
                 notes.append(f"Backups of {', '.join(pruned)} were removed: these runs cannot be put back any more.")
     finally:
-        if parameters["kubeconfig"] and host.live:
+        lock = Lock(host)
+        in_use = lock.is_used_by(run_id)
+        if in_use:
+            notes.append(
+                f"A module of run {run_id} still works on this host, though nobody hears it any more: the locks that "
+                "the run holds from here were kept, and the next run waits for its end."
+            )
+        elif parameters["kubeconfig"] and host.live:
             notes += release_cluster(parameters["kubeconfig"], run_id)
-        released = Lock(host).release(run_id)
-    return {"changed": False, "released": released, "notes": notes}
+        released = not in_use and lock.release(run_id)
+    return {"changed": False, "released": released, "in_use": in_use, "notes": notes}
 
 
 def release_cluster(kubeconfig: str, run_id: str) -> list[str]:

@@ -114,6 +114,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -132,11 +133,11 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
         note = f"{listed} were left as they are, since {', '.join(parameters['missing'])} took no part in this run."
         return result_of(module, [], waiting=True, not_done=[note])
     admin = parameters["discovery"]["admin_kubeconfig"]
-    kubectl = on_host(parameters["kubectl"], admin, module.run_command)
+    kubectl = on_host(parameters["kubectl"], admin, runner(module))
     if kubectl.try_get("/readyz") is None:
         note = f"{listed} wait until the API answers; run rollback.yml again then."
         return result_of(module, [], waiting=True, not_done=[note])
-    planned = ClusterBack(runs, kubectl, lambda: kube_proxy_api.build(module.run_command, admin, parameters["kubectl"]))
+    planned = ClusterBack(runs, kubectl, lambda: kube_proxy_api.build(runner(module), admin, parameters["kubectl"]))
     changes = planned.plan()
     restarted: dict[str, float] = {}
     if changes and not module.check_mode:
@@ -179,7 +180,7 @@ def put_static_pods_back(
 
     parameters, found = module.params, module.params["discovery"]
     begun(module, host, runs)
-    view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], module.run_command)
+    view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], runner(module))
     options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]))
     manifests = {name: str(one["manifest"]) for name, one in found["components"].items()}
     return StaticPodsBack(host, options, view, found["node_name"], manifests).put_back(steps)
@@ -195,15 +196,15 @@ def put_kubelet_back(
 
     parameters, found = module.params, module.params["discovery"]
     backup = begun(module, host, runs)
-    service = kubelet.service(found["kubelet"]["configuration"], module.run_command) if host.live else None
+    service = kubelet.service(found["kubelet"]["configuration"], runner(module)) if host.live else None
     restarts = any(step.change.restart for step in steps)
     if service is not None and restarts and "kube-apiserver" in found["components"] and service.healthy():
-        view = sight.build(host, found["admin_kubeconfig"], None, module.run_command)
+        view = sight.build(host, found["admin_kubeconfig"], None, runner(module))
         # A kubelet that starts while its own API server hangs starts no static pod for minutes.
         require_well(view, "kube-apiserver")  # type: ignore[arg-type]
     back = KubeletBack(host, found["kubelet"], {}, found["node_name"]).put_back(steps)
     seconds = back.apply(backup, service, float(parameters["gate_timeout"]))
-    put_rest_back(host, [step for step in steps if not step.change.restart], backup, module.run_command)
+    put_rest_back(host, [step for step in steps if not step.change.restart], backup, runner(module))
     return {} if seconds is None else {"kubelet": seconds}
 
 
@@ -213,7 +214,7 @@ def put_files_back(
     """Put back what restarts nothing."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.way_back import put_rest_back
 
-    put_rest_back(host, steps, begun(module, host, runs), module.run_command)
+    put_rest_back(host, steps, begun(module, host, runs), runner(module))
     return {}
 
 

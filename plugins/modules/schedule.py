@@ -146,14 +146,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeharden.core.plugins.module_utils.entry import require_libraries, result_of, run
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import require_libraries, result_of, run, runner
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Judge, plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.schedule import schedule_call
 
-    changes, facts = schedule_call(module.params, module.check_mode, module.run_command)
+    changes, facts = schedule_call(module.params, module.check_mode, runner(module))
     return result_of(module, changes, **facts)
 
 

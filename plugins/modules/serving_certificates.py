@@ -141,6 +141,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     require_libraries,
     result_of,
     run,
+    runner,
 )
 
 
@@ -155,7 +156,7 @@ def cluster_of(module: AnsibleModule) -> t.Any:
 
     found = module.params["discovery"]
     served = api_server_names(found)
-    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], module.run_command)
+    kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
     flags = found["components"]["kube-apiserver"]["flags"]
     path = flags.get("client-ca-file", "/etc/kubernetes/pki/ca.crt")
     preferred = flags.get("kubelet-preferred-address-types")

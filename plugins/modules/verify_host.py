@@ -78,7 +78,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeharden.core.plugins.module_utils.entry import find_libraries, run
+from ansible_collections.kubeharden.core.plugins.module_utils.entry import find_libraries, run, runner
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
@@ -92,7 +92,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         View(open_host(parameters["root"], parameters["root_seed"], True, lambda: str(module.tmpdir))),
         parameters["control_plane"],
         parameters["kubeconfig"],
-        module.run_command,
+        runner(module),
         time.time(),
         time.monotonic,
         nonce=secrets.token_hex(8),

@@ -44,7 +44,9 @@ class HostAction(ActionBase):
         result = self.execute(arguments, variables)
         if result.get("failed") and self.RELEASES:
             kubeconfig = (arguments.get("discovery") or {}).get("admin_kubeconfig")
-            self.release({**arguments, "kubeconfig": kubeconfig}, variables)
+            kept = self.release({**arguments, "kubeconfig": kubeconfig}, variables)
+            if kept:
+                result["msg"] = " ".join([str(result.get("msg") or ""), *kept]).strip()
         report_dir = arguments.get("report_dir")
         if report_dir and not result.get("failed"):
             mode = "check" if self._task.check_mode else "run"
@@ -57,13 +59,19 @@ class HostAction(ActionBase):
             )
         return result
 
-    def release(self, arguments: t.Mapping[str, t.Any], task_vars: dict[str, t.Any]) -> None:
-        """Give locks back where a run ends early; one that could not be given back is recognised as dead later."""
+    def release(self, arguments: t.Mapping[str, t.Any], task_vars: dict[str, t.Any]) -> list[str]:
+        """Give locks back where a run ends early; one that could not be given back is recognised as dead later.
+
+        Returns:
+            A sentence where they were kept, since the module goes on on the host though its connection was lost.
+        """
         if self._task.check_mode or not arguments.get("run_id"):
-            return
+            return []
         kept = {key: arguments[key] for key in ("root", "root_seed", "run_id", "kubeconfig") if arguments.get(key)}
         with contextlib.suppress(AnsibleConnectionFailure):
-            self._execute_module("kubeharden.core.release_lock", module_args=kept, task_vars=task_vars)
+            given = self._execute_module("kubeharden.core.release_lock", module_args=kept, task_vars=task_vars)
+            return list(given.get("notes") or []) if given.get("in_use") else []
+        return []
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module on the host.

@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.document import (
     ANYTHING,
+    TEXT_OR_NOTHING,
     read_object,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
@@ -21,15 +22,36 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     write_atomic,
 )
 
+#: By path, what the run makes of it: a file's SHA-256, ``directory``, None for nothing.
+_AFTER = {"*": TEXT_OR_NOTHING}
 _AWAY = {"manifest": str, "moved_to": str, "etcd": str, "apart": bool}
 #: The steps that a run notes, as the rooms that note them need them again.
 _STEPS = {
     "run_id?": str,
     "together?": [(str, str)],
     "trial?": {"manifests": [str], "directory": str, "logs": [str]},
-    "apply?": {"run_id": str, "saved": [SAVED_FORM], "manifests": str, "components": {"*": str}, "away?": _AWAY},
-    "kubelet?": {"run_id": str, "saved": [SAVED_FORM], "sysctls": {"*": str}},
-    "kube_proxy?": {"run_id": str, "configuration": str, "template": {"*": ANYTHING}, "unheard?": [str]},
+    "apply?": {
+        "run_id": str,
+        "saved": [SAVED_FORM],
+        "after?": _AFTER,
+        "manifests": str,
+        "components": {"*": str},
+        "away?": _AWAY,
+    },
+    "kubelet?": {
+        "run_id": str,
+        "saved": [SAVED_FORM],
+        "after?": _AFTER,
+        "sysctls": {"*": str},
+        "sysctls_after?": {"*": str},
+    },
+    "kube_proxy?": {
+        "run_id": str,
+        "configuration": str,
+        "template": {"*": ANYTHING},
+        "unheard?": [str],
+        "after?": {"configuration": str, "templates": [{"*": ANYTHING}]},
+    },
     "restarts?": [str],
     "*": ANYTHING,
 }

@@ -103,12 +103,15 @@ class Lock:
         return current
 
     def release(self, run_id: str) -> bool:
-        """Give the lock back; another run's is left alone. Returns whether this run held it."""
+        """Give the lock back, and return whether it was: another run's is left alone, and so is one that is in use.
+
+        A module call goes on when its connection is lost, and the next run must not work beside it.
+        """
         if not os.path.isdir(self._directory):
             return False
         with self._exclusive():
             current = self.holder()
-            if current is None or current.run_id != run_id:
+            if current is None or current.run_id != run_id or self.is_in_use():
                 return False
             os.unlink(self._path)
         return True
@@ -138,6 +141,11 @@ class Lock:
             yield
         finally:
             os.close(descriptor)
+
+    def is_used_by(self, run_id: str) -> bool:
+        """Return whether a run holds it and a process of that run works on this host at this moment."""
+        current = self.holder()
+        return current is not None and current.run_id == run_id and self.is_in_use()
 
     def is_in_use(self) -> bool:
         """Return whether a process of the holder works on this host at this moment."""

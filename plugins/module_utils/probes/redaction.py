@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from re import Match
+from typing import Any
 
 MASK = "[masked]"
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
-_AUTHORIZATION = re.compile(r"(?i)(authorization(?:\\?[\"'])?\s*[:=]\s*(?:\\?[\"'])?(?:bearer|basic)\s+)[^\s\"'\\,;]+")
+# In YAML it may be the first of a list, and in a diff of one have its mark before it.
+_AUTHORIZATION = re.compile(
+    r"(?i)(authorization(?:\\?[\"'])?\s*[:=]\s*(?:[+-]?\s*-\s+)?(?:\\?[\"'])?(?:bearer|basic)\s+)[^\s\"'\\,;]+"
+)
 _BEARER = re.compile(r"(?i)(\bbearer\s+)(?=\S*[0-9])[A-Za-z0-9._~+/=-]{8,}")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*")
 _BOOTSTRAP_TOKEN = re.compile(r"\b([a-z0-9]{6})\.(?=[a-z0-9]*[0-9])[a-z0-9]{16}\b")
@@ -45,6 +50,19 @@ def mask(text: str) -> str:
     text = _BOOTSTRAP_TOKEN.sub(lambda m: m.group(1) + "." + MASK, text)
     text = _ASSIGNMENT.sub(lambda m: m.group(1) + MASK, text)
     return _LONG.sub(_mask_if_random, text)
+
+
+def mask_fields(data: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """Data in which every text below these fields is masked; its form stays, which is judged too."""
+    return {name: _mask_texts(value) if name in fields else value for name, value in data.items()}
+
+
+def _mask_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _mask_texts(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_mask_texts(one) for one in value]
+    return MASK if isinstance(value, str) else value
 
 
 def _mask_if_random(match: Match[str]) -> str:

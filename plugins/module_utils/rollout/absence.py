@@ -57,10 +57,14 @@ class Absence:
         return {"manifest": self.manifest, "moved_to": self.moved_to, "etcd": self.etcd, "apart": self.apart}
 
     @property
+    def is_left(self) -> bool:
+        """Whether the manifest lies where it was moved to, with or without another in its place."""
+        return os.path.lexists(self._host.path(self.moved_to))
+
+    @property
     def in_force(self) -> bool:
         """Whether the manifest is away."""
-        present, moved = self._host.path(self.manifest), self._host.path(self.moved_to)
-        return os.path.lexists(moved) and not os.path.lexists(present)
+        return self.is_left and not os.path.lexists(self._host.path(self.manifest))
 
     def begin(self) -> None:
         """Move the manifest away; nothing is done where it is away already."""

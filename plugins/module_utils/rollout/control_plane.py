@@ -34,6 +34,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence im
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import outcomes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     Failure,
     Sight,
@@ -221,10 +222,12 @@ class ControlPlane:
     def _write_and_prove(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
         # As they are now: an earlier step of this run may have been proven.
         moved = [self._absence.manifest] if self._absence is not None else []
-        saved = self._backup.save_changes([change for plan in plans for change in plan.changes()], moved)
+        changes = [change for plan in plans for change in plan.changes()]
+        saved = self._backup.save_changes(changes, moved)
         under_way: dict[str, t.Any] = {
             "run_id": self._options.run_id,
             "saved": [dataclasses.asdict(entry) for entry in saved],
+            "after": outcomes(changes, saved),
             "manifests": os.path.dirname(plans[0].path),
             "components": {plan.component: plan.path for plan in plans if plan.restarts},
         }

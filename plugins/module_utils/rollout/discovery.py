@@ -37,6 +37,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text, sha256
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_fields
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
 
@@ -191,7 +192,7 @@ class Discovery:
         merged = kubelet_files.load(text, str(path)) if text is not None else {}
         for file in self.host.files_below(drop_ins, kubelet_files.DROP_INS):
             merged = kubelet_files.merge(merged, kubelet_files.load(read_text(self.host.path(file)) or "{}", file))
-        return merged
+        return mask_fields(merged, kubelet_files.SECRET_FIELDS)
 
     def _patches(self) -> dict[str, str | None]:
         """Return the SHA-256 of each patch that was laid for kubeadm, by the file's name."""

@@ -29,6 +29,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_fields
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_documents import Documents
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_ports import Ports
@@ -181,7 +182,8 @@ class Collector:
                 content = load(text, document["path"])
                 if not isinstance(content, (dict, type(None))):
                     raise HardeningError("KH502", f"{document['path']} is no configuration of a kubelet")
-                found["fields"] = kubelet_files.merge(found["fields"], content or {})
+                merged = kubelet_files.merge(found["fields"], content or {})
+                found["fields"] = mask_fields(merged, kubelet_files.SECRET_FIELDS)
             found["static_pod_path"] = str(found["fields"].get("staticPodPath") or found["static_pod_path"])
             x509 = _mapping(_mapping(found["fields"].get("authentication")).get("x509"))
             found["client_authority"] = arguments.get("client-ca-file") or str(x509.get("clientCAFile") or "")

@@ -17,7 +17,7 @@ import yaml
 from ansible_collections.kubeharden.core.plugins.module_utils.components import daemonset, kubeletconfig, proxyconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import kube_proxy as judge
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
@@ -220,7 +220,9 @@ class KubeProxy:
         }
         backup.note("api_object", CONFIG_MAP, before=old["configuration"], after=self._configuration)
         backup.note("api_object", DAEMON_SET, before=json.dumps(old["template"]), after=json.dumps(self._template))
-        journal.note(kube_proxy=old)
+        # Before it is written, so that a change of somebody else's is known as one when this run has died.
+        noted = {**old, "after": {"configuration": self._configuration, "templates": [self._template]}}
+        journal.note(kube_proxy=noted)
         try:
             if self._configuration != old["configuration"]:
                 _write_configuration(self._api, self._configuration, old["configuration"])
@@ -292,12 +294,24 @@ class KubeProxy:
 
 
 def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:
-    """Put back what a run which died had not proven; returns what was done, as sentences."""
+    """Put back what a run which died had not proven; returns what was done, as sentences.
+
+    Both objects go back or none: where somebody else has changed one since, both stay.
+    """
     journal = Journal(host)
     pending = journal.read().get("kube_proxy")
     if pending is None:
         return []
     cluster = api()
+    changed = _strange(cluster, pending)
+    if changed:
+        journal.strike("kube_proxy")
+        place = f"{STATE_DIRECTORY}/backups/{pending['run_id']} on this host"
+        sentence = (
+            f"{changed} has been changed by someone else since run {pending['run_id']} died before kube-proxy was "
+            f"proven, so nothing of kube-proxy was put back; what it was before is in {place}."
+        )
+        return [sentence]
     _put_back(cluster, pending)
     journal.strike("kube_proxy")
     trouble = _prove(cluster, limit, pending.get("unheard") or []).trouble
@@ -404,6 +418,21 @@ def _not_back(limit: float, refusal: HardeningError) -> str:
         f"{CONFIG_MAP} and the DaemonSet could not be put back within {limit:.0f} s: {refusal} The next start of any "
         "playbook puts them back first."
     )
+
+
+def _strange(api: Api, pending: t.Mapping[str, t.Any]) -> str:
+    """Return which object is neither what it was nor what the dead run made of it, empty where none is."""
+    after = pending.get("after")
+    config_map, daemon_set = api.config_map(), api.daemon_set()
+    if after is None or config_map is None or daemon_set is None:
+        return ""  # an older journal does not say it, and what is gone is not written
+    known = (pending["configuration"], after["configuration"])
+    if (config_map.get("data") or {}).get(CONFIGURATION) not in known:
+        return CONFIG_MAP
+    found = daemon_set["spec"]["template"]
+    if found == pending["template"] or any(_has(found, one) for one in after["templates"]):
+        return ""
+    return DAEMON_SET
 
 
 def _put_back(api: Api, old: t.Mapping[str, t.Any]) -> None:

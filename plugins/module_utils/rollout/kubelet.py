@@ -19,14 +19,21 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     KUBELET_INSTANCE,
     KUBELET_OVERRIDES,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.components.sysctl import FILE as SYSCTLS
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved, file_change
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text, require_room, write_atomic
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    explain,
+    read_text,
+    require_room,
+    write_atomic,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven, outcomes, sort
 
 Run = t.Callable[[list[str]], "tuple[int, str, str]"]
 
@@ -236,43 +243,58 @@ class Kubelet:
         pending = {
             "run_id": os.path.basename(backup.directory),
             "saved": [dataclasses.asdict(one) for one in saved],
+            "after": outcomes(changes, saved),
             "sysctls": self._sysctls.before,
+            "sysctls_after": self._sysctls.after,
         }
         journal.note(kubelet=pending)
         try:
             self._sysctls.apply()
+            for change in self._files:
+                self._write(change)
         except HardeningError as error:
-            problems = _put_back(self._host, backup, pending)
-            journal.strike("kubelet")
-            told = "".join(f" {problem}" for problem in problems)
+            state = _not_back(self._go_back(backup, saved)) or "The old bytes are back."
             raise HardeningError(
-                error.number, f"{error} The kubelet of {self._node} was not touched; mend that and run again.{told}"
+                error.number, f"{error} The kubelet of {self._node} was not restarted. {state} Mend that and run again."
             ) from error
-        for change in self._files:
-            self._write(change)
         seconds = None
         if service is not None and any(change.restart for change in self._files):
             trouble = restart(service, limit)
             if isinstance(trouble, str):
-                problems = _put_back(self._host, backup, pending)
-                journal.strike("kubelet")
+                left = _not_back(self._go_back(backup, saved))
                 again = restart(service, limit)
-                state = f"is not well either: {again}" if isinstance(again, str) else "is proven well"
+                state = (
+                    f"{left} The kubelet with what is there now"
+                    if left
+                    else "The old bytes are back and the old kubelet"
+                )
+                well = f"is not well either: {again}" if isinstance(again, str) else "is proven well"
                 raise HardeningError(
                     "KH207",
                     f"The kubelet of {self._node} did not come up with the changed {_listed(self._files)}: {trouble} "
-                    f"The old bytes are back and the old kubelet {state}; its pods ran on."
-                    + "".join(f" {problem}" for problem in problems),
+                    f"{state} {well}; its pods ran on.",
                 )
             seconds = trouble
         journal.strike("kubelet")
         return seconds
 
+    def _go_back(self, backup: Backup, saved: t.Sequence[Saved]) -> list[str]:
+        """Put everything back; returns a sentence for each that did not go back, for which the journal stays."""
+        problems = _put_back(self._host, backup, saved, self._sysctls.before)
+        if not problems:
+            Journal(self._host).strike("kubelet")
+        return problems
+
     def _write(self, change: Change) -> None:
         real = self._host.path(change.target)
         mode, uid, gid = 0o644, 0, 0
         if change.before is not None:
-            status = os.stat(real)
+            try:
+                status = os.stat(real)
+            except OSError as error:
+                raise HardeningError(
+                    "KH201", f"{change.target} could not be written: {explain(error)}. It was left as it was."
+                ) from error
             mode, uid, gid = status.st_mode & 0o7777, status.st_uid, status.st_gid
         write_atomic(real, (change.after or "").encode(), mode, (uid, gid) if self._host.can_own else None)
 
@@ -281,11 +303,17 @@ def _listed(changes: t.Sequence[Change]) -> str:
     return " and ".join(change.target for change in changes if change.restart)
 
 
-def _put_back(host: Host, backup: Backup, pending: t.Mapping[str, t.Any]) -> list[str]:
+def _not_back(problems: t.Sequence[str]) -> str:
+    return f"Not all of the old bytes are back: {' '.join(problems)} The next run tries once more." if problems else ""
+
+
+def _put_back(host: Host, backup: Backup, saved: t.Sequence[Saved], sysctls: t.Mapping[str, str]) -> list[str]:
     """Put back files and the kernel's settings; return a sentence for each that did not go back."""
-    problems = backup.put_back([Saved(**one) for one in pending["saved"]])
+    problems = backup.put_back(saved)
     kernel = Sysctls(host, {})
-    for name, value in pending["sysctls"].items():
+    for name, value in sysctls.items():
+        if kernel.value(name) == value:
+            continue
         try:
             kernel.write(name, value)
         except HardeningError as error:
@@ -331,20 +359,37 @@ def recover(host: Host, service: Service | None, limit: float) -> list[str]:
     pending = journal.read().get("kubelet")
     if pending is None:
         return []
-    backup = Backup(host, pending["run_id"])
-    problems = _put_back(host, backup, pending)
+    found, sysctls = unproven(host, pending)
+    problems = _put_back(host, Backup(host, pending["run_id"]), found.back, sysctls)
     if problems:
         raise HardeningError(
             "KH406", f"Run {pending['run_id']} died before its kubelet was proven. {' '.join(problems)}"
         )
-    paths = ", ".join(one["path"] for one in pending["saved"])
-    if service is not None:
+    # Struck out before the proof: what a person mends by hand after this must not be put back once more.
+    journal.strike("kubelet")
+    paths = ", ".join(one.path for one in found.back)
+    done = f"{paths} went back to what it was" if paths else "there was nothing to put back"
+    # A kubelet whose files are all somebody else's by now is not this run's to restart.
+    if service is not None and (found.back or not found.left):
         trouble = restart(service, limit)
         if isinstance(trouble, str):
             raise HardeningError(
                 "KH406",
-                f"A run died here and {paths} went back, but the kubelet is not well: {trouble} Mend that and "
-                "run again.",
+                f"A run died here before its kubelet was proven: {done}, but the kubelet is not well: {trouble} Mend "
+                "that and run again." + "".join(f" {sentence}" for sentence in found.told()),
             )
-    journal.strike("kubelet")
-    return [f"Run {pending['run_id']} died before its kubelet was proven: {paths} went back to what it was."]
+    return [f"Run {pending['run_id']} died before its kubelet was proven: {done}.", *found.told()]
+
+
+def unproven(host: Host, pending: t.Mapping[str, t.Any]) -> tuple[Unproven, dict[str, str]]:
+    """Return what of the journal's step ``kubelet`` goes back: files, and by name the kernel's settings.
+
+    Where a file of the kubelet's is somebody else's by now, the kernel's settings stay: it may insist on them.
+    """
+    found, kernel = sort(host, pending), Sysctls(host, {})
+    if any(path != SYSCTLS for path in found.left):
+        return found.keep([SYSCTLS]), {}
+    made = pending.get("sysctls_after", {})
+    sysctls = pending["sysctls"]
+    ours = {name: value for name, value in sysctls.items() if name not in made or kernel.value(name) == made[name]}
+    return found, ours

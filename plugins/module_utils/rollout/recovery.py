@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
@@ -12,11 +13,17 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import remove_leftovers
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.files.together import finish, unfinished
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import Absence, put_back_in_order
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy, kubelet, pulls
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import (
+    Absence,
+    put_back_in_order,
+    refusal_of,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven, sort
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     Failure,
     Sight,
@@ -24,8 +31,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 )
 
 
-def foretell(journal: Journal) -> list[str]:
+def foretell(host: Host) -> list[str]:
     """Return what the next run outside check mode does first, as sentences."""
+    journal = Journal(host)
     left = journal.read()
     told = []
     begun = unfinished(journal)
@@ -37,19 +45,13 @@ def foretell(journal: Journal) -> list[str]:
             for path in left["trial"]["manifests"]
         ]
     if "apply" in left:
-        paths = ", ".join(entry["path"] for entry in left["apply"]["saved"])
-        told.append(
-            f"Run {left['apply']['run_id']} died before its change was proven; the next run puts {paths} back first."
-        )
+        told += _foretold(unproven(host, left["apply"]), "its change was")
     if "kubelet" in left:
-        paths = ", ".join(entry["path"] for entry in left["kubelet"]["saved"])
-        told.append(
-            f"Run {left['kubelet']['run_id']} died before its kubelet was proven; the next run puts {paths} back first."
-        )
+        told += _foretold(kubelet.unproven(host, left["kubelet"])[0], "its kubelet was")
     if "kube_proxy" in left:
         told.append(
             f"Run {left['kube_proxy']['run_id']} died before kube-proxy was proven; the next run puts its ConfigMap "
-            "and DaemonSet back first."
+            "and DaemonSet back first, unless somebody has changed them since."
         )
     if "image_pulls" in left:
         told.append(
@@ -61,6 +63,24 @@ def foretell(journal: Journal) -> list[str]:
             "rotate_certificates.yml does it."
         )
     return told
+
+
+def _foretold(found: Unproven, what: str) -> list[str]:
+    paths = ", ".join(entry.path for entry in found.back)
+    then = f"the next run puts {paths} back first" if paths else "nothing of it is left to put back"
+    return [f"Run {found.run_id} died before {what} proven; {then}.", *found.told()]
+
+
+def unproven(host: Host, pending: t.Mapping[str, t.Any]) -> Unproven:
+    """Return what of the journal's step ``apply`` goes back.
+
+    Where a manifest is somebody else's by now, files beside it stay too: it may name them.
+    """
+    found = sort(host, pending)
+    manifests = pending["manifests"]
+    if not any(os.path.dirname(path) == manifests for path in found.left):
+        return found
+    return found.keep([entry.path for entry in found.back if os.path.dirname(entry.path) != manifests])
 
 
 def finish_files(host: Host) -> list[str]:
@@ -91,8 +111,8 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     """Undo what a run that died left under way on this host, and return what was done, as sentences.
 
     A trial is taken away. A change that was never proven goes back, whether its component came up or not: the run that
-    follows makes it again with its proof. Temporary files are removed without a word, since nobody has seen them; the
-    renames that were begun (finish_files) are finished by then.
+    follows makes it again with its proof. What somebody else has changed since stays as it is. Temporary files are
+    removed without a word, since nobody has seen them; the renames that were begun (finish_files) are finished by then.
 
     Args:
         host: The host's file system.
@@ -117,45 +137,81 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     pending = journal.read().get("apply")
     if pending is None:
         return told
-    problems, trouble = put_back(host, sight, pending, limit)
+    found = unproven(host, pending)
+    problems, trouble = put_back(host, sight, pending, found, limit)
     if problems:
         raise HardeningError(
             "KH406", f"Run {pending['run_id']} died before its change was proven. {' '.join(problems)}"
         )
     if trouble:
-        raise HardeningError("KH406", f"A run died here and its bytes went back, but {trouble}")
-    paths = ", ".join(entry["path"] for entry in pending["saved"])
-    return [*told, f"Run {pending['run_id']} died before its change was proven: {paths} went back to what they were."]
+        words = f"A run died here and its bytes went back, but {trouble}"
+        raise HardeningError("KH406", " ".join([words, *found.told()]))
+    paths = ", ".join(entry.path for entry in found.back)
+    done = f"{paths} went back to what they were" if paths else "there was nothing to put back"
+    return [*told, f"Run {pending['run_id']} died before its change was proven: {done}.", *found.told()]
 
 
-def put_back(host: Host, sight: Sight | None, pending: t.Mapping[str, t.Any], limit: float) -> tuple[list[str], str]:
+def recover_cluster(
+    host: Host,
+    proxy: t.Callable[[], kube_proxy.Api],
+    cluster: t.Callable[[], pulls.Cluster],
+    limit: float,
+    answers: t.Callable[[], bool] | None = None,
+) -> list[str]:
+    """Undo what a run that died left under way in the API, and return what was done, as sentences.
+
+    Args:
+        host: The host through which the API is spoken to.
+        proxy: How kube-proxy is seen and changed.
+        cluster: How pods are seen and removed.
+        limit: Seconds without a step forward after which kube-proxy counts as not well.
+        answers: Whether the API answers, for a run that goes on without it: what is left waits then. None where the run
+            needs the API.
+
+    Raises:
+        HardeningError: kube-proxy does not come up with what it had, or the API cannot be asked.
+    """
+    left = [step for name, step in Journal(host).read().items() if name in ("kube_proxy", pulls.STEP)]
+    if left and answers is not None and not answers():
+        runs = " and ".join(dict.fromkeys(str(step["run_id"]) for step in left))
+        return [f"What run {runs} left under way in the API when it died waits until the API answers; run again then."]
+    return [*kube_proxy.recover(host, proxy, limit), *pulls.recover(host, cluster)]
+
+
+def put_back(
+    host: Host, sight: Sight | None, pending: t.Mapping[str, t.Any], found: Unproven, limit: float
+) -> tuple[list[str], str]:
     """Put back what the journal has as under way, in its order, and wait for the components.
 
     Args:
         host: The host's file system.
         sight: As for recover.
         pending: The journal's step ``apply``.
+        found: What of it goes back.
         limit: Seconds that a component may take to be well.
 
     Returns:
         A sentence for each file that did not go back (the journal stays then), and what is wrong with a component.
     """
     backup = Backup(host, pending["run_id"])
-    saved = [Saved(**entry) for entry in pending["saved"]]
     trouble = ""
-    if "away" in pending:
-        absence = Absence.from_record(host, sight, pending["away"])
+    absence = Absence.from_record(host, sight, pending["away"]) if "away" in pending else None
+    if absence is not None and any(entry.path == absence.etcd for entry in found.back):
+        etcd = absence.etcd
         problems, trouble = put_back_in_order(
-            backup, saved, absence, limit, lambda: _trouble(host, sight, "etcd", absence.etcd, limit)
+            backup, found.back, absence, limit, lambda: _trouble(host, sight, "etcd", etcd, limit)
         )
     else:
-        problems = backup.put_back(saved, pending["manifests"])
+        problems = backup.put_back(found.back, pending["manifests"])
+        if absence is not None and absence.is_left:
+            problems += refusal_of(absence.end)
     if problems:
         return problems, trouble
     # Struck out before the proof: what a person mends by hand after this must not be put back once more.
     Journal(host).strike("apply")
     for component, path in pending["components"].items():
-        trouble = trouble or _trouble(host, sight, component, path, limit)
+        if path not in found.left:
+            trouble = trouble or _trouble(host, sight, component, path, limit)
     return [], trouble
 
 

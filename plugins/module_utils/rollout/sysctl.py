@@ -66,7 +66,7 @@ class Sysctls:
         changes = []
         for name, value in self._values.items():
             path = self._kernel(name)
-            found = (read_text(path) or "").strip() if os.path.exists(path) else None
+            found = self.value(name)
             if found == value:
                 continue
             if found is None or not os.access(path, os.W_OK):
@@ -115,10 +115,20 @@ class Sysctls:
                 found.append(f"{last[name][0]} sets {name} to {last[name][1]} at the next boot, not {value}")
         return found
 
+    def value(self, name: str) -> str | None:
+        """Return what the kernel has now, None where it knows no such setting."""
+        path = self._kernel(name)
+        return (read_text(path) or "").strip() if os.path.exists(path) else None
+
     @property
     def before(self) -> dict[str, str]:
         """By name, what the kernel has where it is given something else."""
         return {change.target: (change.before or "").strip() for change in self._changes if change.kind == "sysctl"}
+
+    @property
+    def after(self) -> dict[str, str]:
+        """By the same names, what it is given."""
+        return {change.target: (change.after or "").strip() for change in self._changes if change.kind == "sysctl"}
 
     def apply(self) -> None:
         """Set what was planned.

@@ -27,6 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan impor
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import KUBELET, STATIC_PODS, Step
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import saved_state
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Sight, matches, unwell_here
 
 
@@ -113,9 +114,13 @@ class StaticPodsBack(ControlPlane):
             away = Absence(self._host, sight, by_component[API_SERVER].path, by_component["etcd"].path, apart=True)
             pending["away"] = away.as_record()
         pending["saved"] = [dataclasses.asdict(goal) for goal in goals]
+        # Of this way back the goal is what was saved, and what is there now is what it has not come to yet.
+        pending["after"] = {entry.path: saved_state(entry) for entry in kept}
         self._journal.note(apply=pending)
         begun = sight.clock()
-        problems, trouble = recovery.put_back(self._host, sight, pending, self._options.limit)
+        problems, trouble = recovery.put_back(
+            self._host, sight, pending, recovery.unproven(self._host, pending), self._options.limit
+        )
         if problems:
             raise HardeningError("KH407", f"{' '.join(problems)} The next run tries once more.")
         if trouble:

@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("ansible", reason="modules bring their own part of Ansible to a host")
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.kubeharden.core.plugins.module_utils import entry
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -89,6 +93,29 @@ def test_a_defect_is_not_made_a_sentence() -> None:
 
     with pytest.raises(KeyError):
         entry.run(t.cast(t.Any, Module()), work)
+
+
+def run_program(words: list[str], data: str | None = None) -> tuple[int, str, str]:
+    """What a real module gives for a real command."""
+    with patch_module_args({}):
+        module = AnsibleModule(argument_spec={})
+    return entry.runner(module)(words, data=data)
+
+
+def test_a_command_is_run_with_its_input() -> None:
+    assert run_program(["/bin/sh", "-c", "cat; echo no >&2; exit 3"], data="yes") == (3, "yes\n", "no\n")
+
+
+def test_a_program_that_cannot_be_started_is_a_command_that_failed(tmp_path: Path) -> None:
+    """And no end of the module: what is under way has its way back to go."""
+    assert run_program(["/no/such/program"]) == (127, "", "/no/such/program: No such file or directory")
+    assert run_program([str(tmp_path)]) == (127, "", f"{tmp_path}: Permission denied")
+
+
+def test_no_module_gives_the_rooms_what_ends_it() -> None:
+    modules = sorted(Path(entry.__file__).parents[1].glob("modules/*.py"))
+    assert modules
+    assert [path.name for path in modules if ".run_command" in path.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize(

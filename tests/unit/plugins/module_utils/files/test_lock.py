@@ -143,6 +143,19 @@ def test_the_lock_is_in_use_while_a_module_works_and_not_longer(lock: Lock, tmp_
     assert not other.is_in_use()
 
 
+def test_it_is_not_given_back_while_a_module_works(lock: Lock, tmp_path: Path) -> None:
+    """Who lost the connection to a module gives the lock back over another one; the module goes on."""
+    other = Lock(Host(str(tmp_path)))
+    assert lock.acquire(FIRST) is None
+    with lock.in_use("first"):
+        assert other.is_used_by("first")
+        assert not other.is_used_by("second")
+        assert other.release("first") is False
+        assert other.holder() == FIRST
+    assert not other.is_used_by("first")
+    assert other.release("first") is True
+
+
 def test_without_a_lock_nothing_is_in_use(lock: Lock, tmp_path: Path) -> None:
     with lock.in_use("first"):
         assert not lock.is_in_use()

@@ -558,7 +558,7 @@ def _of_ours(host: _OnDisk) -> list[Parser]:
     def journal() -> None:
         found = Journal(host.host)
         together.unfinished(found)
-        recovery.foretell(found)
+        recovery.foretell(host.host)
 
     def past_runs() -> None:
         for run in history.past_runs(host.host):

@@ -25,6 +25,8 @@ BASE64 = base64.b64encode(random.Random(1).randbytes(48)).decode()
         ("Authorization: Bearer 31ada4fd-adec-460c-809a-9e56ceb75269", f"Authorization: Bearer {MASK}"),
         ("authorization: basic YWRtaW46c2VjcmV0", f"authorization: basic {MASK}"),
         ('{"Authorization": "Bearer abcdefgh"}', f'{{"Authorization": "Bearer {MASK}"}}'),
+        ("Authorization:\n  - Basic abcdef\n", f"Authorization:\n  - Basic {MASK}\n"),
+        ("+  Authorization:\n+  - Basic abcdef\n", f"+  Authorization:\n+  - Basic {MASK}\n"),
         ("got bearer 31ada4fdadec460c, which", f"got bearer {MASK}, which"),
         (f"token {JWT}, next", f"token {MASK}, next"),
         (f"before {KEY} after", f"before {MASK} after"),

@@ -30,6 +30,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout
 API = "kube-apiserver"
 SCHEDULER = "kube-scheduler"
 MANIFEST = f"{DIRECTORY}/{API}.yaml"
+ETCD = f"{DIRECTORY}/etcd.yaml"
 MOVED = f"/etc/kubernetes/{API}.yaml.taken-away-by-kubeharden"
 TLS: dict[str, dict[str, t.Any]] = {"tls-min-version": {"ordered_minimum": "TLS1.2", "control": "tls"}}
 
@@ -290,7 +291,7 @@ def test_a_run_that_died_is_undone_in_the_same_order(
     die(place, lambda: when(place))
     away = not place.there(MANIFEST)
     journal = Journal(place.host)
-    assert MANIFEST in recovery.foretell(journal)[0]
+    assert (MANIFEST if away else ETCD) in recovery.foretell(place.host)[0]
     if away:
         assert place.there(MOVED)
         with pytest.raises(HardeningError, match=r"died while kube-apiserver was away .* its manifest is .*taken-away"):
@@ -323,6 +324,36 @@ def test_what_a_person_put_back_by_hand_is_no_trouble(tmp_path: Path, world: Wor
     recovery.require_presence(place.host, Journal(place.host))
     assert recovery.recover(place.host, world.sight(), 300.0)
     assert place.state() == place.before
+    assert place.clean()
+
+
+def test_an_etcd_that_somebody_else_wrote_since_stays_and_the_api_server_comes_back(
+    tmp_path: Path, world: World
+) -> None:
+    place = Stacked(tmp_path, world)
+    die(place, lambda: len(place.lives("etcd")) == 2)
+    assert not place.there(MANIFEST)
+    etcd = Path(place.host.path(ETCD))
+    etcd.write_text(etcd.read_text(encoding="utf-8") + "# upgraded\n", encoding="utf-8")
+    upgraded = etcd.read_bytes()
+    said = recovery.recover(place.host, world.sight(), 300.0)
+    assert f"{MANIFEST} went back" in said[0]
+    assert said[1].startswith(f"{ETCD} has been changed by someone else since run")
+    assert etcd.read_bytes() == upgraded
+    assert Path(place.host.path(MANIFEST)).read_bytes() == place.before[place.host.path(MANIFEST)][0]
+    assert place.clean()
+
+
+def test_an_api_server_that_somebody_laid_anew_stays_and_the_one_that_was_away_goes(
+    tmp_path: Path, world: World
+) -> None:
+    place = Stacked(tmp_path, world)
+    die(place, lambda: not place.there(MANIFEST))
+    text = Path(place.host.path(MOVED)).read_text(encoding="utf-8") + "# upgraded\n"
+    Path(place.host.path(MANIFEST)).write_text(text, encoding="utf-8")
+    said = recovery.recover(place.host, world.sight(), 300.0)
+    assert said[1].startswith(f"{MANIFEST} has been changed by someone else since run")
+    assert Path(place.host.path(MANIFEST)).read_text(encoding="utf-8") == text
     assert place.clean()
 
 

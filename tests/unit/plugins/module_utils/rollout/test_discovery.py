@@ -231,6 +231,18 @@ def test_drop_ins_of_the_kubelet_are_merged_in_lexical_order(w1: Host) -> None:
     assert found["files"]["kubelet_configuration"][1:] == ["/etc/kubelet.d/10.conf", "/etc/kubelet.d/20.conf"]
 
 
+def test_what_headers_the_kubelet_sends_for_static_pods_is_in_no_result(w1: Host) -> None:
+    file = at(w1, "var/lib/kubelet/config.yaml")
+    text = (
+        file.read_text(encoding="utf-8")
+        + "staticPodURLHeader:\n  X-Key: [hidden1]\n  Authorization:\n  - Basic hidden2\n"
+    )
+    file.write_text(text, encoding="utf-8")
+    found = discover(w1, control_plane=False)
+    assert "hidden" not in json.dumps(found)
+    assert set(found["kubelet"]["configuration"]["staticPodURLHeader"]) == {"X-Key", "Authorization"}
+
+
 def test_a_unit_in_etc_beats_the_packages(w1: Host) -> None:
     at(w1, "etc/systemd/system/kubelet.service").write_text("[Service]\nExecStart=/opt/kubelet\n", encoding="utf-8")
     at(w1, "etc/systemd/system/kubelet.service.d/10-kubeadm.conf").write_text("", encoding="utf-8")

@@ -92,6 +92,13 @@ def test_what_lies_among_manifests_and_is_no_pod_is_said(root: Path) -> None:
     assert "no regular file" in found["wrong"]["pipe"]
 
 
+def test_what_headers_the_kubelet_sends_for_static_pods_is_no_evidence(root: Path) -> None:
+    write(root, CONFIGURATION, "kind: KubeletConfiguration\nmaxPods: 5\nstaticPodURLHeader: {X-Key: [hidden]}\n")
+    found = collect(root)
+    assert found["kubelet"]["fields"]["maxPods"] == 5
+    assert "hidden" not in str(found)
+
+
 @pytest.mark.parametrize("text", [b"a: [", b"caf\xe9", b"just text"])
 def test_a_kubelets_configuration_that_cannot_be_read_is_a_problem_or_empty(root: Path, text: bytes) -> None:
     write(root, CONFIGURATION, text)

@@ -496,6 +496,88 @@ def test_on_delete_nothing_restarts_and_it_is_said() -> None:
     assert "OnDelete" in made.notes[0]
 
 
+def dead(host: Host, defaults: bool = False) -> World:
+    """A cluster whose run died while it rolled."""
+    world = World()
+    made = planned(world, **WANTED)
+    made.plan()
+    real = world.write_set
+
+    def write(document: dict[str, t.Any]) -> bool:
+        filled = copy.deepcopy(document)
+        if defaults:
+            filled["spec"]["template"]["spec"]["schedulerName"] = "default-scheduler"
+        return real(filled)
+
+    def die(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world, "write_set", write)
+        patch.setattr(world, "sleep", die)
+        made._api = world.api()
+        with pytest.raises(KeyboardInterrupt):
+            apply(host, made)
+    return world
+
+
+@pytest.mark.parametrize("which", ["map", "set"])
+def test_what_somebody_else_changed_since_a_run_died_stays(host: Host, which: str) -> None:
+    """Weeks later kubeadm upgrade has written both: neither is to go back to the old version."""
+    world = dead(host)
+    assert world.map is not None
+    assert world.set is not None
+    if which == "map":
+        world.map["data"]["config.conf"] += "mode: nftables\n"
+    else:
+        world.set["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.k8s.io/kube-proxy:v9"
+    before = copy.deepcopy((world.map, world.set["spec"]))
+    (told,) = kube_proxy.recover(host, world.api, 30.0)
+    name = kube_proxy.CONFIG_MAP if which == "map" else kube_proxy.DAEMON_SET
+    assert told.startswith(f"{name} has been changed by someone else since run run-1 died")
+    assert (world.map, world.set["spec"]) == before
+    assert Journal(host).read() == {}
+
+
+@pytest.mark.parametrize("defaults", [False, True])
+def test_what_the_dead_run_wrote_goes_back_as_the_api_filled_it_in(host: Host, defaults: bool) -> None:
+    world = dead(host, defaults)
+    (told,) = kube_proxy.recover(host, world.api, 30.0)
+    assert "its ConfigMap and DaemonSet went back" in told
+    assert world.set is not None
+    assert world.set["spec"]["template"] == TEMPLATE
+
+
+def test_a_journal_that_does_not_say_what_the_run_wrote_goes_back_whole(host: Host) -> None:
+    world = dead(host)
+    pending = Journal(host).read()["kube_proxy"]
+    del pending["after"]
+    Journal(host).note(kube_proxy=pending)
+    assert world.set is not None
+    world.set["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.k8s.io/kube-proxy:v9"
+    assert "went back" in kube_proxy.recover(host, world.api, 30.0)[0]
+    assert world.set["spec"]["template"] == TEMPLATE
+
+
+def test_without_an_api_what_a_dead_run_left_there_waits(host: Host) -> None:
+    """The hosts of a rollback go back all the same."""
+    world = dead(host)
+
+    def nobody() -> t.Any:
+        raise HardeningError("KH123", "the API server refuses connections.")
+
+    noted = Journal(host).read()
+    (told,) = recovery.recover_cluster(host, nobody, nobody, 30.0, lambda: False)
+    assert told == "What run run-1 left under way in the API when it died waits until the API answers; run again then."
+    assert Journal(host).read() == noted
+    with pytest.raises(HardeningError, match="refuses connections"):  # a run that needs it
+        recovery.recover_cluster(host, nobody, nobody, 30.0)
+    (told,) = recovery.recover_cluster(host, world.api, nobody, 30.0, lambda: True)
+    assert "went back" in told
+    assert Journal(host).read() == {}
+    assert recovery.recover_cluster(host, nobody, nobody, 30.0, nobody) == []
+
+
 def test_a_run_that_died_is_undone_by_the_next(host: Host) -> None:
     world = World()
     before = copy.deepcopy((world.map, world.set))
@@ -504,7 +586,7 @@ def test_a_run_that_died_is_undone_by_the_next(host: Host) -> None:
     world.dies = True
     with pytest.raises(KeyboardInterrupt):
         apply(host, made)
-    assert "puts its ConfigMap and DaemonSet back first" in recovery.foretell(Journal(host))[0]
+    assert "puts its ConfigMap and DaemonSet back first" in recovery.foretell(host)[0]
     world.dies = False
     (told,) = kube_proxy.recover(host, world.api, 30.0)
     assert "Run run-1 died before kube-proxy was proven" in told

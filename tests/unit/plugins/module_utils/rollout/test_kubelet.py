@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files import record
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
@@ -223,19 +224,129 @@ def test_a_flag_of_the_owners_that_beats_it_is_named(host: Host) -> None:
     assert any("--v=9 in /etc/default/kubelet beats it" in note for note in planned.notes)
 
 
-def test_a_run_that_died_is_undone_by_the_next(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def refuse(patch: pytest.MonkeyPatch, module: t.Any, path: str) -> None:
+    """Let a file be one that cannot be written."""
+    real = module.write_atomic
+
+    def write(target: str, *arguments: t.Any, **options: t.Any) -> None:
+        if target.endswith(path):
+            raise HardeningError("KH201", f"{path} could not be written: the operation is not permitted.")
+        real(target, *arguments, **options)
+
+    patch.setattr(module, "write_atomic", write)
+
+
+def test_a_file_that_cannot_be_written_takes_the_others_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = made(host, v="4")
+    planned.plan()
+    refuse(monkeypatch, kubelet, FLAGS)
+    with pytest.raises(
+        HardeningError, match=r"kubeadm-flags.env could not be .* was not restarted\. The old bytes are"
+    ):
+        planned.apply(Backup(host, "run-1"), service("running"), 60.0)
+    assert texts(host) == TEXTS
+    assert not Path(host.path(SYSCTLS)).exists()
+    assert Journal(host).read() == {}
+
+
+def test_a_file_that_does_not_go_back_is_named_and_the_next_run_tries_once_more(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = made(host, v="4")
+    planned.plan()
+    with monkeypatch.context() as patch:
+        refuse(patch, record, CONFIGURATION)
+        with pytest.raises(HardeningError) as caught:
+            planned.apply(Backup(host, "run-1"), service("", "auto-restart", "running"), 60.0)
+    assert f"Not all of the old bytes are back: {CONFIGURATION} did not go back" in str(caught.value)
+    assert "The old bytes are back" not in str(caught.value)
+    assert texts(host)[FLAGS] == TEXTS[FLAGS]
+    (said,) = kubelet.recover(host, service("", "running"), 60.0)
+    assert f"{CONFIGURATION} went back" in said
+    assert FLAGS not in said
+    assert texts(host) == TEXTS
+    assert Journal(host).read() == {}
+
+
+def died(host: Host, patch: pytest.MonkeyPatch) -> None:
+    """Leave what a run leaves that dies before its proof."""
+
     def die(_service: Service, _limit: float) -> float:
         raise KeyboardInterrupt
 
     planned = made(host, v="4")
     planned.plan()
-    proven = kubelet.restart
-    monkeypatch.setattr(kubelet, "restart", die)
-    with pytest.raises(KeyboardInterrupt):
-        planned.apply(Backup(host, "run-1"), service("running"), 60.0)
-    monkeypatch.setattr(kubelet, "restart", proven)
+    with patch.context() as dying:
+        dying.setattr(kubelet, "restart", die)
+        with pytest.raises(KeyboardInterrupt):
+            planned.apply(Backup(host, "run-1"), service("running"), 60.0)
+
+
+def test_what_a_person_mends_after_the_old_kubelet_did_not_come_up_stays(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died(host, monkeypatch)
+    with pytest.raises(HardeningError, match=r"went back to what it was, but the kubelet is not well"):
+        kubelet.recover(host, service("", "auto-restart"), 60.0)
+    Path(host.path(CONFIGURATION)).write_text("mended: true\n", encoding="utf-8")
+    assert kubelet.recover(host, service("running"), 60.0) == []
+    assert texts(host)[CONFIGURATION] == "mended: true\n"
+
+
+def test_a_configuration_that_somebody_else_wrote_since_keeps_the_kernels_settings(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may insist on them: kubeadm upgrade lays instance-config.yaml over what it writes."""
+    died(host, monkeypatch)
+    upgraded = "kind: KubeletConfiguration\nprotectKernelDefaults: true\n"
+    Path(host.path(CONFIGURATION)).write_text(upgraded, encoding="utf-8")
+    foretold = recovery.foretell(host)
+    assert f"the next run puts {INSTANCE}, {FLAGS} back first" in foretold[0]
+    said = kubelet.recover(host, service("", "running"), 60.0)
+    assert said[1:] == foretold[1:]
+    assert said[1].startswith(f"{CONFIGURATION} has been changed by someone else since run run-1 died there")
+    assert f"{SYSCTLS} stays with it" in said[2]
+    assert texts(host) == {**TEXTS, CONFIGURATION: upgraded}
+    assert Path(host.path(SYSCTLS)).exists()
+    assert kubelet.recover(host, service("running"), 60.0) == []
+
+
+@pytest.mark.parametrize(("now", "back"), [("10", {"kernel.panic": "0"}), ("60", {}), ("0", {})])
+def test_a_setting_of_the_kernel_that_somebody_else_changed_since_stays(
+    host: Host, monkeypatch: pytest.MonkeyPatch, now: str, back: dict[str, str]
+) -> None:
+    monkeypatch.setattr(Sysctls, "value", lambda _sysctls, _name: now)
+    pending = {"run_id": "r", "saved": [], "after": {}, "sysctls": {"kernel.panic": "0"}}
+    assert kubelet.unproven(host, {**pending, "sysctls_after": {"kernel.panic": "10"}})[1] == back
+    assert kubelet.unproven(host, pending)[1] == {"kernel.panic": "0"}  # an older journal
+
+
+def test_a_kubelet_whose_files_are_all_somebody_elses_is_not_restarted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died(host, monkeypatch)
+    for path in (CONFIGURATION, INSTANCE, FLAGS):
+        Path(host.path(path)).write_text("# theirs\n", encoding="utf-8")
+    said = kubelet.recover(host, service("", "auto-restart"), 60.0)
+    assert said[0] == "Run run-1 died before its kubelet was proven: there was nothing to put back."
+    assert Journal(host).read() == {}
+
+
+def test_a_journal_that_does_not_say_what_the_run_wrote_goes_back_whole(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died(host, monkeypatch)
+    pending = Journal(host).read()["kubelet"]
+    Journal(host).note(kubelet={key: value for key, value in pending.items() if "after" not in key})
+    Path(host.path(CONFIGURATION)).write_text("# theirs\n", encoding="utf-8")
+    assert kubelet.recover(host, service("", "running"), 60.0)
+    assert texts(host) == TEXTS
+
+
+def test_a_run_that_died_is_undone_by_the_next(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    died(host, monkeypatch)
     assert texts(host) != TEXTS
-    (foretold,) = recovery.foretell(Journal(host))
+    (foretold,) = recovery.foretell(host)
     assert CONFIGURATION in foretold
     (told,) = kubelet.recover(host, service("", "running"), 60.0)
     assert FLAGS in told

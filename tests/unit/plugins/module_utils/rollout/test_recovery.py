@@ -81,18 +81,97 @@ def test_a_change_that_was_never_proven_goes_back(
     Kubelet(world, host, always)
     world.sleep(1.0)
     die(host, world, monkeypatch, when)
-    told = foretell(Journal(host))
+    told = foretell(host)
     assert len(told) == 1
     assert told[0].startswith(f"Run {RUN} died before its change was proven; the next run puts ")
-    assert MANIFEST in told[0]
+    assert (MANIFEST in told[0]) is (when == "proof")  # what is as it was need not go back
     said = recover(host, world.sight(), 300.0)
     assert [sentence.partition(":")[0] for sentence in said] == [f"Run {RUN} died before its change was proven"]
     assert Path(host.path(MANIFEST)).read_bytes() == before
     assert not Path(host.path(POLICY)).exists()
     assert not Path(host.path("/etc/kubernetes/kubeharden")).exists()
     assert Journal(host).read() == {}
-    assert foretell(Journal(host)) == []
+    assert foretell(host) == []
     assert recover(host, world.sight(), 300.0) == []
+
+
+UPGRADED = "kind: Pod\n# as kubeadm upgrade wrote it\n"
+
+
+def test_a_manifest_that_somebody_else_wrote_since_stays_with_what_it_may_name(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weeks may lie between: what came with a new version is not to go back to the bytes of the old one."""
+    world.runtime = None
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "proof")
+    Path(host.path(MANIFEST)).write_text(UPGRADED, encoding="utf-8")
+    foretold = foretell(host)
+    assert foretold[0] == f"Run {RUN} died before its change was proven; nothing of it is left to put back."
+    said = recover(host, world.sight(), 300.0)
+    assert said[0] == f"Run {RUN} died before its change was proven: there was nothing to put back."
+    assert said[1:] == foretold[1:]
+    assert said[1] == (
+        f"{MANIFEST} has been changed by someone else since run {RUN} died there, so nothing of it was put back; "
+        f"what it was before is in /var/lib/kubeharden/backups/{RUN} on this host."
+    )
+    assert f"{POLICY} stays with it" in said[2]
+    assert Path(host.path(MANIFEST)).read_text(encoding="utf-8") == UPGRADED
+    assert Path(host.path(POLICY)).exists()
+    assert Journal(host).read() == {}
+    assert recover(host, world.sight(), 300.0) == []
+
+
+def test_a_file_that_somebody_else_changed_since_stays_and_the_manifest_goes_back(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runtime = None
+    before = Path(host.path(MANIFEST)).read_bytes()
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "proof")
+    Path(host.path(POLICY)).write_text("kind: Policy # mine\n", encoding="utf-8")
+    said = recover(host, world.sight(), 300.0)
+    assert f"{MANIFEST} went back to what they were" in said[0]
+    assert len(said) == 2
+    assert said[1].startswith(f"{POLICY} has been changed by someone else")
+    assert Path(host.path(MANIFEST)).read_bytes() == before
+    assert Path(host.path(POLICY)).read_text(encoding="utf-8") == "kind: Policy # mine\n"
+
+
+def test_a_manifest_that_was_put_back_by_hand_is_not_written(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runtime = None
+    before = Path(host.path(MANIFEST)).read_bytes()
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "proof")
+    Path(host.path(MANIFEST)).write_bytes(before)
+    by_hand = Path(host.path(MANIFEST)).stat()
+    (said,) = recover(host, world.sight(), 300.0)
+    assert MANIFEST not in said
+    now = Path(host.path(MANIFEST)).stat()
+    assert (now.st_ino, now.st_mtime_ns) == (by_hand.st_ino, by_hand.st_mtime_ns)
+
+
+def test_a_journal_that_does_not_say_what_the_run_wrote_goes_back_whole(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runtime = None
+    before = Path(host.path(MANIFEST)).read_bytes()
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "proof")
+    older = Journal(host).read()["apply"]
+    del older["after"]
+    Journal(host).note(apply=older)
+    Path(host.path(MANIFEST)).write_text(UPGRADED, encoding="utf-8")
+    (said,) = recover(host, world.sight(), 300.0)
+    assert MANIFEST in said
+    assert Path(host.path(MANIFEST)).read_bytes() == before
+    assert not Path(host.path(POLICY)).exists()
 
 
 def test_an_old_component_that_is_not_well_is_said_and_what_is_mended_by_hand_stays(
@@ -134,7 +213,7 @@ def test_a_trial_that_a_dead_run_left_is_taken_away(host: Host) -> None:
     Journal(host).note(trial={"manifests": [manifest], "directory": directory, "logs": []})
     Path(host.path(manifest)).write_text("kind: Pod\n", encoding="utf-8")
     Path(host.path(f"{directory}/kube-apiserver")).mkdir(parents=True)
-    assert foretell(Journal(host)) == [f"A run that died left its trial {manifest}; the next run takes it away first."]
+    assert foretell(host) == [f"A run that died left its trial {manifest}; the next run takes it away first."]
     assert recover(host, None, 1.0) == [f"The trial {manifest} of a run that died was taken away."]
     assert not Path(host.path(manifest)).exists()
     assert not Path(host.path(directory)).exists()

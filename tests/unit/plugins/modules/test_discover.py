@@ -1,0 +1,53 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run that died left is undone before anything of this run's own is refused."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ansible", reason="not on a host with the oldest libraries")
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.modules import discover
+
+SEEDS = Path(__file__).parents[4] / "inventories" / "demo" / "hosts.orig"
+TRIAL = "/etc/kubernetes/manifests/kube-apiserver-kubeharden-trial.yaml"
+
+
+def parameters(patch: pytest.MonkeyPatch, **options: t.Any) -> dict[str, t.Any]:
+    """All of them, with their defaults."""
+    made: list[dict[str, t.Any]] = []
+
+    def keep(module: AnsibleModule, *_arguments: t.Any, **_options: t.Any) -> None:
+        made.append(module.params)
+
+    patch.setattr(discover, "run", keep)
+    with patch_module_args(options):
+        discover.main()
+    return made[0]
+
+
+def test_a_file_that_is_missing_is_told_when_what_a_dead_run_left_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    Journal(host).note(trial={"manifests": [TRIAL], "directory": "/var/lib/kubeharden/trial", "logs": []})
+    Path(host.path(TRIAL)).write_text("kind: Pod\n", encoding="utf-8")
+    named = {"/etc/kubernetes/theirs.yaml": "kubeharden_theirs"}
+    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, named_files=named)
+    module = type("Module", (), {"params": given, "check_mode": False, "run_command": None, "tmpdir": str(tmp_path)})
+    with pytest.raises(HardeningError, match=r"kubeharden_theirs names /etc/kubernetes/theirs\.yaml") as caught:
+        discover.work(t.cast(t.Any, module))
+    assert not Path(host.path(TRIAL)).exists()
+    assert caught.value.facts["notes"] == [f"The trial {TRIAL} of a run that died was taken away."]
+    assert caught.value.facts["cluster_lock"] == ""
