@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import outside
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import outside
 from ansible_collections.kubeharden.core.plugins.plugin_utils.connections import direct_address
 from ansible_collections.kubeharden.core.plugins.plugin_utils.looking_action import LookingAction
 

@@ -23,7 +23,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
@@ -168,18 +167,6 @@ def ask(address: str, port: int, path: str, timeout: float, credentials: Kubecon
     host = f"[{address}]" if _is_v6(address) else address
     client = api_client.ApiClient(None, f"https://{host}:{port}", timeout, stranger=credentials)
     return client.get(path)
-
-
-def shown(certificate: bytes, where: str, now: float) -> dict[str, t.Any]:
-    """Facts of a certificate (DER) that a port showed.
-
-    Raises:
-        HardeningError: It is none.
-    """
-    facts = profile.from_der(certificate, where)
-    entry = listing.entry(facts, where, "certificate", now, listing.KeyState())
-    kept = {key: entry[key] for key in ("subject", "issuer", "names", "not_after", "days_left")}
-    return {**kept, "sha256": facts.fingerprint}
 
 
 def key_problem(certificate: bytes, key: bytes) -> str:

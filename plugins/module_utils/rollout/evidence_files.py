@@ -380,6 +380,18 @@ def certificate_entry(facts: profile.CertificateFacts, path: str, kind: str, now
     }
 
 
+def shown_certificate(certificate: bytes, where: str, now: float) -> dict[str, t.Any]:
+    """Facts of a certificate (DER) that a port showed.
+
+    Raises:
+        HardeningError: It is none.
+    """
+    facts = profile.from_der(certificate, where)
+    entry = listing.entry(facts, where, "certificate", now, listing.KeyState())
+    kept = {key: entry[key] for key in ("subject", "issuer", "names", "not_after", "days_left")}
+    return {**kept, "sha256": facts.fingerprint}
+
+
 def far_homes(mounts: str) -> list[str]:
     """Return the places of homes, or below them, that another machine serves.
 

@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
     listening,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import shown_certificate
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.server_probes import (
     NO_TIME,
@@ -240,7 +241,7 @@ class Ports:
     def _served(self, one: Listener, certificate: bytes, authority: str) -> dict[str, t.Any]:
         where = f"{one.address}:{one.port}"
         try:
-            found: dict[str, t.Any] = {"certificate": listeners.shown(certificate, where, self._now)}
+            found: dict[str, t.Any] = {"certificate": shown_certificate(certificate, where, self._now)}
         except HardeningError as error:
             return {"problem": self._view.explain(error)}
         if one.component == "kubelet":

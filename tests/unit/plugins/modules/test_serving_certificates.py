@@ -52,10 +52,11 @@ def cluster() -> serving.Cluster:
     return serving.Cluster(
         requests=lambda: [waiting()],
         nodes=lambda: [{"metadata": {"name": "w1"}, "status": {"addresses": [{"address": "w1"}]}}],
-        approve=lambda _request: None,
+        approve=lambda _request: True,
         certify=lambda _request, _certificate: False,
         peer=lambda _host, _port: Peer(None, "nobody is asked"),
         authority=b"",
+        now=lambda: 0.0,
         clock=lambda: 0.0,
         sleep=lambda _seconds: None,
     )

@@ -148,7 +148,7 @@ def test_a_restart_that_a_dead_run_did_not_come_to_is_owed(tmp_path: Path) -> No
     assert rotation.owed(host.host) == []
     Journal(host.host).note(restarts=["kube-scheduler"])
     assert rotation.owed(host.host) == ["kube-scheduler"]
-    (told,) = recovery.foretell(Journal(host.host))
+    (told,) = recovery.foretell(host.host)
     assert told.startswith("A run that died did not come to restart kube-scheduler")
 
 

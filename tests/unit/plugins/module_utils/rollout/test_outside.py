@@ -14,7 +14,9 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host as Judged
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client, listeners, outside
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client, listeners
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import outside
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import shown_certificate
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes import sockets
 
@@ -41,7 +43,7 @@ def seen_on_the_host(port: int, component: str = "kubelet", local: tuple[int, ..
     """What the host's own look at this port told, with ports that are for the host alone."""
     peer = api_client.tls_peer("127.0.0.1", port, LIMIT)
     assert peer.certificate
-    shown = listeners.shown(peer.certificate, "here", time.time())
+    shown = shown_certificate(peer.certificate, "here", time.time())
     refused = {"accepted": "", "problem": ""}
     where = {"component": component, "address": "127.0.0.1", "port": port}
     return {

@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client, listeners
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import shown_certificate
 
 #: Who asked, as evidence names it.
 FROM = "controller"
@@ -100,7 +101,7 @@ def _handshakes(address: str, port: int, inside: Entry, now: float, limit: float
         found: Entry = {"problem": peer.reason}
     else:
         try:
-            found = {"certificate": listeners.shown(peer.certificate, f"{address}:{port}", now)}
+            found = {"certificate": shown_certificate(peer.certificate, f"{address}:{port}", now)}
         except HardeningError as error:
             found = {"problem": str(error)}
     # What the host serves to itself is what it should serve to others; whether that is what its file holds is judged
