@@ -15,7 +15,8 @@ description:
     in one step; what somebody else has changed since is left as it is and named.
   - Static pods and the kubelet are proven as C(harden.yml) proves them; one that does not come up gets back what it
     had. Where a static pod was not well before, what was there before the runs stays.
-  - Keys and certificates never come back.
+  - Keys and certificates never come back. A kubelet keeps the settings by which it serves a certificate of the
+    cluster's authority while an API server verifies it.
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -43,6 +44,20 @@ options:
     type: list
     elements: str
     default: []
+  control_planes:
+    description: >-
+      All control planes of the inventory, for V(kubelet), V(files) and V(end); the action plugin makes O(api_servers)
+      of them.
+    type: list
+    elements: str
+    default: []
+  api_servers:
+    description: >-
+      By control plane of the inventory, whether its API server verifies what kubelets serve
+      (C(--kubelet-certificate-authority)), null where it takes no part; filled in by the action plugin. While one does,
+      or may, the kubelet keeps its serving certificate.
+    type: dict
+    default: {}
   waiting:
     description: For V(end), whether what the runs changed in the API still has to go back, where they did.
     type: bool
@@ -87,6 +102,10 @@ restarted:
 waiting:
   description: Whether something of the API still has to go back.
   returned: success
+  type: bool
+verifies_kubelets:
+  description: Whether this host's API server verifies what kubelets serve when its part is back.
+  returned: for V(static_pods)
   type: bool
 notes:
   description: What a person should know, as sentences.
@@ -164,7 +183,8 @@ def planner(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> t.An
         return (read_text(path) or "").strip() if os.path.exists(path) else None
 
     seen = undo.Seen(sysctl, attributes.override_of, attributes.user_exists)
-    return undo.Undo(host, runs, module.params["discovery"], seen, module.check_mode)
+    verified = undo.still_verified(module.params["api_servers"])
+    return undo.Undo(host, runs, module.params["discovery"], seen, module.check_mode, verified)
 
 
 def put_static_pods_back(
@@ -222,9 +242,24 @@ def put_part_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -
     part = module.params["part"]
     steps = [step for step in plan.plan() if step.part == part]
     restarted = {} if not steps or module.check_mode else act[part](module, host, runs, steps)
-    # Told once, with the part that comes last.
-    told = {"notes": plan.notes, "not_done": plan.not_done} if part == "files" else {"notes": [], "not_done": []}
+    told: dict[str, t.Any] = {"notes": [], "not_done": plan.withheld if part == "kubelet" else []}
+    if part == "files":  # told once, with the part that comes last
+        told = {"notes": plan.notes, "not_done": plan.not_done}
+    if part == "static_pods":
+        told["verifies_kubelets"] = verifies_kubelets(module, host, steps)
     return result_of(module, [step.change for step in steps], restarted=restarted, waiting=False, **told)
+
+
+def verifies_kubelets(module: AnsibleModule, host: t.Any, steps: t.Sequence[t.Any]) -> bool:
+    """Return whether the API server's manifest, as it is now or in check mode is going to be, has the flag."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import VERIFIES
+
+    path = str(module.params["discovery"]["components"]["kube-apiserver"]["manifest"])
+    after = [step.change.after or "" for step in steps if step.change.target == path]
+    text = after[0] if after else read_text(host.path(path)) or ""
+    return bool(Manifest.parse(text, path).flag_values("kube-apiserver", VERIFIES))
 
 
 def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
@@ -235,8 +270,10 @@ def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str
 
     run_id = module.params["run_id"]
     waiting = module.params["waiting"] and names(runs)
-    if not module.check_mode and not waiting and not planner(module, host, runs).plan():
-        mark_undone(host, [past.run_id for past in runs], run_id)
+    plan = planner(module, host, runs)
+    if not module.check_mode and not waiting and not plan.plan():
+        if not plan.withheld:
+            mark_undone(host, [past.run_id for past in runs], run_id)
         if run_id in [past.run_id for past in past_runs(host)]:
             Backup(host, run_id).write(finished=True)
     return result_of(module, [])
@@ -269,6 +306,8 @@ def main() -> None:
                 "required": True,
             },
             "missing": {"type": "list", "elements": "str", "default": []},
+            "control_planes": {"type": "list", "elements": "str", "default": []},
+            "api_servers": {"type": "dict", "default": {}},
             "waiting": {"type": "bool", "default": False},
             "trial": {"type": "bool", "default": True},
             "gate_timeout": {"type": "int", "default": 300},
