@@ -29,7 +29,8 @@ INTERVAL = 0.5
 #: On the way back the kubelet may have seen nothing, so that the old process runs on; one that is being stopped answers
 #: 500 at once, so this many seconds without trouble prove the old one too.
 STEADY_OLD = 10.0
-#: Seconds that the members of etcd may take to be well, all of them at one look.
+#: Seconds that the members of etcd may take to be well, all of them at one look, and that a component may before it is
+#: believed not to be.
 SETTLED = 30.0
 #: A container that was never made although the kubelet complains about its image or its mounts is given up after this.
 PATIENCE = 45.0
