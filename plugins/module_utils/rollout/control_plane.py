@@ -46,6 +46,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 _CONTAINERD = "/etc/containerd/config.toml"
 # "sandbox_image" up to version 2 of its configuration, "sandbox" among the pinned images from version 3 on.
 _SANDBOX_IMAGE = re.compile(r"^\s*sandbox(?:_image)?\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
+#: MiB that a trial of kube-apiserver, once it is as large as the running one, must leave to the host: the kubelet
+#: evicts pods below 100 MiB, and the trials of the two others take as much again.
+RESERVE = 256
 # A flag in what a program prints of its flags.
 _USAGE = re.compile(r"(?<![\w-])--([a-z0-9][a-z0-9-]*)")
 
@@ -189,7 +192,7 @@ class ControlPlane:
                 continue
             if not plan.files and self._options.tried.get(plan.component) == _fingerprint(plan.manifest):
                 continue
-            untried = _untried(plan)
+            untried = _untried(plan) or self._crowded(plan)
             if untried:
                 plan.notes.append(f"{plan.component} was not tried beside the running one: {untried}.")
                 continue
@@ -215,6 +218,18 @@ class ControlPlane:
                 ),
             ) from failure
         self.tried = {attempt.component: _fingerprint(attempt.manifest) for attempt in attempts}
+
+    def _crowded(self, plan: ComponentPlan) -> str:
+        """Return why there is no room for a second API server, empty where there is or where nobody knows."""
+        sight = t.cast(Sight, self._sight)
+        running = sight.find(plan.component) if plan.component == API_SERVER else []
+        memory = sight.memory(running[-1]) if running else None
+        if memory is None or memory.available >= memory.resident + RESERVE:
+            return ""
+        return (
+            f"a second one of its {memory.resident} MiB would leave less than {RESERVE} MiB of the {memory.available} "
+            "MiB of memory that can be had"
+        )
 
     # The write and its proof
 

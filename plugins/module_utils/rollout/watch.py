@@ -18,7 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
 
 #: Both readings of a component's health must be good, this many seconds apart: the port answers before all is loaded.
 STEADY = 3.0
@@ -59,6 +59,7 @@ class Sight:
         last_lines: The last log lines of a pod's container, by uid and container.
         complaints: What the kubelet said since a time that matters, newest last.
         usage: What the program of a process prints of its flags, empty where it says nothing.
+        memory: What memory there is beside a process, None where that is not known.
         clock: Seconds, monotonic.
         now: Seconds since the epoch.
         sleep: Waits that many seconds.
@@ -71,6 +72,7 @@ class Sight:
     last_lines: t.Callable[[str, str], list[str]]
     complaints: t.Callable[[float], list[str]]
     usage: t.Callable[[Process], str]
+    memory: t.Callable[[Process], Memory | None]
     clock: t.Callable[[], float]
     now: t.Callable[[], float]
     sleep: t.Callable[[float], None]
