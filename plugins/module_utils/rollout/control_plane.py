@@ -38,6 +38,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     Failure,
     Sight,
     Watcher,
+    matches,
     require_members_well,
     require_served,
     require_well,
@@ -118,6 +119,7 @@ class ControlPlane:
                     self._absence = self._absence_for(plan, plans, require_members_well(self._sight, process))
             require_served(self._sight)
             self._try(plans)
+            self._require_members(plans, "Nothing was changed")  # once more: trials may have taken minutes
         return self._write_and_prove(plans)
 
     # Before
@@ -131,6 +133,19 @@ class ControlPlane:
         if companion is None or (members == 1 and companion.manifest_changed):
             return None
         return Absence(self._host, self._sight, companion.path, etcd.path, apart=members > 1)
+
+    def _require_members(self, plans: t.Sequence[ComponentPlan], left: str) -> None:
+        """Refuse to restart etcd beside a member that is not well; nothing is asked where it does not restart."""
+        for plan in plans:
+            if plan.component == "etcd" and self._sight is not None:
+                wanted = Manifest.parse(plan.before, plan.path).arguments("etcd")
+                running = self._sight.find("etcd")
+                if not running:
+                    raise HardeningError(
+                        "KH127", f"etcd on {self._node} does not run any more. {left}; get it running first."
+                    )
+                process = next((one for one in reversed(running) if matches(one, wanted)), running[-1])
+                require_members_well(self._sight, process, left)
 
     def _require_room(self, plans: t.Sequence[ComponentPlan]) -> None:
         for plan in plans:
@@ -286,6 +301,8 @@ class ControlPlane:
                 f"{API_SERVER} on {self._node} did not end within {self._options.limit:.0f} s after its manifest was "
                 "taken away, so that etcd was not touched.",
             )
+        if self._absence.apart:
+            self._require_members(plans[:1], "etcd was not touched")
         yield plans[:1]
         yield plans[1:]
 
@@ -365,6 +382,7 @@ class ControlPlane:
         try:
             if restart:
                 self._restart_container(component)
+            watcher.begin()  # what was waited for before is none of its time
             watcher.wait(self._options.limit)
         except (Failure, HardeningError) as failure:
             return f"{component} is not well yet: {str(failure).rstrip('.')}"

@@ -246,6 +246,10 @@ class Watcher:
             if container.state == cri.EXITED:
                 self._known.add(container.id)
                 self._forgiven[container.pod_uid] = container.attempt + 1
+        self.begin()
+
+    def begin(self) -> None:
+        """Count the time that it may take from now on: something else was waited for until now."""
         self._begun = self._sight.clock()
 
     def wait(self, limit: float, meanwhile: t.Sequence[Watcher] = ()) -> Process:
@@ -386,10 +390,15 @@ def require_well(sight: Sight, component: str, wanted: t.Sequence[str] = ()) -> 
     return process
 
 
-def require_members_well(sight: Sight, etcd: Process) -> int:
+def require_members_well(sight: Sight, etcd: Process, left: str = "Nothing was changed") -> int:
     """Return the number of members of the cluster of an etcd, each of which is well.
 
     They are given a while: a leader that has just changed, or a busy machine, is no trouble.
+
+    Args:
+        sight: How the host is seen.
+        etcd: The process of this host's member.
+        left: What was left as it was, for the sentence.
 
     Raises:
         HardeningError: Whose trouble another restart would make worse.
@@ -406,7 +415,7 @@ def require_members_well(sight: Sight, etcd: Process) -> int:
         raise HardeningError(
             "KH133",
             f"etcd has members that are not well: {'; '.join(troubles)}. Its restart on this host could take the "
-            "majority away. Nothing was changed; mend them first.",
+            f"majority away. {left}; mend them first.",
         )
     return len(members)
 
