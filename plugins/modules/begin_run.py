@@ -48,6 +48,12 @@ options:
     description: By minor version its newest patch, where another list is to count than the catalogue's.
     type: dict
     default: {}
+  checks_user:
+    description:
+      - Whether all that the user set is checked. Where nothing of it is written, as by a rollback, only names of
+        variables and the run's name are.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - kubeharden.core.on_controller
 author:

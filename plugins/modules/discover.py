@@ -114,6 +114,12 @@ options:
         before its first write. Looked at by the action plugin.
     type: bool
     default: false
+  checks_user:
+    description:
+      - Whether flags and admission plugins of the user's own are checked. Where nothing of them is written, as by a
+        rollback, they are not read at all. Looked at by the action plugin.
+    type: bool
+    default: true
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -446,6 +452,7 @@ def main() -> None:
             "audit": {"type": "dict", "default": {}},
             "allow_expired": {"type": "bool", "default": False},
             "allow_unreachable": {"type": "bool", "default": False},
+            "checks_user": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
