@@ -135,6 +135,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     run,
 )
 
+#: Seconds until it was proven well, by component that was restarted, and what a person should know, as sentences.
+Done = tuple[dict[str, float], list[str]]
+
 
 def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
     """Put the API's objects back, or say why they wait."""
@@ -187,9 +190,7 @@ def planner(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> t.An
     return undo.Undo(host, runs, module.params["discovery"], seen, module.check_mode, verified)
 
 
-def put_static_pods_back(
-    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
-) -> dict[str, float]:
+def put_static_pods_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]) -> Done:
     """Put the control plane's static pods back."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import Options
@@ -200,12 +201,11 @@ def put_static_pods_back(
     view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], module.run_command)
     options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]))
     manifests = {name: str(one["manifest"]) for name, one in found["components"].items()}
-    return StaticPodsBack(host, options, view, found["node_name"], manifests).put_back(steps)
+    back = StaticPodsBack(host, options, view, found["node_name"], manifests)
+    return back.put_back(steps), back.notes
 
 
-def put_kubelet_back(
-    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
-) -> dict[str, float]:
+def put_kubelet_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]) -> Done:
     """Put the kubelet back, then the kernel's settings that it may have insisted on."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
@@ -222,17 +222,15 @@ def put_kubelet_back(
     back = KubeletBack(host, found["kubelet"], {}, found["node_name"]).put_back(steps)
     seconds = back.apply(backup, service, float(parameters["gate_timeout"]))
     put_rest_back(host, [step for step in steps if not step.change.restart], backup, module.run_command)
-    return {} if seconds is None else {"kubelet": seconds}
+    return ({} if seconds is None else {"kubelet": seconds}), []
 
 
-def put_files_back(
-    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
-) -> dict[str, float]:
+def put_files_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]) -> Done:
     """Put back what restarts nothing."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.way_back import put_rest_back
 
     put_rest_back(host, steps, begun(module, host, runs), module.run_command)
-    return {}
+    return {}, []
 
 
 def put_part_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
@@ -241,8 +239,8 @@ def put_part_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -
     plan = planner(module, host, runs)
     part = module.params["part"]
     steps = [step for step in plan.plan() if step.part == part]
-    restarted = {} if not steps or module.check_mode else act[part](module, host, runs, steps)
-    told: dict[str, t.Any] = {"notes": [], "not_done": plan.withheld if part == "kubelet" else []}
+    restarted, notes = ({}, []) if not steps or module.check_mode else act[part](module, host, runs, steps)
+    told: dict[str, t.Any] = {"notes": notes, "not_done": plan.withheld if part == "kubelet" else []}
     if part == "files":  # told once, with the part that comes last
         told = {"notes": plan.notes, "not_done": plan.not_done}
     if part == "static_pods":

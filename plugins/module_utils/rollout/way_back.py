@@ -55,6 +55,8 @@ class StaticPodsBack(ControlPlane):
         super().__init__(host, options, sight, node)
         self._manifests = manifests
         self._steps: dict[str, Step] = {}
+        #: What a person should know, as sentences.
+        self.notes: list[str] = []
 
     def put_back(self, steps: t.Sequence[Step]) -> dict[str, float]:
         """Put the static pods' steps back, and return seconds by component that was restarted.
@@ -70,8 +72,9 @@ class StaticPodsBack(ControlPlane):
         if self._sight is not None:
             plans = self._with_nothing_to_lose(self._plans())
             forced = self._force(plans) if plans else {}
+        plans = self._plans()
         try:
-            return {**forced, **self.apply(self._plans())}
+            seconds = {**forced, **self.apply(plans)}
         except HardeningError as error:
             if not forced:
                 raise
@@ -80,6 +83,8 @@ class StaticPodsBack(ControlPlane):
                 f"{' and '.join(forced)} of {self._node}, where something was not well, got back what was there before "
                 f"the runs. After that: {error}",
             ) from error
+        self.notes = [note for plan in plans for note in plan.notes]
+        return seconds
 
     def _plans(self) -> list[ComponentPlan]:
         components = dict.fromkeys(step.component for step in self._steps.values())

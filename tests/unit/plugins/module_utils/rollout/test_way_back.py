@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.history impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import recovery, way_back
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import Options
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet import Kubelet
@@ -59,7 +60,9 @@ class Back:
     def static_pods(self, trial: bool = True, limit: float = 300.0, live: bool = True) -> dict[str, float]:
         sight = self.place.world.sight() if live else None
         made = StaticPodsBack(self.place.host, Options(BACK, trial, limit), sight, "cp1", self.manifests)
-        return made.put_back(steps_of(self.place.host, self.found))
+        seconds = made.put_back(steps_of(self.place.host, self.found))
+        self.notes = made.notes
+        return seconds
 
     def rest(self) -> None:
         steps = [step for step in steps_of(self.place.host, self.found) if step.part == FILES]
@@ -100,6 +103,14 @@ def test_old_bytes_are_tried_written_and_proven_and_all_is_as_before(make: Calla
     assert back.place.state() == back.place.before
     assert Journal(back.place.host).read() == {}
     assert back.static_pods() == {}
+
+
+def test_what_was_not_tried_is_said(make: Callable[..., Back]) -> None:
+    back = make()
+    back.place.apply()
+    back.place.world.memory = Memory(600, 500)
+    back.static_pods()
+    assert [note.partition(":")[0] for note in back.notes] == ["kube-apiserver was not tried beside the running one"]
 
 
 def test_only_manifests_and_the_trial_are_ever_seen_in_the_watched_directory(make: Callable[..., Back]) -> None:
