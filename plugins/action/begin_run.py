@@ -9,6 +9,7 @@ import os
 import time
 import typing as t
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, each_numbered
@@ -45,9 +46,12 @@ class ActionModule(ActionBase):
         names: set[str] = set()
         extra = [arguments.get("extra_flags") or {}]
         access: list[str] = []
+        checks_user = boolean(self._task.args.get("checks_user", True))
         for host in variables["ansible_play_hosts_all"]:
             known = variables["hostvars"][host]
             names.update(known)
+            if not checks_user:
+                continue
             if EXTRA_FLAGS in known:  # a group or a host may have its own
                 extra.append(known[EXTRA_FLAGS])
             declared = known.get(brought_authorities.VARIABLE) or {}
@@ -61,7 +65,7 @@ class ActionModule(ActionBase):
         for one in extra:
             problems += each_numbered("KH002", controller.problems_with_extra_flags(one))
         try:
-            chosen = self._selection(arguments, variables, now)
+            chosen = self._selection(arguments, variables, now) if checks_user else selection.Selection()
             of_controls = each_numbered("KH004", chosen.problems)
         except HardeningError as error:  # a catalogue of the user's
             chosen, of_controls = selection.Selection(), [error.numbered]

@@ -35,8 +35,10 @@ class ActionModule(HostAction):
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Say who asks for the lock, which files must be there, and how large the audit log may become."""
         name, process = controller.identity()
-        self._extra = self._templar.template(task_vars.get("kubeharden_extra_flags") or {})
-        self._plugins = self._templar.template(task_vars.get("kubeharden_admission_plugins_extra") or [])
+        # Where nothing of the user's is written, nothing of it is read: it may be wrong, or name what is gone by now.
+        users = task_vars if boolean(arguments.get("checks_user", True)) else {}
+        self._extra = self._templar.template(users.get("kubeharden_extra_flags") or {})
+        self._plugins = self._templar.template(users.get("kubeharden_admission_plugins_extra") or [])
         self._problems = controller.problems_with_extra_flags(self._extra)
         left_out = arguments.get("left_out") or []
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])

@@ -5,10 +5,47 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import VERIFIES
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+
+#: What discovery returned, the later first; and what putting the static pods back did.
+_FOUND = ("__discover_again", "__discover_found")
+_STATIC_PODS = "__rollback_static_pods"
+
+
+def verifies_kubelets(known: t.Mapping[str, t.Any]) -> bool | None:
+    """Return whether a control plane's API server verifies what kubelets serve, None where it takes no part.
+
+    This rollback's own word counts first; where it left the static pods alone it is what discovery saw: the manifest
+    and the process.
+
+    Args:
+        known: The host's variables.
+    """
+    done = (known.get(_STATIC_PODS) or {}).get("verifies_kubelets")
+    if done is not None:
+        return bool(done)
+    results = [known.get(name) or {} for name in _FOUND]
+    found = next((one["discovery"] for one in results if "discovery" in one), None)
+    if found is None:
+        return None
+    server = found["components"].get("kube-apiserver") or {}
+    words = [str(word) for word in server.get("arguments") or []]
+    return VERIFIES in (server.get("flags") or {}) or any(word.partition("=")[0] == f"--{VERIFIES}" for word in words)
 
 
 class ActionModule(HostAction):
     """Documented in plugins/modules/rollback.py."""
 
     MODULE = "rollback"
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Say which API servers verify what kubelets serve, as this rollback has left them so far."""
+        # Raw: what looks like a template in a host's file is text here too.
+        known = task_vars["hostvars"].raw_get
+        arguments["api_servers"] = {
+            name: verifies_kubelets(known(name)) for name in arguments.get("control_planes") or []
+        }
+        return arguments

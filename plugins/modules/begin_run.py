@@ -55,6 +55,12 @@ options:
     type: list
     elements: str
     required: true
+  checks_user:
+    description:
+      - Whether all that the user set is checked. Where nothing of it is written, as by a rollback, only names of
+        variables and the run's name are.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - kubeharden.core.on_controller
 author:

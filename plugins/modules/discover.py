@@ -120,6 +120,12 @@ options:
         before its first write. Looked at by the action plugin.
     type: bool
     default: false
+  checks_user:
+    description:
+      - Whether flags and admission plugins of the user's own are checked. Where nothing of them is written, as by a
+        rollback, they are not read at all. Looked at by the action plugin.
+    type: bool
+    default: true
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -465,6 +471,7 @@ def main() -> None:
             "allow_expired": {"type": "bool", "default": False},
             "without_api": {"type": "bool", "default": False},
             "allow_unreachable": {"type": "bool", "default": False},
+            "checks_user": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )

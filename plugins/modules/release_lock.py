@@ -66,13 +66,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
-    """Release; check mode took no lock."""
+    """Release."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.history import prune
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
 
-    if module.check_mode:
-        return {"changed": False, "released": False, "in_use": False, "notes": []}
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     run_id, notes = parameters["run_id"], []
@@ -126,6 +124,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if module.check_mode:  # which took no lock, and installed no library that a host may lack
+        module.exit_json(changed=False, released=False, notes=[])
     require_libraries(module)
     run(module, work, under_lock=False)
 

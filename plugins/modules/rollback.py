@@ -15,7 +15,8 @@ description:
     in one step; what somebody else has changed since is left as it is and named.
   - Static pods and the kubelet are proven as C(harden.yml) proves them; one that does not come up gets back what it
     had. Where a static pod was not well before, what was there before the runs stays.
-  - Keys and certificates never come back.
+  - Keys and certificates never come back. A kubelet keeps the settings by which it serves a certificate of the
+    cluster's authority while an API server verifies it.
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -43,6 +44,20 @@ options:
     type: list
     elements: str
     default: []
+  control_planes:
+    description: >-
+      All control planes of the inventory, for V(kubelet), V(files) and V(end); the action plugin makes O(api_servers)
+      of them.
+    type: list
+    elements: str
+    default: []
+  api_servers:
+    description: >-
+      By control plane of the inventory, whether its API server verifies what kubelets serve
+      (C(--kubelet-certificate-authority)), null where it takes no part; filled in by the action plugin. While one does,
+      or may, the kubelet keeps its serving certificate.
+    type: dict
+    default: {}
   waiting:
     description: For V(end), whether what the runs changed in the API still has to go back, where they did.
     type: bool
@@ -88,6 +103,10 @@ waiting:
   description: Whether something of the API still has to go back.
   returned: success
   type: bool
+verifies_kubelets:
+  description: Whether this host's API server verifies what kubelets serve when its part is back.
+  returned: for V(static_pods)
+  type: bool
 notes:
   description: What a person should know, as sentences.
   returned: success
@@ -116,6 +135,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     run,
     runner,
 )
+
+#: Seconds until it was proven well, by component that was restarted, and what a person should know, as sentences.
+Done = tuple[dict[str, float], list[str]]
 
 
 def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
@@ -167,12 +189,11 @@ def planner(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> t.An
         return (read_text(path) or "").strip() if os.path.exists(path) else None
 
     seen = undo.Seen(sysctl, attributes.override_of, attributes.user_exists)
-    return undo.Undo(host, runs, module.params["discovery"], seen, module.check_mode)
+    verified = undo.still_verified(module.params["api_servers"])
+    return undo.Undo(host, runs, module.params["discovery"], seen, module.check_mode, verified)
 
 
-def put_static_pods_back(
-    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
-) -> dict[str, float]:
+def put_static_pods_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]) -> Done:
     """Put the control plane's static pods back."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import Options
@@ -183,12 +204,11 @@ def put_static_pods_back(
     view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], runner(module))
     options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]))
     manifests = {name: str(one["manifest"]) for name, one in found["components"].items()}
-    return StaticPodsBack(host, options, view, found["node_name"], manifests).put_back(steps)
+    back = StaticPodsBack(host, options, view, found["node_name"], manifests)
+    return back.put_back(steps), back.notes
 
 
-def put_kubelet_back(
-    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
-) -> dict[str, float]:
+def put_kubelet_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]) -> Done:
     """Put the kubelet back, then the kernel's settings that it may have insisted on."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
@@ -205,17 +225,15 @@ def put_kubelet_back(
     back = KubeletBack(host, found["kubelet"], {}, found["node_name"]).put_back(steps)
     seconds = back.apply(backup, service, float(parameters["gate_timeout"]))
     put_rest_back(host, [step for step in steps if not step.change.restart], backup, runner(module))
-    return {} if seconds is None else {"kubelet": seconds}
+    return ({} if seconds is None else {"kubelet": seconds}), []
 
 
-def put_files_back(
-    module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]
-) -> dict[str, float]:
+def put_files_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]) -> Done:
     """Put back what restarts nothing."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.way_back import put_rest_back
 
     put_rest_back(host, steps, begun(module, host, runs), runner(module))
-    return {}
+    return {}, []
 
 
 def put_part_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
@@ -224,10 +242,25 @@ def put_part_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -
     plan = planner(module, host, runs)
     part = module.params["part"]
     steps = [step for step in plan.plan() if step.part == part]
-    restarted = {} if not steps or module.check_mode else act[part](module, host, runs, steps)
-    # Told once, with the part that comes last.
-    told = {"notes": plan.notes, "not_done": plan.not_done} if part == "files" else {"notes": [], "not_done": []}
+    restarted, notes = ({}, []) if not steps or module.check_mode else act[part](module, host, runs, steps)
+    told: dict[str, t.Any] = {"notes": notes, "not_done": plan.withheld if part == "kubelet" else []}
+    if part == "files":  # told once, with the part that comes last
+        told = {"notes": plan.notes, "not_done": plan.not_done}
+    if part == "static_pods":
+        told["verifies_kubelets"] = verifies_kubelets(module, host, steps)
     return result_of(module, [step.change for step in steps], restarted=restarted, waiting=False, **told)
+
+
+def verifies_kubelets(module: AnsibleModule, host: t.Any, steps: t.Sequence[t.Any]) -> bool:
+    """Return whether the API server's manifest, as it is now or in check mode is going to be, has the flag."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import VERIFIES
+
+    path = str(module.params["discovery"]["components"]["kube-apiserver"]["manifest"])
+    after = [step.change.after or "" for step in steps if step.change.target == path]
+    text = after[0] if after else read_text(host.path(path)) or ""
+    return bool(Manifest.parse(text, path).flag_values("kube-apiserver", VERIFIES))
 
 
 def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
@@ -238,8 +271,10 @@ def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str
 
     run_id = module.params["run_id"]
     waiting = module.params["waiting"] and names(runs)
-    if not module.check_mode and not waiting and not planner(module, host, runs).plan():
-        mark_undone(host, [past.run_id for past in runs], run_id)
+    plan = planner(module, host, runs)
+    if not module.check_mode and not waiting and not plan.plan():
+        if not plan.withheld:
+            mark_undone(host, [past.run_id for past in runs], run_id)
         if run_id in [past.run_id for past in past_runs(host)]:
             Backup(host, run_id).write(finished=True)
     return result_of(module, [])
@@ -272,6 +307,8 @@ def main() -> None:
                 "required": True,
             },
             "missing": {"type": "list", "elements": "str", "default": []},
+            "control_planes": {"type": "list", "elements": "str", "default": []},
+            "api_servers": {"type": "dict", "default": {}},
             "waiting": {"type": "bool", "default": False},
             "trial": {"type": "bool", "default": True},
             "gate_timeout": {"type": "int", "default": 300},

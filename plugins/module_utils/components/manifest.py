@@ -37,6 +37,9 @@ _UNTRIED = "Nothing was changed; set kubeharden_trial to false to do without a t
 # Where a component listens, and which of them elect a leader.
 _TRIAL_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _ELECTING = ("kube-controller-manager", "kube-scheduler")
+# Seconds after which the kubelet itself ends a trial, where its run died and nobody removes it. No run lets one go on
+# for so long: 120 s to be well and 90 s to end (rollout/trial.py).
+TRIAL_DEADLINE = 300
 # What a trial must not have: its probes would ask the live server's port, its lifecycle hooks may act on the host, its
 # requests would evict other pods to make room.
 _NOT_IN_TRIAL = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "ports", "resources", "restartPolicy")
@@ -489,10 +492,10 @@ def trial_manifest(
     """The same component as a static pod of another name that runs beside the live one and disturbs nothing.
 
     Image, user, mounts and arguments are those of the manifest, but: name and ``component`` label are ``name``; no
-    probes, ports, lifecycle hooks, resources, sidecars and init containers; ``restartPolicy: Never`` and a second to
-    end in; the secure port is ``port``; kube-apiserver listens on 127.0.0.1 only and never enters the ``kubernetes``
-    Service (``--endpoint-reconciler-type=none``). Controller-manager and scheduler keep the live lease's name, so that
-    they only stand by.
+    probes, ports, lifecycle hooks, resources, sidecars and init containers; ``restartPolicy: Never``, an end by itself
+    (:data:`TRIAL_DEADLINE`) and a second to end in; the secure port is ``port``; kube-apiserver listens on 127.0.0.1
+    only and never enters the ``kubernetes`` Service (``--endpoint-reconciler-type=none``). Controller-manager and
+    scheduler keep the live lease's name, so that they only stand by.
 
     :param host_paths: host paths that the trial must not share with the live process, and what to mount in their place;
         what lies below an old path is meant too
@@ -564,6 +567,7 @@ def _trial_pod(manifest: Manifest, component: str, name: str, substitutes: Mappi
     spec = {key: value for key, value in pod["spec"].items() if key not in ("initContainers", "resources")}
     spec["containers"] = [container]
     spec["restartPolicy"] = "Never"
+    spec["activeDeadlineSeconds"] = TRIAL_DEADLINE
     # Nobody is served by it: under --shutdown-delay-duration it would go on for that long after it was well.
     spec["terminationGracePeriodSeconds"] = 1
     used = {_name(mount) for mount in _mappings(container.get("volumeMounts"))}

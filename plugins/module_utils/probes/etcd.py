@@ -59,9 +59,12 @@ class EtcdClient:
 
     def unwell(self) -> str:
         """What is wrong with this etcd, empty where nothing is: it reads what a majority has agreed on."""
+        return self._trouble_at(self._address)
+
+    def _trouble_at(self, address: str) -> str:
         try:
-            return self._unwell_at(self._address)
-        except OSError as error:  # among others, it ended while it was looked at
+            return self._unwell_at(address)
+        except OSError as error:  # among others, the one whose certificate this is ended while it was looked at
             return f"its certificate could not be read: {error.strerror}"
 
     def members(self) -> list[Member]:
@@ -111,7 +114,7 @@ class EtcdClient:
             elif not address:
                 trouble = "it has not started, or serves its clients without TLS"
             else:
-                trouble = self._unwell_at(address)
+                trouble = self._trouble_at(address)
             if trouble:
                 found.append(f"{member.name or 'a member without a name'}: {trouble}")
         return found

@@ -72,11 +72,39 @@ class Rights:
 
 def rights(process: Process) -> Rights | None:
     """The rights of a process; None where it is gone."""
-    text = _bytes(os.path.join(process.proc, str(process.pid), "status"))
-    if text is None:
+    fields = _fields(os.path.join(process.proc, str(process.pid), "status"))
+    if not fields:
         return None
-    fields = dict(line.partition(":")[::2] for line in text.decode("utf-8", "replace").splitlines())
     return Rights(int(fields.get("CapBnd", "-1").strip(), 16), fields.get("NoNewPrivs", "").strip() == "1")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of the host that can be had without swapping, and what a process has of it, in MiB."""
+
+    available: int
+    resident: int
+
+
+def memory(process: Process) -> Memory | None:
+    """The memory beside a process; None where the kernel does not say it, or the process is gone."""
+    try:
+        host = _fields(os.path.join(process.proc, "meminfo"))
+        own = _fields(os.path.join(process.proc, str(process.pid), "status"))
+    except OSError:
+        return None
+    found = [
+        int(words[0]) // 1024  # in kB, which is KiB
+        for words in (host.get("MemAvailable", "").split(), own.get("VmRSS", "").split())
+        if words and words[0].isdigit()
+    ]
+    return Memory(*found) if len(found) == 2 else None
+
+
+def _fields(path: str) -> dict[str, str]:
+    """The lines ``name: value`` of a file of the kernel's; none where it is gone."""
+    text = _bytes(path) or b""
+    return dict(line.partition(":")[::2] for line in text.decode("utf-8", "replace").splitlines())
 
 
 def _read(pid: int, booted: int, proc: str) -> Process | None:

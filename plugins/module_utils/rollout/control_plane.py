@@ -39,6 +39,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     Failure,
     Sight,
     Watcher,
+    matches,
     require_members_well,
     require_served,
     require_well,
@@ -47,6 +48,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 _CONTAINERD = "/etc/containerd/config.toml"
 # "sandbox_image" up to version 2 of its configuration, "sandbox" among the pinned images from version 3 on.
 _SANDBOX_IMAGE = re.compile(r"^\s*sandbox(?:_image)?\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
+#: MiB that a trial of kube-apiserver, once it is as large as the running one, must leave to the host: the kubelet
+#: evicts pods below 100 MiB, and the trials of the two others take as much again.
+RESERVE = 256
 # A flag in what a program prints of its flags.
 _USAGE = re.compile(r"(?<![\w-])--([a-z0-9][a-z0-9-]*)")
 
@@ -116,6 +120,7 @@ class ControlPlane:
                     self._absence = self._absence_for(plan, plans, require_members_well(self._sight, process))
             require_served(self._sight)
             self._try(plans)
+            self._require_members(plans, "Nothing was changed")  # once more: trials may have taken minutes
         return self._write_and_prove(plans)
 
     # Before
@@ -129,6 +134,19 @@ class ControlPlane:
         if companion is None or (members == 1 and companion.manifest_changed):
             return None
         return Absence(self._host, self._sight, companion.path, etcd.path, apart=members > 1)
+
+    def _require_members(self, plans: t.Sequence[ComponentPlan], left: str) -> None:
+        """Refuse to restart etcd beside a member that is not well; nothing is asked where it does not restart."""
+        for plan in plans:
+            if plan.component == "etcd" and self._sight is not None:
+                wanted = Manifest.parse(plan.before, plan.path).arguments("etcd")
+                running = self._sight.find("etcd")
+                if not running:
+                    raise HardeningError(
+                        "KH127", f"etcd on {self._node} does not run any more. {left}; get it running first."
+                    )
+                process = next((one for one in reversed(running) if matches(one, wanted)), running[-1])
+                require_members_well(self._sight, process, left)
 
     def _require_room(self, plans: t.Sequence[ComponentPlan]) -> None:
         for plan in plans:
@@ -190,7 +208,7 @@ class ControlPlane:
                 continue
             if not plan.files and self._options.tried.get(plan.component) == _fingerprint(plan.manifest):
                 continue
-            untried = _untried(plan)
+            untried = _untried(plan) or self._crowded(plan)
             if untried:
                 plan.notes.append(f"{plan.component} was not tried beside the running one: {untried}.")
                 continue
@@ -216,6 +234,18 @@ class ControlPlane:
                 ),
             ) from failure
         self.tried = {attempt.component: _fingerprint(attempt.manifest) for attempt in attempts}
+
+    def _crowded(self, plan: ComponentPlan) -> str:
+        """Return why there is no room for a second API server, empty where there is or where nobody knows."""
+        sight = t.cast(Sight, self._sight)
+        running = sight.find(plan.component) if plan.component == API_SERVER else []
+        memory = sight.memory(running[-1]) if running else None
+        if memory is None or memory.available >= memory.resident + RESERVE:
+            return ""
+        return (
+            f"a second one of its {memory.resident} MiB would leave less than {RESERVE} MiB of the {memory.available} "
+            "MiB of memory that can be had"
+        )
 
     # The write and its proof
 
@@ -274,6 +304,8 @@ class ControlPlane:
                 f"{API_SERVER} on {self._node} did not end within {self._options.limit:.0f} s after its manifest was "
                 "taken away, so that etcd was not touched.",
             )
+        if self._absence.apart:
+            self._require_members(plans[:1], "etcd was not touched")
         yield plans[:1]
         yield plans[1:]
 
@@ -353,6 +385,7 @@ class ControlPlane:
         try:
             if restart:
                 self._restart_container(component)
+            watcher.begin()  # what was waited for before is none of its time
             watcher.wait(self._options.limit)
         except (Failure, HardeningError) as failure:
             return f"{component} is not well yet: {str(failure).rstrip('.')}"

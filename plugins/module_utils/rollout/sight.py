@@ -51,6 +51,7 @@ def build(
         complaints=lambda since: pod_logs.kubelet_journal(run, since),
         # The program of a container is started from outside it: the components are static binaries.
         usage=lambda process: run([f"/proc/{process.pid}/exe", "--help"])[1],
+        memory=processes.memory,
         clock=time.monotonic,
         now=time.time,
         sleep=time.sleep,

@@ -15,7 +15,8 @@ import os
 import stat
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files, kubeletconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments, parse_bool
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBELET_FLAGS, TOGETHER
 from ansible_collections.kubeharden.core.plugins.module_utils.components.sysctl import FILE as SYSCTL_FILE
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import PastRun
@@ -35,6 +36,8 @@ _KEY_FILES = (".crt", ".csr", ".key", ".pem", ".pub")
 _KEY_BYTES = (b"PRIVATE KEY-----", b"client-key-data:")
 #: The field by which the kubelet insists on the kernel's settings.
 _INSISTS = "protectKernelDefaults"
+#: The flag by which an API server verifies what kubelets serve.
+VERIFIES = "kubelet-certificate-authority"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +153,23 @@ class Seen:
     user: t.Callable[[str], bool]
 
 
+def still_verified(api_servers: t.Mapping[str, bool | None]) -> str:
+    """Return why kubelets must go on serving certificates of the cluster's authority, empty where they need not.
+
+    Args:
+        api_servers: By control plane of the inventory, whether its API server verifies what kubelets serve; None where
+            it takes no part, so that nobody knows.
+    """
+    verifying = [name for name, verifies in api_servers.items() if verifies]
+    if verifying:
+        return f"kube-apiserver on {', '.join(verifying)} verifies what kubelets serve (--{VERIFIES})"
+    unknown = [name for name, verifies in api_servers.items() if verifies is None]
+    if unknown or not api_servers:
+        who = f"{', '.join(unknown)} took no part" if unknown else "no control plane took part"
+        return f"{who} in this rollback, and kube-apiserver may verify there what kubelets serve (--{VERIFIES})"
+    return ""
+
+
 class Undo:
     """Plans the way back of one host.
 
@@ -159,15 +179,23 @@ class Undo:
         found: What discovery says of the host.
         seen: How the host is seen.
         foretell: Whether the parts that come first count as done, which in a run they are.
+        verified: Why the kubelet must keep its serving certificate (still_verified), empty where it need not.
     """
 
     def __init__(
-        self, host: Host, runs: t.Sequence[PastRun], found: t.Mapping[str, t.Any], seen: Seen, foretell: bool
+        self,
+        host: Host,
+        runs: t.Sequence[PastRun],
+        found: t.Mapping[str, t.Any],
+        seen: Seen,
+        foretell: bool,
+        verified: str = "",
     ) -> None:
         self._host = host
         self._runs = runs
         self._seen = seen
         self._foretell = foretell
+        self._verified = verified
         self._manifests = {str(one["manifest"]): name for name, one in (found.get("components") or {}).items()}
         self._kubelet = str((found.get("kubelet") or {}).get("configuration_file") or "")
         #: Files with keys and certificates that a run changed.
@@ -176,10 +204,12 @@ class Undo:
         self.notes: list[str] = []
         #: What does not go back and why, as sentences.
         self.not_done: list[str] = []
+        #: What of the kubelet stays until no API server verifies what it serves, as sentences.
+        self.withheld: list[str] = []
 
     def plan(self) -> list[Step]:
         """Return the steps in the order in which they are to be made, without making them."""
-        self.notes, self.not_done, self._keys = [], [], []
+        self.notes, self.not_done, self.withheld, self._keys = [], [], [], []
         chains: dict[tuple[str, str], list[Link]] = {}
         for run in self._runs:
             for entry in run.entries:
@@ -194,7 +224,7 @@ class Undo:
                 f"Keys and certificates never come back: {', '.join(self._keys)} stay as they are, and are renewed "
                 "when they are due."
             )
-        steps = self._without_needed(steps)
+        steps = self._without_needed(self._without_verified(steps))
         steps.reverse()  # what was made last goes first: files before their directories
         return self._without_filled(steps)
 
@@ -348,6 +378,36 @@ class Undo:
                 if step.change.target == path and step.change.kind in ("manifest", "file"):
                     return step.change.after or ""
         return self._current(path)
+
+    def _without_verified(self, steps: t.Sequence[Step]) -> list[Step]:
+        """Leave out what takes the kubelet's serving certificate away while an API server may verify it."""
+        kept = []
+        for step in steps:
+            change = step.change
+            if self._verified and step.part == KUBELET and self._unserves(change):
+                self.withheld.append(
+                    f"{change.target} stays as it is, since {self._verified}: of a kubelet that signs its certificate "
+                    "itself it would refuse logs and exec. Run rollback.yml again with all control planes and without "
+                    "--tags; where a manifest is somebody else's by now, take the flag out of it before."
+                )
+            else:
+                kept.append(step)
+        return kept
+
+    def _unserves(self, change: Change) -> bool:
+        """Return whether a kubelet would no longer serve the certificate that it serves now."""
+        (asked, had), (asks, has) = (self._serving(change.target, text or "") for text in (change.before, change.after))
+        return not asks and (asked or had not in ("", has))
+
+    def _serving(self, path: str, text: str) -> tuple[bool, str]:
+        """Return whether a kubelet's file lets it ask for a serving certificate, and which one it names."""
+        if path == KUBELET_FLAGS:
+            words = parse_arguments(kubelet_files.kubeadm_arguments(text))
+            flags = {one.name: one.effective for one in words}
+            asks = parse_bool(flags.get("rotate-server-certificates", "false")) is True
+            return asks, flags.get("tls-cert-file", "")
+        fields = kubeletconfig.fields(text, path) if path == self._kubelet else {}
+        return fields.get("serverTLSBootstrap") is True, str(fields.get("tlsCertFile") or "")
 
     def _without_needed(self, steps: t.Sequence[Step]) -> list[Step]:
         """Leave out what something needs that stays: a file that a manifest names, settings that the kubelet checks."""

@@ -18,7 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 
 #: Both readings of a component's health must be good, this many seconds apart: the port answers before all is loaded.
@@ -30,7 +30,8 @@ INTERVAL = 0.5
 #: On the way back the kubelet may have seen nothing, so that the old process runs on; one that is being stopped answers
 #: 500 at once, so this many seconds without trouble prove the old one too.
 STEADY_OLD = 10.0
-#: Seconds that the members of etcd may take to be well, all of them at one look.
+#: Seconds that the members of etcd may take to be well, all of them at one look, and that a component may before it is
+#: believed not to be.
 SETTLED = 30.0
 #: A container that was never made although the kubelet complains about its image or its mounts is given up after this.
 PATIENCE = 45.0
@@ -59,6 +60,7 @@ class Sight:
         last_lines: The last log lines of a pod's container, by uid and container.
         complaints: What the kubelet said since a time that matters, newest last.
         usage: What the program of a process prints of its flags, empty where it says nothing.
+        memory: What memory there is beside a process, None where that is not known.
         clock: Seconds, monotonic.
         now: Seconds since the epoch.
         sleep: Waits that many seconds.
@@ -71,6 +73,7 @@ class Sight:
     last_lines: t.Callable[[str, str], list[str]]
     complaints: t.Callable[[float], list[str]]
     usage: t.Callable[[Process], str]
+    memory: t.Callable[[Process], Memory | None]
     clock: t.Callable[[], float]
     now: t.Callable[[], float]
     sleep: t.Callable[[float], None]
@@ -244,6 +247,10 @@ class Watcher:
             if container.state == cri.EXITED:
                 self._known.add(container.id)
                 self._forgiven[container.pod_uid] = container.attempt + 1
+        self.begin()
+
+    def begin(self) -> None:
+        """Count the time that it may take from now on: something else was waited for until now."""
         self._begun = self._sight.clock()
 
     def wait(self, limit: float, meanwhile: t.Sequence[Watcher] = ()) -> Process:
@@ -383,10 +390,15 @@ def require_well(sight: Sight, component: str, wanted: t.Sequence[str] = ()) -> 
     return process
 
 
-def require_members_well(sight: Sight, etcd: Process) -> int:
+def require_members_well(sight: Sight, etcd: Process, left: str = "Nothing was changed") -> int:
     """Return the number of members of the cluster of an etcd, each of which is well.
 
     They are given a while: a leader that has just changed, or a busy machine, is no trouble.
+
+    Args:
+        sight: How the host is seen.
+        etcd: The process of this host's member.
+        left: What was left as it was, for the sentence.
 
     Raises:
         HardeningError: Whose trouble another restart would make worse.
@@ -403,7 +415,7 @@ def require_members_well(sight: Sight, etcd: Process) -> int:
         raise HardeningError(
             "KH133",
             f"etcd has members that are not well: {'; '.join(troubles)}. Its restart on this host could take the "
-            "majority away. Nothing was changed; mend them first.",
+            f"majority away. {left}; mend them first.",
         )
     return len(members)
 

@@ -28,7 +28,15 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan impor
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import KUBELET, STATIC_PODS, Step
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import saved_state
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Sight, matches, unwell_here
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    INTERVAL,
+    SETTLED,
+    Sight,
+    matches,
+    require_members_well,
+    require_well,
+    unwell_here,
+)
 
 
 class StaticPodsBack(ControlPlane):
@@ -48,23 +56,36 @@ class StaticPodsBack(ControlPlane):
         super().__init__(host, options, sight, node)
         self._manifests = manifests
         self._steps: dict[str, Step] = {}
+        #: What a person should know, as sentences.
+        self.notes: list[str] = []
 
     def put_back(self, steps: t.Sequence[Step]) -> dict[str, float]:
         """Put the static pods' steps back, and return seconds by component that was restarted.
 
-        Components that are well are changed as harden.yml changes them: tried, written, proven, or the present bytes
-        stay. Where one is not well there is nothing to lose: the old bytes go in and stay.
+        Where a component is not well there is nothing to lose: the old bytes go in and stay. Those that are well are
+        changed after that, as harden.yml changes them: tried, written, proven, or the present bytes stay.
 
         Raises:
             HardeningError: What stopped it.
         """
         self._steps = {step.change.target: step for step in steps if step.part == STATIC_PODS}
+        forced: dict[str, float] = {}
+        if self._sight is not None:
+            plans = self._with_nothing_to_lose(self._plans())
+            forced = self._force(plans) if plans else {}
         plans = self._plans()
-        if not plans:
-            return {}
-        if self._sight is not None and any(self._is_unwell(plan) for plan in plans):
-            return self._force(plans)
-        return self.apply(plans)
+        try:
+            seconds = {**forced, **self.apply(plans)}
+        except HardeningError as error:
+            if not forced:
+                raise
+            raise HardeningError(
+                error.number,
+                f"{' and '.join(forced)} of {self._node}, where something was not well, got back what was there before "
+                f"the runs. After that: {error}",
+            ) from error
+        self.notes = [note for plan in plans for note in plan.notes]
+        return seconds
 
     def _plans(self) -> list[ComponentPlan]:
         components = dict.fromkeys(step.component for step in self._steps.values())
@@ -79,6 +100,36 @@ class StaticPodsBack(ControlPlane):
         files = [one.change for one in self._steps.values() if one.component == component and one.change.target != path]
         settings = _differences(component, Manifest.parse(before, path), manifest)
         return ComponentPlan(component, path, before, manifest, settings, files=files)
+
+    def _with_nothing_to_lose(self, plans: t.Sequence[ComponentPlan]) -> list[ComponentPlan]:
+        """Return the plans of components that are not well, and of those that go together with them.
+
+        An etcd that is not well takes its API server along, which is nothing without it. The other way round etcd's
+        own change is to blame only where the API server has nothing left to go back to.
+
+        Raises:
+            HardeningError: etcd is the one that is well, and members of its cluster are not.
+        """
+        components = {plan.component: plan for plan in plans}
+        unwell = {plan.component for plan in self._unwell(plans)}
+        etcd = components.get("etcd")
+        if "etcd" in unwell and API_SERVER in components:
+            unwell.add(API_SERVER)
+        elif etcd is not None and API_SERVER in unwell and not components[API_SERVER].changed:
+            wanted = Manifest.parse(etcd.before, etcd.path).arguments("etcd")
+            require_members_well(t.cast(Sight, self._sight), require_well(t.cast(Sight, self._sight), "etcd", wanted))
+            unwell.add("etcd")
+        return [plan for plan in plans if plan.component in unwell]
+
+    def _unwell(self, plans: t.Sequence[ComponentPlan]) -> t.Sequence[ComponentPlan]:
+        """Return the plans of components that are never seen well within a while: on a busy host one look may fail."""
+        sight = t.cast(Sight, self._sight)
+        end = sight.clock() + SETTLED
+        left = [plan for plan in plans if self._is_unwell(plan)]
+        while left and sight.clock() < end:
+            sight.sleep(INTERVAL)
+            left = [plan for plan in left if self._is_unwell(plan)]
+        return left
 
     def _is_unwell(self, plan: ComponentPlan) -> bool:
         sight = t.cast(Sight, self._sight)
@@ -101,9 +152,10 @@ class StaticPodsBack(ControlPlane):
     # Where there is nothing to lose
 
     def _force(self, plans: t.Sequence[ComponentPlan]) -> dict[str, float]:
+        """Put the steps of some components back without trial and way back; the other components' are left over."""
         sight = t.cast(Sight, self._sight)
         by_component = {plan.component: plan for plan in plans}
-        kept = self._backup.save_changes([step.change for step in self._steps.values()])
+        kept = self._backup.save_changes([one.change for one in self._steps.values() if one.component in by_component])
         goals = [self._goal(entry.path) for entry in kept]
         pending: dict[str, t.Any] = {
             "run_id": self._options.run_id,
@@ -123,10 +175,13 @@ class StaticPodsBack(ControlPlane):
         )
         if problems:
             raise HardeningError("KH407", f"{' '.join(problems)} The next run tries once more.")
+        self._steps = {path: one for path, one in self._steps.items() if one.component not in by_component}
         if trouble:
+            rest = " and ".join(dict.fromkeys(one.component for one in self._steps.values()))
             raise HardeningError(
                 "KH407",
-                f"What was there before is back on {self._node}, but {trouble} It had not been well before either.",
+                f"What was there before is back on {self._node}, but {trouble} It had not been well before either."
+                + (f" What the runs changed of {rest} is still there; run rollback.yml again." if rest else ""),
             )
         return dict.fromkeys(by_component, sight.clock() - begun)
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="action plugins run on the controller")
 
-from ansible_collections.kubeharden.core.plugins.action.discover import with_notes_of
+from ansible_collections.kubeharden.core.plugins.action.discover import ActionModule, with_notes_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,28 @@ from ansible_collections.kubeharden.core.plugins.action.discover import with_not
 def test_what_was_put_back_is_told(first: dict[str, t.Any], second: dict[str, t.Any], notes: list[str]) -> None:
     found = with_notes_of(first, second)
     assert found == {**second, "notes": notes}
+
+
+class _Templar:
+    """Templates nothing, and refuses what the user has wrong."""
+
+    def template(self, value: t.Any) -> t.Any:
+        assert value != "{{ wrong }}"
+        return value
+
+
+@pytest.mark.parametrize("value", [False, "no"])
+def test_where_nothing_of_the_users_is_written_it_is_not_even_read(value: t.Any) -> None:
+    action = ActionModule.__new__(ActionModule)
+    action._templar = t.cast(t.Any, _Templar())
+    known = {
+        "kubeharden_extra_flags": "{{ wrong }}",
+        "kubeharden_admission_plugins_extra": "{{ wrong }}",
+        "ansible_run_tags": ["all"],
+        "ansible_skip_tags": [],
+    }
+    arguments = action.prepare({"checks_user": value}, known)
+    assert arguments["extra_flags"] == {}
+    assert (action._extra, action._plugins, action._problems) == ({}, [], [])
+    with pytest.raises(AssertionError):
+        action.prepare({}, known)

@@ -706,6 +706,7 @@ def test_trial_of_the_api_server() -> None:
     }
     spec, container = value["spec"], value["spec"]["containers"][0]
     assert (spec["restartPolicy"], spec["terminationGracePeriodSeconds"]) == ("Never", 1)
+    assert spec["activeDeadlineSeconds"] == 300
     assert {key: spec[key] for key in ("hostNetwork", "priorityClassName", "securityContext")} == {
         key: live["spec"][key] for key in ("hostNetwork", "priorityClassName", "securityContext")
     }
@@ -751,6 +752,7 @@ def test_trial_leaves_out_what_would_disturb() -> None:
     assert value["metadata"]["annotations"] == {"mine": "z"}
     assert "uid" not in value["metadata"]
     assert sorted(value["spec"]) == [
+        "activeDeadlineSeconds",
         "containers",
         "hostNetwork",
         "restartPolicy",

@@ -163,6 +163,9 @@ def test_a_pipe_in_place_of_a_certificate_does_not_hang(files: dict[str, Any], t
     for name in files:
         client = EtcdClient("https://127.0.0.1:1", **{**files, name: str(tmp_path / "pipe")})
         assert client.unwell() == "its certificate could not be read: it is no regular file"
+        assert client.unwell_members([Member("cp1", ("https://127.0.0.1:1",), False)]) == [
+            "cp1: its certificate could not be read: it is no regular file"
+        ]
         with pytest.raises(HardeningError, match="no regular file"):
             client.stored("/k")
 

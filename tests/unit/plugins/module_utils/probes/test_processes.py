@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import (
+    Memory,
     Process,
     Rights,
     all_processes,
     find,
+    memory,
     rights,
     same,
 )
@@ -134,3 +136,15 @@ def test_what_a_process_may_do(proc: Path) -> None:
     assert rights(process) == Rights(-1, False)
     (proc / "42" / "status").unlink()
     assert rights(process) is None
+
+
+def test_the_memory_beside_a_process(proc: Path) -> None:
+    add(proc, 42, b"kube-apiserver\0")
+    (process,) = find("kube-apiserver", str(proc))
+    assert memory(process) is None
+    (proc / "42" / "status").write_text("Name:\tkube-apiserver\nVmRSS:\t  512000 kB\n")
+    assert memory(process) is None
+    (proc / "meminfo").write_text("MemTotal:  4000000 kB\nMemAvailable:   1024000 kB\n")
+    assert memory(process) == Memory(1000, 500)
+    (proc / "42" / "status").unlink()
+    assert memory(process) is None

@@ -190,6 +190,41 @@ def test_a_member_that_becomes_well_is_waited_for(tmp_path: Path, world: World) 
     assert "etcd" in place.apply(*place.plans())
 
 
+@pytest.mark.parametrize("away", [False, True], ids=["in the trial", "while the API server ends"])
+def test_members_are_looked_at_again_right_before_etcd_is_written(tmp_path: Path, world: World, away: bool) -> None:
+    place = Stacked(tmp_path, world)
+
+    def fall() -> None:
+        if "trial" in " ".join(place.kubelet.files) and (not away or True in place.away):
+            world.members["cp2"] = "/health answered 503"
+
+    world.always.append(fall)
+    said = place.refused(*place.plans(place.plan(API, PROFILING, text="")))
+    left = "etcd was not touched" if away else "Nothing was changed"
+    assert said.startswith(
+        "etcd has members that are not well: cp2: /health answered 503. Its restart on this host could take the "
+        f"majority away. {left}; mend them first."
+    )
+    assert ("The old bytes, modes and owners are back and the old component is proven well" in said) is away
+    assert (True in place.away) is away
+    assert len(place.lives("etcd")) == 1
+    assert place.state() == place.before
+    assert place.clean()
+
+
+def test_an_etcd_that_ended_in_the_trial_is_not_written(tmp_path: Path, world: World) -> None:
+    place = Stacked(tmp_path, world)
+
+    def end() -> None:
+        if "trial" in " ".join(place.kubelet.files):
+            place.lives("etcd")[0].end = 1.0
+
+    world.always.append(end)
+    said = place.refused(*place.plans(place.plan(API, PROFILING, text="")))
+    assert said == "etcd on cp1 does not run any more. Nothing was changed; get it running first."
+    assert place.state() == place.before
+
+
 def test_an_api_server_that_does_not_end_leaves_etcd_alone(tmp_path: Path, world: World) -> None:
     place = Stacked(tmp_path, world)
     place.kubelet.GONE = 200.0
@@ -229,6 +264,16 @@ def test_an_api_server_that_does_not_come_up_takes_etcd_back_while_it_is_away(tm
     assert "--tls-min-version=TLS1.2" in hard.arguments
     assert "--tls-min-version=TLS1.2" not in back.arguments
     assert back.well <= place.lives(API)[-1].start
+
+
+def test_a_slow_etcd_takes_no_time_of_its_api_server_on_the_way_back(tmp_path: Path, world: World) -> None:
+    """Each is looked at within a time of its own."""
+    place = Stacked(tmp_path, world, bad("etcd", "--tls-min-version"))
+    place.kubelet.WELL = place.kubelet.STARTED + 45.0
+    said = place.refused(*place.plans(), trial=False, limit=60.0)
+    assert "The old bytes, modes and owners are back and the old component is proven well" in said
+    assert place.state() == place.before
+    assert place.clean()
 
 
 def test_an_etcd_that_does_not_come_up_with_its_old_bytes_keeps_no_file_from_going_back(

@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files import recor
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import control_plane
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import (
     ControlPlane,
@@ -385,6 +386,24 @@ def test_where_there_is_no_election_there_is_no_trial_and_it_is_said(make: Calla
     place.apply(plan)
     assert plan.notes == ["kube-scheduler was not tried beside the running one: it takes part in no leader election."]
     assert not [name for name in place.kubelet.files if "trial" in name]
+
+
+@pytest.mark.parametrize(("available", "tried"), [(755, False), (756, True), (None, True)])
+def test_where_a_second_api_server_would_take_the_hosts_memory_there_is_no_trial_and_it_is_said(
+    make: Callable[..., Place], available: int | None, tried: bool
+) -> None:
+    place = make()
+    place.world.memory = Memory(available, 500) if available is not None else None
+    plans = [place.plan(), place.plan("kube-scheduler", PROFILING)]
+    place.apply(*plans)
+    assert bool(place.trials()) == tried
+    assert "kube-scheduler-kubeharden-trial.yaml" in place.kubelet.files
+    words = (
+        "kube-apiserver was not tried beside the running one: a second one of its 500 MiB would leave less than 256 "
+        "MiB of the 755 MiB of memory that can be had."
+    )
+    assert plans[0].notes == ([] if tried else [words])
+    assert place.started() == 1
 
 
 # ---- the way back

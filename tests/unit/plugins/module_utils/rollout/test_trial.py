@@ -109,6 +109,12 @@ def test_it_runs_under_another_name_and_port_and_nothing_is_left(make: Callable[
     assert place.seen["pod"]["spec"]["restartPolicy"] == "Never"
 
 
+def test_the_kubelet_ends_it_by_itself_but_never_before_its_run_would(make: Callable[..., Place]) -> None:
+    place = make()
+    place.run()
+    assert place.seen["pod"]["spec"]["activeDeadlineSeconds"] > LIMIT + module._END
+
+
 def test_the_journal_names_it_before_it_is_laid_down(make: Callable[..., Place]) -> None:
     place = make()
     place.run()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBELET_FLAGS
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, file_change
@@ -26,6 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo impor
     Step,
     Undo,
     Unwound,
+    still_verified,
     unwind,
 )
 
@@ -124,10 +126,10 @@ class Place:
         backup.save_changes([file_change("file", path, before, text, [])])
         self.write(path, text, 0o644 if before is None else os.stat(self.host.path(path)).st_mode & 0o777)
 
-    def plan(self, *run_ids: str, foretell: bool = True) -> list[Step]:
+    def plan(self, *run_ids: str, foretell: bool = True, verified: str = "") -> list[Step]:
         runs = [run for run in past_runs(self.host) if not run_ids or run.run_id in run_ids]
         seen = Seen(self.kernel.get, self.overrides.get, self.users.__contains__)
-        self.undo = Undo(self.host, runs, FOUND, seen, foretell)
+        self.undo = Undo(self.host, runs, FOUND, seen, foretell, verified)
         return self.undo.plan()
 
     @property
@@ -363,3 +365,63 @@ def test_the_steps_do_not_depend_on_what_was_put_back_already(place: Place) -> N
     place.change(run, API, f"kind: Pod  # {POLICY}\n")
     place.write(API, "kind: Pod\n")
     assert [step.change.target for step in place.plan()] == [POLICY, "/etc/kubernetes/kubeharden"]
+
+
+# ---- what API servers verify
+
+
+@pytest.mark.parametrize(
+    ("api_servers", "words"),
+    [
+        ({"cp1": False, "cp2": False}, ""),
+        ({"cp1": False, "cp2": True}, "kube-apiserver on cp2 verifies what kubelets serve"),
+        ({"cp1": True, "cp2": None}, "kube-apiserver on cp1 verifies what kubelets serve"),
+        ({"cp1": False, "cp2": None}, "cp2 took no part in this rollback, and kube-apiserver may verify there"),
+        ({}, "no control plane took part in this rollback, and kube-apiserver may verify there"),
+    ],
+)
+def test_kubelets_are_verified_as_long_as_one_api_server_does_or_may(
+    api_servers: dict[str, bool | None], words: str
+) -> None:
+    assert still_verified(api_servers).startswith(words)
+    assert bool(still_verified(api_servers)) == bool(words)
+
+
+SERVES = "kind: KubeletConfiguration\nserverTLSBootstrap: true\n"
+NAMED = "kind: KubeletConfiguration\nserverTLSBootstrap: true\ntlsCertFile: /var/lib/kubelet/pki/s.pem\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "stays"),
+    [
+        (KUBELET_FILE, "kind: KubeletConfiguration\n", SERVES, True),
+        (KUBELET_FILE, "kind: KubeletConfiguration\n", NAMED, True),
+        (KUBELET_FILE, "kind: KubeletConfiguration\n", "kind: KubeletConfiguration\ntlsCertFile: /a\n", True),
+        (KUBELET_FILE, SERVES, NAMED, False),  # it asks for one all the same
+        (KUBELET_FILE, SERVES, f"{SERVES}maxPods: 5\n", False),
+        (KUBELET_FILE, "kind: KubeletConfiguration\n", "kind: KubeletConfiguration\nmaxPods: 5\n", False),
+        (KUBELET_FLAGS, "", 'KUBELET_KUBEADM_ARGS="--rotate-server-certificates=true"\n', True),
+        (KUBELET_FLAGS, "", 'KUBELET_KUBEADM_ARGS="--tls-cert-file=/a"\n', True),
+        (KUBELET_FLAGS, "", 'KUBELET_KUBEADM_ARGS="--v=4"\n', False),
+    ],
+)
+def test_a_kubelet_keeps_its_serving_certificate_while_it_is_verified(
+    place: Place, path: str, before: str, after: str, stays: bool
+) -> None:
+    place.write(path, before)
+    place.change(place.begin(), path, after)
+    assert [step.change.target for step in place.plan()] == [path]
+    steps = place.plan(verified="cp1 looks")
+    assert [step.change.target for step in steps] == ([] if stays else [path])
+    assert place.undo is not None
+    words = [f"{path} stays as it is, since cp1 looks: of a kubelet that signs"] if stays else []
+    assert [sentence[: len(words[0])] for sentence in place.undo.withheld] == words
+
+
+def test_with_it_stay_the_kernels_settings_on_which_it_insists(place: Place) -> None:
+    run = place.begin()
+    run.note("sysctl", "kernel.panic", before="0", after="10")
+    place.kernel["kernel.panic"] = "10"
+    place.change(run, KUBELET_FILE, f"{SERVES}protectKernelDefaults: true\n")
+    assert place.plan(verified="cp1 looks") == []
+    assert "sysctl kernel.panic stays" in place.not_done

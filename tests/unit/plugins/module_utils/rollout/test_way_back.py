@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.history impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import recovery, way_back
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import Options
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet import Kubelet
@@ -59,7 +60,9 @@ class Back:
     def static_pods(self, trial: bool = True, limit: float = 300.0, live: bool = True) -> dict[str, float]:
         sight = self.place.world.sight() if live else None
         made = StaticPodsBack(self.place.host, Options(BACK, trial, limit), sight, "cp1", self.manifests)
-        return made.put_back(steps_of(self.place.host, self.found))
+        seconds = made.put_back(steps_of(self.place.host, self.found))
+        self.notes = made.notes
+        return seconds
 
     def rest(self) -> None:
         steps = [step for step in steps_of(self.place.host, self.found) if step.part == FILES]
@@ -100,6 +103,14 @@ def test_old_bytes_are_tried_written_and_proven_and_all_is_as_before(make: Calla
     assert back.place.state() == back.place.before
     assert Journal(back.place.host).read() == {}
     assert back.static_pods() == {}
+
+
+def test_what_was_not_tried_is_said(make: Callable[..., Back]) -> None:
+    back = make()
+    back.place.apply()
+    back.place.world.memory = Memory(600, 500)
+    back.static_pods()
+    assert [note.partition(":")[0] for note in back.notes] == ["kube-apiserver was not tried beside the running one"]
 
 
 def test_only_manifests_and_the_trial_are_ever_seen_in_the_watched_directory(make: Callable[..., Back]) -> None:
@@ -200,6 +211,91 @@ def test_one_that_is_not_well_afterwards_either_keeps_them_and_says_so(make: Cal
     assert "It had not been well before either" in said
     back.rest()
     assert back.place.state() == back.place.before
+
+
+def ail(place: Place, component: str, until: float = 1e9) -> None:
+    """From now on a component answers nothing, until so many seconds have passed."""
+    (life,) = [one for one in place.world.lives if one.arguments[0] == component and one.end > place.world.time]
+    life.well = place.world.time + until
+
+
+def test_one_look_at_a_busy_host_makes_no_component_unwell(make: Callable[..., Back]) -> None:
+    back = make()
+    back.place.apply(back.place.plan(), back.place.plan("kube-scheduler", PROFILING))
+    back.place.kubelet.files.clear()
+    ail(back.place, API, 5.0)
+    ail(back.place, "kube-scheduler", 20.0)
+    assert list(back.static_pods()) == [API, "kube-scheduler"]
+    assert {"kube-apiserver-kubeharden-trial.yaml", "kube-scheduler-kubeharden-trial.yaml"} <= back.place.kubelet.files
+
+
+def test_only_the_one_that_is_not_well_is_forced_and_the_others_are_tried(make: Callable[..., Back]) -> None:
+    back = make()
+    back.place.apply(back.place.plan(), back.place.plan("kube-scheduler", PROFILING))
+    back.place.kubelet.files.clear()
+    ail(back.place, "kube-scheduler")
+    assert list(back.static_pods()) == ["kube-scheduler", API]
+    trials = {name for name in back.place.kubelet.files if "trial" in name}
+    assert trials == {"kube-apiserver-kubeharden-trial.yaml"}
+    back.rest()
+    assert back.place.state() == back.place.before
+    assert Journal(back.place.host).read() == {}
+
+
+def test_an_etcd_that_is_well_stays_while_another_member_is_not(stacked: Back) -> None:
+    """A scheduler that is not well must not cost the majority."""
+    place = t.cast(Stacked, stacked.place)
+    place.apply(*place.plans(place.plan("etcd", TLS), place.plan("kube-scheduler", PROFILING)))
+    ail(place, "kube-scheduler")
+    place.world.members["cp2"] = "/health answered 503"
+    place.kubelet.starts.clear()
+    said = stacked.refused()
+    assert said.startswith("kube-scheduler of cp1, where something was not well, got back what was there before")
+    assert "etcd has members that are not well: cp2: /health answered 503" in said
+    assert [component for component, _arguments in place.kubelet.starts] == ["kube-scheduler"]
+    assert Journal(place.host).read() == {}
+
+
+def test_an_etcd_that_is_not_well_is_forced_whatever_the_others_are(stacked: Back) -> None:
+    place = t.cast(Stacked, stacked.place)
+    place.apply(*place.plans(place.plan("etcd", TLS)))
+    ail(place, "etcd")
+    place.world.members["cp2"] = "/health answered 503"
+    place.away.clear()
+    assert list(stacked.static_pods()) == ["etcd", API]
+    assert place.away == {True, False}
+    assert place.state() == place.before
+
+
+@pytest.mark.parametrize("trouble", ["", "/health answered 503"])
+def test_etcd_is_to_blame_where_its_api_server_has_nothing_left_to_go_back_to(stacked: Back, trouble: str) -> None:
+    place = t.cast(Stacked, stacked.place)
+    place.apply(*place.plans(place.plan("etcd", TLS)))
+    hardened = place.state()
+    ail(place, API)
+    place.world.members["cp2"] = trouble
+    if trouble:
+        assert "Its restart on this host could take the majority away. Nothing was changed" in stacked.refused()
+        assert place.state() == hardened
+    else:
+        assert list(stacked.static_pods()) == ["etcd", API]
+        assert place.state() == place.before
+
+
+def test_an_api_server_that_goes_back_first_leaves_etcd_to_the_next_run_where_that_does_not_help(
+    stacked: Back,
+) -> None:
+    place = t.cast(Stacked, stacked.place)
+    place.apply(*place.plans(place.plan("etcd", TLS), place.plan(API, PROFILING, text="")))
+    place.world.answers = {"/readyz": 500}
+    place.kubelet.starts.clear()
+    said = stacked.refused(limit=60.0)
+    assert "What the runs changed of etcd is still there; run rollback.yml again." in said
+    assert [component for component, _arguments in place.kubelet.starts] == [API]
+    place.world.answers = {}
+    ail(place, API)
+    assert list(stacked.static_pods()) == ["etcd", API]
+    assert place.state() == place.before
 
 
 @pytest.mark.parametrize("step", range(4))

@@ -23,7 +23,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import watch
 
 OLD = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=1"]
@@ -151,6 +151,8 @@ class World:
         self.logs: dict[str, list[str]] = {}
         self.journal: list[tuple[float, str]] = []
         self.usage: dict[str, str] = {}
+        #: What the kernel says of memory, None where it says nothing.
+        self.memory: Memory | None = None
         self.runtime: Runtime | None = Runtime(self)
         #: What every path answers while a process is well; others answer 200.
         self.answers: dict[str, int] = {}
@@ -208,6 +210,7 @@ class World:
             last_lines=lambda uid, _component: self.logs.get(uid, []),
             complaints=lambda since: [line for time, line in self.journal if since <= time <= self.time],
             usage=lambda process: self.usage.get(process.arguments[0], ""),
+            memory=lambda _process: self.memory,
             clock=lambda: self.time,
             now=lambda: self.time,
             sleep=self.sleep,

@@ -1,0 +1,66 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user set is checked where it is written; a rollback writes nothing of it."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ansible", reason="action plugins run on the controller")
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.kubeharden.core.plugins.action.begin_run import ActionModule
+
+WAIVER = {"control": "my-own", "reason": "r", "owner": "o", "expires": "2999-01-01"}
+USERS = {
+    "kubeharden_extra_flags": {"kube-apiserver": {"etcd-servers": "https://elsewhere"}, "no-such-component": {}},
+    "kubeharden_waivers": [WAIVER],
+    "kubeharden_controls_files": ["/there/is/none.yml"],
+    "kubeharden_pki_authorities": {"nonsense": {}},
+}
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., dict[str, t.Any]]:
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+
+    def begun(variables: dict[str, t.Any], **arguments: t.Any) -> dict[str, t.Any]:
+        action = ActionModule.__new__(ActionModule)
+        given = {"report_dir": str(tmp_path / "report"), **arguments}
+        action._task = types.SimpleNamespace(args=given, check_mode=True)
+        action._loader = DataLoader()
+        known = {"ansible_play_hosts_all": ["cp1"], "hostvars": {"cp1": variables}, "groups": {"all": ["cp1"]}}
+        return action.run(None, known)
+
+    return begun
+
+
+def test_what_the_user_set_is_checked(begin: t.Callable[..., dict[str, t.Any]]) -> None:
+    result = begin(USERS)
+    assert result["failed"]
+    for words in ("KH002", "KH003", "my-own"):
+        assert words in result["msg"]
+
+
+@pytest.mark.parametrize("value", [False, "no"])
+def test_nothing_of_it_is_checked_where_nothing_of_it_is_written(
+    begin: t.Callable[..., dict[str, t.Any]], value: t.Any
+) -> None:
+    result = begin(USERS, checks_user=value)
+    assert "failed" not in result
+    assert result["run_id"]
+    assert (result["left_out"], result["notes"]) == ({"everywhere": [], "on_hosts": {}}, [])
+
+
+def test_names_of_variables_and_the_runs_are_checked_in_any_case(begin: t.Callable[..., dict[str, t.Any]]) -> None:
+    result = begin({**USERS, "kubeharden_profil": "cis"}, checks_user=False, run_id="a/b")
+    assert "KH001" in result["msg"]
+    assert "KH005" in result["msg"]
+    assert "KH002" not in result["msg"]

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A kubelet goes back when no API server verifies what it serves any more, by the parts' own words."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ansible", reason="not on a host with the oldest libraries")
+
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, file_change
+from ansible_collections.kubeharden.core.plugins.modules import rollback
+
+API = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+KUBELET = "/var/lib/kubelet/config.yaml"
+POD = """apiVersion: v1
+kind: Pod
+metadata: {name: kube-apiserver, namespace: kube-system}
+spec:
+  containers:
+  - name: kube-apiserver
+    image: registry.k8s.io/kube-apiserver:v1.37.1
+    command:
+    - kube-apiserver
+    - --v=1
+"""
+BEFORE = {API: POD, KUBELET: "kind: KubeletConfiguration\n"}
+AFTER = {
+    API: f"{POD}    - --kubelet-certificate-authority=/etc/kubernetes/pki/ca.crt\n",
+    KUBELET: "kind: KubeletConfiguration\nserverTLSBootstrap: true\n",
+}
+FOUND = {
+    "node_name": "cp1",
+    "admin_kubeconfig": None,
+    "runtime_socket": None,
+    "components": {"kube-apiserver": {"manifest": API}},
+    "kubelet": {"configuration_file": KUBELET, "configuration": {}},
+}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A directory that stands for a control plane which one run has changed."""
+    made = Host(str(tmp_path))
+    backup = Backup(made, "hard")
+    for path, text in BEFORE.items():
+        file = tmp_path / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        backup.save_changes([file_change("file", path, text, AFTER[path], [])])
+        file.write_text(AFTER[path], encoding="utf-8")
+    return made
+
+
+def put_back(
+    host: Host, capsys: pytest.CaptureFixture[str], part: str, check: bool = False, **options: Any
+) -> dict[str, Any]:
+    given = {"root": host.path("/"), "run_id": "back", "discovery": FOUND, "runs": ["hard"], "part": part, **options}
+    with patch_module_args({**given, "_ansible_check_mode": check}), pytest.raises(SystemExit):
+        rollback.main()
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def text(host: Host, path: str) -> str:
+    return Path(host.path(path)).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_static_pods_say_whether_kubelets_are_verified_when_they_are_back(
+    host: Host, capsys: pytest.CaptureFixture[str], check: bool
+) -> None:
+    assert put_back(host, capsys, "static_pods", check)["verifies_kubelets"] is False
+    assert (text(host, API) == POD) is not check
+
+
+def test_a_manifest_that_is_somebody_elses_by_now_goes_on_verifying(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open(host.path(API), "a", encoding="utf-8") as stream:
+        stream.write("# by hand\n")
+    assert put_back(host, capsys, "static_pods")["verifies_kubelets"] is True
+
+
+@pytest.mark.parametrize("servers", [{}, {"cp1": True}, {"cp1": False, "cp2": None}])
+def test_a_kubelet_stays_verified_and_so_its_run_is_not_put_back_yet(
+    host: Host, capsys: pytest.CaptureFixture[str], servers: dict[str, bool | None]
+) -> None:
+    put_back(host, capsys, "static_pods")
+    result = put_back(host, capsys, "kubelet", api_servers=servers)
+    assert not result["changed"]
+    assert [f"{KUBELET} stays as it is" in sentence for sentence in result["not_done"]] == [True]
+    assert text(host, KUBELET) == AFTER[KUBELET]
+    put_back(host, capsys, "end", api_servers=servers)
+    (run,) = [one for one in past_runs(host) if one.run_id == "hard"]
+    assert not run.undone_by
+    back = put_back(host, capsys, "kubelet", api_servers={"cp1": False})
+    assert (back["changed"], back["not_done"]) == (True, [])
+    assert text(host, KUBELET) == BEFORE[KUBELET]
+    put_back(host, capsys, "end", api_servers={"cp1": False})
+    (run,) = [one for one in past_runs(host) if one.run_id == "hard"]
+    assert run.undone_by == "back"
+
+
+def test_a_rollback_that_left_it_came_to_its_end_all_the_same(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """The next one without a name puts back the last run, and not all that this one was asked for."""
+    put_back(host, capsys, "static_pods")
+    put_back(host, capsys, "kubelet", api_servers={"cp1": True})
+    put_back(host, capsys, "end", api_servers={"cp1": True})
+    (run,) = [one for one in past_runs(host) if one.undoes]
+    assert run.finished
+    assert os.path.exists(host.path("/var/lib/kubeharden/backups/hard"))
