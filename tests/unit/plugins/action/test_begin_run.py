@@ -33,7 +33,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., di
 
     def begun(variables: dict[str, t.Any], **arguments: t.Any) -> dict[str, t.Any]:
         action = ActionModule.__new__(ActionModule)
-        given = {"report_dir": str(tmp_path / "report"), **arguments}
+        given = {"report_dir": str(tmp_path / "report"), "hosts": ["cp1"], **arguments}
         action._task = types.SimpleNamespace(args=given, check_mode=True)
         action._loader = DataLoader()
         known = {"ansible_play_hosts_all": ["cp1"], "hostvars": {"cp1": variables}, "groups": {"all": ["cp1"]}}
@@ -64,3 +64,10 @@ def test_names_of_variables_and_the_runs_are_checked_in_any_case(begin: t.Callab
     assert "KH001" in result["msg"]
     assert "KH005" in result["msg"]
     assert "KH002" not in result["msg"]
+
+
+def test_the_settings_are_those_of_the_clusters_first_host(begin: t.Callable[..., dict[str, t.Any]]) -> None:
+    """What the task was filled in with is that of the first host of all, which may be a bastion."""
+    newest = {"kubeharden_newest_versions": {"1.37": "newest"}}
+    assert "KH006" in begin(newest, newest_versions={})["msg"]
+    assert "KH013" in begin(newest, newest_versions={}, hosts=[])["msg"]
