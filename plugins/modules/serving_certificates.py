@@ -170,7 +170,7 @@ def cluster_of(module: AnsibleModule) -> t.Any:
     return Cluster(
         requests=lambda: kubectl.list_objects("/apis/certificates.k8s.io/v1/certificatesigningrequests"),
         nodes=lambda: serving_request.with_foreign(
-            kubectl.list_objects("/api/v1/nodes"), served, module.params["reached"]
+            kubectl.list_objects("/api/v1/nodes"), found["node_name"], served, module.params["reached"]
         ),
         approve=lambda request: kubectl.approve(
             request, "KubehardenApproved", "requester, subject, names and usages checked"

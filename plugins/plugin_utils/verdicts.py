@@ -68,7 +68,8 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
     answer = seen.cluster or {}
     problem = str(answer.get("problem") or "no API server of the control planes in this run answered")
     over = expired(settings.waivers, settings.now)
-    cluster = Cluster(answer.get("evidence"), problem, hosts, over, settings.newest, settings.rotation_grace)
+    in_part = any(one.hosts is not None and one.holds(settings.now) for one in settings.waivers)
+    cluster = Cluster(answer.get("evidence"), problem, hosts, over, settings.newest, settings.rotation_grace, in_part)
     results = []
     for control in controls:
         if control.for_cluster:

@@ -266,9 +266,10 @@ def test_what_falls_short_is_told_and_nothing_else_does(product: Product, runs: 
     assert f"second: {beaten}" in run.output
     assert [line for line in run.output.splitlines() if " beats " in line and beaten not in line] == []
     verified = product.verify(**CIS)
-    # The owner's own: his policy, certificates for a month, a node not called as its host is; a flag that beats.
+    # The owner's own: his policy, a node not called as its host is; a flag that beats. His certificates for a month are
+    # young.
     left = {
-        "first": {"apiserver-audit-policy-content", "certificates-expiry", "kubelet-hostname"},
+        "first": {"apiserver-audit-policy-content", "kubelet-hostname"},
         "second": {"kubelet-event-rate"},
     }
     for host, known in left.items():

@@ -24,7 +24,6 @@ _SERVER, _CLIENT, _ANY = "serverAuth", "clientAuth", "anyExtendedKeyUsage"
 #: By the flag that names a certificate, what it is used for.
 _USAGES: dict[str, tuple[str, ...]] = {
     "tls-cert-file": (_SERVER,),
-    "tls-sni-cert-key": (_SERVER,),
     "cert-file": (_SERVER,),
     "peer-cert-file": (_SERVER, _CLIENT),
     **dict.fromkeys(

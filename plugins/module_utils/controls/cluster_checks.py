@@ -12,6 +12,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
 from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name
+from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings, authorities
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
     FAIL,
@@ -43,6 +44,7 @@ class Cluster:
         waivers: Sentences on waivers that have expired.
         newest: By minor version the newest patch that the user knows of, instead of what the catalogue says.
         rotation_grace: Days for which a rotation of authorities may be under way after one was made.
+        waived_in_part: Whether a waiver is in force on some hosts alone, whose settings kubeadm's ConfigMap has not.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Cluster:
         waivers: t.Sequence[str] = (),
         newest: t.Mapping[str, str] | None = None,
         rotation_grace: int = 30,
+        waived_in_part: bool = False,
     ) -> None:
         self._evidence = evidence
         self._problem = problem or "no control plane was asked"
@@ -60,6 +63,7 @@ class Cluster:
         self.waivers = waivers
         self.newest = newest or {}
         self.rotation_grace = rotation_grace
+        self.waived_in_part = waived_in_part
 
     @property
     def evidence(self) -> t.Mapping[str, t.Any]:
@@ -143,6 +147,8 @@ def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
                 continue
             seen += 1
             drift += [f"{host.name}: {words}" for words in _flags_that_differ(host, component, arguments)]
+    for component, arguments in remembered.items():
+        drift += _flags_not_remembered(cluster, component, arguments)
     if not seen:
         raise NotJudged(UNKNOWN, "no process of a control plane was seen")
     return (
@@ -158,6 +164,30 @@ def _flags_that_differ(host: Host, component: str, arguments: t.Mapping[str, str
             shown = have[-1] if have else "nothing"
             found.append(f"{component} has {shown} for --{flag_name(name)}, kubeadm-config {wanted}")
     return found
+
+
+def _flags_not_remembered(cluster: Cluster, component: str, arguments: t.Collection[str]) -> list[str]:
+    """Return what the processes of a component have that kubeadm would not write, but for what they do without it too.
+
+    Where a waiver leaves a setting out on some hosts alone, the ConfigMap of all does not have it, though other hosts
+    do: then only what all of them have is found.
+    """
+    known = OF_ITSELF[component] | {flag_name(name) for name in arguments}
+    running = [host for host in cluster.hosts if host.components.get(component, {}).get("running")]
+    more = {
+        host.name: [
+            name for name in host.flags(component) if name not in known and not host.is_default(component, name)
+        ]
+        for host in running
+    }
+    if cluster.waived_in_part:
+        common = set.intersection(*map(set, more.values())) if more else set()
+        more = {host: [name for name in names if name in common] for host, names in more.items()}
+    return [
+        f"{host}: {component} has --{name}, which kubeadm-config does not have"
+        for host, names in more.items()
+        for name in names
+    ]
 
 
 def kubelet_drift(cluster: Cluster, _control: Control) -> Verdict:

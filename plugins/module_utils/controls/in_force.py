@@ -24,7 +24,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     UNKNOWN,
     Verdict,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import text_of
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import same, text_of
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 #: The files of fields, by the component that reads them.
@@ -143,11 +143,26 @@ class Host:
 
     def occurrences(self, component: str, flag: str) -> list[str]:
         """Return the values with which a flag stands in the argument vector of a process."""
+        return occurrences(self._vector(component), flag)
+
+    def flags(self, component: str) -> list[str]:
+        """Return the names of the flags in the argument vector of a process, each once."""
+        return list(dict.fromkeys(argument.name for argument in self._vector(component)))
+
+    def is_default(self, component: str, flag: str) -> bool:
+        """Return whether a flag of the process says what its version does without it."""
+        known = self.table(component).lookup(component, flag)
+        if known is None:
+            return False
+        have, without = self.flag(component, flag).items, default_items(known.default, known.kind)
+        return len(have) == len(without) and all(same(one, other) for one, other in zip(have, without))
+
+    def _vector(self, component: str) -> list[Argument]:
         if component not in self._arguments:
             words = list(self.component(component).get("arguments") or [])
             bare = self.table(component).bare_flags(component)
             self._arguments[component] = parse_arguments(words[1:], bare)
-        return occurrences(self._arguments[component], flag)
+        return self._arguments[component]
 
     def flag(self, component: str, flag: str) -> Value:
         """Return what a flag comes to: as the process was started, else the version's own default."""

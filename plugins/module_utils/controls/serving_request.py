@@ -92,6 +92,7 @@ def names_of(certificate: bytes) -> list[str]:
 
 def with_foreign(
     nodes: t.Sequence[t.Mapping[str, t.Any]],
+    server: str,
     server_names: t.Collection[str],
     reached: t.Mapping[str, t.Collection[str]],
 ) -> list[dict[str, t.Any]]:
@@ -102,7 +103,8 @@ def with_foreign(
 
     Args:
         nodes: Every Node.
-        server_names: Names and addresses in the certificate of an API server.
+        server: The node of an API server.
+        server_names: Names and addresses in its certificate.
         reached: By node, the names and addresses at which the controller reaches it; of hosts that take part.
     """
     owners: dict[str, set[str]] = {}
@@ -126,7 +128,7 @@ def with_foreign(
     found = []
     for node in nodes:
         metadata = node["metadata"]
-        is_control_plane = _CONTROL_PLANE in (metadata.get("labels") or {})
+        is_control_plane = metadata["name"] == server or _CONTROL_PLANE in (metadata.get("labels") or {})
         addresses = [
             {**entry, "foreign": whose(_normal(str(entry["address"])), str(metadata["name"]), is_control_plane)}
             for entry in _addresses(node)

@@ -6,15 +6,22 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
+import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Verdict
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1"
+SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig"
+#: Of an etcd that joined others.
+STATE = "--initial-cluster-state=existing"
 CONTROLS = {control.id: control for control in catalogue_files.load() if control.for_cluster}
 
 KUBEADM = """\
@@ -88,6 +95,45 @@ def test_findings_of_the_api(control: str) -> None:
 def test_what_kubeadm_remembers_and_what_runs(text: str, flags: list[str], status: str, words: str) -> None:
     said = verdict("kubeadm-drift", {"kubeadm_config": text}, host("cp1", *flags, kube_apiserver="1.37.1"))
     assert (said.status, words in said.evidence) == (status, True), said
+
+
+def test_flags_that_the_next_upgrade_would_take_away() -> None:
+    good = host("cp1", "--profiling=false", "--advertise_address=192.0.2.1", kube_apiserver="1.37.1")
+    more = host("cp2", "--profiling=false", "--token-auth-file=/t.csv", "-v=4", kube_apiserver="1.37.1")
+    found = verdict("kubeadm-drift", {"kubeadm_config": KUBEADM}, good, more)
+    assert found == Verdict(
+        "fail",
+        "cp2: kube-apiserver has --token-auth-file, which kubeadm-config does not have; "
+        "cp2: kube-apiserver has --v, which kubeadm-config does not have",
+    )
+    # Of a setting that one host has waived, the ConfigMap of all says nothing.
+    for hosts, status in (((good, more), "pass"), ((more,), "fail")):
+        cluster = Cluster({"kubeadm_config": KUBEADM}, "", hosts, waived_in_part=True)
+        assert judge_cluster(cluster, CONTROLS["kubeadm-drift"]).status == status
+
+
+@pytest.mark.parametrize("made", ["plain", "past"])
+def test_what_kubeadm_itself_writes_is_no_drift(made: str) -> None:
+    text = (FIXTURES / made / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    components = {}
+    for component in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        pod = yaml.safe_load((FIXTURES / made / f"{component}.yaml").read_text(encoding="utf-8"))
+        version = "3.7.0" if component == "etcd" else "1.37.1"
+        arguments = pod["spec"]["containers"][0]["command"]
+        components[component] = {"running": True, "arguments": arguments, "version": version}
+    joined = {**components, "etcd": {**components["etcd"], "arguments": [*components["etcd"]["arguments"], STATE]}}
+    hosts = [Host(name, {"live": True, "components": one}) for name, one in (("cp1", components), ("cp2", joined))]
+    assert verdict("kubeadm-drift", {"kubeadm_config": text}, *hosts) == Verdict(
+        "pass", "8 processes have the flags of kubeadm-config"
+    )
+
+
+@pytest.mark.parametrize("name", ["cp1", "cp2", "cp3"])
+def test_what_kubeadm_wrote_on_the_hosts_of_the_demo_is_known(name: str) -> None:
+    for component, known in OF_ITSELF.items():
+        pod = yaml.safe_load((SEEDS / name / f"etc/kubernetes/manifests/{component}.yaml").read_text(encoding="utf-8"))
+        words = pod["spec"]["containers"][0]["command"][1:]
+        assert {word[2:].partition("=")[0] for word in words} <= known
 
 
 def test_what_kubeadm_remembers_is_unknown_without_a_process() -> None:

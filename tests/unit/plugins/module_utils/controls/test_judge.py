@@ -191,6 +191,8 @@ def test_what_a_kubelet_serves_counts_before_its_configuration(
     seen = host(components={"kubelet": running("kubelet")}, kubelet=part, probes={"tls": [served]})
     said = verdict("kubelet-serving-certificate", seen)
     assert (said.status, words in said.evidence) == (status, True), said
+    directory = host(components={"kubelet": running("kubelet")}, kubelet=part, live=False)
+    assert verdict("kubelet-serving-certificate", directory).status == ("unknown" if fields else "fail")
 
 
 def test_keys_that_the_kubelet_does_not_know_or_that_stand_twice_are_named() -> None:

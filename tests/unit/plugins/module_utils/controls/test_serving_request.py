@@ -192,6 +192,7 @@ SERVER_NAMES = ("kubernetes", "cp1", "api.example.com", "192.0.2.1", "192.0.2.11
         ([node("w1", "192.0.2.22"), node("w2", "192.0.2.22")], {"w1": ["192.0.2.22"]}, "192.0.2.22", ""),
         ([node("w1", "192.0.2.22")], {"w2": ["192.0.2.22"]}, "192.0.2.22", "which is an address of node w2"),
         ([node("w1", "192.0.2.12")], {"w1": ["192.0.2.12"]}, "192.0.2.12", ""),
+        ([node("cp1", "192.0.2.11")], {}, "192.0.2.11", ""),
         # A certificate often names all control planes, which could serve any of its names anyway.
         ([node("w1", "192.0.2.11", "192.0.2.12", control_plane=True)], {}, "192.0.2.12", ""),
         ([node("w1", "192.0.2.12", control_plane=True), node("cp2", "192.0.2.12")], {}, "192.0.2.12", "of node cp2"),
@@ -200,7 +201,7 @@ SERVER_NAMES = ("kubernetes", "cp1", "api.example.com", "192.0.2.1", "192.0.2.11
 def test_what_is_not_a_nodes_alone(
     nodes: list[dict[str, t.Any]], reached: dict[str, list[str]], name: str, words: str
 ) -> None:
-    judged = with_foreign(nodes, SERVER_NAMES, reached)[0]
+    judged = with_foreign(nodes, "cp1", SERVER_NAMES, reached)[0]
     found = problems(asked_for(name), judged)
     assert len(found) == bool(words), found
     assert words in "".join(found)

@@ -14,10 +14,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host as Seen
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.attributes import wanted_from_data
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import plan_cluster_configuration
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, plan_component
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
@@ -99,10 +106,10 @@ def plans(fresh: Host) -> dict[str, ComponentPlan]:
     return {component: plan(fresh, component, **CIS) for component in COMPONENTS}
 
 
-def make_host(root: Path) -> Host:
+def make_host(root: Path, folder: Path = FIXTURES) -> Host:
     (root / DIRECTORY.lstrip("/")).mkdir(parents=True)
     for component in COMPONENTS:
-        shutil.copy(FIXTURES / f"{component}.yaml", root / DIRECTORY.lstrip("/"))
+        shutil.copy(folder / f"{component}.yaml", root / DIRECTORY.lstrip("/"))
     return Host(str(root))
 
 
@@ -230,6 +237,53 @@ def test_a_plan_that_was_written_is_not_changed_again(host: Host, component: str
     second = plan(host, component, kubeharden_profile=profile, found_flags=found)
     assert difference(first.manifest.text, second.manifest.text) == []
     assert second.changes() == []
+
+
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+@pytest.mark.parametrize("made", ["plain", "past"])
+def test_kubeadm_writes_again_every_flag_of_what_was_hardened(tmp_path: Path, profile: str, made: str) -> None:
+    """So that verify calls nothing of ours a drift (kubeadm-drift)."""
+    folder = FIXTURES.parent / made
+    host = make_host(tmp_path / "host", folder)
+    plans = {component: plan(host, component, kubeharden_profile=profile) for component in COMPONENTS}
+    text = (folder / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    states = [{component: one.state() for component, one in plans.items()}]
+    remembered = ClusterConfiguration.parse(plan_cluster_configuration(text, states)[0])
+    for component, one in plans.items():
+        written = {argument.name for argument in parse_arguments(one.manifest.arguments(component)[1:])}
+        assert written <= OF_ITSELF[component] | {name for name, _value in remembered.extra_args(component)}
+
+
+@pytest.mark.parametrize(
+    ("component", "word"),
+    [
+        ("kube-apiserver", "--disable-admission-plugins=ServiceAccount"),
+        ("kube-apiserver", "--max-mutating-requests-inflight=0"),
+        ("kube-apiserver", "--max-requests-inflight=0"),
+        ("kube-apiserver", "--request-timeout=1h"),
+        ("kube-apiserver", "--request-timeout=2m"),
+        ("kube-apiserver", "--service-account-lookup=false"),
+        ("kube-apiserver", "--token-auth-file=/t.csv"),
+        ("etcd", "--auto-tls=true"),
+        ("etcd", "--enable-pprof=true"),
+        ("etcd", "--peer-auto-tls=true"),
+    ],
+)
+def test_what_was_set_behind_kubeadms_back_is_mended_in_its_memory_too(host: Host, component: str, word: str) -> None:
+    """But for what a component does without the flag as well."""
+    path = Path(host.path(f"{DIRECTORY}/{component}.yaml"))
+    path.write_text(path.read_text(encoding="utf-8").replace("    image:", f"    - {word}\n    image:", 1), "utf-8")
+    made = plan(host, component, kubeharden_profile="cis")
+    text = (FIXTURES / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    after, _controls = plan_cluster_configuration(text, [{component: made.state()}])
+    version = "3.7.0" if component == "etcd" else "1.37.1"
+    process = {"running": True, "arguments": made.manifest.arguments(component), "version": version}
+    seen = Seen("cp1", {"live": True, "components": {component: process}})
+    drift = next(control for control in catalogue_files.load() if control.id == "kubeadm-drift")
+    cluster = Cluster({"kubeadm_config": after}, "", [seen])
+    said = judge_cluster(cluster, drift)
+    assert said.status == "pass", said
+    assert plan_cluster_configuration(after, [{component: made.state()}]) == (after, [])
 
 
 def flags_of(made: ComponentPlan) -> list[str]:
