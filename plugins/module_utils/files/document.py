@@ -47,7 +47,7 @@ def _mapping_fits(value: t.Mapping[str, t.Any], form: t.Mapping[str, Form]) -> b
         return False
     if "*" not in form and not set(value) <= set(known):
         return False
-    return all(fits(value[key], one) for key, one in known.items() if key in value and key != "*")
+    return all(fits(one, known[key] if key in known else form["*"]) for key, one in value.items())
 
 
 def read_object(path: str, form: Form, what: str, way_out: str, limit: int = 4 * 1024 * 1024) -> t.Any:
