@@ -163,7 +163,7 @@ def _name_problems(extensions: x509.Extensions, node: t.Mapping[str, t.Any]) -> 
 def _of_no_node(name: str) -> str:
     """Return why no node is called so, whatever its addresses say, as a clause; empty for any other name."""
     try:
-        address = ipaddress.ip_address(_normal(name))
+        address = ipaddress.ip_address(name)
     except ValueError:
         labels = name.split(".")
         if "*" in name:

@@ -174,7 +174,8 @@ def asked_for(*names: str) -> dict[str, t.Any]:
     ],
 )
 def test_what_a_kubelet_wrote_into_its_node_makes_no_other_name_its_own(name: str, words: str) -> None:
-    assert problems(asked_for(name), node("w1", name)) == [f"it asks for {name}, {words}"]
+    (problem,) = problems(asked_for(name), node("w1", name))
+    assert problem.endswith(f", {words}")
 
 
 SERVER_NAMES = ("kubernetes", "cp1", "api.example.com", "192.0.2.1", "192.0.2.11", "192.0.2.12")
