@@ -85,8 +85,11 @@ def sign_all(host: Host, parameters: t.Mapping[str, t.Any], now: float) -> dict[
 
 
 def _require_one(cluster: ClusterFacts, node: str) -> None:
-    """Refuse to sign for a node that two hosts say they are: one of them would get what the other has."""
-    if sum(host.node_name == node for host in cluster.control_planes + cluster.nodes) > 1:
+    """Refuse to sign for a node that two hosts say they are: one of them would get what the other has.
+
+    A directory that stands for a host may not know its name, which is no claim.
+    """
+    if node and sum(host.node_name == node for host in cluster.control_planes + cluster.nodes) > 1:
         raise HardeningError(
             "KH308",
             f"More than one host of the inventory says that it is the node '{node}'. Nothing was signed; look which of "
