@@ -361,12 +361,15 @@ class Product:
     def verify(self, *arguments: str, **variables: Any) -> VerifyRun:
         """Run verify.yml and return what it did, well or not.
 
+        It runs within the lab's network, so that ssh needs no proxy, and the controller asks the hosts' ports itself.
+
         :param variables: of the playbook, without the prefix ``kubeharden_``.
         """
         report = self._reports / f"{len(list(self._reports.iterdir())):03d}"
         named = {f"kubeharden_{name}": value for name, value in variables.items()}
         report.mkdir()
-        extra = json.dumps({"kubeharden_report_dir": str(report), "kubeharden_fail_on": "none", **named})
+        direct = {"ansible_ssh_common_args": self.cluster.direct_ssh_arguments}
+        extra = json.dumps({"kubeharden_report_dir": str(report), "kubeharden_fail_on": "none", **direct, **named})
         words = ["verify.yml", *arguments, "-e", extra]
         done = self.cluster.playbook(words[0], *words[1:], check=False, env=self.environment())
         path = report / "report.json"

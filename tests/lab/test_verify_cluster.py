@@ -9,6 +9,7 @@ import json
 import time
 
 import pytest
+import yaml
 
 from lab.kubelab.harness import Cluster
 from lab.product import Product, VerifyRun
@@ -71,6 +72,8 @@ def test_verify_on_what_kubeadm_made_changes_nothing_and_fails_what_kube_bench_f
     assert statuses["probe-anonymous-etcd"] == "pass"
     assert statuses["probe-audit-record"] == "fail"
     assert statuses["probe-hsts"] == "fail"
+    # The controller is within the lab's network.
+    assert {run.statuses(host)["probe-outside"] for host in story.cluster.hosts} == {"pass"}
 
 
 @newest_and_oldest
@@ -240,3 +243,42 @@ def test_no_secret_is_in_a_report(story: Story) -> None:
         assert secret not in text
         assert secret not in run.output
         assert secret not in journal
+
+
+#: Carries what comes to an address of the host to the same port of its loopback.
+_RELAY = """
+import socket, sys, threading
+def carry(source, target):
+    while data := source.recv(65536):
+        target.sendall(data)
+server = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    client = server.accept()[0]
+    inner = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+    for ends in ((client, inner), (inner, client)):
+        threading.Thread(target=carry, args=ends, daemon=True).start()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.on("1+1")
+def test_what_carries_a_port_of_the_loopback_to_the_network_is_found(story: Story) -> None:
+    """The scheduler's flags are right, and still its port is reached from elsewhere."""
+    story.verified_after  # noqa: B018
+    cluster = story.cluster
+    address = yaml.safe_load(cluster.inventory.read_text(encoding="utf-8"))["all"]["children"]["kube_control_plane"]
+    address = address["hosts"]["cp1"]["ansible_host"]
+    cluster.ssh(
+        "cp1", f"cat >/run/relay.py && systemd-run --unit relay python3 /run/relay.py {address} 10259", stdin=_RELAY
+    )
+    try:
+        run = story.product.verify()
+    finally:
+        cluster.ssh("cp1", "systemctl stop relay; rm /run/relay.py")
+    statuses = run.statuses("cp1")
+    assert statuses["scheduler-bind-address"] == "pass"
+    assert (statuses["probe-local-ports"], statuses["probe-outside"]) == ("fail", "fail")
+    assert "kube-scheduler listens on port 10259" in run.evidence("cp1", "probe-local-ports")
+    assert run.evidence("cp1", "probe-outside").startswith(
+        f"kube-scheduler at {address}:10259, asked from the controller"
+    )

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lab.kubelab import bring, components, state
 from lab.kubelab.base import HERE, LabError
 
@@ -124,6 +126,12 @@ class Cluster:
     def objects(self, *arguments: str) -> Any:
         """What ``kubectl get ARGUMENTS`` says, as data."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
+
+    @property
+    def direct_ssh_arguments(self) -> str:
+        """What the inventory tells ssh, but for the proxy by which it comes into the lab from outside."""
+        arguments = yaml.safe_load(self.inventory.read_text(encoding="utf-8"))["all"]["vars"]["ansible_ssh_common_args"]
+        return str(arguments).partition(" -o ProxyUseFdpass")[0]
 
     def playbook(
         self,
