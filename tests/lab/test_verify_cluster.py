@@ -148,6 +148,8 @@ BROKEN = {
     "files-etcd-manifest",
     "files-scheduler-kubeconfig-owner",
     "manifests-directory",
+    "probe-local-ports",
+    "probe-outside",
     "scheduler-bind-address",
     "scheduler-profiling",
 }
