@@ -8,10 +8,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleError
-from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.plugin_utils import authorities_directory
+from ansible_collections.kubeharden.core.plugins.plugin_utils import authorities_directory, per_host
 from ansible_collections.kubeharden.core.plugins.plugin_utils.authorities_directory import AuthoritiesDirectory
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
 
@@ -29,7 +28,7 @@ class KeepingAction(HostAction):
 
     def moves(self, variables: t.Mapping[str, t.Any]) -> bool:
         """Return whether keys that control planes have are moved to the controller."""
-        return bool(boolean(variables.get(authorities_directory.MOVE) or False, strict=False))
+        return per_host.yes(variables.get(authorities_directory.MOVE))
 
     def reader(self, variable: str) -> t.Callable[[str], bytes]:
         """Return what reads a file of the controller, decrypted where ansible-vault encrypted it.

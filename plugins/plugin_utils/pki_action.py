@@ -8,9 +8,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible.module_utils.parsing.convert_bool import boolean
-
-from ansible_collections.kubeharden.core.plugins.plugin_utils import brought_authorities, pki_cluster
+from ansible_collections.kubeharden.core.plugins.plugin_utils import brought_authorities, per_host, pki_cluster
 from ansible_collections.kubeharden.core.plugins.plugin_utils.brought_authorities import BroughtAuthorities
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.keeping_action import KeepingAction
@@ -43,7 +41,7 @@ class PkiAction(KeepingAction):
         names = [name for name in known if name.startswith("kubeharden_pki_") or name == "ansible_host"]
         found = {name: known[name] for name in names}
         # From the command line it comes as text.
-        return {**found, pki_cluster.SERVING: boolean(found.get(pki_cluster.SERVING) or False, strict=False)}
+        return {**found, pki_cluster.SERVING: per_host.yes(found.get(pki_cluster.SERVING))}
 
     def layout_of(self, host: str) -> dict[str, t.Any]:
         """Return where a host's files are, and which it has."""
