@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,23 @@ class _Word:
     text: str
     field: str  # "command" or "args"
     index: int
+
+
+def program_at(words: Sequence[str], component: str) -> int | None:
+    """Where the component's own program stands in an argument vector, None where it is not named.
+
+    Before it may stand what starts it (``go-runner``, ``tini --``), with flags of its own.
+    """
+    return next((index for index, name in _programs(words) if name == component), None)
+
+
+def _programs(words: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The words that may be programs, with their index: neither flags nor values in a word of their own."""
+    for index, word in enumerate(words):
+        before = words[index - 1] if index > 0 else ""
+        is_value = before.startswith("-") and before != "--" and "=" not in before
+        if not word.startswith("-") and not is_value:
+            yield index, posixpath.basename(word)
 
 
 class Manifest:
@@ -294,7 +311,8 @@ class Manifest:
                     f"quotes); the kubelet refuses it as it is. {_KEEP}",
                 )
             words += [_Word(item, field, index) for index, item in enumerate(items)]
-        if words and words[0].field == "command" and posixpath.basename(words[0].text) in _SHELLS:
+        texts = [word.text for word in words]
+        if any(name in _SHELLS for _index, name in _programs(texts[: program_at(texts, component)])):
             raise HardeningError(
                 "KH111",
                 f"{self.source} starts {component} through a shell, where its flags cannot be told from the script; "
@@ -303,13 +321,11 @@ class Manifest:
         return words
 
     def _first_argument(self, component: str) -> int:
-        """The index behind the program itself: a wrapper (``go-runner``) has flags of its own before it."""
+        """The index behind the program itself, before which may stand what starts it."""
         words = self._words(component)
-        for index, word in enumerate(words):
-            before = words[index - 1].text if index > 0 else ""
-            is_value = before.startswith("-") and "=" not in before
-            if posixpath.basename(word.text) == component and not word.text.startswith("-") and not is_value:
-                return index + 1
+        named = program_at([word.text for word in words], component)
+        if named is not None:
+            return named + 1
         return 1 if words and words[0].field == "command" else 0
 
     def _parsed(self, component: str) -> list[flags.Argument]:

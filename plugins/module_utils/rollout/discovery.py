@@ -27,7 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     RUNTIME_SOCKETS,
     UNIT_DIRECTORIES,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest, program_at
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import (
     CONFIGURATION_DIRECTORY,
@@ -40,6 +40,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import proc
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_fields
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import matches
 
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
 _NODE_SUBJECT = re.compile(r"^system:node:(.+)$")
@@ -266,6 +267,7 @@ class Discovery:
         image = str(manifest.container(name).get("image", ""))
         running = processes.find(name, self._proc) if self.host.live else []
         version = self._version(name, image, running)
+        self._require_recognised(name, manifest, running)
         # The program is no flag and passed over; a manifest with args: alone does not name it.
         flags = parse_arguments(manifest.arguments(name))
         return {
@@ -278,6 +280,18 @@ class Discovery:
             "arguments": running[0].arguments if running else [],
             "running": bool(running),
         }
+
+    def _require_recognised(self, name: str, manifest: Manifest, running: t.Sequence[processes.Process]) -> None:
+        """Refuse a manifest by which no process is known: the new one would not be, when it is waited for."""
+        words = manifest.arguments(name)
+        if not running or program_at(words, name) == 0 or any(matches(process, words) for process in running):
+            return
+        raise HardeningError(
+            "KH111",
+            f"{manifest.source} leaves the start of {name} to another program or to its image, and the flags that "
+            f"stand there are not the last arguments of the {name} that runs, so that a restart could not be proven. "
+            "Nothing was changed; write command: with the program and its flags as a list, and run again.",
+        )
 
     def _version(self, name: str, image: str, running: t.Sequence[processes.Process]) -> str:
         """Return a component's version as its image's tag says it, else as its own program does."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import PKI
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import program_at
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
@@ -184,10 +185,23 @@ def unwell_here(sight: Sight, process: Process) -> str:
 
 
 def matches(process: Process, wanted: t.Sequence[str]) -> bool:
-    """Return whether a process has a manifest's arguments; $(VARIABLE) stands for whatever the kubelet put there."""
-    if len(process.arguments) != len(wanted):
-        return False
-    return all(_matches_word(actual, word) for actual, word in zip(process.arguments, wanted))
+    """Return whether a process has a manifest's arguments; $(VARIABLE) stands for whatever the kubelet put there.
+
+    What starts the program by its name is gone, or another process, when it runs. Where its name is not there
+    (``args:`` alone, or a program of another name), the flags are the end of its arguments: the image or that program
+    may give it more before them.
+    """
+    actual = process.arguments[1:]
+    named = program_at(wanted, process.name)
+    if named is not None:
+        flags = wanted[named + 1 :]
+        if len(actual) != len(flags):
+            return False
+    else:
+        flags = wanted[next((index for index, word in enumerate(wanted) if word.startswith("-")), len(wanted)) :]
+        if len(actual) < len(flags):
+            return False
+    return all(_matches_word(*pair) for pair in zip(actual[len(actual) - len(flags) :], flags))
 
 
 def _matches_word(actual: str, wanted: str) -> bool:

@@ -132,6 +132,8 @@ def pod(containers: list[dict[str, Any]], **spec: Any) -> str:
         ({"name": "c1", "command": ["/bin/" + API, "--x=1"]}, ["/bin/" + API, "--x=1"], ["1"]),
         ({"name": API, "command": ["/go-runner", "--x=0", "/bin/" + API, "--x=1"]}, None, ["1"]),
         ({"name": API, "command": ["/hyperkube"], "args": [API, "--x=1"]}, None, ["1"]),
+        ({"name": API, "command": ["/tini", "-g", "--", API, "--x=1"]}, None, ["1"]),
+        ({"name": API, "args": ["--name", "sh", "--x=1"]}, None, ["1"]),
         ({"name": API, "args": ["--name", API, "--x=1"]}, None, ["1"]),
         ({"name": API, "args": ["--x=1", "--name", API]}, None, ["1"]),
         ({"name": API, "command": [API], "args": None}, [API], []),
@@ -184,6 +186,8 @@ def test_what_is_no_manifest(text: str, sentence: str) -> None:
         ({"name": API, "args": [True]}, "args of kube-apiserver must be a list of strings"),
         ({"name": API, "args": "--x=1"}, "args of kube-apiserver must be a list of strings"),
         ({"name": API, "command": ["/bin/sh", "-c", "exec kube-apiserver"]}, "starts kube-apiserver through a shell"),
+        ({"name": API, "command": ["/tini", "--"], "args": ["sh", "-c", "x"]}, "starts kube-apiserver through a shell"),
+        ({"name": API, "args": ["bash", "/a", API, "--x=1"]}, "starts kube-apiserver through a shell"),
     ],
 )
 def test_a_container_that_cannot_be_edited(container: dict[str, Any], sentence: str) -> None:

@@ -13,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import PATCHES_DIRECTORY, Host, open_host
@@ -87,6 +88,51 @@ def test_a_component_with_arguments_alone_keeps_its_first_flag(cp1: Host) -> Non
     assert "  - command:\n    - kube-scheduler\n" in text
     place.write_text(text.replace("  - command:\n    - kube-scheduler\n", "  - args:\n"), encoding="utf-8")
     assert discover(cp1)["components"]["kube-scheduler"]["flags"] == before
+
+
+@pytest.mark.parametrize(
+    ("start", "process", "recognised"),
+    [
+        ("args:", ["kube-scheduler", "{}"], True),
+        ("args:", ["kube-scheduler", "--v=2", "{}"], True),
+        ("args:", ["kube-scheduler", "{}", "--v=2"], False),
+        ("command:\n    - /go-runner\n    - kube-scheduler", ["kube-scheduler", "{}"], True),
+        ("command:\n    - /go-runner\n    - kube-scheduler", ["kube-scheduler", "--v=2", "{}"], False),
+        ("command:\n    - /start", ["kube-scheduler", "--v=2", "{}"], True),
+        ("command:\n    - /start", ["kube-scheduler", "--v=2"], False),
+        # It is the manifest's own program: whatever runs now, a new one is known by the manifest.
+        ("command:\n    - kube-scheduler", ["kube-scheduler", "--v=2"], True),
+        ("args:", [], True),
+    ],
+)
+def test_a_manifest_by_which_no_process_would_be_known_is_refused(
+    cp1: Host,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start: str,
+    process: list[str],
+    recognised: bool,
+) -> None:
+    place = at(cp1, f"{MANIFESTS}/kube-scheduler.yaml")
+    text = place.read_text(encoding="utf-8")
+    flags = yaml.safe_load(text)["spec"]["containers"][0]["command"][1:]
+    place.write_text(text.replace("command:\n    - kube-scheduler", start), encoding="utf-8")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "stat").write_text("btime 1\n", encoding="utf-8")
+    if process:
+        words = [word for one in process for word in (flags if one == "{}" else [one])]
+        (tmp_path / "proc" / "7").mkdir()
+        (tmp_path / "proc" / "7" / "cmdline").write_text("\0".join(words) + "\0", encoding="utf-8")
+        (tmp_path / "proc" / "7" / "stat").write_text(f"7 (x) S 1 {'0 ' * 40}", encoding="utf-8")
+    # A directory whose processes are seen.
+    monkeypatch.setattr(cp1, "path", Host(cp1.root).path)
+    cp1.live = True
+    discovery = Discovery(cp1, control_plane=True, proc=str(tmp_path / "proc"))
+    if recognised:
+        assert discovery.run()["components"]["kube-scheduler"]["running"] is bool(process)
+        return
+    with pytest.raises(HardeningError, match="so that a restart could not be proven"):
+        discovery.run()
 
 
 def test_who_signs_is_told_where_clients_are_believed_by_that_certificate(cp1: Host) -> None:

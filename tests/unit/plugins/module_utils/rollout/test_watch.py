@@ -72,6 +72,12 @@ def test_a_process_with_other_arguments_is_no_proof(world: World) -> None:
     assert "no new process was seen" in failure(watcher(world), 20).reason
 
 
+@pytest.mark.parametrize("wanted", [NEW[1:], ["/go-runner", "--log=x", *NEW]])
+def test_a_manifest_that_leaves_the_start_to_something_else_is_recognised(world: World, wanted: list[str]) -> None:
+    world.lives = [Life(1, OLD, end=30.0, unwell=0.5), Life(2, NEW, start=39.0, well=42.0)]
+    assert watcher(world, wanted).wait(LIMIT).pid == 2
+
+
 def test_the_same_pid_again_is_a_new_process(world: World) -> None:
     world.lives = [Life(1, OLD, end=1.0), Life(1, NEW, start=5.0)]
     assert watcher(world).wait(LIMIT).start_ticks == 500
@@ -321,7 +327,21 @@ def test_an_old_process_that_is_being_stopped_is_none(world: World) -> None:
         (["a", "--re=a.c"], ["a", "--re=a.c"], True),
         (["a", "--re=abc"], ["a", "--re=a.c"], False),
         (["a", "--x=$5"], ["a", "--x=$5"], True),
-        ([], [], True),
+        (["a"], [], True),
+        # The program's name may be written as another path than it has.
+        (["/bin/a", "--b=c"], ["a", "--b=c"], True),
+        # What starts it is gone, or is another process.
+        (["a", "--b=c"], ["/go-runner", "--log=x", "/bin/a", "--b=c"], True),
+        (["a", "--b=c"], ["tini", "--", "a", "--b=c"], True),
+        (["a", "--d", "--b=c"], ["tini", "--", "a", "--b=c"], False),
+        # Where the program is not named the image, or what starts it, may give it more.
+        (["a", "--b=c"], ["--b=c"], True),
+        (["a", "--d", "--b=c"], ["--b=c"], True),
+        (["a", "--d", "--b=c"], ["/start", "--b=c"], True),
+        (["a", "--node=cp1"], ["--node=$(NODE)"], True),
+        (["a", "--b=c", "--d"], ["--b=c"], False),
+        (["a", "--b=c"], ["--d", "--b=c"], False),
+        (["a", "--b=c"], ["--name", "a", "--b=c"], False),
     ],
 )
 def test_arguments_are_compared_word_by_word(running: list[str], wanted: list[str], same: bool) -> None:
