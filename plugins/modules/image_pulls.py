@@ -16,7 +16,8 @@ description:
   - Makes short-lived pods on every node with the pull secrets and the service accounts of the pods that run, static
     pods excepted. They pull and start nothing, and are removed before the module ends; what a run that died left is
     removed by the next one.
-  - In check mode nothing is pulled; it counts as done where every node is ready.
+  - Nothing is pulled while a node is not ready, or says that its disk is nearly full (C(DiskPressure)).
+  - In check mode nothing is pulled; it counts as done where every node is ready to.
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -97,8 +98,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     unready = judge.unready(nodes)
     if unready:
         words = (
-            f"AlwaysPullImages was not switched on, since {', '.join(unready)} cannot show now that each image that "
-            "pods run can be pulled there: not ready. Mend or remove what is not ready, and run again."
+            f"AlwaysPullImages was not switched on, since nodes cannot show now that each image that pods run can be "
+            f"pulled there: {', '.join(unready)}. Mend or remove them, and run again."
         )
         return result_of(module, [], proven=False, unpulled=[], notes=[words], not_done=[])
     unpulled: list[judge.Unpulled] = []

@@ -96,15 +96,21 @@ def needs(pods: t.Iterable[t.Mapping[str, t.Any]]) -> list[Need]:
 
 
 def unready(nodes: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return the names of the nodes that cannot pull now, since they are not ready."""
-    return sorted(
-        str(node["metadata"]["name"])
-        for node in nodes
-        if not any(
-            condition.get("type") == "Ready" and condition.get("status") == "True"
-            for condition in (node.get("status") or {}).get("conditions") or []
-        )
-    )
+    """Return the nodes that cannot pull now, each with why in parentheses.
+
+    Each node pulls what all of them run. On a disk that is nearly full it would make the kubelet evict the pods of
+    others; one that gets so meanwhile takes no further pod.
+    """
+    found = {str(node["metadata"]["name"]): _trouble(node) for node in nodes}
+    return [f"{name} ({words})" for name, words in sorted(found.items()) if words]
+
+
+def _trouble(node: t.Mapping[str, t.Any]) -> str:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    true = {condition.get("type") for condition in conditions if condition.get("status") == "True"}
+    if "Ready" not in true:
+        return "not ready"
+    return "its disk is nearly full: DiskPressure" if "DiskPressure" in true else ""
 
 
 def outcome(pod: t.Mapping[str, t.Any], container: str) -> Outcome:

@@ -83,14 +83,17 @@ def node(name: str, *conditions: tuple[str, str]) -> dict[str, t.Any]:
     }
 
 
-def test_a_node_that_is_not_ready_cannot_pull_now() -> None:
+def test_a_node_that_is_not_ready_or_has_a_full_disk_cannot_pull_now() -> None:
     nodes = [
         node("w3", ("Ready", "Unknown")),
         node("w1", ("DiskPressure", "False"), ("Ready", "True")),
         node("w2", ("DiskPressure", "True"), ("Ready", "False")),
+        node("w5", ("DiskPressure", "True"), ("Ready", "True")),
+        node("w6", ("DiskPressure", "Unknown"), ("Ready", "True")),
         {"metadata": {"name": "w4"}},
     ]
-    assert pulls.unready(nodes) == ["w2", "w3", "w4"]
+    full = "w5 (its disk is nearly full: DiskPressure)"
+    assert pulls.unready(nodes) == ["w2 (not ready)", "w3 (not ready)", "w4 (not ready)", full]
 
 
 def probe(status: dict[str, t.Any], **pod_status: t.Any) -> dict[str, t.Any]:
@@ -116,6 +119,8 @@ def waits(reason: str, message: str = "") -> dict[str, t.Any]:
         (probe(waits("ErrImagePull", "repo: not found")), False, "there is no such image", False),
         (probe(waits("ImagePullBackOff", "Back-off")), False, "ImagePullBackOff", False),
         (probe(waits("InvalidImageName")), False, "InvalidImageName", False),
+        # So does a kubelet whose disk has become full.
+        (probe({}, phase="Failed", reason="Evicted"), False, "the node did not try it (Evicted)", True),
         (probe({}, phase="Failed", reason="OutOfpods"), False, "the node did not try it (OutOfpods)", True),
         # A container that was never made, of a pod that a kubelet ended: no proof of a pull.
         (
