@@ -289,10 +289,12 @@ def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[
     from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_named
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions
 
     kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
     config_maps = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
+    texts = {name: config_map.data for name, config_map in config_maps.items() if config_map is not None}
     bindings = [
         binding
         for kind in ("clusterrolebindings", "rolebindings")
@@ -302,7 +304,7 @@ def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[
     kubelets = [node["kubeletVersion"] for node in nodes if node.get("kubeletVersion")]
     facts = {
         "oldest_kubelet": min((versions.version_of(version)[1] for version in kubelets), default=0),
-        "config_maps": {name: config_map.data for name, config_map in config_maps.items() if config_map is not None},
+        "config_maps": {name: {key: mask_named(text) for key, text in data.items()} for name, data in texts.items()},
         "anonymous_grants": anonymous.grants(bindings),
     }
     level = module.params["pod_security_level"]

@@ -22,7 +22,7 @@ OWN_ARGUMENTS = "KUBELET_EXTRA_ARGS"
 #: How the files end that a kubelet with --config-dir lays over its configuration, in lexical order.
 DROP_INS = ".conf"
 #: Fields of its configuration that may hold a secret: with these headers it asks for static pods.
-SECRET_FIELDS = ("staticPodURLHeader",)
+SECRET_FIELDS = frozenset({"staticPodURLHeader"})
 _PLAIN = re.compile(r"[^\s\"'\\$`]+")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from re import Match
 from typing import Any
 
@@ -32,6 +32,32 @@ _ENVIRONMENT = re.compile(
     r"(?i)(name:\s*[\"']?\w*(?:password|passwd|passphrase|token|secret|api_?key|credential)\w*[\"']?[ \t]*\n"
     r"[ +-]?[ \t]*value:[ \t]*)\S.*"
 )
+#: Flags of components whose values are secrets, with dashes for underscores: headers of the kubelet's requests for
+#: static pods, passwords, and what etcd shows to the service by which it finds its members.
+SECRET_FLAGS = (
+    "discovery-password",
+    "discovery-token",
+    "discovery-user",
+    "manifest-url-header",
+    "storage-driver-password",
+)
+_NAMES = "(?:" + "|".join(name.replace("-", "[-_]") for name in SECRET_FLAGS) + ")"
+# In an argument vector, in quotes or without; a header has spaces in it. Then as two words, also of a list in YAML.
+_WORD = r"(?:(?!\\?[\"'](?:[\s,\]]|$))\S)+"
+_FLAG = re.compile(rf"(-{_NAMES}=)(?:(\\?[\"']).*?\2|{_WORD}(?:[ \t]+(?!--?[a-z]){_WORD})*)", re.MULTILINE)
+_FLAG_AND_WORD = re.compile(
+    rf"(-{_NAMES}(?:\\?[\"']?(?:,[ \t]*|[ \t]+)|[\"']?[ \t]*\n[ +-]?[ \t]*-[ \t]+))(?:(\\?[\"']).*?\2|(?!-)[^\s\"',]+)"
+)
+# Among kubeadm's extraArgs, as a key or as name and value.
+_EXTRA_ARGUMENT = re.compile(
+    rf"(\b{_NAMES}[\"']?:[ \t]+|name:[ \t]*[\"']?{_NAMES}[\"']?[ \t]*\n[ +-]?[ \t]*value:[ \t]*)\S.*"
+)
+# The same headers in the kubelet's configuration: a mapping in braces, or whatever is indented below the name.
+_HEADERS = re.compile(
+    r"^([+-]?([ \t]*)|.*?)([\"']?staticPodURLHeader[\"']?[ \t]*:)"
+    r"([ \t]*\{[^{}]{0,10000}\}|[^\n]*(?:\n[+-]?\2[ \t]+\S[^\n]*|\n[ \t]*(?=\n))*)",
+    re.MULTILINE,
+)
 _LONG = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}|[A-Za-z0-9_-]{40,}={0,2}")
 
 
@@ -45,11 +71,45 @@ def mask(text: str) -> str:
     text = _JWT.sub(MASK, text)
     text = _AUTHORIZATION.sub(lambda m: m.group(1) + MASK, text)
     text = _BEARER.sub(lambda m: m.group(1) + MASK, text)
-    text = _USER_INFO.sub(lambda m: m.group(1) + MASK, text)
-    text = _ENVIRONMENT.sub(lambda m: m.group(1) + MASK, text)
+    text = mask_named(text)
     text = _BOOTSTRAP_TOKEN.sub(lambda m: m.group(1) + "." + MASK, text)
     text = _ASSIGNMENT.sub(lambda m: m.group(1) + MASK, text)
     return _LONG.sub(_mask_if_random, text)
+
+
+def mask_named(text: str) -> str:
+    """``text`` without what a name tells to be secret: values of flags, headers and variables, passwords in addresses.
+
+    YAML stays YAML, and what is judged of it stays.
+    """
+    text = _USER_INFO.sub(lambda m: m.group(1) + MASK, text)
+    text = _ENVIRONMENT.sub(lambda m: m.group(1) + MASK, text)
+    text = _FLAG.sub(lambda m: m.group(1) + MASK, text)
+    text = _FLAG_AND_WORD.sub(lambda m: m.group(1) + MASK, text)
+    text = _EXTRA_ARGUMENT.sub(lambda m: f'{m.group(1)}"{MASK}"', text)
+    return _HEADERS.sub(_mask_headers, text)
+
+
+def _mask_headers(match: Match[str]) -> str:
+    before, _indentation, name, headers = match.groups()
+    return match.group() if headers.strip() in ("", "{}", "null", "~") else f'{before}{name} "{MASK}"'
+
+
+def mask_arguments(words: Iterable[str]) -> list[str]:
+    """An argument vector without the values of flags that are secrets, and without passwords in addresses."""
+    found = []
+    follows = False
+    for word in words:
+        name, equals, _value = word.partition("=")
+        is_secret = word.startswith("-") and name.lstrip("-").replace("_", "-") in SECRET_FLAGS
+        if follows and not word.startswith("--"):
+            found.append(MASK)
+        elif is_secret and equals:
+            found.append(f"{name}={MASK}")
+        else:
+            found.append(_USER_INFO.sub(lambda m: m.group(1) + MASK, word))
+        follows = is_secret and not equals
+    return found
 
 
 def mask_fields(data: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:

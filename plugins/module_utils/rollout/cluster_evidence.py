@@ -12,6 +12,7 @@ import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
+from ansible_collections.kubeharden.core.plugins.module_utils.components.kubelet import SECRET_FIELDS
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
@@ -21,6 +22,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client 
     ApiClient,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import MASK, mask_named
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import image_version
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import certificate_entry
 
@@ -93,7 +95,7 @@ class ClusterCollector:
         texts: dict[str, t.Any] = {}
         for key, (name, field) in _CONFIG_MAPS.items():
             try:
-                texts[key] = self._config_map(name, field)
+                texts[key] = mask_named(self._config_map(name, field))
             except HardeningError as error:
                 problems[key] = str(error)
         return {
@@ -184,7 +186,9 @@ class ClusterCollector:
             name = str((node.get("metadata") or {}).get("name"))
             try:
                 said = self._get(f"/api/v1/nodes/{name}/proxy/configz")["kubeletconfig"]
-                found[name] = {"configuration": {key: value for key, value in said.items() if key not in _NOT_KEPT}}
+                kept = {key: value for key, value in said.items() if key not in _NOT_KEPT}
+                # As the ConfigMap's text has them, with which they are compared.
+                found[name] = {"configuration": {**kept, **dict.fromkeys(SECRET_FIELDS & kept.keys(), MASK)}}
             except (HardeningError, KeyError, TypeError, AttributeError) as error:
                 words = str(error) if isinstance(error, HardeningError) else "its answer is no configuration"
                 found[name] = {"problem": words}

@@ -37,7 +37,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text, sha256
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_fields
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_arguments, mask_fields
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import matches
@@ -169,6 +169,7 @@ class Discovery:
         else:
             texts = [read_text(self.host.path(unit)) or "" for unit in units]
             arguments = kubelet_files.command_line(texts, lambda path: read_text(self.host.path(path)))
+        arguments = mask_arguments(arguments)
         flags = _flags(arguments)
         configuration_file = flags.get("config") or self._existing(KUBELET_CONFIGURATION)
         configuration = self._kubelet_configuration(configuration_file, flags.get("config-dir"))
@@ -269,7 +270,7 @@ class Discovery:
         version = self._version(name, image, running)
         self._require_recognised(name, manifest, running)
         # The program is no flag and passed over; a manifest with args: alone does not name it.
-        flags = parse_arguments(manifest.arguments(name))
+        flags = parse_arguments(mask_arguments(manifest.arguments(name)))
         return {
             "deployment": "static_pod",
             "manifest": path,
@@ -277,7 +278,7 @@ class Discovery:
             "version": version,
             "minor": int(version.split(".")[1]),
             "flags": {argument.name: argument.effective for argument in flags},
-            "arguments": running[0].arguments if running else [],
+            "arguments": mask_arguments(running[0].arguments) if running else [],
             "running": bool(running),
         }
 

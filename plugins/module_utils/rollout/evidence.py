@@ -29,7 +29,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_fields
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_arguments, mask_fields
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_documents import Documents
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_ports import Ports
@@ -127,7 +127,7 @@ class Collector:
             process = self._view.processes.get(name)
             found[name] = {
                 "running": process is not None,
-                "arguments": process.arguments if process else [],
+                "arguments": mask_arguments(process.arguments) if process else [],
                 "manifest": manifests.get(name, ""),
                 "version": self._version(name, process),
                 "problem": "" if process else self._why_no_process(name, problem, manifests),

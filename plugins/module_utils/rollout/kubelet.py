@@ -200,9 +200,9 @@ class Kubelet:
             words = kubelet_files.environment(read_text(self._host.path(path)) or "").get(kubelet_files.OWN_ARGUMENTS)
             for argument in parse_arguments((words or "").split()):
                 if argument.name in self._flags and argument.effective != self._flags[argument.name]:
+                    shown = mask(f"--{argument.name}={argument.effective}")
                     self.notes.append(
-                        f"kubeharden_extra_flags: --{argument.name}={argument.effective} in {path} beats it for the "
-                        "kubelet; take it out there."
+                        f"kubeharden_extra_flags: {shown} in {path} beats it for the kubelet; take it out there."
                     )
 
     def _overridden(self) -> list[str]:

@@ -145,7 +145,11 @@ class Readiness:
     def _upgrade(self) -> list[dict[str, t.Any]]:
         """Return runs of kubeadm that change something; those that have ended leave /etc/kubernetes/tmp too."""
         return [
-            {"pid": process.pid, "words": " ".join(["kubeadm", *process.arguments[1:3]])}
+            {
+                "pid": process.pid,
+                # No flag, whose value may be a token.
+                "words": " ".join(["kubeadm", *(word for word in process.arguments[1:3] if not word.startswith("-"))]),
+            }
             for process in processes.find("kubeadm", self._proc)
             if process.arguments[1:2] and process.arguments[1] in ("upgrade", "join", "init", "reset", "certs")
         ]

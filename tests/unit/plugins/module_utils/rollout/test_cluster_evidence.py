@@ -129,6 +129,27 @@ def test_kubelets_and_config_maps() -> None:
     assert (found["kubelet_config"], found["kubeadm_config"]) == ("a: 1", "")
 
 
+def test_secrets_in_kubelets_configuration_and_config_maps_are_masked_alike() -> None:
+    headers = {"X-Key": ["hidden"]}
+    arguments = {"discovery-password": "hidden", "listen-metrics-urls": "http://127.0.0.1:2381"}
+    extra = [{"name": name, "value": value} for name, value in arguments.items()]
+    of_kubeadm = yaml.safe_dump({"etcd": {"local": {"extraArgs": extra}}})
+    of_kubelets = yaml.safe_dump({"staticPodURLHeader": headers, "readOnlyPort": 1})
+    place = "/api/v1/namespaces/kube-system/configmaps/"
+    found, _api = collect(
+        {
+            "/api/v1/nodes/w1/": reply({"kubeletconfig": {"readOnlyPort": 1, "staticPodURLHeader": headers}}),
+            "/api/v1/nodes?": reply({"items": [{"metadata": {"name": "w1"}}]}),
+            f"{place}kubelet-config": reply({"data": {"kubelet": of_kubelets}}),
+            f"{place}kubeadm-config": reply({"data": {"ClusterConfiguration": of_kubeadm}}),
+        }
+    )
+    assert "hidden" not in json.dumps(found)
+    assert yaml.safe_load(found["kubelet_config"]) == found["configz"]["w1"]["configuration"]
+    shown = [{"name": "discovery-password", "value": "[masked]"}, extra[1]]
+    assert yaml.safe_load(found["kubeadm_config"]) == {"etcd": {"local": {"extraArgs": shown}}}
+
+
 @pytest.mark.parametrize(
     "answer",
     [

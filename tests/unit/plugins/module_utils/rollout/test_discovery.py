@@ -289,6 +289,20 @@ def test_what_headers_the_kubelet_sends_for_static_pods_is_in_no_result(w1: Host
     assert set(found["kubelet"]["configuration"]["staticPodURLHeader"]) == {"X-Key", "Authorization"}
 
 
+def test_flags_whose_values_are_secrets_are_in_no_result(cp1: Host) -> None:
+    at(cp1, "etc/default/kubelet").write_text(
+        "KUBELET_EXTRA_ARGS=--manifest-url-header=X-Key:hidden --node-ip=192.0.2.11\n", encoding="utf-8"
+    )
+    etcd = at(cp1, f"{MANIFESTS}/etcd.yaml")
+    text = etcd.read_text(encoding="utf-8")
+    etcd.write_text(text.replace("    - etcd\n", "    - etcd\n    - --discovery-password=hidden\n"), encoding="utf-8")
+    found = discover(cp1)
+    assert found["kubelet"]["flags"]["manifest-url-header"] == "[masked]"
+    assert found["kubelet"]["flags"]["node-ip"] == "192.0.2.11"
+    assert found["components"]["etcd"]["flags"]["discovery-password"] == "[masked]"
+    assert "hidden" not in json.dumps(found)
+
+
 def test_a_unit_in_etc_beats_the_packages(w1: Host) -> None:
     at(w1, "etc/systemd/system/kubelet.service").write_text("[Service]\nExecStart=/opt/kubelet\n", encoding="utf-8")
     at(w1, "etc/systemd/system/kubelet.service.d/10-kubeadm.conf").write_text("", encoding="utf-8")

@@ -99,6 +99,16 @@ def test_what_headers_the_kubelet_sends_for_static_pods_is_no_evidence(root: Pat
     assert "hidden" not in str(found)
 
 
+def test_flags_whose_values_are_secrets_are_no_evidence(root: Path) -> None:
+    view = View(Host(str(root)))
+    view.processes["kubelet"] = Process(0, ["kubelet", "--manifest-url-header=X-Key:hidden", "--v=2"], 0.0, 0, 1)
+    view.processes["etcd"] = Process(0, ["etcd", "--discovery-password", "hidden"], 0.0, 0, 1)
+    found = Collector(view, True, None, lambda _words: (0, "", ""), 1_795_500_000.0, lambda: 0.0).collect()
+    assert found["components"]["kubelet"]["arguments"] == ["kubelet", "--manifest-url-header=[masked]", "--v=2"]
+    assert found["components"]["etcd"]["arguments"][1] == "--discovery-password"
+    assert "hidden" not in str(found)
+
+
 @pytest.mark.parametrize("text", [b"a: [", b"caf\xe9", b"just text"])
 def test_a_kubelets_configuration_that_cannot_be_read_is_a_problem_or_empty(root: Path, text: bytes) -> None:
     write(root, CONFIGURATION, text)

@@ -224,6 +224,16 @@ def test_a_flag_of_the_owners_that_beats_it_is_named(host: Host) -> None:
     assert any("--v=9 in /etc/default/kubelet beats it" in note for note in planned.notes)
 
 
+def test_a_header_that_beats_it_is_masked(host: Host) -> None:
+    Path(host.path("/etc/default")).mkdir()
+    text = "KUBELET_EXTRA_ARGS=--manifest-url-header=X-Key:hidden\n"
+    Path(host.path("/etc/default/kubelet")).write_text(text, encoding="utf-8")
+    planned = made(host, **{"manifest-url-header": "X-Key:other"})
+    planned.plan()
+    assert any("--manifest-url-header=[masked] in /etc/default/kubelet beats it" in note for note in planned.notes)
+    assert not any("hidden" in note for note in planned.notes)
+
+
 def refuse(patch: pytest.MonkeyPatch, module: t.Any, path: str) -> None:
     """Let a file be one that cannot be written."""
     real = module.write_atomic

@@ -81,6 +81,7 @@ def test_a_quiet_host_shows_room_and_nothing_else(cp1: Host, proc: Path) -> None
     [
         (("/usr/bin/kubeadm", "upgrade", "apply", "v1.38.0", "--yes"), ["kubeadm upgrade apply"]),
         (("kubeadm", "join", "192.0.2.1:6443", "--token", "secret"), ["kubeadm join 192.0.2.1:6443"]),
+        (("kubeadm", "join", "--token=secret", "192.0.2.1:6443"), ["kubeadm join"]),
         (("kubeadm", "version"), []),
         (("kubeadm",), []),
         (("vi", "kubeadm"), []),
