@@ -70,6 +70,10 @@ problem:
   description: Why it could not, one sentence; empty when it could.
   returned: always
   type: str
+profile:
+  description: The profile of this host (C(kubeharden_profile)), by the action plugin; empty where it has none.
+  returned: always
+  type: str
 """
 
 import secrets

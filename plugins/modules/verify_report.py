@@ -25,7 +25,10 @@ options:
     type: str
     default: ""
   profile:
-    description: What harden.yml is run with; a control that it does not enforce is explained instead of failed.
+    description:
+      - What harden.yml is run with; a control that it does not enforce is explained instead of failed.
+      - That which M(kubeharden.core.verify_host) returned of a host counts before it; controls of the cluster are
+        judged by that of the first control plane.
     type: str
     choices: [baseline, cis]
     default: baseline

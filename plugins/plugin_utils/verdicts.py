@@ -46,7 +46,12 @@ class Seen:
 
     hosts: t.Mapping[str, t.Mapping[str, t.Any]]
     cluster: t.Mapping[str, t.Any] | None
-    control_planes: t.Collection[str]
+    control_planes: t.Sequence[str]
+
+    def profile(self, host: str, default: str) -> str:
+        """Return a host's own profile; that of what all share is the first control plane's, as in harden.yml."""
+        name = (self.control_planes or [""])[0] if host == CLUSTER else host
+        return str((self.hosts.get(name) or {}).get("profile") or default)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +75,15 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
     over = expired(settings.waivers, settings.now)
     in_part = any(one.hosts is not None and one.holds(settings.now) for one in settings.waivers)
     cluster = Cluster(answer.get("evidence"), problem, hosts, over, settings.newest, settings.rotation_grace, in_part)
+    names = [CLUSTER, *(host.name for host in hosts)]
+    by_host = {name: dataclasses.replace(settings, profile=seen.profile(name, settings.profile)) for name in names}
+    profile = by_host[CLUSTER].profile
     results = []
     for control in controls:
         if control.for_cluster:
-            results.append(_result(control, CLUSTER, judge_cluster(cluster, control), settings))
+            results.append(_result(control, CLUSTER, judge_cluster(cluster, control), by_host[CLUSTER]))
         else:
-            results += [_result(control, host.name, judge_host(host, control), settings) for host in hosts]
+            results += [_result(control, one.name, judge_host(one, control), by_host[one.name]) for one in hosts]
     summary = dict.fromkeys(STATUSES, 0)
     for result in results:
         summary[result["status"]] += 1
@@ -84,9 +92,12 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
         "run_id": settings.run_id,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(settings.now)),
         "mode": "verify",
-        "profile": settings.profile,
+        "profile": profile,
         "version": settings.version,
-        "hosts": [_host_record(host, seen) for host in hosts],
+        "hosts": [
+            _host_record(host, seen, "" if by_host[host.name].profile == profile else by_host[host.name].profile)
+            for host in hosts
+        ],
         "controls": [control.as_record() for control in controls],
         "results": results,
         "certificates": [one for host in hosts for one in _certificates(host)],
@@ -107,13 +118,14 @@ def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen) -> Host:
     return Host(name, evidence, str(result.get("problem") or ""), configz.get("configuration"), problem)
 
 
-def _host_record(host: Host, seen: Seen) -> dict[str, t.Any]:
+def _host_record(host: Host, seen: Seen, own_profile: str) -> dict[str, t.Any]:
+    notes = [host.problem or _note(host), f"judged by its own profile {own_profile}" if own_profile else ""]
     return {
         "name": host.name,
         "roles": ["control_plane"] if host.name in seen.control_planes else ["worker"],
         "versions": host.known_versions(),
         "reachable": not host.problem,
-        "note": mask(host.problem or _note(host)),
+        "note": mask("; ".join(note for note in notes if note)),
     }
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import typing as t
@@ -93,6 +94,34 @@ def test_what_the_profile_does_not_enforce_is_explained_and_never_a_pass() -> No
     assert result(report("cis"), "apiserver-always-pull-images")["status"] == "explained"
     # What was not seen is not explained away.
     assert result(document, "apiserver-token-expiration", "w1")["status"] == "unknown"
+
+
+def test_each_host_is_judged_by_its_own_profile_and_the_cluster_by_its_first_control_planes() -> None:
+    one = seen()
+    evidence = one.hosts["cp1"]["evidence"]
+    hosts = {
+        "cp1": {"evidence": evidence, "profile": "baseline"},
+        "cp2": {"evidence": evidence, "profile": "cis"},
+        "w1": {"evidence": evidence, "profile": ""},
+    }
+    own = next(control for control in CONTROLS if control.for_cluster and control.id == "waiver-expired")
+    strict = dataclasses.replace(own, id="of-the-cluster", profile="cis", explanation="Why not.")
+    settings = verdicts.Settings("run-1", "cis", "1.0.0", NOW, [waiver("apiserver-profiling", days=-1)])
+    found = {}
+    for planes in (["cp1", "cp2"], ["cp2", "cp1"], []):
+        document = verdicts.build(verdicts.Seen(hosts, one.cluster, planes), [*CONTROLS, strict], settings)
+        statuses = [result(document, "apiserver-token-expiration", host)["status"] for host in hosts]
+        assert statuses == ["explained", "fail", "fail"]
+        found[", ".join(planes)] = (
+            document["profile"],
+            result(document, "of-the-cluster", "cluster")["status"],
+            [host["name"] for host in document["hosts"] if "judged by its own profile" in host["note"]],
+        )
+    assert found == {
+        "cp1, cp2": ("baseline", "explained", ["cp2", "w1"]),
+        "cp2, cp1": ("cis", "fail", ["cp1"]),
+        "": ("cis", "fail", ["cp1"]),
+    }
 
 
 @pytest.mark.parametrize(
