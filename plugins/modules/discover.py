@@ -157,8 +157,8 @@ discovery:
       elements: dict
     signing_authority:
       description:
-        - Certificate and key with which kube-controller-manager signs, where that certificate is one that
-          kube-apiserver believes clients by; null where it is not.
+        - Certificate and key with which kube-controller-manager signs, and the SHA-256 of its public key (C(signer)),
+          where that certificate is one that kube-apiserver believes clients by; null where it is not.
       type: dict
     files: {description: "Paths of what the benchmarks name, by what each file is.", type: dict}
     oldest_kubelet: {description: "The minor version of the cluster's oldest kubelet.", type: int}

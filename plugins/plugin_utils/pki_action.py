@@ -46,7 +46,7 @@ class PkiAction(KeepingAction):
     def layout_of(self, host: str) -> dict[str, t.Any]:
         """Return where a host's files are, and which it has."""
         fresh = bool(self.registered(host, AUTHORITIES).get("missing"))
-        return pki_cluster.layout(self._found[host], self.variables(host), fresh)
+        return pki_cluster.layout(self._found[host], self.variables(host), fresh, pki_cluster.signer(self._found))
 
     def registered(self, host: str, name: str) -> dict[str, t.Any]:
         """Return what an earlier task of the role found on a host."""

@@ -133,6 +133,13 @@ def authority_host(found: t.Mapping[str, Discovery]) -> str:
     return (having or control_planes or [""])[0]
 
 
+def signer(found: t.Mapping[str, Discovery]) -> str:
+    """Return what tells the certificate with which the cluster signs, empty where no control plane says it."""
+    source = authority_host(found)
+    signing = found[source].get("signing_authority") if source else None
+    return str((signing or {}).get("signer") or "")
+
+
 def are_brought(found: t.Mapping[str, Discovery], group: t.Sequence[str], names: t.Iterable[str]) -> list[str]:
     """Return those of the user's authorities that no control plane has the key of, when every one was asked.
 
@@ -310,13 +317,14 @@ def _is_address(text: str) -> bool:
     return not (address.is_unspecified or address.is_loopback)
 
 
-def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool) -> dict[str, t.Any]:
+def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool, signs: str = "") -> dict[str, t.Any]:
     """Return the data of pki.data.layout for one host: the files that its components really read.
 
     Args:
         discovery: Of the host.
         variables: Of the host.
         fresh: Whether the host's authorities are made in this run, so that an administrator's kubeconfig is too.
+        signs: What tells the cluster's authority in a file that holds others beside it; empty where nobody knows.
     """
     pairs: dict[str, dict[str, str]] = {}
     kubeconfigs: dict[str, str] = {}
@@ -335,6 +343,8 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool) 
             _place(name, used.get(use), kubeconfigs, absent)
     else:
         _worker_authority(discovery, pairs, absent)
+    if signs and "kubernetes" in pairs:
+        pairs["kubernetes"]["signer"] = signs
     _place("kubelet", discovery["kubelet"]["kubeconfig"], kubeconfigs, absent)
     present = discovery["files"].get("admin_kubeconfig", [])
     absent += ["admin"] if _ADMIN not in present and not fresh else []

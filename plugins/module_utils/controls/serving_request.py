@@ -11,7 +11,7 @@ import ipaddress
 import typing as t
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
@@ -21,7 +21,7 @@ SIGNER = "kubernetes.io/kubelet-serving"
 _USAGES = {"digital signature", "key encipherment", "server auth"}
 _REQUIRED = {"digital signature", "server auth"}
 #: What cryptography raises for content that makes no sense.
-UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+UNREADABLE = (ValueError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 _GROUP = "system:nodes"
 _PREFIX = "system:node:"
 #: Of a Node object, which nobody but the cluster's own controllers and administrators may give it (NodeRestriction).
@@ -242,11 +242,18 @@ def _is_address(name: str) -> bool:
 
 
 def is_signed_by(certificate: bytes, authority: bytes) -> bool:
-    """Return whether one of an authority's certificates (PEM) signed a certificate (DER)."""
+    """Return whether one of an authority's certificates (PEM) signed a certificate (DER).
+
+    One that cannot be read signed nothing: a file may hold others' authorities beside the cluster's.
+    """
     leaf = x509.load_der_x509_certificate(certificate)
     for block in authority.split(b"-----END CERTIFICATE-----")[:-1]:
-        issuer = x509.load_pem_x509_certificate(block + b"-----END CERTIFICATE-----\n")
-        if leaf.issuer == issuer.subject and _signed(leaf, issuer):
+        try:
+            issuer = x509.load_pem_x509_certificate(block + b"-----END CERTIFICATE-----\n")
+            signed = leaf.issuer == issuer.subject and _signed(leaf, issuer)
+        except (*UNREADABLE, UnsupportedAlgorithm):
+            continue
+        if signed:
             return True
     return False
 

@@ -63,11 +63,13 @@ def load(
     passphrase: bytes | None = None,
     need_key: bool = True,
     above: Sequence[CertificateFacts] = (),
+    signers: Sequence[str] = (),
 ) -> Authority:
     """The authority in a pair of files, fit to sign.
 
     `contents` are bytes by path. With a key, the certificate is the one of the bundle that belongs to it; without, the
-    first. HardeningError for everything that makes it unfit: see `refuse.unusable_authority`.
+    one that `signers` tell, digests of public keys of which the first that is there counts, else the first.
+    HardeningError for everything that makes it unfit: see `refuse.unusable_authority`.
     """
     if path.certificate not in contents:
         raise HardeningError(
@@ -88,7 +90,7 @@ def load(
             "say that the authority's keys are kept elsewhere.",
         )
     else:
-        facts = certificates[0]
+        facts = bundle.of_signer(certificates, signers)
     refuse.unusable_authority(facts, now, path.certificate)
     return Authority(facts, key, tuple(above_in(facts, [*above, *certificates])))
 

@@ -8,6 +8,7 @@ client-go reads a bundle whole or not at all: one certificate that Go cannot par
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -57,6 +58,19 @@ def signer_first(certificates: Sequence[CertificateFacts], public_key: bytes) ->
     """The same certificates, those of this key first: kubeadm renews with the first certificate of ca.crt and
     ca.key."""
     return sorted(certificates, key=lambda facts: facts.public_key != public_key)
+
+
+def digest(public_key: bytes) -> str:
+    """What a public key (SubjectPublicKeyInfo) is called where no more is to be told."""
+    return hashlib.sha256(public_key).hexdigest()
+
+
+def of_signer(certificates: Sequence[CertificateFacts], signers: Iterable[str]) -> CertificateFacts:
+    """The authority's own certificate where its key is not there: that of the first of these digests that has one, else
+    the first. Of several with that key the one that ends last: a renewed authority keeps its key."""
+    keys = {digest(facts.public_key): facts.public_key for facts in certificates}
+    public_key = next((keys[signer] for signer in signers if signer in keys), certificates[0].public_key)
+    return max((facts for facts in certificates if facts.public_key == public_key), key=lambda facts: facts.not_after)
 
 
 def signing_certificate(certificates: Sequence[CertificateFacts], public_key: bytes, where: str) -> CertificateFacts:

@@ -61,8 +61,11 @@ def _version(text: str) -> tuple[int, int, int]:
 
 
 def layout(data: Mapping[str, Any]) -> Layout:
-    """`data` has the names of Layout; a pair is a mapping of ``certificate`` and ``key``."""
-    pairs = {name: PairPath(str(pair["certificate"]), str(pair["key"])) for name, pair in _mapping(data, "pairs")}
+    """`data` has the names of Layout; a pair is a mapping of ``certificate`` and ``key``, and may have ``signer``."""
+    pairs = {
+        name: PairPath(str(pair["certificate"]), str(pair["key"]), str(pair.get("signer") or ""))
+        for name, pair in _mapping(data, "pairs")
+    }
     switches: dict[str, Any] = {name: bool(data[name]) for name in _SWITCHES if name in data}
     places: dict[str, Any] = {name: str(data[name]) for name in _PLACES if data.get(name)}
     return Layout(

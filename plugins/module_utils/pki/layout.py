@@ -330,6 +330,8 @@ def known_organizations(name: str) -> frozenset[frozenset[str]]:
 class PairPath:
     certificate: str
     key: str
+    # Of an authority whose key is elsewhere, what tells it among others in the file: bundle.digest of its public key.
+    signer: str = ""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files 
     Store,
     authority_paths,
     file_change,
+    load_authorities,
 )
 
 #: The name under which the one-time key of a transfer waits.
@@ -129,6 +130,8 @@ class Authorities:
         self._offered = brought.offered
         self._keyless = brought.keyless
         self._made = brought.made
+        # Refuses what no certificate could be issued below.
+        load_authorities(pki, files, now, self._brought)
         self.missing = [item.name for item in pki.authorities if self._is_missing(item)]
         pair = pki.service_account
         if pair is not None and pair.key not in files and pair.certificate not in files:
@@ -136,8 +139,6 @@ class Authorities:
 
     def _is_missing(self, item: HostAuthority) -> bool:
         if item.path.certificate in self._files:
-            # Refuses what no certificate could be issued below.
-            authority.load(item.path, self._files, self._now, need_key=False)
             if item.name in self._brought:
                 present = bundle.parse(self._files[item.path.certificate], item.path.certificate)
                 brought_files.another(item.name, self._brought[item.name], present, item.path.certificate)

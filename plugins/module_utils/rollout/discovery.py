@@ -35,7 +35,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
     Host,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text, sha256
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import bundle, pem, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_arguments, mask_fields
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
@@ -357,7 +357,10 @@ class Discovery:
         return used
 
     def _signing_authority(self, used: t.Sequence[t.Mapping[str, str]]) -> dict[str, str] | None:
-        """Return the pair with which kube-controller-manager signs, None where its clients would not be believed."""
+        """Return the pair with which kube-controller-manager signs, None where its clients would not be believed.
+
+        ``signer`` tells the authority in a file of several, such as the one by which a kubelet knows its clients.
+        """
         certificates = _paths(used, "kube-controller-manager", "cluster-signing-cert-file")
         keys = _paths(used, "kube-controller-manager", "cluster-signing-key-file")
         trusted = _paths(used, "kube-apiserver", "client-ca-file")
@@ -366,7 +369,7 @@ class Discovery:
         signing, believed = (self._certificates_in(paths[-1]) for paths in (certificates, trusted))
         if not signing or signing[0] not in believed:
             return None
-        return {"certificate": certificates[-1], "key": keys[-1]}
+        return {"certificate": certificates[-1], "key": keys[-1], "signer": _signer(signing[0])}
 
     def _certificates_in(self, path: str) -> list[bytes]:
         """Return each certificate of a file; none where it cannot be read, which is said where it is needed."""
@@ -510,6 +513,14 @@ def _within(data: t.Any, *keys: str) -> str | None:
 
 def _flags(arguments: t.Sequence[str]) -> dict[str, str]:
     return {argument.name: argument.effective for argument in parse_arguments(arguments[1:])}
+
+
+def _signer(certificate: bytes) -> str:
+    """Return what tells an authority among others, empty for one that cannot be read: who needs it says so."""
+    try:
+        return bundle.digest(profile.from_der(certificate, "").public_key)
+    except HardeningError:
+        return ""
 
 
 def _paths(used: t.Sequence[t.Mapping[str, str]], component: str, flag: str) -> list[str]:

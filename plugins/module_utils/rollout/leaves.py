@@ -127,7 +127,7 @@ class Leaves:
         self._files = files
         self._now = now
         self._pki = _checked(pki, options)
-        self._authorities = load_authorities(self._pki, files, now)
+        self._authorities = load_authorities(self._pki, files, now, options.brought)
         self._lacking = self._lacking_authorities()
         signers = {**self._stand_ins(), **self._authorities}
         self._own = frozenset(name for name, fingerprints in store.issued().items() if self._has(name, fingerprints))

@@ -29,7 +29,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, keys, kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import HostPki
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES, HostPki
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Waiting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import finish_files
 
@@ -111,14 +111,43 @@ def _read(host: Host, paths: t.Iterable[str]) -> dict[str, bytes]:
     return {path: data for path, data in contents.items() if data is not None}
 
 
-def load_authorities(pki: HostPki, files: t.Mapping[str, bytes], now: float) -> dict[str, Authority]:
-    """The authorities that are on the host, fit to sign but for a key that may be elsewhere."""
+def load_authorities(
+    pki: HostPki, files: t.Mapping[str, bytes], now: float, brought: t.Mapping[str, Authority] | None = None
+) -> dict[str, Authority]:
+    """The authorities that are on the host, fit to sign but for a key that may be elsewhere.
+
+    Args:
+        pki: The host's share of the table.
+        files: What is there, by path.
+        now: Seconds since 1970.
+        brought: By name, authorities that the user brings.
+    """
     found = {}
     for item in pki.authorities:
         if item.path.certificate in files:
             above = bundle.parse(files[item.chain_file], item.chain_file) if item.chain_file in files else []
-            found[item.name] = authority.load(item.path, files, now, need_key=False, above=above)
+            known = (brought or {}).get(item.name)
+            signers = [item.path.signer] if known is None else [bundle.digest(known.facts.public_key)]
+            if item.name == KUBERNETES and item.path.key not in files:
+                signers += _trusted(pki, files, files[item.path.certificate])
+            found[item.name] = authority.load(item.path, files, now, need_key=False, above=above, signers=signers)
     return found
+
+
+def _trusted(pki: HostPki, files: t.Mapping[str, bytes], held: bytes) -> list[str]:
+    """What tells the cluster's authority where no control plane does: by it the host's clients know the API server.
+
+    The file by which a kubelet knows its clients may hold others' authorities beside it.
+    """
+    if held.count(b"-----BEGIN CERTIFICATE-----") < 2:
+        return []
+    known = [(one.path, kubeconfig.parse(files[one.path], one.path)) for one in pki.kubeconfigs if one.path in files]
+    return [
+        bundle.digest(one.public_key)
+        for path, facts in known
+        if facts.authority is not None
+        for one in bundle.parse(facts.authority, path)
+    ]
 
 
 class Store:

@@ -219,6 +219,16 @@ def test_a_worker_has_the_authority_and_what_is_asked_for() -> None:
     assert [leaf.name for leaf in serving.leaves] == ["kubelet-server"]
 
 
+def test_every_host_is_told_which_authority_signs() -> None:
+    assert pki_cluster.signer(FOUND) == pki_cluster.signer({"w1": worker()}) == ""
+    signing = {"certificate": f"{PKI}/ca.crt", "key": f"{PKI}/ca.key", "signer": "c0ffee"}
+    found = {**FOUND, "cp1": control_plane(1, signing_authority=signing)}
+    assert pki_cluster.signer(found) == "c0ffee"
+    for discovery in found.values():
+        layout = data.layout(pki_cluster.layout(discovery, {}, False, pki_cluster.signer(found)))
+        assert {name: pair.signer for name, pair in layout.pairs.items() if pair.signer} == {"kubernetes": "c0ffee"}
+
+
 def test_below_a_bundle_of_clients_authorities_it_is_the_one_that_signs() -> None:
     certificates = [
         {**entry, "path": f"{PKI}/clients.crt"} if entry["flag"] == "client-ca-file" else entry

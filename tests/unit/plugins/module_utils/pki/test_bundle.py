@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -40,6 +41,19 @@ MAPPED = "::ffff:192.0.2.10"
 )
 def test_what_go_reads_is_read(data: bytes, count: int) -> None:
     assert len(bundle.parse(data, "ca.crt")) == count
+
+
+def test_an_authority_without_its_key_is_told_by_its_public_key() -> None:
+    one, two = root(), root("other", number=5)
+    renewed = replace(two.facts, not_after=two.facts.not_after + 1)
+    found = [one.facts, two.facts, renewed]
+    first, second = (bundle.digest(authority.facts.public_key) for authority in (one, two))
+    assert bundle.of_signer(found, []) == one.facts
+    assert bundle.of_signer(found, ["", "unknown"]) == one.facts
+    # A renewed authority has the key of the one before.
+    assert bundle.of_signer(found, ["", second]) == renewed
+    assert bundle.of_signer(found[1:], []) == renewed
+    assert bundle.of_signer(found, [first, second]) == one.facts
 
 
 @pytest.mark.parametrize(

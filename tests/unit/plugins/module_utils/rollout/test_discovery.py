@@ -144,7 +144,11 @@ def test_who_signs_is_told_where_clients_are_believed_by_that_certificate(cp1: H
     )
     assert discover(cp1)["signing_authority"] is None
     at(cp1, "etc/kubernetes/pki/ca.crt").write_bytes(bundle.join([ours.facts]))
-    pair = {"certificate": "/etc/kubernetes/pki/ca.crt", "key": "/etc/kubernetes/pki/ca.key"}
+    pair = {
+        "certificate": "/etc/kubernetes/pki/ca.crt",
+        "key": "/etc/kubernetes/pki/ca.key",
+        "signer": bundle.digest(ours.facts.public_key),
+    }
     for held, told in (
         (bundle.join([theirs.facts, ours.facts]), pair),
         (bundle.join([theirs.facts]), None),

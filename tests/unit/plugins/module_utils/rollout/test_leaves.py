@@ -15,10 +15,18 @@ from cryptography import x509
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, issue, keys, plan, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    authority,
+    bundle,
+    data,
+    issue,
+    keys,
+    plan,
+    profile,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import names
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_view
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_files, pki_view
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import AUTHORITY_EXTENSIONS, Odd
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
@@ -242,14 +250,66 @@ def test_a_worker_asks_and_its_key_stays_on_it(tmp_path: Path) -> None:
     assert "PRIVATE" not in repr(asked)
     signers = cp1.signers()
     answers = leaves.sign(w1.pki, asked, signers, NOW, Policy())
-    bundle = cp1.path(f"{PKI}/ca.crt").read_text(encoding="ascii")
+    ours = cp1.path(f"{PKI}/ca.crt").read_text(encoding="ascii")
     again = leaves.Leaves(w1.store("run"), w1.pki, w1.files(), NOW, leaves.Options(scope=leaves.SCOPE_DUE))
     changes = again.changes()
-    again.apply(answers, {"kubernetes": bundle})
+    again.apply(answers, {"kubernetes": ours})
     assert told(changes) == told(foretold)
     assert_pairs_fit(w1)
     assert not (tmp_path / "w1/run/kubeharden/pki.json").exists()
     assert w1.leaves(check=True)[0] == []
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_worker_knows_the_clusters_authority_among_those_of_its_kubelets_clients(tmp_path: Path, said: bool) -> None:
+    """A control plane says which it is; where none takes part, the kubelet's own kubeconfig does."""
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    own = cp1.signers()["kubernetes"].facts
+    ended = authority.create(profile.wanted_authority("monitoring"), NOW - 4000 * DAY).facts
+    pair = {"certificate": f"{PKI}/clients.crt", "key": f"{PKI}/clients.key"}
+    signer = {"signer": bundle.digest(own.public_key)} if said else {}
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True, pairs={"kubernetes": {**pair, **signer}})
+
+    def renew(policy: Policy) -> None:
+        options = leaves.Options(scope=leaves.SCOPE_DUE, policy=policy)
+        planned = leaves.Leaves(w1.store("run"), w1.pki, w1.files(), NOW, options)
+        answers = leaves.sign(w1.pki, planned.ask(), cp1.signers(), NOW, policy)
+        again = leaves.Leaves(w1.store("run"), w1.pki, w1.files(), NOW, options)
+        again.apply(answers, {"kubernetes": cp1.path(f"{PKI}/ca.crt").read_text(encoding="ascii")})
+
+    renew(Policy())
+    clients = w1.path(pair["certificate"])
+    clients.write_bytes(bundle.join([ended, own]))
+    kubeconfig = w1.path("/etc/kubernetes/kubelet.conf").read_bytes()
+    assert w1.authorities(check=True).changes == []
+    assert w1.leaves(check=True)[0] == []
+    before = plan.stored_pair(w1.pki.leaf("kubelet-server"), w1.files())[0]
+    renew(Policy(renew_all=True))
+    after = plan.stored_pair(w1.pki.leaf("kubelet-server"), w1.files())[0]
+    assert before is not None
+    assert after is not None
+    assert after.serial_number != before.serial_number
+    assert issue.is_signed_by(after, own)
+    # What the kubelet believes of the API server is nobody else's.
+    assert w1.path("/etc/kubernetes/kubelet.conf").read_bytes() == kubeconfig
+
+
+def test_the_authority_that_signs_now_counts_before_the_one_that_a_kubeconfig_trusts(tmp_path: Path) -> None:
+    """While an authority is rotated a file holds both."""
+    old, new = (authority.create(profile.wanted_authority("kubernetes"), NOW) for _number in range(2))
+    pair = {"certificate": f"{PKI}/ca.crt", "key": f"{PKI}/ca.key"}
+    for signer, found in ((bundle.digest(new.facts.public_key), new), ("", old)):
+        w1 = Directory(tmp_path / (signer or "w1"), "w1", pairs={"kubernetes": {**pair, "signer": signer}})
+        row = w1.pki.kubeconfigs[0]
+        for path, content in (
+            (pair["certificate"], bundle.join([new.facts, old.facts])),
+            (row.path, plan.kubeconfig_bytes(row, None, bundle.join([old.facts]), (b"c", b"k"))),
+        ):
+            w1.path(path).parent.mkdir(parents=True, exist_ok=True)
+            w1.path(path).write_bytes(content)
+        assert w1.signers()["kubernetes"].facts == found.facts
+        brought = {"kubernetes": dataclasses.replace(new, key=None)}
+        assert pki_files.load_authorities(w1.pki, w1.files(), NOW, brought)["kubernetes"].facts == new.facts
 
 
 def test_what_a_host_may_not_have_is_not_signed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, keys, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, keys, pem, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import Names, address_or_none
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
@@ -87,10 +87,31 @@ def proven(cluster: serving.Cluster, certificate: bytes, known: list[dict[str, s
     return f"{', '.join(asked)}: {trouble}"
 
 
+OTHER = authority.create(profile.wanted_authority("monitoring"), NOW - DAY)
+#: Of a version that no certificate has, as some appliances write them.
+ODD = pem.encode("CERTIFICATE", SIGNER.facts.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1))
 INTERNAL = {"type": "InternalIP", "address": "192.0.2.11"}
 SECOND = {"type": "InternalIP", "address": "2001:db8::11"}
 EXTERNAL = {"type": "ExternalIP", "address": "198.51.100.11"}
 HOSTNAME = {"type": "Hostname", "address": "W1"}
+
+
+@pytest.mark.parametrize(
+    ("before", "signer", "well"),
+    [
+        (OTHER, SIGNER, True),
+        (ODD, SIGNER, True),
+        (b"-----END CERTIFICATE-----\n", SIGNER, True),
+        (SIGNER, OTHER, False),
+    ],
+)
+def test_the_clusters_authority_may_stand_anywhere_in_the_file(
+    cluster: serving.Cluster, before: Authority | bytes, signer: Authority, well: bool
+) -> None:
+    first = before if isinstance(before, bytes) else bundle.join([before.facts])
+    held = first + bundle.join([SIGNER.facts])
+    found = proven(cluster, served(signer=signer), [INTERNAL], authority=held)
+    assert found.endswith("192.0.2.11: ") is well
 
 
 @pytest.mark.parametrize(
