@@ -40,7 +40,9 @@ def _start(proc: Path, root: Path, number: int, arguments: list[str]) -> None:
     process.mkdir()
     (process / "cmdline").write_text("\0".join(arguments) + "\0", encoding="utf-8")
     (process / "stat").write_text(f"{number} ({arguments[0]}) {_STAT}", encoding="utf-8")
-    (process / "exe").touch()
+    (process / "status").write_text(f"Uid:\t0\t0\t0\t0\nNSpid:\t{number}\n", encoding="utf-8")
+    for name in ("exe", "environ"):
+        (process / name).touch()
     (process / "root").symlink_to(root)
 
 

@@ -26,7 +26,7 @@ BEGIN = """
 import dataclasses, json, os, subprocess, sys, time
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
-    api_client, cri, grpc, kubeconfig, kubectl, pod_logs, processes,
+    api_client, belonging, cri, grpc, kubeconfig, kubectl, pod_logs, processes,
 )
 
 runtime = cri.Runtime("unix:///run/containerd/containerd.sock")
@@ -87,6 +87,8 @@ for name in {COMPONENTS!r}:
     manifest = open(f"/etc/kubernetes/manifests/{{name}}.yaml").read()
     found[name] = dict(
         same=processes.same(process),
+        belongs=belonging.find(name) == [process],
+        program=belonging.program(process) == f"/proc/{{process.pid}}/exe",
         not_in_manifest=[word for word in process.arguments if word not in manifest],
         started=abs(process.started - status.started),
         state=status.state,
@@ -115,12 +117,47 @@ tell(
         assert found.pop("started") < 5
         assert found == {
             "same": True,
+            "belongs": True,
+            "program": True,
             "not_in_manifest": [],
             "state": "running",
             "log": True,
             "folder": True,
             "image": True,
         }
+
+
+def test_a_process_that_is_only_called_like_a_component_is_none(cluster: Cluster) -> None:
+    """The kubelet and kube-proxy are; decoys are another user's, and one with process ids of its own."""
+    seen = on_host(
+        cluster,
+        cluster.workers[0],
+        """
+NAMES = ("etcd", "kubelet", "kube-proxy")
+decoy = ["bash", "-c", "exec -a $0 sleep 60"]
+
+
+def told(one):
+    return "decoy" if one.arguments[1:] == ["60"] else belonging.program(one) is not None
+
+
+def called(find):
+    return {name: sorted({str(told(one)) for one in find(name)}) for name in NAMES}
+
+
+strangers = [subprocess.Popen([*decoy, name], user="nobody") for name in ("etcd", "kubelet")]
+strangers.append(subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", *decoy, "kube-proxy"]))
+try:
+    wait(20, lambda: all("decoy" in some for some in called(processes.find).values()))
+    tell(called=called(processes.find), found=called(belonging.find))
+finally:
+    for stranger in strangers:
+        stranger.kill()
+""",
+    )
+    assert all("decoy" in some for some in seen["called"].values())
+    # Whoever may change kube-proxy's DaemonSet says what its program is, so that it is not for root to start.
+    assert seen["found"] == {"etcd": [], "kubelet": ["True"], "kube-proxy": ["False"]}
 
 
 def test_answers_of_the_api_server(cluster: Cluster) -> None:

@@ -35,7 +35,10 @@ class Process:
 
 
 def find(component: str, proc: str = "/proc") -> list[Process]:
-    """The living processes whose program is called ``component``, oldest first. Zombies and kernel threads are none."""
+    """The living processes whose program is called ``component``, oldest first. Zombies and kernel threads are none.
+
+    Anybody can call a program so; :mod:`belonging` says which are the cluster's.
+    """
     return [process for process in all_processes(proc) if process.name == component]
 
 
@@ -58,6 +61,11 @@ def same(process: Process) -> bool:
     return stat is not None and stat[1] == process.start_ticks
 
 
+def status(process: Process) -> dict[str, str]:
+    """What proc_pid_status(5) says of a process; nothing where it is gone."""
+    return _fields(os.path.join(process.proc, str(process.pid), "status"))
+
+
 @dataclass(frozen=True)
 class Rights:
     """What a process may do, by proc_pid_status(5).
@@ -72,7 +80,7 @@ class Rights:
 
 def rights(process: Process) -> Rights | None:
     """The rights of a process; None where it is gone."""
-    fields = _fields(os.path.join(process.proc, str(process.pid), "status"))
+    fields = status(process)
     if not fields:
         return None
     return Rights(int(fields.get("CapBnd", "-1").strip(), 16), fields.get("NoNewPrivs", "").strip() == "1")
@@ -103,8 +111,12 @@ def memory(process: Process) -> Memory | None:
 
 def _fields(path: str) -> dict[str, str]:
     """The lines ``name: value`` of a file of the kernel's; none where it is gone."""
-    text = _bytes(path) or b""
-    return dict(line.partition(":")[::2] for line in text.decode("utf-8", "replace").splitlines())
+    return dict(line.partition(":")[::2] for line in text(path).splitlines())
+
+
+def text(path: str) -> str:
+    """What a file of the kernel's says; empty where it is gone."""
+    return (_bytes(path) or b"").decode("utf-8", "replace")
 
 
 def _read(pid: int, booted: int, proc: str) -> Process | None:

@@ -36,7 +36,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text, sha256
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import bundle, pem, profile
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_arguments, mask_fields
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
@@ -163,7 +163,7 @@ class Discovery:
 
     def _kubelet(self) -> dict[str, t.Any]:
         units = self._unit_files()
-        running = processes.find("kubelet", self._proc) if self.host.live else []
+        running = belonging.find("kubelet", self._proc) if self.host.live else []
         if running:
             arguments = running[0].arguments
         else:
@@ -266,7 +266,7 @@ class Discovery:
     def _component(self, name: str, path: str) -> dict[str, t.Any]:
         manifest = self._manifest(path)
         image = str(manifest.container(name).get("image", ""))
-        running = processes.find(name, self._proc) if self.host.live else []
+        running = belonging.find(name, self._proc) if self.host.live else []
         version = self._version(name, image, running)
         self._require_recognised(name, manifest, running)
         # The program is no flag and passed over; a manifest with args: alone does not name it.
@@ -331,10 +331,10 @@ class Discovery:
 
     def _said_version(self, running: t.Sequence[processes.Process]) -> str:
         """Return the version that a running program says of itself, empty where none runs or it says none."""
-        if not running or self._run is None:
+        program = belonging.program(running[0]) if running else None
+        if program is None or self._run is None:
             return ""
-        # The program of a container is started from outside it: the components are static binaries.
-        said = _VERSION.search(self._run([f"/proc/{running[-1].pid}/exe", "--version"])[1])
+        said = _VERSION.search(self._run([program, "--version"])[1])
         return said.group(1) if said else ""
 
     # Files

@@ -28,7 +28,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_arguments, mask_fields
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_documents import Documents
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files
@@ -138,6 +138,8 @@ class Collector:
         if problem:
             return problem
         aside = f", though {manifests[name]} is there" if name in manifests else ""
+        strangers = self._view.strangers.get(name)
+        aside += f"; processes that are only called so: {strangers}" if strangers else ""
         return f"{name} has no process on this host{aside}" + (
             f" ({self._view.privilege})" if self._view.privilege else ""
         )
@@ -145,11 +147,14 @@ class Collector:
     def _version(self, name: str, process: processes.Process | None) -> str:
         """Return what the image's tag says, else the program itself."""
         tag = image_version(str(self._view.pods.get(name, {}).get("image", "")))
-        # kube-proxy's pod is the API's to know (verify_cluster); its program, out of a container, is not started here.
-        if tag or process is None or name == "kube-proxy":
+        # kube-proxy's pod is the API's to know (verify_cluster).
+        program = belonging.program(process) if process is not None and not tag else None
+        if program is None or process is None:
             return tag
-        program = f"{self._view.proc}/{process.pid}/exe" if self._view.host.can_own else process.arguments[0]
-        if not os.path.isfile(program):
+        if not self._view.host.can_own:
+            # Only root may start a process's own program; the path of a container's is none of the host's.
+            program = process.arguments[0] if name == "kubelet" else ""
+        if not (os.path.isabs(program) and os.path.isfile(program)):
             return ""
         said = _VERSION.search(self._run([program, "--version"])[1])
         return said.group(1) if said else ""

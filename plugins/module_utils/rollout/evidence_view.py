@@ -24,7 +24,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.paths i
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, processes
 
 #: Bytes of a file with certificates that are still read.
 LARGEST = 1 << 20
@@ -44,6 +44,7 @@ class View:
 
     Attributes:
         processes: By component, its oldest process.
+        strangers: By component, how many processes are called like it and are none of the cluster's.
         pods: By component that a static pod runs, its image and mounts; filled in by who reads the manifests.
         privilege: Why something may not be seen, empty where everything may.
     """
@@ -52,6 +53,7 @@ class View:
         self.host = host
         self.proc = proc
         self.processes: dict[str, processes.Process] = {}
+        self.strangers: dict[str, int] = {}
         self.pods: dict[str, dict[str, t.Any]] = {}
         self.privilege = "" if host.can_own else f"the user {_user()} may not; run with become: true"
 
@@ -103,8 +105,12 @@ class View:
         names = {*CONTROL_PLANE, "kubelet", "kube-proxy"}
         try:
             for process in processes.all_processes(self.proc):
-                if process.name in names:
+                if process.name not in names:
+                    continue
+                if belonging.belongs(process):
                     self.processes.setdefault(process.name, process)
+                else:
+                    self.strangers[process.name] = self.strangers.get(process.name, 0) + 1
         except PermissionError:
             return f"other users' processes may not be seen: {self.privilege}"
         return ""

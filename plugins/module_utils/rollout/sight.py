@@ -9,7 +9,13 @@ import time
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri, kubeconfig, pod_logs, processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
+    belonging,
+    cri,
+    kubeconfig,
+    pod_logs,
+    processes,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import Sight
 
 
@@ -43,16 +49,20 @@ def build(
     if expired and not allow_expired:
         raise HardeningError("KH136", f"{expired} Nothing was changed.")
     return Sight(
-        find=processes.find,
+        find=belonging.find,
         same=processes.same,
         runtime=cri.Runtime(runtime_socket) if runtime_socket else None,
         kubeconfig=admin,
         last_lines=pod_logs.last_lines,
         complaints=lambda since: pod_logs.kubelet_journal(run, since),
-        # The program of a container is started from outside it: the components are static binaries.
-        usage=lambda process: run([f"/proc/{process.pid}/exe", "--help"])[1],
+        usage=lambda process: _usage(process, run),
         memory=processes.memory,
         clock=time.monotonic,
         now=time.time,
         sleep=time.sleep,
     )
+
+
+def _usage(process: processes.Process, run: pod_logs.Run) -> str:
+    program = belonging.program(process)
+    return run([program, "--help"])[1] if program else ""

@@ -19,6 +19,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import PATCHES_DIRECTORY, Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import (
+    OTHER,
+    SERVICE,
+    STATIC,
+    MadeProc,
+)
 
 SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig"
 MANIFESTS = "etc/kubernetes/manifests"
@@ -52,6 +58,37 @@ def at(host: Host, path: str) -> Path:
     place = Path(host.root) / path
     place.parent.mkdir(parents=True, exist_ok=True)
     return place
+
+
+class Standing(Host):
+    """A directory to which processes belong."""
+
+    def _resolve(self, path: str, follow_last: bool) -> str:
+        self.live = False
+        try:
+            return super()._resolve(path, follow_last)
+        finally:
+            self.live = True
+
+
+def test_nobody_elses_program_is_started_or_taken_for_a_component(cp1: Host, tmp_path: Path) -> None:
+    made = MadeProc(tmp_path / "made")
+    made.start(5, "etcd", OTHER, inner="1")
+    made.start(7, "/usr/bin/kubelet", SERVICE)
+    made.start(8, "kube-scheduler", STATIC, inner="1")
+    made.start(9, "/usr/bin/kubelet", OTHER, inner="1")
+    asked: list[str] = []
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        asked.append(command[0])
+        return 0, "Kubernetes v1.36.2", ""
+
+    found = Discovery(Standing(cp1.root), True, proc=str(made.proc), run=run).run()
+    assert set(asked) == {f"{made.proc}/7/exe"}
+    assert found["kubelet"]["version"] == "1.36.2"
+    assert {name: one["running"] for name, one in found["components"].items()} == {
+        "etcd": False, "kube-apiserver": False, "kube-controller-manager": False, "kube-scheduler": True,
+    }  # fmt: skip
 
 
 def test_a_control_plane_of_kubeadms(cp1: Host) -> None:

@@ -18,6 +18,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence i
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files, far_homes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import client_profile, leaf
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import (
+    OTHER,
+    SERVICE,
+    STATIC,
+    MadeProc,
+)
 
 MANIFESTS = "etc/kubernetes/manifests"
 CONFIGURATION = "var/lib/kubelet/config.yaml"
@@ -74,6 +80,44 @@ def test_a_directory_has_files_and_no_processes(root: Path) -> None:
     # The inventory says that it is a control plane, so what has no manifest is missed all the same.
     assert not seen["components"]["kube-scheduler"]["running"]
     assert set(collect(root / "nothing", control_plane=False)["components"]) == set()
+
+
+class Standing(View):
+    """A directory's, with processes."""
+
+    def see_processes(self) -> str:
+        self.host.live = True
+        try:
+            return super().see_processes()
+        finally:
+            self.host.live = False
+
+
+def test_only_the_clusters_processes_are_judged_and_asked_for_their_version(root: Path, tmp_path: Path) -> None:
+    write(root, f"{MANIFESTS}/kube-apiserver.yaml", POD.replace(":v1.37.1", "@sha256:0"))
+    made = MadeProc(tmp_path / "made")
+    made.start(4, "/usr/bin/kubelet", OTHER, inner="1", flags="--config=/none")
+    made.start(5, "kube-apiserver", OTHER, inner="1", flags="--profiling=false")
+    made.start(6, "kube-scheduler", OTHER)
+    made.start(7, "/usr/bin/kubelet", SERVICE)
+    made.start(8, "kube-apiserver", STATIC, inner="1", flags="--profiling=true")
+    asked: list[str] = []
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        asked.append(command[0])
+        return 0, "Kubernetes v1.36.2", ""
+
+    view = Standing(Host(str(root)), str(made.proc))
+    view.host.can_own = True
+    seen = Collector(view, True, None, run, 1_795_500_000.0, lambda: 0.0).collect()["components"]
+    assert sorted(asked) == [f"{made.proc}/{pid}/exe" for pid in (7, 8)]
+    assert seen["kube-apiserver"]["arguments"] == ["kube-apiserver", "--profiling=true"]
+    assert (seen["kube-apiserver"]["version"], seen["kubelet"]["version"]) == ("1.36.2", "1.36.2")
+    assert (seen["kube-scheduler"]["running"], seen["kube-scheduler"]["problem"]) == (
+        False, "kube-scheduler has no process on this host; processes that are only called so: 1",
+    )  # fmt: skip
+    # An application's own is no component of the cluster.
+    assert "etcd" not in seen
 
 
 def test_what_lies_among_manifests_and_is_no_pod_is_said(root: Path) -> None:
