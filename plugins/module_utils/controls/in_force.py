@@ -154,7 +154,8 @@ class Host:
         known = self.table(component).lookup(component, flag)
         if known is None:
             return False
-        have, without = self.flag(component, flag).items, default_items(known.default, known.kind)
+        have = effective_values(self.occurrences(component, flag), known.kind) or []
+        without = default_items(known.default, known.kind)
         return len(have) == len(without) and all(same(one, other) for one, other in zip(have, without))
 
     def _vector(self, component: str) -> list[Argument]:
@@ -165,12 +166,18 @@ class Host:
         return self._arguments[component]
 
     def flag(self, component: str, flag: str) -> Value:
-        """Return what a flag comes to: as the process was started, else the version's own default."""
+        """Return what a flag comes to: as the process was started, else the version's own default.
+
+        Raises:
+            NotJudged: The component does not run, or what it takes for the flag was not seen.
+        """
         present = self.occurrences(component, flag)
         known = self.table(component).lookup(component, flag)
         kind = known.kind if known else kind_of(flag)
+        shown = " ".join(f"--{flag_name(flag)}={value}" for value in present)
+        if component == "etcd" and known is not None:
+            present, shown = self._flag_of_etcd(flag_name(flag), present, shown)
         if present:
-            shown = " ".join(f"--{flag_name(flag)}={value}" for value in present)
             return Value(tuple(effective_values(present, kind) or ()), f"the process has {shown}")
         if known is None:
             return Value((), f"{component} {self._version(component)} has no flag --{flag_name(flag)}", known=False)
@@ -180,6 +187,29 @@ class Host:
         return Value(
             tuple(items), f"--{flag_name(flag)} is absent, so it is {shown}, the default of {self._version(component)}"
         )
+
+    def _flag_of_etcd(self, flag: str, present: list[str], shown: str) -> tuple[list[str], str]:
+        """Return what stands for a flag of etcd, and as which words: a flag counts more than its variable.
+
+        Raises:
+            NotJudged: Its variable was not seen, or a file says everything.
+        """
+        environment = self.component("etcd").get("environment") or {}
+        values = environment.get("flags") or {}
+        file = (self.occurrences("etcd", "config-file") or [values.get("config-file")])[-1]
+        if file and flag != "config-file":
+            raise NotJudged(
+                UNKNOWN,
+                f"etcd was started with --config-file {file}, beside which no flag counts; it was not looked at",
+            )
+        if present:
+            return present, shown
+        variable = "ETCD_" + flag.upper().replace("-", "_")
+        if flag in (environment.get("others") or []):
+            raise NotJudged(UNKNOWN, f"--{flag} is absent and {variable} is set, whose value was not looked at")
+        if environment.get("problem"):
+            raise NotJudged(UNKNOWN, f"--{flag} is absent, and {environment['problem']}")
+        return ([str(values[flag])], f"{variable}={values[flag]}") if flag in values else ([], "")
 
     def _require_one_default(self, component: str, flag: str, known: versions.Flag) -> None:
         """Refuse to take a default for granted where the version is not known and versions differ in it."""

@@ -119,6 +119,18 @@ def text(path: str) -> str:
     return (_bytes(path) or b"").decode("utf-8", "replace")
 
 
+def environment(process: Process, prefix: str) -> dict[str, str] | None:
+    """The variables that a process was started with and whose names begin so; None where it is gone.
+
+    :raises OSError: they may not be read
+    """
+    data = _bytes(os.path.join(process.proc, str(process.pid), "environ"))
+    if data is None:
+        return None
+    pairs = (os.fsdecode(word).partition("=") for word in data.split(b"\0"))
+    return {name: value for name, equals, value in pairs if equals and name.startswith(prefix)}
+
+
 def _read(pid: int, booted: int, proc: str) -> Process | None:
     stat = _stat(pid, proc)
     command = _bytes(os.path.join(proc, str(pid), "cmdline"))

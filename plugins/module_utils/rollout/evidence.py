@@ -34,6 +34,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_d
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_ports import Ports
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import (
+    ETCD_PREFIX,
     KUBELET_PKI,
     View,
     group_name,
@@ -132,6 +133,8 @@ class Collector:
                 "version": self._version(name, process),
                 "problem": "" if process else self._why_no_process(name, problem, manifests),
             }
+        if "etcd" in self._view.processes:
+            found["etcd"]["environment"] = self._view.see_environment()
         return found
 
     def _why_no_process(self, name: str, problem: str, manifests: t.Mapping[str, str]) -> str:
@@ -314,7 +317,7 @@ def keys_of(text: str) -> dict[str, list[str]]:
 
 
 def _components_of(pod: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
-    """Return image and mounts of each component that a static pod runs."""
+    """Return image, mounts and variables of each component that a static pod runs."""
     spec = _mapping(pod.get("spec"))
     volumes = {
         str(one.get("name")): _mapping(one.get("hostPath")).get("path") for one in _mappings(spec.get("volumes"))
@@ -332,7 +335,19 @@ def _components_of(pod: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
             for one in _mappings(container.get("volumeMounts"))
             if one.get("mountPath") and volumes.get(str(one.get("name")))
         }
-        found[component] = {"image": container.get("image"), "mounts": mounts}
+        found[component] = {"image": container.get("image"), "mounts": mounts, "variables": _variables_of(container)}
+    return found
+
+
+def _variables_of(container: t.Mapping[str, t.Any]) -> dict[str, str | None] | None:
+    """Return etcd's variables as a manifest has them; None for a value, or all, that only the kubelet can know."""
+    if container.get("envFrom"):
+        return None
+    found: dict[str, str | None] = {}
+    for one in _mappings(container.get("env")):
+        name, value = str(one.get("name")), str(one.get("value") or "")
+        if name.startswith(ETCD_PREFIX):
+            found[name] = None if "valueFrom" in one or "$(" in value else value
     return found
 
 

@@ -32,6 +32,16 @@ KUBELET_PKI = "/var/lib/kubelet/pki"
 #: Names a certificate, its key and, behind a colon, the names to which it is shown.
 SNI_FLAG = "tls-sni-cert-key"
 
+#: How etcd's variables begin: each flag has one, which counts where the flag is absent.
+ETCD_PREFIX = "ETCD_"
+#: The flags of etcd that are judged or say where to look: the only ones whose variables' values are collected.
+ETCD_FLAGS = frozenset({
+    "advertise-client-urls", "auto-tls", "cert-file", "cipher-suites", "client-cert-auth", "config-file", "data-dir",
+    "enable-pprof", "initial-advertise-peer-urls", "key-file", "listen-client-http-urls", "listen-client-urls",
+    "listen-metrics-urls", "listen-peer-urls", "peer-auto-tls", "peer-cert-file", "peer-client-cert-auth",
+    "peer-key-file", "peer-trusted-ca-file", "tls-min-version", "trusted-ca-file",
+})  # fmt: skip
+
 _NOT_LIVE = "no process belongs to a directory that stands for a host"
 
 
@@ -45,7 +55,7 @@ class View:
     Attributes:
         processes: By component, its oldest process.
         strangers: By component, how many processes are called like it and are none of the cluster's.
-        pods: By component that a static pod runs, its image and mounts; filled in by who reads the manifests.
+        pods: By component that a static pod runs, its image, mounts and variables; filled in by who reads manifests.
         privilege: Why something may not be seen, empty where everything may.
     """
 
@@ -55,6 +65,7 @@ class View:
         self.processes: dict[str, processes.Process] = {}
         self.strangers: dict[str, int] = {}
         self.pods: dict[str, dict[str, t.Any]] = {}
+        self._of_etcd: dict[str, str] = {}
         self.privilege = "" if host.can_own else f"the user {_user()} may not; run with become: true"
 
     def explain(self, error: Exception) -> str:
@@ -115,12 +126,40 @@ class View:
             return f"other users' processes may not be seen: {self.privilege}"
         return ""
 
+    def see_environment(self) -> dict[str, t.Any]:
+        """Remember what etcd takes from its environment; return it: values of what is judged, of the rest the flags."""
+        process = self.processes.get("etcd")
+        seen: t.Mapping[str, str | None] | None = None
+        problem = "etcd has ended"
+        try:
+            seen = processes.environment(process, ETCD_PREFIX) if process is not None else None
+        except OSError as error:
+            problem = f"the environment of etcd's process could not be read: {error.strerror}"
+            problem += f" ({self.privilege})" if self.privilege else ""
+            seen = self.pods.get("etcd", {}).get("variables")
+        if seen is None:
+            return {"flags": {}, "others": [], "problem": problem}
+        # It passes over a variable that is empty.
+        given = {
+            name[len(ETCD_PREFIX) :].lower().replace("_", "-"): value for name, value in seen.items() if value != ""
+        }
+        self._of_etcd = {flag: value for flag, value in given.items() if flag in ETCD_FLAGS and value is not None}
+        return {"flags": self._of_etcd, "others": sorted(set(given) - set(self._of_etcd)), "problem": ""}
+
     def values(self, component: str, flag: str) -> list[str]:
         """Return the values of a flag that a component was started with."""
         process = self.processes.get(component)
         if process is None:
             return []
-        return effective_values(occurrences(parse_arguments(process.arguments[1:]), flag), kind_of(flag)) or []
+        arguments = parse_arguments(process.arguments[1:])
+        given = occurrences(arguments, flag)
+        if component == "etcd":
+            # With a file it passes over everything else.
+            if flag != "config-file" and self.value(component, "config-file"):
+                return []
+            if not given and flag in self._of_etcd:
+                given = [self._of_etcd[flag]]
+        return effective_values(given, kind_of(flag)) or []
 
     def sni_files(self) -> list[tuple[str, str]]:
         """Return where the pairs of certificate and key lie on the host that the API server shows to some names."""

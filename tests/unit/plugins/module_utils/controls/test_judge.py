@@ -98,6 +98,34 @@ def test_other_components_flags(component: str, control: str, flags: list[str], 
     assert verdict(control, seen).status == status
 
 
+@pytest.mark.parametrize(
+    ("control", "flags", "environment", "status", "words"),
+    [
+        ("etcd-profiling", [], {"flags": {"enable-pprof": "true"}}, "fail", "the process has ETCD_ENABLE_PPROF=true"),
+        ("etcd-profiling", ["--enable-pprof=0"], {"flags": {"enable-pprof": "true"}}, "pass", "has --enable-pprof=0"),
+        ("etcd-profiling", [], {"flags": {}}, "pass", "is absent, so it is false"),
+        ("etcd-profiling", [], {"others": ["enable-pprof"]}, "unknown", "ETCD_ENABLE_PPROF is set"),
+        ("etcd-profiling", [], {"problem": "run with become: true"}, "unknown", "is absent, and run with become: true"),
+        ("etcd-profiling", ["--enable-pprof=false"], {"problem": "no right"}, "pass", "has --enable-pprof=false"),
+        ("etcd-cert-file", [], {"flags": {"cert-file": "/a"}}, "pass", "the process has ETCD_CERT_FILE=/a"),
+        # With a file everything else is passed over.
+        ("etcd-profiling", ["--enable-pprof=0", "--config-file=/e.yaml"], {}, "unknown", "--config-file /e.yaml"),
+        ("etcd-profiling", ["--enable-pprof=0"], {"flags": {"config-file": "/e"}}, "unknown", "--config-file /e,"),
+        ("etcd-plain-listeners", ["--config-file=/e.yaml"], {}, "unknown", "--config-file /e.yaml"),
+        (
+            "etcd-plain-listeners", [], {"flags": {"listen-client-urls": "http://10.0.0.1:2379"}},
+            "fail", "--listen-client-urls http://10.0.0.1:2379",
+        ),
+    ],
+)  # fmt: skip
+def test_what_etcd_takes_from_elsewhere_than_its_flags(
+    control: str, flags: list[str], environment: dict[str, t.Any], status: str, words: str
+) -> None:
+    component = {**running("etcd", *flags, version="3.6.5"), "environment": environment}
+    said = verdict(control, host(components={"etcd": component}))
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
 def test_a_scheduler_with_a_configuration_file_ignores_the_flag() -> None:
     component = running("kube-scheduler", "--profiling=false", "--config=/s.yaml")
     seen = host(components={"kube-scheduler": component}, documents={"scheduler": {"enable_profiling": None}})

@@ -13,10 +13,12 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector, keys_of
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files, far_homes
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import ETCD_FLAGS, View
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import client_profile, leaf
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import (
     OTHER,
@@ -118,6 +120,83 @@ def test_only_the_clusters_processes_are_judged_and_asked_for_their_version(root
     )  # fmt: skip
     # An application's own is no component of the cluster.
     assert "etcd" not in seen
+
+
+ETCD = """\
+kind: Pod
+metadata: {name: etcd, namespace: kube-system}
+spec:
+  containers:
+  - name: etcd
+    image: registry.k8s.io/etcd:3.6.5-0
+    command: [etcd, --cert-file=/a.crt]
+    env:
+    - {name: ETCD_AUTO_TLS, value: "true"}
+    - {name: ETCD_DATA_DIR, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    - {name: ETCD_CERT_FILE, value: $(WHERE)/a.crt}
+    - {name: OTHER, value: hidden}
+"""
+
+
+@pytest.fixture(name="etcd")
+def an_etcd(root: Path, tmp_path: Path) -> tuple[Standing, Path]:
+    write(root, f"{MANIFESTS}/etcd.yaml", ETCD)
+    made = MadeProc(tmp_path / "made")
+    process = made.start(8, "etcd", STATIC, inner="1", flags="--cert-file=/a.crt")
+    variables = {
+        "PATH": "/bin", "ETCD_ENABLE_PPROF": "true", "ETCD_INITIAL_CLUSTER_TOKEN": "hidden", "ETCD_KEY_FILE": "",
+        "ETCD_LISTEN_CLIENT_URLS": "https://127.0.0.1:1", "ETCD_CERT_FILE": "/b.crt",
+    }  # fmt: skip
+    (process / "environ").write_bytes(b"".join(f"{name}={value}\0".encode() for name, value in variables.items()))
+    return Standing(Host(str(root)), str(made.proc)), process
+
+
+def of_etcd(view: View) -> dict[str, t.Any]:
+    seen = Collector(view, True, None, lambda _words: (1, "", ""), 1_795_500_000.0, lambda: 0.0).collect()
+    assert "hidden" not in str(seen)
+    return dict(seen["components"]["etcd"]["environment"])
+
+
+def test_what_etcd_takes_from_its_environment_is_seen_and_no_secret_of_it(etcd: tuple[Standing, Path]) -> None:
+    view, process = etcd
+    assert of_etcd(view) == {
+        "flags": {"enable-pprof": "true", "listen-client-urls": "https://127.0.0.1:1", "cert-file": "/b.crt"},
+        "others": ["initial-cluster-token"],
+        "problem": "",
+    }
+    assert view.value("etcd", "listen-client-urls") == "https://127.0.0.1:1"
+    # The flag counts, where there is one.
+    assert view.value("etcd", "cert-file") == "/a.crt"
+    (process / "environ").write_bytes(b"ETCD_CONFIG_FILE=/etcd.yaml\0")
+    assert of_etcd(view)["flags"] == {"config-file": "/etcd.yaml"}
+    assert (view.value("etcd", "config-file"), view.value("etcd", "cert-file")) == ("/etcd.yaml", "")
+
+
+def test_what_etcd_may_take_from_an_environment_that_may_not_be_read(
+    etcd: tuple[Standing, Path], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view, _process = etcd
+
+    def refuse(_process: Process, _prefix: str) -> t.NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(processes, "environment", refuse)
+    # The manifest says it, but for what only the kubelet knows.
+    assert of_etcd(view) == {"flags": {"auto-tls": "true"}, "others": ["cert-file", "data-dir"], "problem": ""}
+    # That of another user may be unreadable too.
+    (root / MANIFESTS / "etcd.yaml").unlink()
+    view.pods.clear()
+    view.privilege = "the user engineer may not; run with become: true"
+    assert of_etcd(view)["problem"] == (
+        "the environment of etcd's process could not be read: Permission denied "
+        "(the user engineer may not; run with become: true)"
+    )
+
+
+def test_the_variables_of_every_flag_of_etcd_that_is_judged_are_read() -> None:
+    controls = [one.judge for one in catalogue_files.load() if one.component == "etcd" and one.judge["kind"] == "flag"]
+    assert len(controls) > 10
+    assert {one["flag"] for one in controls} < ETCD_FLAGS
 
 
 def test_what_lies_among_manifests_and_is_no_pod_is_said(root: Path) -> None:
