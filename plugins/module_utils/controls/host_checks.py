@@ -105,9 +105,13 @@ def plugin(host: Host, control: Control) -> Verdict:
 
 def paths_mounted(host: Host, _control: Control) -> Verdict:
     """What flags of the API server name lies on the host, where its manifest mounts it."""
-    if not host.component(_APISERVER).get("manifest"):
+    manifest = host.component(_APISERVER).get("manifest")
+    problem = (host.evidence.get("manifests") or {}).get("problem")
+    if not manifest and not problem:
         return Verdict(NOT_APPLICABLE, f"{_APISERVER} does not run as a static pod")
-    lost = [str(one) for one in host.evidence.get("unmounted") or []]
+    lost = host.evidence.get("unmounted")
+    if lost is None:
+        raise NotJudged(UNKNOWN, str(problem or f"{manifest} could not be read"))
     if lost:
         return Verdict(FAIL, f"under no mount of the manifest: {listed(lost)}")
     return Verdict(PASS, "every log, policy and configuration that flags name is under a mount")

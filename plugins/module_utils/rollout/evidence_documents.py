@@ -58,11 +58,14 @@ class Documents:
                 found[name] = {"path": path, "problem": words}
         return found
 
-    def unmounted(self) -> list[str]:
-        """Return what the API server's container was given a path for that lies in the container alone."""
+    def unmounted(self) -> list[str] | None:
+        """Return what the API server's container was given a path for that lies in the container alone.
+
+        None where its process or its manifest was not seen.
+        """
         component = "kube-apiserver"
         if component not in self._view.pods or component not in self._view.processes:
-            return []
+            return None
         mounts = self._view.pods[component]["mounts"]
         given = [(flag, self._view.value(component, flag)) for flag in _FILES_OF_FLAGS]
         return [

@@ -404,14 +404,20 @@ def test_an_issuer_in_the_authentication_configuration(issuers: int, status: str
 
 
 def test_what_lies_in_the_container_alone() -> None:
-    def seen(manifest: str, unmounted: list[str]) -> Host:
+    def seen(manifest: str, unmounted: list[str] | None, problem: str = "") -> Host:
         components = {"kube-apiserver": {**running("kube-apiserver"), "manifest": manifest}}
-        return host(components=components, unmounted=unmounted)
+        return host(components=components, unmounted=unmounted, manifests={"problem": problem})
 
     assert verdict("apiserver-paths-mounted", seen("/m.yaml", [])).status == "pass"
     assert verdict("apiserver-paths-mounted", seen("", [])).status == "not_applicable"
     said = verdict("apiserver-paths-mounted", seen("/m.yaml", ["--audit-log-path /log"]))
     assert said == Verdict("fail", "under no mount of the manifest: --audit-log-path /log")
+    # Whoever may read neither manifest nor directory cannot say.
+    for manifest in ("/m.yaml", ""):
+        said = verdict("apiserver-paths-mounted", seen(manifest, None, "run with become: true"))
+        assert said == Verdict("unknown", "run with become: true")
+    assert verdict("apiserver-paths-mounted", seen("/m.yaml", None)) == Verdict("unknown", "/m.yaml could not be read")
+    assert verdict("apiserver-paths-mounted", seen("", None)).status == "not_applicable"
 
 
 @pytest.mark.parametrize(

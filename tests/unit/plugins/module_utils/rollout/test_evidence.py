@@ -122,6 +122,20 @@ def test_only_the_clusters_processes_are_judged_and_asked_for_their_version(root
     assert "etcd" not in seen
 
 
+def test_what_is_mounted_is_not_known_where_the_manifest_was_not_read(root: Path, tmp_path: Path) -> None:
+    made = MadeProc(tmp_path / "made")
+    made.start(8, "kube-apiserver", STATIC, inner="1", flags="--audit-policy-file=/none/policy.yaml")
+
+    def unmounted() -> list[str] | None:
+        view = Standing(Host(str(root)), str(made.proc))
+        seen = Collector(view, True, None, lambda _words: (1, "", ""), 1_795_500_000.0, lambda: 0.0).collect()
+        return t.cast("list[str] | None", seen["unmounted"])
+
+    assert unmounted() == ["--audit-policy-file /none/policy.yaml"]
+    (root / MANIFESTS / "kube-apiserver.yaml").unlink()
+    assert unmounted() is None
+
+
 ETCD = """\
 kind: Pod
 metadata: {name: etcd, namespace: kube-system}
