@@ -188,27 +188,37 @@ class Host:
             tuple(items), f"--{flag_name(flag)} is absent, so it is {shown}, the default of {self._version(component)}"
         )
 
+    def file_of_etcd(self) -> str:
+        """Return why nothing is known of what etcd was told, which is that a file says it; empty where none does.
+
+        Raises:
+            NotJudged: It is not on this host, or has no process.
+        """
+        values = self._environment_of_etcd().get("flags") or {}
+        file = (self.occurrences("etcd", "config-file") or [str(values.get("config-file") or "")])[-1]
+        return f"no flag of etcd counts beside --config-file {file}, which was not looked at" if file else ""
+
+    def _environment_of_etcd(self) -> t.Mapping[str, t.Any]:
+        return self.component("etcd").get("environment") or {}
+
     def _flag_of_etcd(self, flag: str, present: list[str], shown: str) -> tuple[list[str], str]:
         """Return what stands for a flag of etcd, and as which words: a flag counts more than its variable.
 
         Raises:
             NotJudged: Its variable was not seen, or a file says everything.
         """
-        environment = self.component("etcd").get("environment") or {}
-        values = environment.get("flags") or {}
-        file = (self.occurrences("etcd", "config-file") or [values.get("config-file")])[-1]
+        file = self.file_of_etcd()
         if file and flag != "config-file":
-            raise NotJudged(
-                UNKNOWN,
-                f"etcd was started with --config-file {file}, beside which no flag counts; it was not looked at",
-            )
+            raise NotJudged(UNKNOWN, file)
         if present:
             return present, shown
+        environment = self._environment_of_etcd()
         variable = "ETCD_" + flag.upper().replace("-", "_")
         if flag in (environment.get("others") or []):
             raise NotJudged(UNKNOWN, f"--{flag} is absent and {variable} is set, whose value was not looked at")
         if environment.get("problem"):
             raise NotJudged(UNKNOWN, f"--{flag} is absent, and {environment['problem']}")
+        values = environment.get("flags") or {}
         return ([str(values[flag])], f"{variable}={values[flag]}") if flag in values else ([], "")
 
     def _require_one_default(self, component: str, flag: str, known: versions.Flag) -> None:

@@ -63,6 +63,22 @@ def _because(reason: t.Any) -> str:
 #: What was looked at, and why nothing was seen there.
 _Unseen = list[tuple[t.Mapping[str, t.Any], str]]
 
+#: What listens with TLS wherever it runs.
+_SPEAK_TLS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
+
+
+def _not_asked(host: Host, components: t.Collection[str] = _SPEAK_TLS) -> _Unseen:
+    """Return the components of the host that have no port to ask, or none that is known: they prove nothing."""
+    found: _Unseen = []
+    for name, one in host.components.items():
+        if name not in components:
+            continue
+        if not one.get("running"):
+            found.append(({}, str(one.get("problem") or f"{name} has no process")))
+        elif name == "etcd" and host.file_of_etcd():
+            found.append(({}, host.file_of_etcd()))
+    return found
+
 
 def _verdict_of_ports(
     entries: t.Sequence[t.Mapping[str, t.Any]], wrong: t.Sequence[str], unseen: _Unseen, words: str
@@ -81,7 +97,7 @@ def _verdict_of_ports(
 def _handshakes(host: Host, name: str, words: str) -> Verdict:
     entries = tls_ports(host)
     wrong: list[str] = []
-    unseen: _Unseen = []
+    unseen = _not_asked(host)
     for one in entries:
         tried = one.get(name) or {}
         if tried.get("accepted"):
@@ -109,7 +125,7 @@ def probe_certificates(host: Host, _control: Control) -> Verdict:
     """What is served is what the file says, and is valid."""
     entries = tls_ports(host)
     wrong: list[str] = []
-    unseen: _Unseen = []
+    unseen = _not_asked(host)
     for one in entries:
         certificate = one.get("certificate")
         if not certificate:
@@ -136,7 +152,7 @@ def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdi
     ]
     wrong: list[str] = []
     refused: list[str] = []
-    unseen: _Unseen = []
+    unseen = _not_asked(host, targets or _SPEAK_TLS)
     for one in entries:
         url = f"{_where(one)}{one['path']}"
         if one["status"] in _REFUSALS:
@@ -149,7 +165,7 @@ def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdi
             refused.append(f"{one['component']} ended the handshake")
         else:
             unseen.append((one, f"{url}: {_because(one.get('reason'))}"))
-    if not entries and not wrong:
+    if not entries and not unseen:
         raise NotJudged(NOT_APPLICABLE, "no such component listens on this host")
     return _verdict_of_ports(entries, wrong, unseen, "refused: " + ", ".join(dict.fromkeys(refused)))
 
@@ -175,12 +191,13 @@ def probe_plain_ports(host: Host, _control: Control) -> Verdict:
     entries = _probes(host).get("ports") or []
     if not entries:
         raise NotJudged(UNKNOWN, "no port was asked")
+    unseen = [why for _one, why in _not_asked(host, ("kube-apiserver", "kubelet"))]
     shown = {said: [f"port {one['port']} at {one['address']} {one['words']}" for one in entries if one["said"] == said]
              for said in ("kubernetes", "silent")}  # fmt: skip
     if shown["kubernetes"]:
         return Verdict(FAIL, listed(shown["kubernetes"]))
-    if shown["silent"]:
-        return Verdict(UNKNOWN, listed(shown["silent"]))
+    if shown["silent"] or unseen:
+        return Verdict(UNKNOWN, listed([*shown["silent"], *unseen]))
     return Verdict(PASS, "; ".join(f"{one['address']}:{one['port']} {one['words']}" for one in entries))
 
 
@@ -196,7 +213,10 @@ def probe_local_ports(host: Host, _control: Control) -> Verdict:
         if others:
             wrong.append(f"{one['component']} listens on port {one['port']} at {', '.join(others)}")
         shown.append(f"{one['port']} {', '.join(addresses) or 'closed'}")
-    return Verdict(FAIL if wrong else PASS, listed(wrong) if wrong else "; ".join(shown))
+    if wrong:
+        return Verdict(FAIL, listed(wrong))
+    unseen = [why for _one, why in _not_asked(host, {*_SPEAK_TLS} - {"kube-apiserver"})]
+    return Verdict(UNKNOWN, listed(unseen)) if unseen else Verdict(PASS, "; ".join(shown))
 
 
 def probe_outside(host: Host, _control: Control) -> Verdict:

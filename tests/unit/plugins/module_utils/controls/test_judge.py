@@ -317,6 +317,55 @@ def test_handshakes(one: dict[str, t.Any], control: str, status: str) -> None:
     assert verdict(control, seen).status == wanted
 
 
+DOWN = {"running": False, "arguments": [], "version": "", "problem": "it has no process"}
+REFUSED = {"address": "127.0.0.1", "port": 1, "path": "/", "status": 401, "reason": ""}
+SHUT = {"address": "127.0.0.1", "port": 1, "old": {"accepted": ""}, "weak": {"accepted": ""},
+        "certificate": {"days_left": 3, "sha256": "a", "subject": "s"}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("control", "down", "status"),
+    [
+        ("probe-old-tls", "kube-scheduler", "unknown"),
+        ("probe-weak-suites", "etcd", "unknown"),
+        ("probe-served-certificates", "kube-apiserver", "unknown"),
+        ("probe-anonymous-controllers", "kube-scheduler", "unknown"),
+        ("probe-anonymous-controllers", "kube-apiserver", "pass"),
+        ("probe-anonymous-etcd", "etcd", "unknown"),
+        ("probe-anonymous-etcd", "kube-apiserver", "not_applicable"),
+        ("probe-foreign-certificate", "etcd", "unknown"),
+        ("probe-local-ports", "kube-scheduler", "unknown"),
+        ("probe-local-ports", "kube-apiserver", "pass"),
+        ("probe-plain-ports", "kubelet", "unknown"),
+        ("probe-plain-ports", "etcd", "pass"),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_component_that_is_down_proves_nothing_of_its_ports(
+    control: str, down: str, status: str, alone: bool
+) -> None:
+    there = [] if alone else [{"component": "kube-controller-manager"}]
+    requests = [{**one, **REFUSED, "credentials": kind} for one in there for kind in ("none", "foreign")]
+    probes = {
+        "tls": [{**one, **SHUT} for one in there],
+        "requests": requests,
+        "local": {"ports": [{"component": "kube-controller-manager", "port": 10257, "addresses": ["127.0.0.1"]}]},
+        "ports": [{"port": 10255, "address": "127.0.0.1", "said": "closed", "words": "is closed"}],
+    }
+    components = {down: DOWN, **{one["component"]: running(one["component"]) for one in there}}
+    said = verdict(control, host(components=components, probes=probes))
+    if alone and control == "probe-anonymous-controllers" and status == "pass":
+        status = "not_applicable"
+    assert (said.status, "it has no process" in said.evidence) == (status, status == "unknown"), said
+
+
+def test_the_ports_of_an_etcd_that_a_file_configures_are_not_known() -> None:
+    seen = host(components={"etcd": running("etcd", "--config-file=/e.yaml")}, probes={"tls": [], "requests": []})
+    for control in ("probe-old-tls", "probe-anonymous-etcd", "probe-foreign-certificate"):
+        said = verdict(control, seen)
+        assert (said.status, "--config-file /e.yaml" in said.evidence) == ("unknown", True), said
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "wanted"),
     [
