@@ -273,19 +273,26 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
 def versions_patched(cluster: Cluster, control: Control) -> Verdict:
     """Every component has the newest patch of its minor version, by the user's list or the catalogue's dated one."""
     known = {**control.judge["newest"], **cluster.newest}
-    seen, behind = 0, []
+    behind: list[str] = []
+    seen: set[str] = set()
+    unlisted: list[str] = []
     for place, component, version, minor in _versions(cluster):
-        seen += 1
         newest = str(known.get(versions.shown(minor)) or "")
-        if newest and _numbers(version) < _numbers(newest):
+        seen.add(newest)
+        if not newest:
+            unlisted.append(f"{place}: {component} {version}")
+        elif _numbers(version) < _numbers(newest):
             behind.append(f"{place}: {component} {version}, the newest is {newest}")
     source = "kubeharden_newest_versions" if cluster.newest else f"the list of {control.judge['dated']}"
     if behind:
         return Verdict(FAIL, f"{listed(behind)}; by {source}")
     if not seen:
         raise NotJudged(UNKNOWN, "no component's version was seen")
+    if unlisted:
+        words = f"{source} has no patch of {listed(unlisted)}; kubeharden_newest_versions may say the newest"
+        raise NotJudged(UNKNOWN, words)
     _require_versions(cluster)
-    return Verdict(PASS, f"none is behind {', '.join(sorted(map(str, known.values())))}; by {source}")
+    return Verdict(PASS, f"none is behind {', '.join(sorted(seen))}; by {source}")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -184,19 +184,25 @@ def cipher_suites(host: Host, control: Control) -> Verdict:
     return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
 
 
+#: By a gate's stage, the gate that stands for all of that stage which are not named.
+_ALL_OF_STAGE = {"ALPHA": "AllAlpha", "BETA": "AllBeta"}
+
+
 def gate(host: Host, control: Control) -> Verdict:
-    """A feature gate has the wanted value, by flag, field or default."""
+    """A feature gate has the wanted value: by its own name, else by that of its stage, else by default."""
     name, wanted = str(control.judge["gate"]), bool(control.judge["enabled"])
     component = control.component
     if component == "kubelet":
         value = host.field("kubelet", "featureGates", "feature-gates")
     else:
         value = host.flag(component, "feature-gates")
-    settings = dict(item.partition("=")[::2] for item in value.items)
-    if name in settings:
-        enabled = parse_bool(settings[name])
-        return Verdict(PASS if enabled is wanted else FAIL, f"{name}={settings[name]} is set")
+    # A flag may say of which component a gate is; kube is what it is without.
+    settings = dict(item.removeprefix("kube:").partition("=")[::2] for item in value.items)
     known = host.table(component).gates(component).get(name)
+    for given in (name, _ALL_OF_STAGE.get(known.stage, "") if known else ""):
+        if given in settings:
+            enabled = parse_bool(settings[given])
+            return Verdict(PASS if enabled is wanted else FAIL, f"{given}={settings[given]} is set")
     if known is None:
         return Verdict(NOT_APPLICABLE, f"this version has no gate {name}")
     return Verdict(

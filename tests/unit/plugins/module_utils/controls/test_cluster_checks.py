@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Verdict
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
@@ -213,7 +214,14 @@ def test_versions_out_of_support_are_named() -> None:
         ("1.37.10", {}, "pass", ""),
         ("1.37.2", {"1.37": "1.37.4"}, "fail", "by kubeharden_newest_versions"),
         ("1.37.1-vendor.3", {"1.37": "1.37.1"}, "pass", ""),
-        ("1.30.1", {}, "pass", ""),  # out of support, which is said elsewhere
+        ("1.34.1", {}, "unknown", "a: kube-apiserver 1.34.1; kubeharden_newest_versions may say"),
+        (
+            "1.38.0",
+            {"1.37": "1.37.4"},
+            "unknown",
+            "kubeharden_newest_versions has no patch of a: kube-apiserver 1.38.0",
+        ),
+        ("1.38.0", {"1.38": "1.38.0"}, "pass", "none is behind 1.38.0"),
     ],
 )
 def test_patches(version: str, newest: dict[str, str], status: str, words: str) -> None:
@@ -221,6 +229,13 @@ def test_patches(version: str, newest: dict[str, str], status: str, words: str) 
     said = judge_cluster(cluster, CONTROLS["versions-patched"])
     assert (said.status, words in said.evidence) == (status, True), said
     assert verdict("versions-patched", {}).status == "unknown"
+
+
+def test_the_list_that_ships_has_every_minor_version_that_is_mended() -> None:
+    newest = versions.version_of(str(CONTROLS["versions-supported"].judge["newest"]))
+    supported = {f"{newest[0]}.{newest[1] - older}" for older in range(3)}
+    assert supported == set(CONTROLS["versions-patched"].judge["newest"])
+    assert versions.shown(newest) == versions.shown(versions.known_versions("kubernetes")[-1])
 
 
 def test_an_expired_waiver_is_a_finding() -> None:

@@ -83,6 +83,23 @@ def test_the_api_servers_flags(control: str, flags: list[str], version: str, sta
             "kube-controller-manager", "controller-manager-kubelet-rotation",
             ["--feature-gates=RotateKubeletServerCertificate=false"], "fail",
         ),
+        # One that is not named is as all of its stage are.
+        (
+            "kube-controller-manager", "controller-manager-kubelet-rotation",
+            ["--feature-gates=AllBeta=false"], "fail",
+        ),
+        (
+            "kube-controller-manager", "controller-manager-kubelet-rotation",
+            ["--feature-gates=RotateKubeletServerCertificate=true,AllBeta=false"], "pass",
+        ),
+        (
+            "kube-controller-manager", "controller-manager-kubelet-rotation",
+            ["--feature-gates=kube:RotateKubeletServerCertificate=false,AllBeta=true"], "fail",
+        ),
+        (
+            "kube-controller-manager", "controller-manager-kubelet-rotation",
+            ["--feature-gates=AllAlpha=false"], "pass",
+        ),
         ("kube-scheduler", "scheduler-bind-address", [], "fail"),
         ("kube-scheduler", "scheduler-profiling", ["--profiling=false"], "pass"),
         ("etcd", "etcd-client-cert-auth", [], "fail"),
@@ -124,6 +141,15 @@ def test_what_etcd_takes_from_elsewhere_than_its_flags(
     component = {**running("etcd", *flags, version="3.6.5"), "environment": environment}
     said = verdict(control, host(components={"etcd": component}))
     assert (said.status, words in said.evidence) == (status, True), said
+
+
+@pytest.mark.parametrize(
+    ("gates", "status"),
+    [({"AllBeta": False}, "fail"), ({"AllBeta": False, "RotateKubeletServerCertificate": True}, "pass"), ({}, "pass")],
+)
+def test_a_kubelets_gate_is_as_all_of_its_stage_are(gates: dict[str, bool], status: str) -> None:
+    assert verdict("kubelet-serving-rotation", kubelet({"featureGates": gates})).status == status
+    assert verdict("kubelet-serving-rotation", kubelet({}, configz={"featureGates": gates})).status == status
 
 
 def test_a_scheduler_with_a_configuration_file_ignores_the_flag() -> None:
