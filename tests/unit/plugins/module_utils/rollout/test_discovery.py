@@ -154,17 +154,14 @@ def test_a_manifest_by_which_no_process_would_be_known_is_refused(
     text = place.read_text(encoding="utf-8")
     flags = yaml.safe_load(text)["spec"]["containers"][0]["command"][1:]
     place.write_text(text.replace("command:\n    - kube-scheduler", start), encoding="utf-8")
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc" / "stat").write_text("btime 1\n", encoding="utf-8")
+    made = MadeProc(tmp_path / "made")
     if process:
         words = [word for one in process for word in (flags if one == "{}" else [one])]
-        (tmp_path / "proc" / "7").mkdir()
-        (tmp_path / "proc" / "7" / "cmdline").write_text("\0".join(words) + "\0", encoding="utf-8")
-        (tmp_path / "proc" / "7" / "stat").write_text(f"7 (x) S 1 {'0 ' * 40}", encoding="utf-8")
+        made.start(7, words[0], STATIC, flags="\0".join(words[1:]))
     # A directory whose processes are seen.
     monkeypatch.setattr(cp1, "path", Host(cp1.root).path)
     cp1.live = True
-    discovery = Discovery(cp1, control_plane=True, proc=str(tmp_path / "proc"))
+    discovery = Discovery(cp1, control_plane=True, proc=str(made.proc))
     if recognised:
         assert discovery.run()["components"]["kube-scheduler"]["running"] is bool(process)
         return
