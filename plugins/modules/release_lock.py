@@ -25,7 +25,9 @@ options:
     type: int
     default: 0
   backup_days:
-    description: How many days old a backup may be; V(0) for any age. The newest stays however old it is.
+    description:
+      - How many days old a backup may be; V(0) for any age. The newest stays however old it is, but for the bytes of
+        keys.
     type: int
     default: 0
   kubeconfig:
@@ -68,7 +70,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Release."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.history import prune
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
 
     parameters = module.params
@@ -77,8 +79,15 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     try:
         if parameters["backup_count"] or parameters["backup_days"]:
             pruned = prune(host, parameters["backup_count"], parameters["backup_days"], time.time(), run_id)
-            if pruned:
-                notes.append(f"Backups of {', '.join(pruned)} were removed: these runs cannot be put back any more.")
+            if pruned.removed:
+                removed = ", ".join(pruned.removed)
+                notes.append(f"Backups of {removed} were removed: these runs cannot be put back any more.")
+            notes += [
+                f"The record in {STATE_DIRECTORY}/backups/{name} is damaged, or of a newer Kubeharden: no run can be "
+                "put back on this host, and that backup was not looked at. Restore the record, or move the directory "
+                "away."
+                for name in pruned.damaged
+            ]
     finally:
         lock = Lock(host)
         in_use = lock.is_used_by(run_id)

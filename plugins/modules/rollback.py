@@ -265,8 +265,7 @@ def verifies_kubelets(module: AnsibleModule, host: t.Any, steps: t.Sequence[t.An
 
 def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
     """Mark the runs as put back when nothing is left of them."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.history import mark_undone, past_runs
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.history import finish_rollbacks, mark_undone
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import names
 
     run_id = module.params["run_id"]
@@ -275,8 +274,7 @@ def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str
     if not module.check_mode and not waiting and not plan.plan():
         if not plan.withheld:
             mark_undone(host, [past.run_id for past in runs], run_id)
-        if run_id in [past.run_id for past in past_runs(host)]:
-            Backup(host, run_id).write(finished=True)
+        finish_rollbacks(host, run_id)
     return result_of(module, [])
 
 

@@ -16,12 +16,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import (
     RECORD,
     Backup,
+    holds_key,
     read_record,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     TEMPORARY_PREFIX,
     explain,
     fsync_directory,
+    read_bytes,
     remove_file,
 )
 
@@ -71,7 +73,11 @@ def past_runs(host: Host) -> list[PastRun]:
         HardeningError: A record cannot be read, or is of a newer Kubeharden.
     """
     found = [_read(host, name) for name in _names(host) if not name.startswith(".")]
-    return sorted(found, key=lambda run: (run.began, run.run_id))
+    return sorted(found, key=_age)
+
+
+def _age(run: PastRun) -> tuple[float, str]:
+    return run.began, run.run_id
 
 
 def _read(host: Host, run_id: str) -> PastRun:
@@ -121,22 +127,52 @@ def mark_undone(host: Host, run_ids: t.Iterable[str], by: str) -> None:
             Backup(host, run_id).write(undone_by=by)
 
 
-def _needed(host: Host, runs: t.Sequence[PastRun]) -> set[str]:
-    """Return the runs that something unfinished goes back to: what the journal names, and rollbacks under way."""
-    needed = {
-        str(step["run_id"]) for step in Journal(host).read().values() if isinstance(step, dict) and "run_id" in step
-    }
+def finish_rollbacks(host: Host, run_id: str) -> None:
+    """Write that a rollback came to its end, and with it those that died before it and have nothing left to put back.
+
+    Args:
+        host: The host's file system.
+        run_id: The rollback that is at its end, of which there may be no record.
+    """
+    runs = past_runs(host)
     for run in runs:
-        if run.undoes and not run.finished:
-            needed.update((run.run_id, *run.undoes))
-    return needed
+        if run.undoes and not run.finished and (run.run_id == run_id or not _left(run, runs)):
+            Backup(host, run.run_id).write(finished=True)
 
 
-def prune(host: Host, count: int, days: int, now: float, current: str) -> list[str]:
-    """Remove the records that are too many or too old, and return their names, the oldest first.
+def _left(rollback: PastRun, runs: t.Iterable[PastRun]) -> set[str]:
+    """Return the runs that a rollback was to put back and that are not, as far as there is a record of them."""
+    return {run.run_id for run in runs if run.run_id in rollback.undoes and not run.undone_by}
+
+
+def _needed(noted: t.Collection[str], runs: t.Sequence[PastRun]) -> set[str]:
+    """Return the runs that something unfinished goes back to: what the journal names, and a rollback that died.
+
+    The latter is gone on with as long as no other run came after it.
+    """
+    last = runs[-1:]
+    return set(noted).union(*(run.undoes for run in last if not run.finished and _left(run, runs)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruned:
+    """What became of the records that are too many or too old, by the names of their runs.
+
+    Attributes:
+        removed: The oldest first.
+        damaged: Those that cannot be read, so that nobody knows how old they are; they were left as they are.
+    """
+
+    removed: tuple[str, ...]
+    damaged: tuple[str, ...]
+
+
+def prune(host: Host, count: int, days: int, now: float, current: str) -> Pruned:
+    """Remove the records that are too many or too old.
 
     Only whole runs go, and always the oldest: what is left can still be put back one after the other. The newest record
-    stays however old it is, so that the last run can always be put back.
+    stays however old it is, so that the last run can always be put back; but keys never go back, and their bytes are
+    removed from every record that is too old.
 
     Args:
         host: The host's file system.
@@ -148,17 +184,57 @@ def prune(host: Host, count: int, days: int, now: float, current: str) -> list[s
     for name in _names(host):
         if name.startswith(_DOOMED):
             _remove(os.path.join(_backups(host), name))
-    runs = past_runs(host)
-    kept = {*_needed(host, runs), current, *(run.run_id for run in runs[-1:])}
+    runs, damaged = _readable_runs(host)
+    noted = {
+        str(step["run_id"]) for step in Journal(host).read().values() if isinstance(step, dict) and "run_id" in step
+    }
+    kept = {*_needed(noted, runs), current, *(run.run_id for run in runs[-1:])}
     pruned: list[str] = []
     for index, run in enumerate(runs):
         too_many = bool(count) and len(runs) - index > count
-        too_old = bool(days) and now - run.began > days * _DAY
-        if run.run_id in kept or not (too_many or too_old):
+        if run.run_id in kept or not (too_many or _too_old(run, days, now)):
             break  # a newer one without those before it is of no use, but an older one without this is
         _prune(host, run.run_id)
         pruned.append(run.run_id)
-    return pruned
+    for run in runs[len(pruned) :]:
+        if _too_old(run, days, now) and run.run_id not in noted:
+            _forget_keys(host, run)
+    return Pruned(tuple(pruned), tuple(damaged))
+
+
+def _readable_runs(host: Host) -> tuple[list[PastRun], list[str]]:
+    """Return the runs whose records can be read, the oldest first, and the names of the others."""
+    runs, damaged = [], []
+    for name in _names(host):
+        if not name.startswith("."):
+            try:
+                runs.append(_read(host, name))
+            except HardeningError:
+                damaged.append(name)
+    return sorted(runs, key=_age), damaged
+
+
+def _too_old(run: PastRun, days: int, now: float) -> bool:
+    return bool(days) and now - run.began > days * _DAY
+
+
+def _forget_keys(host: Host, run: PastRun) -> None:
+    """Remove the bytes of keys that a run kept; its record says from then on that there are none.
+
+    The record first: bytes of which it says nothing are found again by the next one.
+    """
+    backup = Backup(host, run.run_id)
+    with_keys = [
+        name
+        for name in sorted(os.listdir(backup.directory))
+        if name != RECORD and holds_key(read_bytes(os.path.join(backup.directory, name)) or b"")
+    ]
+    if any(entry.get("stored") in with_keys for entry in run.entries):
+        # Schema 1 did not say when the run began, and the directory's time changes with this.
+        entries = [{**entry, "stored": None} if entry.get("stored") in with_keys else entry for entry in run.entries]
+        backup.write(began=run.began, entries=entries)
+    for name in with_keys:
+        remove_file(os.path.join(backup.directory, name))
 
 
 def _prune(host: Host, run_id: str) -> None:

@@ -34,6 +34,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 #: Of record.json. Schema 1 did not say what a change made of its target, nor when the run began.
 SCHEMA = 2
 RECORD = "record.json"
+#: By these a file has a private key in it: PEM, and what a kubeconfig embeds.
+_KEY_BYTES = (b"PRIVATE KEY-----", b"client-key-data:")
 #: Bytes of a record that is still read; entries of a whole cluster's objects are large.
 RECORD_LIMIT = 64 * 1024 * 1024
 
@@ -194,6 +196,11 @@ def read_record(path: str) -> dict[str, t.Any] | None:
     return document
 
 
+def holds_key(data: bytes) -> bool:
+    """Return whether a file's bytes hold a private key, which never goes back."""
+    return any(words in data for words in _KEY_BYTES)
+
+
 def staging_for(host: Host, path: str, watched: str | None) -> str | None:
     """Return the directory for a temporary file: the parent of a watched one, else the file's own (None)."""
     if watched and os.path.dirname(path) == watched:
@@ -210,7 +217,8 @@ class Backup:
     ``kind`` and ``target``, what was there before, and in ``after`` what the run made of it:
 
     ========== =========================================================================================
-    file       its bytes are in ``stored``, beside mode, owner and times
+    file       its bytes are in ``stored``, beside mode, owner and times; None where it held a key that is too old to
+               be kept
     absent     there was none; also for each directory that was missing above it
     attributes only mode and owner change, so no bytes are kept; ``directory`` is the same for one
     sysctl     ``before`` is the kernel's value

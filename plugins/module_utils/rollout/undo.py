@@ -21,7 +21,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.sysctl import FILE as SYSCTL_FILE
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import PastRun
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved, saved_from
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import (
+    Backup,
+    Change,
+    Saved,
+    holds_key,
+    saved_from,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, sha256
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import attributes
 
@@ -33,7 +39,6 @@ ABSENT, DIRECTORY, OTHER = "absent", "directory", "other"
 #: A record of schema 1 does not say what a run made of a target.
 UNKNOWN = object()
 _KEY_FILES = (".crt", ".csr", ".key", ".pem", ".pub")
-_KEY_BYTES = (b"PRIVATE KEY-----", b"client-key-data:")
 #: The field by which the kubelet insists on the kernel's settings.
 _INSISTS = "protectKernelDefaults"
 #: The flag by which an API server verifies what kubelets serve.
@@ -324,14 +329,16 @@ class Undo:
         return self._step_of(path, current, saved, back.link.run_id)
 
     def _is_key_material(self, path: str, back: Unwound) -> bool:
-        if path.endswith(_KEY_FILES):
+        entry = back.link.entry if back.link is not None else {}
+        # Of a file without bytes they were a key's, and have been removed since.
+        if path.endswith(_KEY_FILES) or (entry.get("kind") == "file" and entry["stored"] is None):
             return True
         texts = []
         if self._content(path) not in (ABSENT, DIRECTORY, OTHER):
             texts.append(read_bytes(self._host.path(path)) or b"")
-        if back.link is not None and back.link.entry.get("stored"):
-            texts.append(Backup(self._host, back.link.run_id).bytes_of(saved_from(back.link.entry)))
-        return any(words in text for text in texts for words in _KEY_BYTES)
+        if back.link is not None and entry.get("stored"):
+            texts.append(Backup(self._host, back.link.run_id).bytes_of(saved_from(entry)))
+        return any(holds_key(text) for text in texts)
 
     def _step_of(self, path: str, current: str, saved: Saved, run_id: str) -> Step:
         if current == DIRECTORY:

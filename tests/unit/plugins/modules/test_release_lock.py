@@ -70,3 +70,17 @@ def test_the_clusters_lock_goes_back_from_a_host_that_another_run_works_on(
     with lock.in_use("second"):
         result, given = released(tmp_path, monkeypatch)
     assert (result["released"], result["in_use"], given) == (False, False, ["first"])
+
+
+def test_a_damaged_record_is_told_at_the_end_of_a_run_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backups = tmp_path / "var/lib/kubeharden/backups"
+    for run_id, text in (("a", "{"), ("b", '{"schema": 2, "began": 1.0, "entries": []}')):
+        (backups / run_id).mkdir(parents=True)
+        (backups / run_id / "record.json").write_text(text, encoding="utf-8")
+    monkeypatch.setitem(Module.params, "backup_days", 1)
+    result, _given = released(tmp_path, monkeypatch)
+    (note,) = result["notes"]
+    assert "/var/lib/kubeharden/backups/a is damaged" in note
+    assert (backups / "b").exists()

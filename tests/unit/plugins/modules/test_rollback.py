@@ -120,3 +120,15 @@ def test_a_rollback_that_left_it_came_to_its_end_all_the_same(host: Host, capsys
     (run,) = [one for one in past_runs(host) if one.undoes]
     assert run.finished
     assert os.path.exists(host.path("/var/lib/kubeharden/backups/hard"))
+
+
+def test_the_next_one_finishes_a_rollback_that_died_in_its_last_step(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has nothing to change and no record of its own; else the host would keep what is put back for ever."""
+    for part in ("static_pods", "kubelet"):
+        put_back(host, capsys, part, api_servers={"cp1": False})
+    put_back(host, capsys, "end", run_id="next")
+    runs = {one.run_id: one for one in past_runs(host)}
+    assert set(runs) == {"hard", "back"}
+    assert (runs["hard"].undone_by, runs["back"].finished) == ("next", True)

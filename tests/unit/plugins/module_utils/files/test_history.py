@@ -14,6 +14,8 @@ import pytest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files import history
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import (
+    Pruned,
+    finish_rollbacks,
     mark_undone,
     past_runs,
     prune,
@@ -45,7 +47,7 @@ def names(host: Host) -> list[str]:
 
 def test_a_host_without_records_has_no_runs(host: Host) -> None:
     assert past_runs(host) == []
-    assert prune(host, 1, 1, 0.0, "z") == []
+    assert prune(host, 1, 1, 0.0, "z") == Pruned((), ())
 
 
 def test_runs_come_by_when_they_began_and_not_by_their_names(host: Host) -> None:
@@ -107,13 +109,13 @@ def test_a_run_is_marked_once_and_unknown_ones_are_passed_over(host: Host) -> No
 def test_the_oldest_are_removed_by_count_and_by_age(host: Host, count: int, days: int, pruned: list[str]) -> None:
     for run_id, began in (("a", 1), ("b", 5), ("c", 8)):
         made(host, run_id, began)
-    assert prune(host, count, days, 11 * DAY, "c") == pruned
+    assert prune(host, count, days, 11 * DAY, "c") == Pruned(tuple(pruned), ())
     assert names(host) == [name for name in ("a", "b", "c") if name not in pruned]
 
 
 def test_the_newest_stays_however_old_it_is(host: Host) -> None:
     made(host, "a", 1)
-    assert prune(host, 1, 1, 1000 * DAY, "z") == []
+    assert prune(host, 1, 1, 1000 * DAY, "z").removed == ()
 
 
 @pytest.mark.parametrize("needed", ["a", "b"])
@@ -121,7 +123,7 @@ def test_what_the_journal_goes_back_to_stays_with_all_after_it(host: Host, neede
     for run_id, began in (("a", 1), ("b", 2), ("c", 3), ("d", 4)):
         made(host, run_id, began)
     Journal(host).note(apply={"run_id": needed, "saved": [], "manifests": "/m", "components": {}})
-    assert prune(host, 1, 1, 100 * DAY, "d") == ([] if needed == "a" else ["a"])
+    assert prune(host, 1, 1, 100 * DAY, "d").removed == (() if needed == "a" else ("a",))
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -129,8 +131,79 @@ def test_what_a_rollback_under_way_puts_back_stays(host: Host, finished: bool) -
     for run_id, began in (("a", 1), ("b", 2)):
         made(host, run_id, began)
     made(host, "r", 3).write(undoes=["b", "a"], finished=finished)
+    assert prune(host, 1, 0, 100 * DAY, "z").removed == (("a", "b") if finished else ())
+
+
+def test_a_rollback_that_died_keeps_nothing_when_another_run_came_after_it(host: Host) -> None:
+    """Nobody goes on with it any more, and a host must not collect records for ever."""
+    for run_id, began in (("a", 1), ("b", 2)):
+        made(host, run_id, began)
+    made(host, "r", 3).write(undoes=["b", "a"], finished=False)
     made(host, "d", 4)
-    assert prune(host, 1, 0, 100 * DAY, "d") == (["a", "b", "r"] if finished else [])
+    assert prune(host, 1, 0, 100 * DAY, "d").removed == ("a", "b", "r")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_rollback_at_its_end_finishes_those_that_died_and_have_nothing_left(host: Host, recorded: bool) -> None:
+    """Also where it had nothing to change, and so has no record, since the one before it died in its last step."""
+    for run_id, began in (("a", 1), ("b", 2), ("c", 3)):
+        made(host, run_id, began)
+    made(host, "other", 4).write(undoes=["c"], finished=False)
+    made(host, "died", 5).write(undoes=["b", "a", "pruned"], finished=False)
+    if recorded:
+        made(host, "ends", 6).write(undoes=["b", "a"], finished=False)
+    mark_undone(host, ["a", "b"], "ends")
+    finish_rollbacks(host, "ends")
+    finished = {run.run_id: run.finished for run in past_runs(host) if run.undoes}
+    assert finished == {"other": False, "died": True, **({"ends": True} if recorded else {})}
+
+
+KEY = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+SECRETS = {
+    "/etc/kubernetes/pki/apiserver.key": KEY,
+    "/etc/kubernetes/admin.conf": b"users:\n- user:\n    client-key-data: QUFBQQ==\n",
+}
+
+
+@pytest.mark.parametrize(("days", "stays"), [(0, True), (11, True), (9, False)])
+def test_keys_are_kept_no_longer_than_allowed_though_their_record_stays(
+    host: Host, tmp_path: Path, days: int, stays: bool
+) -> None:
+    """Keys never go back, so their bytes are of no use to the newest record either."""
+    backup = Backup(host, "a", now=lambda: DAY)
+    for path, data in {**SECRETS, "/etc/other": b"text"}.items():
+        place = tmp_path / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        backup.save(path)
+    backup.adopt(backup.save("/etc/kubernetes/admin.conf"), backup)
+    kept = tmp_path / BACKUPS / "a"
+    for _again in range(2):
+        assert prune(host, 20, days, 11 * DAY, "z").removed == ()
+        bytes_kept = [path.read_bytes() for path in kept.iterdir()]
+        assert [any(data in one for one in bytes_kept) for data in SECRETS.values()] == [stays, stays]
+        (run,) = past_runs(host)
+        assert run.began == DAY
+        assert [bool(entry["stored"]) for entry in run.entries] == [stays, stays, True]
+    (other,) = (path for path in kept.iterdir() if path.read_bytes() == b"text")
+    assert other.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_the_journal_goes_back_to_stays(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "a.key").write_bytes(KEY)
+    Backup(host, "a", now=lambda: DAY).save("/a.key")
+    Journal(host).note(apply={"run_id": "a", "saved": [], "manifests": "/m", "components": {}})
+    prune(host, 1, 1, 100 * DAY, "z")
+    assert past_runs(host)[0].entries[0]["stored"]
+
+
+def test_a_damaged_record_is_named_and_keeps_no_other_from_going(host: Host, tmp_path: Path) -> None:
+    for run_id, began in (("a", 1), ("b", 2), ("c", 3)):
+        made(host, run_id, began)
+    record = tmp_path / BACKUPS / "b" / "record.json"
+    record.write_text("{", encoding="utf-8")
+    assert prune(host, 1, 0, 0.0, "c") == Pruned(("a",), ("b",))
+    assert record.read_text(encoding="utf-8") == "{"
 
 
 def test_what_a_death_left_half_removed_is_no_record_and_goes(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +219,7 @@ def test_what_a_death_left_half_removed_is_no_record_and_goes(host: Host, monkey
             prune(host, 1, 0, 0.0, "b")
     assert [run.run_id for run in past_runs(host)] == ["b"]
     assert len(names(host)) == 2
-    assert prune(host, 1, 0, 0.0, "b") == []
+    assert prune(host, 1, 0, 0.0, "b").removed == ()
     assert names(host) == ["b"]
 
 

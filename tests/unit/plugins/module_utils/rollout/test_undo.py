@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBELET_FLAGS
-from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs
+from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs, prune
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import make_directory
@@ -221,6 +221,16 @@ def test_mode_and_owner_go_back_with_the_bytes_and_alone(place: Place) -> None:
     assert [t.cast(t.Any, step.saved).mode for step in steps] == [0o644, 0o644]
     assert "0600" in str(steps[0].change.before)
     assert "0644" in str(steps[0].change.after)
+
+
+def test_a_key_whose_bytes_are_kept_no_longer_is_one_all_the_same(place: Place) -> None:
+    """As an administrator's kubeconfig, which names files by now."""
+    path, key = "/etc/kubernetes/admin.conf", "client-key-data: QUFBQQ==\n"
+    place.write(path, key, 0o600)
+    place.change(place.begin(), path, "client-key: /a.key\n")
+    prune(place.host, 0, 1, 1e9, "z")
+    assert place.plan() == []
+    assert f"Keys and certificates never come back: {path} stay as they are" in place.not_done
 
 
 def test_a_mode_that_somebody_else_set_since_stays(place: Place) -> None:
