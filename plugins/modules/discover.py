@@ -346,6 +346,7 @@ def api_answers(run_program: t.Any, admin_kubeconfig: str, program: str | None) 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Discover the host."""
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.files import history
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
@@ -424,6 +425,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             found = {**discovery.run(), "live": host.live} if notes else found
         try:
             cluster.take(last=True)
+            # All of them: a damaged one would be met in the middle of the run, or when it is to be put back.
+            history.past_runs(host)
             if parameters["control_plane"]:
                 # Only now: an API server that a run which died left away comes back in any case.
                 named_files.require(host, parameters["named_files"])

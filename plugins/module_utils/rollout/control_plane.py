@@ -36,6 +36,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan impor
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import outcomes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    THIS_STEP,
     Failure,
     Sight,
     Watcher,
@@ -117,10 +118,12 @@ class ControlPlane:
                 self._require_images(plan)
                 if plan.component == "etcd":
                     self._require_known(plan, self._sight.usage(process))
-                    self._absence = self._absence_for(plan, plans, require_members_well(self._sight, process))
-            require_served(self._sight)
+                    self._absence = self._absence_for(
+                        plan, plans, require_members_well(self._sight, process, THIS_STEP)
+                    )
+            require_served(self._sight, THIS_STEP)
             self._try(plans)
-            self._require_members(plans, "Nothing was changed")  # once more: trials may have taken minutes
+            self._require_members(plans, THIS_STEP)  # once more: trials may have taken minutes
         return self._write_and_prove(plans)
 
     # Before

@@ -23,6 +23,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.leaves import Issued, Leaves
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import Store
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    THIS_STEP,
     Failure,
     Sight,
     Watcher,
@@ -135,7 +136,7 @@ class Gate:
             sight = t.cast(Sight, self._sight)
             for component in components:
                 require_well(sight, component)
-            require_served(sight)
+            require_served(sight, THIS_STEP)
             self._journal.note(**{STEP: components})
         saved = planned.apply(answers, bundles)
         try:

@@ -36,6 +36,8 @@ STEADY_OLD = 10.0
 SETTLED = 30.0
 #: A container that was never made although the kubelet complains about its image or its mounts is given up after this.
 PATIENCE = 45.0
+#: What was left as it was where a host is about to be changed: others, and other parts of this one, may have been.
+THIS_STEP = "Nothing was changed by this step, and what the run did before it stays"
 #: Reasons by which the runtime says that a container can never start.
 _HOPELESS = ("StartError", "ContainerCannotRun", "CreateContainerError")
 _VARIABLE = re.compile(r"\\\$\\\(([A-Za-z_][A-Za-z0-9_]*)\\\)")
@@ -434,8 +436,13 @@ def require_members_well(sight: Sight, etcd: Process, left: str = "Nothing was c
     return len(members)
 
 
-def require_served(sight: Sight, count: int = 10) -> None:
+def require_served(sight: Sight, left: str = "Nothing was changed", count: int = 10) -> None:
     """Refuse to begin while the API's clients lose requests without any change, by new connections to its front door.
+
+    Args:
+        sight: How the host is seen.
+        left: What was left as it was, for the sentence.
+        count: How many requests are made.
 
     Raises:
         HardeningError: How many of the requests failed, and how.
@@ -451,6 +458,6 @@ def require_served(sight: Sight, count: int = 10) -> None:
         raise HardeningError(
             "KH140",
             f"{len(failures)} of {count} requests to {sight.kubeconfig.server} failed without any change "
-            f"({failures[-1]}). Nothing was changed; mend the API's front door (load balancer, certificate, network) "
+            f"({failures[-1]}). {left}; mend the API's front door (load balancer, certificate, network) "
             "first.",
         )

@@ -37,6 +37,10 @@ def parameters(patch: pytest.MonkeyPatch, **options: t.Any) -> dict[str, t.Any]:
     return made[0]
 
 
+def module_with(given: dict[str, t.Any], tmp_path: Path, check: bool = False) -> t.Any:
+    return type("Module", (), {"params": given, "check_mode": check, "run_command": None, "tmpdir": str(tmp_path)})
+
+
 def test_a_file_that_is_missing_is_told_when_what_a_dead_run_left_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,9 +49,23 @@ def test_a_file_that_is_missing_is_told_when_what_a_dead_run_left_is_gone(
     Path(host.path(TRIAL)).write_text("kind: Pod\n", encoding="utf-8")
     named = {"/etc/kubernetes/theirs.yaml": "kubeharden_theirs"}
     given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, named_files=named)
-    module = type("Module", (), {"params": given, "check_mode": False, "run_command": None, "tmpdir": str(tmp_path)})
     with pytest.raises(HardeningError, match=r"kubeharden_theirs names /etc/kubernetes/theirs\.yaml") as caught:
-        discover.work(t.cast(t.Any, module))
+        discover.work(module_with(given, tmp_path))
     assert not Path(host.path(TRIAL)).exists()
     assert caught.value.facts["notes"] == [f"The trial {TRIAL} of a run that died was taken away."]
     assert caught.value.facts["cluster_lock"] == ""
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_damaged_record_keeps_a_run_from_beginning_though_it_is_an_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool
+) -> None:
+    """It would be met at the end, when nobody can say any more that nothing was changed."""
+    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    for run_id, text in (("a", "{"), ("b", '{"schema": 2, "began": 1.0, "entries": []}')):
+        record = Path(host.path(f"/var/lib/kubeharden/backups/{run_id}/record.json"))
+        record.parent.mkdir(parents=True)
+        record.write_text(text, encoding="utf-8")
+    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True)
+    with pytest.raises(HardeningError, match=r"backups/a/record\.json is damaged: .* Nothing was changed;"):
+        discover.work(module_with(given, tmp_path, check))

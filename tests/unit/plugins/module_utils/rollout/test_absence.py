@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan impor
     add_companions,
     plan_component,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import THIS_STEP
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.test_control_plane import (
     DIRECTORY,
     PROFILING,
@@ -200,7 +201,7 @@ def test_members_are_looked_at_again_right_before_etcd_is_written(tmp_path: Path
 
     world.always.append(fall)
     said = place.refused(*place.plans(place.plan(API, PROFILING, text="")))
-    left = "etcd was not touched" if away else "Nothing was changed"
+    left = "etcd was not touched" if away else THIS_STEP
     assert said.startswith(
         "etcd has members that are not well: cp2: /health answered 503. Its restart on this host could take the "
         f"majority away. {left}; mend them first."
@@ -221,7 +222,7 @@ def test_an_etcd_that_ended_in_the_trial_is_not_written(tmp_path: Path, world: W
 
     world.always.append(end)
     said = place.refused(*place.plans(place.plan(API, PROFILING, text="")))
-    assert said == "etcd on cp1 does not run any more. Nothing was changed; get it running first."
+    assert said == f"etcd on cp1 does not run any more. {THIS_STEP}; get it running first."
     assert place.state() == place.before
 
 

@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files import recor
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import control_plane
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import (
@@ -268,6 +269,20 @@ def test_a_component_that_is_not_well_is_left_alone(make: Callable[..., Place]) 
     assert "is not well before any change: /readyz answered 500. Nothing was changed" in place.refused()
     assert place.state() == place.before
     assert not (place.root / "var").exists()
+
+
+def test_a_front_door_that_loses_requests_leaves_this_host_alone_and_says_no_more_than_that(
+    make: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hosts before it have been changed by then."""
+    place = make()
+    answer = place.world.answer
+    lost = Answer(0, b"", "eof")
+    monkeypatch.setattr(place.world, "answer", lambda path, server=None: answer(path, server) if server else lost)
+    said = place.refused()
+    assert "10 of 10 requests to https://192.0.2.1:6443 failed" in said
+    assert "Nothing was changed by this step, and what the run did before it stays; mend" in said
+    assert place.state() == place.before
 
 
 def test_without_a_runtime_it_works_by_processes_alone(make: Callable[..., Place]) -> None:
