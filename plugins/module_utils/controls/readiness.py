@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 import time
 import typing as t
 
@@ -182,24 +181,46 @@ def _kernel(name: str, host: Host) -> list[str]:
 
 
 def _clocks(hosts: t.Mapping[str, Host], found: Findings) -> None:
-    """Judge clocks against one another: where all agree it is the controller that is off, which changes nothing."""
+    """Judge clocks against one another, and against those of the API servers that answered at the front door.
+
+    Where all agree it is the controller that is off, which changes nothing. Of an even number of hosts its clock
+    decides, so that of two that differ the right one is not blamed; where no two clocks agree each is.
+    """
     ahead = {name: host.evidence["now"] - host.asked for name, host in hosts.items()}
     if not ahead:
         return
-    middle = statistics.median_low(list(ahead.values()))
+    votes = sorted([*ahead.values(), *([] if len(ahead) % 2 else [0.0])])
+    middle = votes[len(votes) // 2]
+    alone = len(votes) > 1 and sum(abs(vote - middle) <= CLOCKS for vote in votes) == 1
     for name, offset in ahead.items():
-        if abs(offset - middle) > CLOCKS:
-            word = "ahead of" if offset > middle else "behind"
-            found.problems[name].append(
-                numbered(
-                    "KH141",
-                    f"The clock of {name} is {abs(offset - middle):.0f} s {word} that of the other hosts; set it "
-                    "(NTP).",
-                )
+        apart = hosts[name].evidence.get("apart") or 0.0
+        if alone:
+            sentence = (
+                f"The clock of {name} agrees with no other that was seen: it is {_differs(offset)} that of the "
+                "controller; set them all (NTP)."
             )
-    if abs(middle) > CLOCKS:
+        elif abs(offset - middle) > CLOCKS:
+            sentence = f"The clock of {name} is {_differs(offset - middle)} that of the others; set it (NTP)."
+        elif abs(apart) > CLOCKS:
+            sentence = (
+                f"The clock of an API server that answers at the front door is {_differs(apart)} that of {name}; set "
+                "both (NTP)."
+            )
+        else:
+            continue
+        found.problems[name].append(numbered("KH141", sentence))
+    if abs(middle) > CLOCKS and not alone:
         name = next(iter(ahead))
-        found.notes[name].append(f"The clock of this controller differs from the cluster's by {abs(middle):.0f} s.")
+        note = f"The clock of this controller differs from the cluster's by {abs(middle):.0f} s."
+        if len(ahead) == 1:
+            note = (
+                f"The clocks of this controller and of {name} differ by {abs(middle):.0f} s; set the one that is wrong."
+            )
+        found.notes[name].append(note)
+
+
+def _differs(seconds: float) -> str:
+    return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'}"
 
 
 def _utc(seconds: float) -> str:

@@ -436,8 +436,12 @@ def require_members_well(sight: Sight, etcd: Process, left: str = "Nothing was c
     return len(members)
 
 
-def require_served(sight: Sight, left: str = "Nothing was changed", count: int = 10) -> None:
+def require_served(sight: Sight, left: str = "Nothing was changed", count: int = 10) -> list[float]:
     """Refuse to begin while the API's clients lose requests without any change, by new connections to its front door.
+
+    Returns:
+        Seconds by which the clock of each API server that answered, as far as it says its date, is ahead of this
+        host's. Behind the front door there may be some of hosts that nobody looks at.
 
     Args:
         sight: How the host is seen.
@@ -448,11 +452,13 @@ def require_served(sight: Sight, left: str = "Nothing was changed", count: int =
         HardeningError: How many of the requests failed, and how.
     """
     client = ApiClient(sight.kubeconfig)
-    failures = []
+    failures, ahead = [], []
     for _number in range(count):
         answer = client.get("/readyz")
         if answer.status != 200:
             failures.append(str(answer.status or answer.reason))
+        if answer.date is not None:
+            ahead.append(answer.date - sight.now())
         sight.sleep(0.1)
     if failures:
         raise HardeningError(
@@ -461,3 +467,4 @@ def require_served(sight: Sight, left: str = "Nothing was changed", count: int =
             f"({failures[-1]}). {left}; mend the API's front door (load balancer, certificate, network) "
             "first.",
         )
+    return ahead

@@ -41,7 +41,7 @@ def problems(**evidence: t.Any) -> list[str]:
 
 
 WELL: dict[str, t.Any] = {
-    "api": {"unwell": "", "date": NOW},
+    "api": {"unwell": ""},
     "etcd": {"alarms": [], "unwell": [], "unseen": ""},
     "nodes": [{"name": "cp1", "trouble": ""}, {"name": "w1", "trouble": ""}],
     "room": [PLACE],
@@ -50,6 +50,7 @@ WELL: dict[str, t.Any] = {
     "kernel": [],
     "unmounted": [],
     "served": "",
+    "apart": 1.0,
 }
 
 
@@ -65,7 +66,7 @@ def test_a_directory_that_stands_for_a_host_shows_nothing_and_is_ready() -> None
 
 FAULTS: dict[str, tuple[dict[str, t.Any], str]] = {
     "api": (
-        {"api": {"unwell": "/readyz answered 500", "date": NOW}},
+        {"api": {"unwell": "/readyz answered 500"}},
         "kube-apiserver of cp1 is not well: /readyz answ",
     ),
     "alarm": ({"etcd": {"alarms": ["NOSPACE"]}}, "etcd has raised the alarm NOSPACE, seen on cp1"),
@@ -142,17 +143,41 @@ def test_an_etcd_that_cannot_be_asked_is_a_note() -> None:
 @pytest.mark.parametrize(
     ("offsets", "told", "noted"),
     [
-        ({"a": 0, "b": CLOCKS, "c": -CLOCKS}, [], False),
-        ({"a": 0, "b": 1, "c": CLOCKS + 2}, ["c"], False),
-        ({"a": 0, "b": 1, "c": -CLOCKS - 2}, ["c"], False),
+        ({"a": 0, "b": CLOCKS, "c": -CLOCKS}, {}, False),
+        ({"a": 0, "b": 1, "c": CLOCKS + 2}, {"c": "31 s ahead of that of the others"}, False),
+        ({"a": 0, "b": 1, "c": -CLOCKS - 2}, {"c": "32 s behind that of the others"}, False),
         # All agree: it is the controller that is off.
-        ({"a": 500, "b": 501, "c": 502}, [], True),
-        ({"a": -500}, [], True),
+        ({"a": 500, "b": 501, "c": 502}, {}, True),
+        ({"a": 500, "b": 501}, {}, True),
+        # Nobody can say which of the two.
+        ({"a": -500}, {}, True),
+        # Of an even number the controller decides.
+        ({"a": 0, "b": -600}, {"b": "600 s behind"}, False),
+        ({"a": 600, "b": 0}, {"a": "600 s ahead of"}, False),
+        ({"a": 600, "b": 601, "c": 0, "d": 1}, {"a": "ahead of", "b": "ahead of"}, False),
+        # No two agree.
+        ({"a": 600, "b": -600}, {"a": "agrees with no other", "b": "600 s behind that of the controller"}, False),
+        ({"a": 100, "b": 700}, {"a": "agrees with no other", "b": "agrees with no other"}, False),
     ],
 )
-def test_clocks_are_held_against_one_another(offsets: dict[str, float], told: list[str], noted: bool) -> None:
+def test_clocks_are_held_against_one_another(offsets: dict[str, float], told: dict[str, str], noted: bool) -> None:
     found = judge({name: Host(name, {"now": NOW + offset}, NOW) for name, offset in offsets.items()})
-    assert [name for name, sentences in found.problems.items() if sentences] == told
-    assert (
-        any("The clock of this controller differs" in note for notes in found.notes.values() for note in notes) == noted
-    )
+    problems = {name: sentences for name, sentences in found.problems.items() if sentences}
+    assert set(problems) == set(told)
+    for name, words in told.items():
+        (sentence,) = problems[name]
+        assert words in sentence
+    notes = [note for some in found.notes.values() for note in some]
+    assert any(re.match("The clocks? of this controller ", note) for note in notes) == noted
+
+
+@pytest.mark.parametrize(("apart", "told"), [(CLOCKS, False), (-600.0, True), (600.0, True)])
+def test_a_host_alone_is_held_against_the_api_servers_behind_the_front_door(apart: float, told: bool) -> None:
+    sentences = problems(**{**WELL, "apart": apart})
+    words = "600 s ahead of that of cp1" if apart > 0 else "600 s behind that of cp1"
+    assert [words in sentence for sentence in sentences] == ([True] if told else [])
+
+
+def test_a_clock_that_is_told_already_is_not_told_again() -> None:
+    off = Host("cp1", {"now": NOW + 600, "apart": -600.0}, NOW)
+    assert [len(one) for one in judge({"cp1": off, "b": host("b"), "c": host("c")}).problems.values()] == [1, 0, 0]

@@ -181,9 +181,9 @@ def test_etcd(
 ) -> None:
     world.lives = [Life(1, OLD), Life(2, ["etcd"])]
     monkeypatch.setattr(readiness, "etcd_client", lambda _process: etcd)
-    monkeypatch.setattr(readiness, "require_served", lambda _view: None)
+    monkeypatch.setattr(readiness, "require_served", lambda _view: [1.0, -600.0])
     looked = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc)).look_at_cluster(list)
-    assert looked == {"etcd": seen_of_it, "nodes": [], "served": ""}
+    assert looked == {"etcd": seen_of_it, "nodes": [], "served": "", "apart": -600.0}
 
 
 def node(name: str, status: str, since: str = "2020-01-01T00:00:00Z") -> dict[str, t.Any]:

@@ -10,6 +10,7 @@ import typing as t
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import watch
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
@@ -397,6 +398,16 @@ def test_nothing_is_begun_while_clients_lose_requests_anyway(world: World) -> No
     world.lives = [Life(1, OLD, unwell=0.5)]
     with pytest.raises(HardeningError, match=r"[45] of 10 requests to https://192\.0\.2\.1:6443 failed .*\(refused\)"):
         require_served(world.sight())
+
+
+def test_the_clocks_of_the_api_servers_behind_the_front_door_are_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those that say what time it is: one of them is ten minutes behind."""
+    dates = iter(["Thu, 01 Jan 1970 00:10:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "nonsense"])
+    world.time = 600.0
+    monkeypatch.setattr(world, "answer", lambda *_asked: Answer(200, headers={"date": next(dates)}))
+    assert require_served(world.sight(), count=3) == [pytest.approx(0.0), pytest.approx(-600.1)]
 
 
 def test_a_front_door_that_answers_is_enough(world: World) -> None:
