@@ -34,12 +34,15 @@ def found_of(variables: t.Mapping[str, t.Any], names: t.Sequence[str] = RESULTS)
 
 def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
     """Return a host as it is judged."""
+    discovery = found.get("discovery") or {}
+    server = (discovery.get("components") or {}).get("kube-apiserver") or {}
     return readiness.Host(
-        node=str((found.get("discovery") or {}).get("node_name", "")),
+        node=str(discovery.get("node_name", "")),
         evidence=found.get("evidence") or {},
         asked=float(found.get("asked") or 0.0),
         mounts=found.get("mounts") or (),
         sets_kernel=bool(found.get("sets_kernel")),
+        version=str(server.get("version", "")),
     )
 
 

@@ -129,7 +129,7 @@ def test_an_upgrade_that_is_under_way(product: Product) -> None:
     unit = "systemd-run --quiet --unit=upgrade bash -c 'exec -a kubeadm tail upgrade -f /dev/null'"
     product.cluster.ssh("w1", unit)
     try:
-        with refused(product, "w1", "`kubeadm upgrade -f` is at work on w1 (process ") as runs:
+        with refused(product, "w1", "`kubeadm upgrade` is at work on w1 (process ") as runs:
             runs.append(product.harden())
     finally:
         product.cluster.ssh("w1", "systemctl stop upgrade", check=False)

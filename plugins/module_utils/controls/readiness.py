@@ -31,6 +31,7 @@ class Host:
         asked: Seconds since the epoch on the controller when it had answered.
         mounts: Flags whose directory the run mounts there, where they need it.
         sets_kernel: Whether the run sets what a kubelet with protectKernelDefaults asks of the kernel.
+        version: That of its kube-apiserver, empty where it has none.
     """
 
     node: str
@@ -38,6 +39,7 @@ class Host:
     asked: float
     mounts: t.Collection[str] = ()
     sets_kernel: bool = False
+    version: str = ""
 
 
 @dataclasses.dataclass
@@ -69,6 +71,7 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
         _nodes(name, host.evidence, [one.node for one in hosts.values()], found)
         if host.evidence.get("served"):
             problems.append(str(host.evidence["served"]))
+    _versions(seen, found)
     _clocks(seen, found)
     return found
 
@@ -157,6 +160,26 @@ def _certificates(name: str, host: Host) -> list[str]:
 def _upgrade(name: str, evidence: Evidence) -> list[str]:
     words = "`{words}` is at work on {host} (process {pid}); wait until it has ended."
     return [words.format(host=name, **one) for one in evidence.get("upgrade") or []]
+
+
+def _versions(hosts: t.Mapping[str, Host], found: Findings) -> None:
+    """Between `upgrade apply` on one control plane and `upgrade node` on the next no process of kubeadm is there."""
+    versions = {name: host.version for name, host in hosts.items() if host.version}
+    newest = max(versions.values(), key=_parts, default="")
+    for name, version in versions.items():
+        if version != newest:
+            upgraded = ", ".join(other for other, one in versions.items() if one == newest)
+            found.problems[name].append(
+                numbered(
+                    "KH137",
+                    f"kube-apiserver of {name} is {version} and that of {upgraded} {newest}, so an upgrade is half "
+                    f"done; end it on {name} first (kubeadm upgrade node), or leave {name} out with --limit.",
+                )
+            )
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def _unmounted(name: str, host: Host) -> list[str]:

@@ -33,6 +33,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 
 #: Seconds since it changed within which a node that is not Ready is given a while: it may be starting.
 _FRESH = 120.0
+#: Commands of kubeadm that change a host or the cluster.
+_CHANGING = ("upgrade", "join", "init", "reset", "certs")
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -150,14 +152,11 @@ class Readiness:
 
     def _upgrade(self) -> list[dict[str, t.Any]]:
         """Return runs of kubeadm that change something; those that have ended leave /etc/kubernetes/tmp too."""
+        running = {process.pid: process.arguments[1:] for process in processes.find("kubeadm", self._proc)}
         return [
-            {
-                "pid": process.pid,
-                # No flag, whose value may be a token.
-                "words": " ".join(["kubeadm", *(word for word in process.arguments[1:3] if not word.startswith("-"))]),
-            }
-            for process in processes.find("kubeadm", self._proc)
-            if process.arguments[1:2] and process.arguments[1] in ("upgrade", "join", "init", "reset", "certs")
+            {"pid": pid, "words": " ".join(["kubeadm", *_command(words)])}
+            for pid, words in running.items()
+            if _command(words)
         ]
 
     def _room(self) -> list[dict[str, t.Any]]:
@@ -241,6 +240,15 @@ class Readiness:
                     if manifest.host_path_of(name, value) is None
                 ]
         return found
+
+
+def _command(words: t.Sequence[str]) -> list[str]:
+    """Return the command of kubeadm that changes something and the word after it, empty for another command.
+
+    Flags may stand before it, some of them with a value of their own. None is shown, since its value may be a token.
+    """
+    at = next((index for index, word in enumerate(words) if word in _CHANGING), len(words))
+    return [word for word in words[at : at + 2] if not word.startswith("-")]
 
 
 def _node(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

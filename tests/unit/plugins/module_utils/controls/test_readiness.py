@@ -122,6 +122,25 @@ def test_expired_certificates_may_be_the_work() -> None:
     assert judge({"cp1": host(certificates=[{**CERTIFICATE, "ends": 0.0}])}, allow_expired=True).problems == {"cp1": []}
 
 
+@pytest.mark.parametrize(
+    ("versions", "told"),
+    [
+        ({"cp1": "1.37.1", "cp2": "1.37.1", "w1": ""}, []),
+        ({"cp1": "1.37.2", "cp2": "1.37.1", "cp3": "1.37.1"}, ["cp2", "cp3"]),
+        ({"cp1": "1.9.0", "cp2": "1.10.0"}, ["cp1"]),
+        ({"w1": "", "w2": ""}, []),
+    ],
+)
+def test_control_planes_of_two_versions_are_an_upgrade_that_is_half_done(
+    versions: dict[str, str], told: list[str]
+) -> None:
+    hosts = {name: dataclasses.replace(host(name), version=version) for name, version in versions.items()}
+    problems = {name: sentences for name, sentences in judge(hosts).problems.items() if sentences}
+    assert list(problems) == told
+    for name, (sentence,) in problems.items():
+        assert sentence.startswith(f"KH137: kube-apiserver of {name} is {versions[name]} and that of c")
+
+
 def test_a_node_that_takes_no_part_is_a_note() -> None:
     found = judge({"cp1": host(nodes=[{"name": "w9", "trouble": "NodeStatusUnknown"}])})
     assert found.problems == {"cp1": []}
