@@ -23,6 +23,8 @@ STATE_DIRECTORY = "/var/lib/kubeharden"
 RUN_DIRECTORY = "/run/kubeharden"
 
 _LINKS = 40
+#: Bytes that Linux allows for a path and for each part of it.
+_LONGEST, _LONGEST_NAME = 4095, 255
 
 
 class Host:
@@ -92,13 +94,14 @@ class Host:
 def _possible(path: str) -> str:
     """Return a path that a file or flag of the host named; what no file can be called is a sentence."""
     try:
-        possible = b"\0" not in os.fsencode(path)
+        encoded = os.fsencode(path)
     except UnicodeEncodeError:
-        possible = False
-    if not possible:
+        encoded = b"\0"
+    if b"\0" in encoded or len(encoded) > _LONGEST or max(map(len, encoded.split(b"/"))) > _LONGEST_NAME:
+        shown = path if len(path) <= _LONGEST_NAME else f"{path[:_LONGEST_NAME]}..."
         raise HardeningError(
             "KH117",
-            f"{path!r} is named on this host, and no file can be called so. Nothing was changed; correct what "
+            f"{shown!r} is named on this host, and no file can be called so. Nothing was changed; correct what "
             "names it.",
         )
     return path

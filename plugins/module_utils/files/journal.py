@@ -52,6 +52,7 @@ _STEPS = {
         "unheard?": [str],
         "after?": {"configuration": str, "templates": [{"*": ANYTHING}]},
     },
+    "image_pulls?": {"run_id": str},
     "restarts?": [str],
     "*": ANYTHING,
 }

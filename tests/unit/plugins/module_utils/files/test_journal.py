@@ -78,6 +78,8 @@ def test_it_can_be_read_by_a_person(journal: Journal, tmp_path: Path) -> None:
         b'{"apply": {"run_id": "r", "saved"',
         b"[]",
         b"\0\0\0\0",
+        b'{"image_pulls": {}}',
+        b'{"image_pulls": []}',
         b"\xff",
         b'{"together": [["/a"]]}',
         b'{"trial": {}}',

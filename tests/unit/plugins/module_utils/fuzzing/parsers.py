@@ -434,12 +434,42 @@ _RECORD = {
     "undoes": ["r0"],
     "finished": True,
 }  # fmt: skip
+_SAVED = [
+    {"path": "/etc/kubernetes/a.yaml", "kind": "file", "mode": 384, "uid": 0, "gid": 0, "atime_ns": 1, "mtime_ns": 1,
+     "sha256": "x", "stored": "0000"},
+    {"path": "/etc/kubernetes/manifests/b.yaml", "kind": "absent", "mode": 0, "uid": 0, "gid": 0, "atime_ns": 0,
+     "mtime_ns": 0, "sha256": None, "stored": None},
+]  # fmt: skip
+_AFTER = {"/etc/kubernetes/a.yaml": "y", "/etc/kubernetes/manifests/b.yaml": None, "/var/lib": "directory"}
+#: Every step in every part of it, as the rooms that note them do.
 _JOURNAL = {
+    "run_id": "r1",
     "together": [["/a/.kubeharden-x", "/a/b"]],
-    "trial": {"manifests": ["/etc/kubernetes/manifests/t.yaml"], "directory": "/d", "logs": []},
-    "apply": {"run_id": "r1", "saved": [{"path": "/a", "kind": "absent"}], "manifests": "/m", "components": {}},
-    "kubelet": {"run_id": "r1", "saved": [{"path": "/a", "kind": "absent"}]},
-    "kube_proxy": {"run_id": "r1"},
+    "trial": {"manifests": ["/etc/kubernetes/manifests/t.yaml"], "directory": "/d", "logs": ["/l"]},
+    "apply": {
+        "run_id": "r1",
+        "saved": _SAVED,
+        "after": _AFTER,
+        "manifests": "/etc/kubernetes/manifests",
+        "components": {"etcd": "/etc/kubernetes/manifests/b.yaml"},
+        "away": {"manifest": "/m/a.yaml", "moved_to": "/a.taken-away", "etcd": "/m/b.yaml", "apart": True},
+    },
+    "kubelet": {
+        "run_id": "r1",
+        "saved": _SAVED,
+        "after": _AFTER,
+        "sysctls": {"vm.a": "1", "vm/b": "0"},
+        "sysctls_after": {"vm.a": "2"},
+    },
+    "kube_proxy": {
+        "run_id": "r1",
+        "configuration": "a: b",
+        "template": {"spec": {}},
+        "unheard": ["cp1"],
+        "after": {"configuration": "a: c", "templates": [{"spec": {}}]},
+    },
+    "image_pulls": {"run_id": "r1"},
+    "restarts": ["kube-scheduler"],
 }
 _HOLDER = {"run_id": "r1", "controller": "a b", "process": "1 2", "since": 1.5, "cluster": False}
 _AUDIT = (
@@ -558,6 +588,8 @@ def _of_ours(host: _OnDisk) -> list[Parser]:
     def journal() -> None:
         found = Journal(host.host)
         together.unfinished(found)
+        with contextlib.suppress(HardeningError):
+            recovery.require_presence(host.host, found)
         recovery.foretell(host.host)
 
     def past_runs() -> None:

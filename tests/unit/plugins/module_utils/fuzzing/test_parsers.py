@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.fuzzing import engine, parsers
 
 #: In `make test` and, so that a failure can be had again, in `make test-all`; KUBEHARDEN_SEED asks for other inputs.
@@ -41,6 +43,28 @@ def test_data_or_a_sentence(table: dict[str, engine.Parser], name: str, count: i
     assert not outcome.failures, f"with KUBEHARDEN_SEED={SEED} {name} made:\n{words}"
     assert outcome.given >= 20
     assert outcome.taken, "no input was good"
+
+
+@pytest.mark.parametrize("name", parsers.NAMES)
+def test_the_first_file_of_each_is_a_good_one(table: dict[str, engine.Parser], name: str) -> None:
+    """Else what is made of it is refused at the door, and nothing behind that is ever reached."""
+    parser = table[name]
+    assert engine.fuzz(dataclasses.replace(parser, seeds=parser.seeds[:1], share=0.0), 1, SEED).taken == 1
+
+
+def test_what_a_dead_run_left_is_looked_at_in_every_step(
+    table: dict[str, engine.Parser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def keep(_host: object, pending: dict[str, object]) -> Unproven:
+        looked.append(str(pending["run_id"]))
+        return Unproven("r1", [])
+
+    monkeypatch.setattr(parsers.recovery, "sort", keep)
+    monkeypatch.setattr(parsers.recovery.kubelet, "sort", keep)
+    assert engine.attempt(table["journal"], table["journal"].seeds[0]) == ""
+    assert looked == ["r1", "r1"]
 
 
 def test_every_parser_is_tried(table: dict[str, engine.Parser]) -> None:
