@@ -49,13 +49,15 @@ find /var/lib/dpkg/statoverride -printf '%p %y %i %T@ %s %m %u %g\n'
 """
 
 _CONTENT = r"""
-find /etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/systemd/system /etc/sysctl.d /etc/cni \
-  /var/lib/kubelet/config.yaml /var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env \
+find /var/lib/etcd -maxdepth 0 -printf '%p %y %m %u %g\n' 2>/dev/null
+find /etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/systemd/system /etc/sysctl.d /etc/tmpfiles.d \
+  /etc/cni /var/lib/kubelet/config.yaml /var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env \
   /var/lib/kubelet/pki /var/lib/dpkg/statoverride -printf '%p %y %m %u %g %l\n'
-find /etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/sysctl.d /etc/cni /var/lib/dpkg/statoverride \
+find /etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/sysctl.d /etc/tmpfiles.d /etc/cni \
   /var/lib/kubelet/config.yaml /var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env \
-  -type f -exec sha256sum {} +
-for key in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys; do
+  /var/lib/dpkg/statoverride -type f -exec sha256sum {} +
+for key in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys \
+  kernel/keys/root_maxbytes; do
   echo "$key $(cat /proc/sys/$key)"
 done
 """
@@ -288,7 +290,7 @@ class Product:
         return lines(self.cluster.ssh(host, _FIND, check=False).stdout)
 
     def content(self, host: str) -> list[str]:
-        """Bytes, modes and owners of Kubernetes' files and units, and the values of sysctls."""
+        """Bytes, modes and owners of Kubernetes' files and units, etcd's directory, and the values of sysctls."""
         return lines(self.cluster.ssh(host, _CONTENT).stdout)
 
     def processes(self, host: str) -> dict[str, str]:

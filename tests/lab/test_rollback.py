@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lab.kubelab.harness import Cluster
+from lab.kubelab.harness import Cluster, Served
 from lab.product import HardenRun, Product, wait_until
-from lab.story import differences
+from lab.story import differences, keep_served
 
 pytestmark = pytest.mark.slow
 
@@ -83,14 +83,34 @@ def test_an_api_server_that_does_not_run_any_more_is_put_back(product: Product) 
     cluster.ssh("cp1", f"rm {POLICY}; rmdir /etc/kubernetes/kubeharden")
 
 
+def lost_at_most(allowed: int, name: str, served: Served, product: Product) -> None:
+    """Hold what clients lost, K but printed, and keep the figures."""
+    keep_served(product.cluster, name, served)
+    assert not [failure for failure in served.failures if failure["what"] == "watch"], served.output
+    assert served.failed <= allowed, served.output
+    assert served.requests > 500
+
+
 @SEVERAL
 def test_several_control_planes_are_put_back_without_a_lost_request(product: Product) -> None:
+    """Two runs go back in one, and then the cluster is hardened again.
+
+    Where the flags are kubeadm's own a server closes at once as it ends: one request may meet that moment
+    (docs/measured.md). A second run, and the way back, end servers that say so before.
+    """
     before = look(product)
-    product.harden(profile="cis").well()
     with product.cluster.poller() as served:
-        run = product.rollback()
+        first = product.harden().well()
+    lost_at_most(1, "before-rollback", served, product)
+    with product.cluster.poller() as served:
+        product.harden(profile="cis").well()
+    lost_at_most(0, "before-rollback-cis", served, product)
+    document = json.loads((first.report / "changes.json").read_text(encoding="utf-8"))
+    with product.cluster.poller() as served:
+        run = product.rollback(run_id=document["run_id"])
     run.well()
-    print(f"poller rollback 3+2: requests {served.requests} F {served.failed} K {served.kept}")
-    assert served.failed == 0, served.failures
+    lost_at_most(0, "rollback", served, product)
     assert differences(before, look(product)) == []
-    product.harden(profile="cis").well()
+    with product.cluster.poller() as served:
+        product.harden(profile="cis").well()
+    lost_at_most(1, "after-rollback", served, product)
