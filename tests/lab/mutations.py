@@ -147,6 +147,9 @@ APISERVER = (
         ),
         live=(DRIFT,),
     ),
+    # On a live host some of them would keep the server from starting, and which is another matter in each version.
+    _items(API, "apiserver-alpha-features", "feature-gates", **{"with": ["AllAlpha=true"]}, where=("directories",)),
+    _flag(API, "apiserver-debug-socket", "debug-socket-path", "/debug.sock"),
     _items(API, "apiserver-external-addresses", _ENABLE, without=["DenyServiceExternalIPs"]),
     _flag(API, "apiserver-kubelet-authority", "kubelet-certificate-authority", None, where=("live",)),
     _items(

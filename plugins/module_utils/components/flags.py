@@ -305,8 +305,8 @@ class AtMost:
 class Contains:
     """A list (or map, with items ``key=value``) that holds these items; those of ``without`` it must not hold.
 
-    The owner's items stay in their order, what is missing comes behind them. ``without`` takes items of a list, keys of
-    a map. An absent flag that should hold nothing in particular may stay absent.
+    The owner's items stay in their order, what is missing comes behind them. ``without`` takes items of a list; of a
+    map keys, or ``key=value`` where another value of it may stay. An absent flag that should hold nothing in particular may stay absent.
     """
 
     items: tuple[str, ...]
@@ -496,8 +496,16 @@ def _decide_map(rule: Contains, effective: Sequence[str]) -> Decision:
     wanted = {item.partition("=")[0]: item for item in rule.items}
     missing = [item for key, item in wanted.items() if not _same_item(last.get(key), item)]
     replaced = {item.partition("=")[0] for item in missing}
-    kept = [item for item in effective if item.partition("=")[0] not in replaced.union(rule.without)]
-    return _union(rule, kept, missing, [item for item in effective if item.partition("=")[0] in rule.without])
+    removed = [item for item in effective if any(_is_unwanted(item, one) for one in rule.without)]
+    kept = [item for item in effective if item.partition("=")[0] not in replaced and item not in removed]
+    return _union(rule, kept, missing, removed)
+
+
+def _is_unwanted(item: str, unwanted: str) -> bool:
+    """Whether an item of a map has a key that is not wanted, or the value that is not wanted of it."""
+    if "=" not in unwanted:
+        return item.partition("=")[0] == unwanted
+    return item.partition("=")[0] == unwanted.partition("=")[0] and _same_item(item, unwanted)
 
 
 def _same_item(have: str | None, want: str) -> bool:

@@ -45,6 +45,8 @@ WEAK: dict[str, dict[str, str]] = {
         "disable-admission-plugins": "PodSecurity",
         "anonymous-auth": "true",
         "token-auth-file": "/etc/kubernetes/pki/tokens.csv",
+        "feature-gates": "AllAlpha=true",
+        "debug-socket-path": "/run/debug.sock",
         "service-account-lookup": "false",
         "max-requests-inflight": "0",
         "max-mutating-requests-inflight": "0",

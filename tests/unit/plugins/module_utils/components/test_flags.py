@@ -264,6 +264,9 @@ SUITES = ("TLS_AES", "TLS_GCM", "TLS_CHACHA")
         (Contains(("B=true",), kind="map"), ["B=True"], None, "all items are there"),
         (Contains(("B=true",), kind="map"), ["B=false", "B=true"], None, "all items are there"),
         (Contains((), ("AllAlpha",), kind="map"), ["AllAlpha=true,X=1"], "X=1", "AllAlpha=true not allowed"),
+        (Contains((), ("AllAlpha=true",), kind="map"), ["X=1,AllAlpha=T"], "X=1", "AllAlpha=T not allowed"),
+        (Contains((), ("AllAlpha=true",), kind="map"), ["AllAlpha=false,X=1"], None, "no unwanted item is there"),
+        (Contains((), ("AllAlpha=true",), kind="map"), ["X=true"], None, "no unwanted item is there"),
         # narrowed: the owner's list without what is not allowed
         (Narrowed(SUITES), [], "TLS_AES,TLS_GCM,TLS_CHACHA", "the flag is not set"),
         (Narrowed(SUITES), [""], "TLS_AES,TLS_GCM,TLS_CHACHA", "the list is empty"),
@@ -304,7 +307,12 @@ def test_decide(rule: flags.Rule, current: list[str], value: str | None, reason:
 
 @pytest.mark.parametrize(
     ("rule", "current"),
-    [(Absent(), ["x"]), (Absent(), [""]), (Contains((), ("AlwaysAdmit",)), ["AlwaysAdmit"])],
+    [
+        (Absent(), ["x"]),
+        (Absent(), [""]),
+        (Contains((), ("AlwaysAdmit",)), ["AlwaysAdmit"]),
+        (Contains((), ("AllAlpha=true",), kind="map"), ["AllAlpha=true"]),
+    ],
 )
 def test_a_flag_that_has_to_go(rule: flags.Rule, current: list[str]) -> None:
     decision = decide(rule, current)

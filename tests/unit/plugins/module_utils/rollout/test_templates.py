@@ -264,6 +264,8 @@ def test_kubeadm_writes_again_every_flag_of_what_was_hardened(tmp_path: Path, pr
         ("kube-apiserver", "--request-timeout=2m"),
         ("kube-apiserver", "--service-account-lookup=false"),
         ("kube-apiserver", "--token-auth-file=/t.csv"),
+        ("kube-apiserver", "--debug-socket-path=/run/debug.sock"),
+        ("kube-apiserver", "--feature-gates=AllAlpha=true"),
         ("etcd", "--auto-tls=true"),
         ("etcd", "--enable-pprof=true"),
         ("etcd", "--peer-auto-tls=true"),
@@ -284,6 +286,46 @@ def test_what_was_set_behind_kubeadms_back_is_mended_in_its_memory_too(host: Hos
     said = judge_cluster(cluster, drift)
     assert said.status == "pass", said
     assert plan_cluster_configuration(after, [{component: made.state()}]) == (after, [])
+
+
+# ---- what should not be there at all
+
+
+LEFT = {
+    "token-auth-file": "--token-auth-file=/t.csv was left as it is",
+    "feature-gates": "AllAlpha=true in --feature-gates was left as it is",
+}
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "cis", "baseline"),
+    [
+        ("debug-socket-path", "/run/debug.sock", [], []),
+        ("token-auth-file", "/t.csv", [], ["/t.csv"]),
+        ("feature-gates", "X=true,AllAlpha=true", ["X=true"], ["X=true,AllAlpha=true"]),
+        ("feature-gates", "AllAlpha=T", [], ["AllAlpha=T"]),
+        ("feature-gates", "AllAlpha=false,X=true", ["AllAlpha=false,X=true"], ["AllAlpha=false,X=true"]),
+    ],
+)
+def test_what_should_not_be_there_goes_where_no_working_cluster_needs_it_and_else_is_told(
+    host: Host, flag: str, value: str, cis: list[str], baseline: list[str]
+) -> None:
+    path = Path(host.path(f"{DIRECTORY}/kube-apiserver.yaml"))
+    word = f"    - --{flag}={value}\n    image:"
+    path.write_text(path.read_text(encoding="utf-8").replace("    image:", word, 1), encoding="utf-8")
+    for profile, expected in (("cis", cis), ("baseline", baseline)):
+        known: dict[str, t.Any] = {"kubeharden_profile": profile, "found_flags": {flag: value}}
+        assert plan(host, "kube-apiserver", **known).manifest.flag_values("kube-apiserver", flag) == expected
+        notes = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **known)).get("notes", [])
+        told = profile == "baseline" and flag in LEFT and value != "AllAlpha=false,X=true"
+        assert ([LEFT[flag] in note for note in notes] == [True]) if told else not notes
+
+
+def test_a_waiver_of_what_is_left_anyway_leaves_nothing_to_tell() -> None:
+    found = {"token-auth-file": "/t.csv", "feature-gates": "AllAlpha=true"}
+    out = ["apiserver-static-tokens", "apiserver-alpha-features"]
+    text = templates.render("kube-apiserver/flags.yaml.j2", found_flags=found, left_out=out)
+    assert "notes" not in yaml.safe_load(text)
 
 
 def flags_of(made: ComponentPlan) -> list[str]:
