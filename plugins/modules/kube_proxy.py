@@ -96,7 +96,9 @@ restarted:
   returned: success
   type: dict
 patch:
-  description: The same as a patch of kubeadm's own DaemonSet, as text; empty where nothing is asked of the pods.
+  description:
+    - The same as a patch of kubeadm's own DaemonSet, as text; empty where nothing is asked of the pods, and where
+      kube-proxy is not run as kubeadm runs it.
   returned: success
   type: str
 patch_controls:
@@ -135,7 +137,6 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.components import daemonset, yamlwrite
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import (
         PATCHES_DIRECTORY,
         STATE_DIRECTORY,
@@ -147,7 +148,6 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    patch = yamlwrite.dump(daemonset.kubeadm_patch(parameters["pod"])) if parameters["pod"] else ""
     left = {"restarted": {}, "patch": "", "patch_controls": [], "notes": [], "backup": ""}
     if not host.live:
         note = f"{CONFIG_MAP} and the DaemonSet were not touched, which takes a running cluster."
@@ -163,7 +163,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if changes and not module.check_mode:
         backup = Backup(host, parameters["run_id"])
         restarted = {"kube-proxy": planned.apply(host, backup, float(parameters["gate_timeout"]))}
-    patch = patch if not planned.not_done else ""
+    patch = planned.patch()
     notes = planned.notes
     if patch:
         notes.append(

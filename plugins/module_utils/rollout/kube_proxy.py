@@ -14,7 +14,12 @@ import typing as t
 
 import yaml
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components import daemonset, kubeletconfig, proxyconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.components import (
+    daemonset,
+    kubeletconfig,
+    proxyconfig,
+    yamlwrite,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import kube_proxy as judge
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
@@ -86,6 +91,7 @@ class KubeProxy:
         self._daemon_set: Document | None = None
         self._configuration = ""
         self._template: Document = {}
+        self._found = False
         #: What a person should know, as sentences.
         self.notes: list[str] = []
         #: What was left undone and why, as sentences.
@@ -171,7 +177,14 @@ class KubeProxy:
             if self._pod:
                 self.notes.append(f"{DAEMON_SET} has no container {daemonset.CONTAINER}, so its pods were left alone.")
             return copy.deepcopy(dict(template)), []
+        self._found = True
         return daemonset.harden(template, self._pod)
+
+    def patch(self) -> str:
+        """Return what was planned of the pods as a patch of kubeadm's; empty where they are none of ours to change."""
+        if not self._pod or not self._found or self.not_done:
+            return ""
+        return yamlwrite.dump(daemonset.kubeadm_patch(self._pod))
 
     def _judge(self, data: t.Mapping[str, str], configuration: str) -> None:
         """Say what is not changed here, and would be weaker than it should be."""

@@ -175,7 +175,13 @@ class Kubelet:
         """Let kubeadm lay over its ConfigMap what is of this node alone, at each upgrade."""
         before = read_text(self._host.path(KUBELET_INSTANCE))
         own = {field: data for field, data in self._settings.items() if "needs" in data}
-        if before is None or not own:
+        if not own:
+            return
+        if before is None:
+            self.notes.append(
+                f"The kubeadm of {self._node} has no {KUBELET_INSTANCE} in which to keep {' and '.join(own)}, so kubeadm "
+                "upgrade takes it away: run harden.yml again afterwards."
+            )
             return
         after, controls = kubeletconfig.apply(before, own, KUBELET_INSTANCE, None)
         if after != before:

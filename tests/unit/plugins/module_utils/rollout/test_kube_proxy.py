@@ -456,6 +456,7 @@ def test_a_rollout_that_never_ended_is_left_alone_and_told() -> None:
     made = planned(world)
     assert made.plan() == []
     assert "available on 1 of 2 nodes before anything was changed" in made.not_done[0]
+    assert made.patch() == ""
     assert world.time >= kube_proxy.SETTLE
 
 
@@ -473,6 +474,25 @@ def test_a_cluster_without_kube_proxy_is_left_alone(gone: str) -> None:
     made = planned(world, **WANTED)
     assert made.plan() == []
     assert "is missing), so it was left alone" in made.notes[0]
+    # A patch would keep nothing, and kubeadm would be told of one for no reason.
+    assert made.patch() == ""
+
+
+def test_a_patch_for_kubeadm_says_what_pods_become_and_there_is_none_where_none_are_found() -> None:
+    world = World()
+    assert planned(world, **WANTED).patch() == ""  # nothing is planned yet
+    made = planned(world, **WANTED)
+    made.plan()
+    assert "NET_ADMIN" in made.patch()
+    nothing = planned(world)
+    nothing.plan()
+    assert nothing.patch() == ""
+    assert world.set is not None
+    world.set["spec"]["template"]["spec"]["containers"][0]["name"] = "other"
+    made = planned(world, **WANTED)
+    made.plan()
+    assert "has no container kube-proxy" in made.notes[0]
+    assert made.patch() == ""
 
 
 def test_what_is_judged_is_told_and_not_changed() -> None:

@@ -196,6 +196,26 @@ def test_all_of_it_goes_back_when_the_kubelet_does_not_come_up(host: Host) -> No
     assert Journal(host).read() == {}
 
 
+def test_where_kubeadm_keeps_nothing_of_one_node_alone_a_run_after_its_upgrade_is_asked_for(host: Host) -> None:
+    """As in Kubernetes 1.33, whose kubeadm writes no such file."""
+    Path(host.path(INSTANCE)).unlink()
+    planned = made(host)
+    assert INSTANCE not in [change.target for change in planned.plan()]
+    assert planned.notes == [
+        f"The kubeadm of w1 has no {INSTANCE} in which to keep protectKernelDefaults, so kubeadm upgrade takes it away: "
+        "run harden.yml again afterwards."
+    ]
+    shared = Kubelet(host, FOUND, {"podPidsLimit": SETTINGS["podPidsLimit"]}, "w1", Sysctls(host, WANTED), {})
+    shared.plan()
+    assert shared.notes == []
+
+
+def test_with_that_file_nothing_is_asked_for(host: Host) -> None:
+    planned = made(host)
+    assert INSTANCE in [change.target for change in planned.plan()]
+    assert planned.notes == []
+
+
 def test_without_its_kernel_settings_the_rest_is_done(host: Host) -> None:
     Path(host.path("/etc/sysctl.conf")).write_text("kernel.panic = 60\n", encoding="utf-8")
     planned = made(host)
