@@ -91,7 +91,9 @@ changes:
   type: list
   elements: dict
 notes:
-  description: What a person should know, as sentences; the action plugin adds what the template left as it was.
+  description:
+    - What a person should know, as sentences, such as flags that one configuration cannot say for all control planes;
+      the action plugin adds what the template left as it was.
   returned: success
   type: list
   elements: str
@@ -149,13 +151,14 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     kubectl = on_host(parameters["kubectl"], parameters["discovery"]["admin_kubeconfig"], runner(module))
 
     def planned_kubeadm(text: str) -> tuple[str, list[str]]:
-        return kubeadm.plan_cluster_configuration(text, parameters["states"])
+        return kubeadm.plan_cluster_configuration(text, parameters["states"], parameters["base_states"])
 
     def planned_kubelet(text: str) -> tuple[str, list[str]]:
         return kubeletconfig.apply(text, parameters["kubelet_settings"], address(KUBELET[0]))
 
     changes = []
     writes = []
+    notes: list[str] = []
     for (name, key), planned in ((KUBEADM, planned_kubeadm), (KUBELET, planned_kubelet)):
         config_map = kubectl.get_config_map("kube-system", name)
         if config_map is None or key not in config_map.data:
@@ -166,7 +169,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             )
         before = config_map.data[key]
         if module.check_mode and name == KUBEADM[0]:
-            before = kubeadm.plan_cluster_configuration(before, parameters["base_states"])[0]
+            before = kubeadm.plan_cluster_configuration(before, parameters["base_states"], parameters["states"])[0]
+        if name == KUBEADM[0]:
+            notes = kubeadm.unsaid(before, parameters["states"], parameters["base_states"])
         after, controls = planned(before)
         if after != before:
             change = file_change("api_object", address(name), before, after, controls)
@@ -180,7 +185,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             record.note("api_object", address(name), before=before, after=config_map.data[key])
             kubectl.replace_config_map(config_map)
         backup = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}"
-    return result_of(module, changes, not_done=[], backup=backup)
+    return result_of(module, changes, notes=notes, not_done=[], backup=backup)
 
 
 def main() -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import typing as t
 from types import MappingProxyType
@@ -190,9 +189,8 @@ def _less(
     items: t.Mapping[tuple[str, str], t.Container[str]],
 ) -> dict[str, t.Any]:
     settings = [setting for setting in content["settings"] if setting["data"].get("control", "") not in out]
-    lost = [setting for setting in content["settings"] if setting not in settings]
-    gone = _directories(lost) - _directories(settings)
-    mounts = [mount for mount in content["mounts"] if mount["path"] not in gone]
+    lost = {setting["flag"] for setting in content["settings"]} - {setting["flag"] for setting in settings}
+    mounts = [mount for mount in content["mounts"] if mount["flag"] not in lost]
     kept = [_without_items(setting, items.get((component, setting["flag"]), ())) for setting in settings]
     return {**content, "settings": kept, "mounts": mounts}
 
@@ -207,15 +205,6 @@ def _without_items(setting: t.Mapping[str, t.Any], items: t.Container[str]) -> d
         for value in setting["values"]
     ]
     return {**setting, "values": values}
-
-
-def _directories(settings: t.Iterable[t.Mapping[str, t.Any]]) -> set[str]:
-    """Return the directories that settings mount."""
-    return {
-        os.path.dirname(setting["values"][-1])
-        for setting in settings
-        if setting["data"].get("mount") and setting["values"]
-    }
 
 
 def select(

@@ -33,6 +33,20 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "kube-scheduler": ("scheduler",),
     "etcd": ("etcd", "local"),
 }
+# What kubeadm mounts of itself, in cmd/kubeadm/app/phases/controlplane/volumes.go of Kubernetes 1.33 to 1.37. It keeps
+# volumes by name, and knows no two of one mountPath, which the kubelet refuses.
+_TRUSTED = "/etc/ssl/certs"
+_MORE_TRUSTED = (  # where the host has them
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs",
+    "/etc/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+)
+_FLEX_VOLUMES = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec"
+_OWN_NAMES = frozenset(
+    ("k8s-certs", "ca-certs", "flexvolume-dir", "kubeconfig", *(path[1:].replace("/", "-") for path in _MORE_TRUSTED))
+)
 
 
 @dataclass(frozen=True)
@@ -192,6 +206,8 @@ class ClusterConfiguration:
         if component == "etcd":
             raise HardeningError("KH116", f"{self.source}: kubeadm knows no extra volumes for etcd. {_KEEP}")
         volumes = self.extra_volumes(component)
+        # An extra volume of one of its names takes the place of kubeadm's own.
+        taken = {*_OWN_NAMES, *(one.name for one in volumes)}
         holding = [one for one in volumes if one.mount_path and holds(one.mount_path, mount_path)]
         nearest = max(holding, key=lambda one: len(normal(one.mount_path)), default=None)
         path = [*self._place(component), "extraVolumes"]
@@ -209,7 +225,6 @@ class ClusterConfiguration:
                 f"{self.source} has {nearest.host_path} mounted at {mount_path} of {component}, where {host_path} is "
                 f"needed; mount the other one elsewhere. {_KEEP}",
             )
-        taken = {one.name for one in volumes}
         unique, number = name, 2
         while unique in taken:
             unique, number = f"{name}-{number}", number + 1
@@ -222,6 +237,21 @@ class ClusterConfiguration:
         with self._document.all_or_nothing():
             self._add(component, "extraVolumes", entry)
         return ExtraVolume(unique, host_path, mount_path, read_only, path_type)
+
+    def own_mounts(self, component: str) -> list[str]:
+        """What kubeadm mounts into the component's container whatever its configuration says: paths of the host, under
+        the same path in the container."""
+        certificates = normal(str(self._document.get(["certificatesDir"]) or "/etc/kubernetes/pki"))
+        if component == "etcd":
+            data = self._document.get(["etcd", "local", "dataDir"]) or "/var/lib/etcd"
+            return [f"{certificates}/etcd", normal(str(data))]
+        if component == "kube-scheduler":
+            return ["/etc/kubernetes/scheduler.conf"]
+        trusted = [certificates, _TRUSTED, *_MORE_TRUSTED]
+        if component != "kube-controller-manager":
+            return trusted
+        flex_volumes = self.extra_arg_values(component, "flex-volume-plugin-dir")[-1:] or [_FLEX_VOLUMES]
+        return [*trusted, "/etc/kubernetes/controller-manager.conf", *map(normal, flex_volumes)]
 
     def remove_extra_volume(self, component: str, name: str) -> None:
         """Takes the extra volume of that name away; ``extraVolumes`` goes with the last one."""

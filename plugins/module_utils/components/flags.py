@@ -306,7 +306,8 @@ class Contains:
     """A list (or map, with items ``key=value``) that holds these items; those of ``without`` it must not hold.
 
     The owner's items stay in their order, what is missing comes behind them. ``without`` takes items of a list; of a
-    map keys, or ``key=value`` where another value of it may stay. An absent flag that should hold nothing in particular may stay absent.
+    map keys, or ``key=value`` where another value of it may stay. An absent flag that should hold nothing in particular
+    may stay absent.
     """
 
     items: tuple[str, ...]

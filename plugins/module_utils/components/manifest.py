@@ -53,7 +53,7 @@ class Mount:
     :param mount_path: in the container
     :param host_path: what of the host is seen there, the mount's ``subPath`` included; None where the volume is no
         hostPath
-    :param host_path_type: the volume's ``type``, empty where it has none
+    :param host_path_type: the ``type`` of what is seen there, empty where none is said
     """
 
     name: str
@@ -489,7 +489,8 @@ def _mount(name: str, path: str, mount: Mapping[str, Any], volume: Mapping[str, 
     path_type = ""
     if isinstance(source, dict) and isinstance(source.get("path"), str) and not mount.get("subPathExpr"):
         host_path = normal(posixpath.join(source["path"], str(mount.get("subPath") or "")))
-        path_type = str(source.get("type") or "")
+        # The type is of the volume's own path, not of what is below it.
+        path_type = "" if mount.get("subPath") else str(source.get("type") or "")
     return Mount(name, path, host_path, mount.get("readOnly") is True, path_type)
 
 

@@ -52,14 +52,14 @@ def problems(
             continue
         if not _NAMES_A_FILE.fullmatch(flag):
             continue
-        for path in _paths(flag, value):
+        for path in paths(flag, value):
             trouble = _trouble(host, component, manifest, path, flag in mounted)
             if trouble:
                 found.append(f"--{flag} of {component} names {path}, {trouble}")
     return found
 
 
-def _paths(flag: str, value: str) -> list[str]:
+def paths(flag: str, value: str) -> list[str]:
     """Return the absolute paths in a flag's value; --tls-sni-cert-key has two, and perhaps names after them."""
     words = value.partition(":")[0].split(",") if flag == "tls-sni-cert-key" else [value]
     return [word for word in words if word.startswith("/")]

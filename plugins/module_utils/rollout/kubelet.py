@@ -179,8 +179,8 @@ class Kubelet:
             return
         if before is None:
             self.notes.append(
-                f"The kubeadm of {self._node} has no {KUBELET_INSTANCE} in which to keep {' and '.join(own)}, so kubeadm "
-                "upgrade takes it away: run harden.yml again afterwards."
+                f"The kubeadm of {self._node} has no {KUBELET_INSTANCE} in which to keep {' and '.join(own)}, so "
+                "kubeadm upgrade takes it away: run harden.yml again afterwards."
             )
             return
         after, controls = kubeletconfig.apply(before, own, KUBELET_INSTANCE, None)

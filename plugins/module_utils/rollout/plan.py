@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import flag_files
 
 #: Keys of a setting that are ours, not the rule's.
 OWN_KEYS = ("after", "default", "files", "kubeadm", "mount")
@@ -43,9 +44,20 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class Mount:
-    """A directory of the host that a component needs."""
+    """What of the host a component is shown for a flag's sake.
 
+    Attributes:
+        flag: The flag whose file lies there.
+        name: Of the volume.
+        host_path: On the host; None where the volume is none of the host's.
+        path: In the container.
+        read_only: Whether the component may only read it.
+        path_type: The hostPath's type, empty for none.
+    """
+
+    flag: str
     name: str
+    host_path: str | None
     path: str
     read_only: bool
     path_type: str
@@ -160,7 +172,7 @@ def plan_component(
     for flag, data in flags.items():
         plan.settings.append(_apply(plan.manifest, component, flag, data))
     for setting in plan.settings:
-        for file in [*setting.values[-1:], *(setting.data.get("files") or [] if setting.values else [])]:
+        for file in _files(setting):
             _mount(host, plan, setting, file)
     for flag, content in contents.items():
         _file(host, plan, flag, content, flags)
@@ -200,11 +212,15 @@ def volume_name(directory: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", directory.lower()).strip("-")[-_LABEL:].strip("-")
 
 
+def _files(setting: Setting) -> list[str]:
+    """Return the files that a flag names, and those that its file names itself."""
+    named = [path for value in setting.values for path in flag_files.paths(setting.flag, value)]
+    return [*named, *(setting.data.get("files") or [] if setting.values else [])]
+
+
 def _mount(host: Host, plan: ComponentPlan, setting: Setting, file: str) -> None:
-    """Mount the directory of a file that a flag or its file names, unless the owner's own mount holds it already."""
+    """Mount the directory of a file, unless the owner's own mount holds it already; that one is as good for kubeadm."""
     access = setting.data.get("mount")
-    if not access or not file.startswith("/"):
-        return
     directory = os.path.dirname(file)
     existing = plan.manifest.mount_for(plan.component, file)
     if existing is not None:
@@ -214,13 +230,24 @@ def _mount(host: Host, plan: ComponentPlan, setting: Setting, file: str) -> None
                 f"{plan.component} is to write {file}, but {plan.path} mounts {existing.mount_path} read-only. "
                 "Nothing was changed; make that mount writable or choose another path with kubeharden_extra_flags.",
             )
-        if existing.host_path == directory == existing.mount_path:
-            plan.mounts.append(Mount(volume_name(directory), directory, existing.read_only, existing.host_path_type))
-        if directory == CONFIGURATION_DIRECTORY:
+        plan.mounts.append(
+            Mount(
+                setting.flag,
+                existing.name,
+                existing.host_path,
+                existing.mount_path,
+                existing.read_only,
+                existing.host_path_type,
+            )
+        )
+        if access and directory == CONFIGURATION_DIRECTORY:
             _directory(host, plan, plan.manifest.host_path_of(plan.component, directory) or directory, setting)
         return
+    if not access:
+        return
     read_only = access == "read_only"
-    mount = Mount(volume_name(directory), directory, read_only, "Directory" if read_only else "DirectoryOrCreate")
+    path_type = "Directory" if read_only else "DirectoryOrCreate"
+    mount = Mount(setting.flag, volume_name(directory), directory, directory, read_only, path_type)
     plan.manifest.ensure_mount(plan.component, mount.name, directory, directory, read_only, mount.path_type)
     plan.mounts.append(mount)
     _directory(host, plan, directory, setting)

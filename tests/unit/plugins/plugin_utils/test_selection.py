@@ -259,8 +259,8 @@ def setting(flag: str, control: str, value: str = "v", **more: str) -> dict[str,
     return {"flag": flag, "data": {"exact": value, "control": control, **more}, "values": [value]}
 
 
-def mount(path: str) -> dict[str, t.Any]:
-    return {"name": "m", "path": path, "read_only": True, "path_type": ""}
+def mount(flag: str, path: str) -> dict[str, t.Any]:
+    return {"flag": flag, "name": "m", "host_path": path, "path": path, "read_only": True, "path_type": ""}
 
 
 STATE = {
@@ -270,7 +270,7 @@ STATE = {
             setting("policy", "a-policy", "/policy/p.yaml", mount="read_only"),
             setting("log", "a-log", "/log/l", mount="read_write"),
         ],
-        "mounts": [mount("/policy"), mount("/log")],
+        "mounts": [mount("policy", "/policy"), mount("log", "/log")],
     }
 }
 

@@ -398,7 +398,7 @@ def test_host_path_of(
 
 
 def test_sub_paths() -> None:
-    volumes = [{"name": "a", "hostPath": {"path": "/host"}}]
+    volumes = [{"name": "a", "hostPath": {"path": "/host", "type": "Directory"}}]
     mount = {"name": "a", "mountPath": "/x"}
     manifest = Manifest.parse(pod([{"name": API, "volumeMounts": [{**mount, "subPath": "s"}]}], volumes=volumes))
     assert manifest.host_path_of(API, "/x/y") == "/host/s/y"

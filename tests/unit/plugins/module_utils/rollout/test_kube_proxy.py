@@ -453,7 +453,7 @@ def test_a_rollout_that_never_ended_is_left_alone_and_told() -> None:
     world = World()
     assert world.set is not None
     world.set["status"]["numberAvailable"] = 1
-    made = planned(world)
+    made = planned(world, **WANTED)
     assert made.plan() == []
     assert "available on 1 of 2 nodes before anything was changed" in made.not_done[0]
     assert made.patch() == ""

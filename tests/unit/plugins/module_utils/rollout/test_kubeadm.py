@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import plan_cluster_configuration
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import (
+    plan_cluster_configuration,
+    unsaid,
+)
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1"
 API = "kube-apiserver"
@@ -35,7 +38,12 @@ def arguments(document: str, component: str = "apiServer") -> dict[str, str]:
     return {one["name"]: one["value"] for one in content[component].get("extraArgs", [])}
 
 
-MOUNT = {"name": "ours", "path": "/etc/kubernetes/kubeharden", "read_only": True, "path_type": "Directory"}
+def mount(flag: str, host_path: str | None, path: str | None = None, **more: t.Any) -> dict[str, t.Any]:
+    found = {"flag": flag, "name": "own", "host_path": host_path, "path": path or host_path, "read_only": True}
+    return {**found, "path_type": "Directory", **more}
+
+
+MOUNT = mount("audit-policy-file", "/etc/kubernetes/kubeharden", name="ours")
 FRESH = state(
     setting("audit-policy-file", [POLICY], keep=POLICY, mount="read_only"),
     setting("audit-log-maxage", ["30"], at_least=30, unlimited=0),
@@ -150,3 +158,179 @@ def test_other_lines_stay_byte_for_byte() -> None:
 
 def test_without_a_control_plane_nothing_is_said() -> None:
     assert plan_cluster_configuration(text("past"), []) == (text("past"), [])
+
+
+# ---- what one configuration cannot say for all control planes
+
+
+POLICY_FLAG = "audit-policy-file"
+
+
+def with_policy(host_path: str | None, path: str, **more: t.Any) -> t.Any:
+    """An owner's policy, mounted so."""
+    file = path if path.endswith(".yaml") else f"{path}/policy.yaml"
+    kept = setting(POLICY_FLAG, [file], keep=POLICY, mount="read_only")
+    return state(kept, mounts=[mount(POLICY_FLAG, host_path, path, **more)])
+
+
+def volumes(document: str, component: str = "apiServer") -> list[dict[str, t.Any]]:
+    found: list[dict[str, t.Any]] = yaml.safe_load(document)[component].get("extraVolumes", [])
+    return found
+
+
+def is_said_as_it_was(document: str, states: list[t.Any], words: str) -> bool:
+    """Nothing of it is written, and one sentence says why."""
+    assert plan_cluster_configuration(document, states) == (document, [])
+    (note,) = unsaid(document, states)
+    return words in note and "kubeadm upgrade and join write what stands there" in note
+
+
+@pytest.mark.parametrize("version", ["v1beta3", "v1beta4"])
+@pytest.mark.parametrize(
+    ("host_path", "path", "path_type"),
+    [
+        ("/etc/kubernetes/audit-policy.yaml", "/etc/kubernetes/audit-policy.yaml", "File"),
+        ("/srv/policies", "/etc/kubernetes/policies", ""),
+        ("/etc/kubernetes", "/etc/kubernetes", "DirectoryOrCreate"),
+    ],
+)
+def test_an_owners_flag_comes_with_the_volume_that_its_file_is_seen_by(
+    version: str, host_path: str, path: str, path_type: str
+) -> None:
+    document = text("plain").replace("kubeadm.k8s.io/v1beta4", f"kubeadm.k8s.io/{version}")
+    states = [with_policy(host_path, path, path_type=path_type)] * 3
+    after, _controls = plan_cluster_configuration(document, states)
+    assert POLICY_FLAG in str(yaml.safe_load(after)["apiServer"]["extraArgs"])
+    expected = {"hostPath": host_path, "mountPath": path, "name": "own", "pathType": path_type, "readOnly": True}
+    assert volumes(after) == [{key: value for key, value in expected.items() if value != ""}]
+    assert unsaid(document, states) == []
+    assert plan_cluster_configuration(after, states) == (after, [])
+
+
+@pytest.mark.parametrize(
+    ("host_path", "path", "words"),
+    [
+        (None, "/var/policies", "its file is in volume own, which is none of the host's"),
+        ("/srv/pki", "/etc/kubernetes/pki", "/srv/pki is mounted at /etc/kubernetes/pki, where kubeadm mounts"),
+    ],
+)
+def test_a_flag_whose_file_kubeadm_would_not_mount_is_left_out_and_told(
+    host_path: str | None, path: str, words: str
+) -> None:
+    assert is_said_as_it_was(text("plain"), [with_policy(host_path, path)], words)
+
+
+def test_one_place_of_the_container_is_one_place_of_every_host() -> None:
+    states = [with_policy("/srv/a", "/policies"), with_policy("/srv/b", "/policies")]
+    assert is_said_as_it_was(text("plain"), states, "/srv/a is mounted at /policies, and elsewhere /srv/b is")
+    after, _controls = plan_cluster_configuration(text("plain"), states[:1])
+    other = [state(setting(POLICY_FLAG, ["/policies/q.yaml"], keep=POLICY), mounts=states[1][API]["mounts"])]
+    assert is_said_as_it_was(after, other, "/srv/b is mounted at /policies, and elsewhere /srv/a is")
+
+
+@pytest.mark.parametrize(
+    ("component", "path"),
+    [
+        (API, "/etc/kubernetes/pki"),
+        (API, "/etc/ssl/certs"),
+        (API, "/etc/pki/ca-trust"),
+        (API, "/usr/local/share/ca-certificates"),
+        ("kube-controller-manager", "/etc/kubernetes/pki"),
+        ("kube-controller-manager", "/usr/libexec/kubernetes/kubelet-plugins/volume/exec"),
+        ("kube-controller-manager", "/etc/kubernetes/controller-manager.conf"),
+        ("kube-scheduler", "/etc/kubernetes/scheduler.conf"),
+        ("etcd", "/etc/kubernetes/pki/etcd"),
+        ("etcd", "/var/lib/etcd"),
+    ],
+)
+def test_what_kubeadm_mounts_of_itself_is_not_said_again(component: str, path: str) -> None:
+    """It would come under another name, and of two with one mountPath the kubelet refuses the pod."""
+    found = state(setting("a-file", [f"{path}/x"], keep="/x"), mounts=[mount("a-file", path)], component=component)
+    after, _controls = plan_cluster_configuration(text("plain"), [found])
+    assert "a-file" in after
+    assert "extraVolumes" not in after
+    assert unsaid(text("plain"), [found]) == []
+
+
+def test_the_places_that_the_configuration_names_are_kubeadms_own() -> None:
+    document = text("plain").replace("certificatesDir: /etc/kubernetes/pki", "certificatesDir: /srv/pki/")
+    for component, path in ((API, "/srv/pki"), ("etcd", "/srv/pki/etcd")):
+        found = state(setting("a-file", [f"{path}/x"], keep="/x"), mounts=[mount("a-file", path)], component=component)
+        assert "extraVolumes" not in plan_cluster_configuration(document, [found])[0]
+    flexible = setting("flex-volume-plugin-dir", ["/srv/flex"], keep="/x")
+    manager = state(
+        flexible, mounts=[mount("flex-volume-plugin-dir", "/srv/flex")], component="kube-controller-manager"
+    )
+    assert "extraVolumes" not in plan_cluster_configuration(text("plain"), [manager])[0]
+
+
+def test_a_volume_never_takes_the_place_of_one_of_kubeadms() -> None:
+    after, _controls = plan_cluster_configuration(text("plain"), [with_policy("/srv/p", "/policies", name="k8s-certs")])
+    assert [one["name"] for one in volumes(after)] == ["k8s-certs-2"]
+
+
+def test_etcd_has_no_volumes_but_kubeadms() -> None:
+    flag = "cert-file"
+    found = state(setting(flag, ["/own/a.crt"], keep="/x"), mounts=[mount(flag, "/own")], component="etcd")
+    assert is_said_as_it_was(text("plain"), [found], "kubeadm knows no extra volumes for etcd")
+
+
+METRICS = "listen-metrics-urls"
+LOOPBACK = "http://127.0.0.1:2381"
+
+
+def etcds(*values: str, rule: str = "keep") -> list[t.Any]:
+    data = {"keep": {"keep": LOOPBACK}, "exact": {"exact": LOOPBACK}}[rule]
+    return [state(setting(METRICS, [value], **data, kubeadm=LOOPBACK), component="etcd") for value in values]
+
+
+def test_the_address_of_one_host_reaches_no_other() -> None:
+    """kubeadm would give it to every etcd, which cannot listen on it."""
+    own = [f"{LOOPBACK},https://192.0.2.1{number}:2381" for number in range(3)]
+    assert is_said_as_it_was(text("plain"), etcds(*own), "the control planes have different values of it (http://127")
+    # A second control plane may join at any time.
+    assert is_said_as_it_was(text("plain"), etcds(own[0]), f"{own[0]} is an address of one host")
+    for value in ("192.0.2.11", "2001:db8::1", "https://[2001:db8::1]:2381"):
+        manager = [state(setting("bind-address", [value], keep="127.0.0.1"), component="kube-controller-manager")]
+        assert is_said_as_it_was(text("plain"), manager, f"{value} is an address of one host")
+
+
+@pytest.mark.parametrize("value", ["http://127.0.0.1:2382", "http://[::1]:2381", "http://localhost:2381"])
+def test_a_kept_value_that_all_of_them_have_is_said(value: str) -> None:
+    after, _controls = plan_cluster_configuration(text("plain"), etcds(value, value))
+    assert value in after
+    assert unsaid(text("plain"), etcds(value, value)) == []
+
+
+def test_what_some_keep_and_others_get_is_one_value() -> None:
+    states = [*etcds(LOOPBACK), *etcds(LOOPBACK, rule="exact")]
+    assert plan_cluster_configuration(text("plain"), states) == (text("plain"), [])
+    assert unsaid(text("plain"), states) == []
+    # The user's own flag may be another one on each host.
+    wide = [state(setting("bind-address", [one], exact=one), component="kube-scheduler") for one in ("::", "0.0.0.0")]  # noqa: S104
+    assert is_said_as_it_was(text("plain"), wide, "different values of it (0.0.0.0; ::)")
+
+
+def test_what_would_not_start_without_a_flag_that_is_left_out_is_left_out_with_it() -> None:
+    """EventRateLimit without its configuration ends kube-apiserver; so do --oidc-* flags that went to a file."""
+
+    def one(name: str) -> t.Any:
+        files = {"admission-control-config-file": f"/own/{name}.yaml", "authentication-config": f"/own/{name}.jwt"}
+        settings = [setting(flag, [file], keep="/x") for flag, file in files.items()]
+        gone = {"flag": "oidc-issuer-url", "data": settings[1]["data"] | {"absent": True}, "values": []}
+        del gone["data"]["keep"]
+        plugins = setting("enable-admission-plugins", ["NodeRestriction,EventRateLimit"], contains=["NodeRestriction"])
+        return state(*settings, gone, plugins, setting("profiling", ["false"], exact="false"))
+
+    document = text("past").replace(
+        "  - name: tls-min", "  - name: oidc-issuer-url\n    value: https://a\n  - name: tls-min"
+    )
+    after, controls = plan_cluster_configuration(document, [one("a"), one("b")])
+    assert controls == ["control-of-profiling"]
+    assert arguments(after) == {**arguments(document), "profiling": "false"}
+    # A later task of the run knows of plugins alone.
+    later = [state(setting("enable-admission-plugins", ["EventRateLimit,AlwaysPullImages"], contains=["X"]))]
+    assert plan_cluster_configuration(document, later, [one("a"), one("b")]) == (document, [])
+    # It has been said, and what is said once is enough.
+    assert len(unsaid(document, [one("a"), one("b")])) == 2
+    assert unsaid(document, later, [one("a"), one("b")]) == []

@@ -17,6 +17,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import (
     ComponentPlan,
+    Mount,
     plan_component,
     volume_name,
 )
@@ -219,10 +220,10 @@ def test_a_log_that_goes_to_standard_output_needs_no_mount(host: Host) -> None:
     assert [change.target for change in made.directories] == ["/etc/kubernetes/kubeharden"]
 
 
-def mounted(text: str, host_path: str, mount_path: str, read_only: bool) -> str:
+def mounted(text: str, host_path: str, mount_path: str, read_only: bool, path_type: str = "DirectoryOrCreate") -> str:
     """The manifest with one more mount."""
     manifest = Manifest.parse(text)
-    manifest.ensure_mount("kube-apiserver", "own", host_path, mount_path, read_only, "DirectoryOrCreate")
+    manifest.ensure_mount("kube-apiserver", "own", host_path, mount_path, read_only, path_type)
     return manifest.text
 
 
@@ -234,7 +235,43 @@ def test_a_path_under_the_owners_mount_needs_no_other(host: Host) -> None:
     text = lay(host, change=lambda one: mounted(one, "/srv/logs", "/logs", read_only=False))
     made = plan(host, log_at("/logs/audit/a.log"))
     assert changed_lines(text, made.manifest.text) == ["+ - --audit-log-path=/logs/audit/a.log"]
-    assert (made.directories, made.mounts) == ([], [])
+    assert made.directories == []
+    assert made.mounts == [Mount("audit-log-path", "own", "/srv/logs", "/logs", False, "DirectoryOrCreate")]
+
+
+def test_the_owners_mount_of_one_file_is_told_as_it_is(host: Host) -> None:
+    """As Kubernetes' documentation has it."""
+    policy = "/etc/kubernetes/audit-policy.yaml"
+    file = "- --allow-", f"- --audit-policy-file={policy}\n    - --allow-"
+    lay(host, change=lambda one: mounted(one.replace(*file, 1), policy, policy, True, "File"))
+    assert plan(host).mounts[0] == Mount("audit-policy-file", "own", policy, policy, True, "File")
+
+
+def test_a_volume_that_is_none_of_the_hosts_is_told_without_a_path(host: Host) -> None:
+    def change(text: str) -> str:
+        document = yaml.safe_load(text)
+        document["spec"]["volumes"].append({"name": "gone", "emptyDir": {}})
+        container = document["spec"]["containers"][0]
+        container["volumeMounts"].append({"name": "gone", "mountPath": "/var/log/gone"})
+        return str(yaml.safe_dump(document))
+
+    lay(host, change=change)
+    assert plan(host, log_at("/var/log/gone/a.log")).mounts == [
+        Mount("audit-log-path", "gone", None, "/var/log/gone", False, "")
+    ]
+
+
+def test_a_file_of_the_users_own_flag_is_told_with_its_mount_and_nothing_is_mounted_for_it(host: Host) -> None:
+    text = lay(host, change=lambda one: mounted(one, "/srv/own", "/etc/own", read_only=True))
+    flags = {
+        "tls-sni-cert-key": {"exact": "/etc/own/a.crt,/etc/own/a.key:a.example"},
+        "tracing-config-file": {"exact": "/nowhere/tracing.yaml"},
+    }
+    made = plan(host, flags)
+    assert {(one.flag, one.host_path, one.path) for one in made.mounts} == {
+        ("tls-sni-cert-key", "/srv/own", "/etc/own")
+    }
+    assert not [line for line in changed_lines(text, made.manifest.text) if "mountPath" in line]
 
 
 def test_a_path_that_nothing_mounts_gets_a_mount(host: Host) -> None:
