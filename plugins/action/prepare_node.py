@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import typing as t
 
@@ -17,7 +18,11 @@ class ActionModule(HostAction):
     MODULE = "prepare_node"
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:  # noqa: ARG002
-        """Turn the settings and texts of the control planes into paths: each file where the flag that names it says."""
+        """Turn the settings and texts of the control planes into paths: each file where the flag that names it says.
+
+        What else the flags of the control plane that is there name is the owner's: laid if it holds no secret, else it
+        must be there, since kubeadm join writes the flag.
+        """
         flags = arguments.get("flags") or {}
         found = (arguments.get("discovery") or {}).get("components", {})
         contents = arguments.get("contents") or {}
@@ -35,11 +40,22 @@ class ActionModule(HostAction):
                         files[path] = contents[component][flag]
                     elif data.get("mount") == "read_write":
                         directories.add(os.path.dirname(path))
+        owners: dict[str, str] = {}
+        named = dict(arguments.get("named_files") or {})
+        for one in (arguments.get("discovery") or {}).get("flag_files") or []:
+            if "folder" in one:
+                directories.add(one["folder"])
+            elif one["path"] not in files and one["content"] is not None:
+                owners[one["path"]] = base64.b64decode(one["content"]).decode()
+            elif one["path"] not in files:
+                named.setdefault(one["path"], f"--{one['flag']} of {one['component']}")
         return {
             **arguments,
             "discovery": {},
             "flags": {},
             "contents": {},
             "files": files,
+            "owners_files": owners,
+            "named_files": {path: name for path, name in named.items() if path not in owners},
             "directories": sorted(directories),
         }

@@ -44,6 +44,10 @@ options:
     description: By path, the variable of the user's that names a file which a control plane must have.
     type: dict
     default: {}
+  flag_files:
+    description: Whether to say what the flags of static pods name on the host, for a control plane that is to join.
+    type: bool
+    default: false
   kubeconfig:
     description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
     type: path
@@ -183,6 +187,13 @@ discovery:
       type: list
       elements: str
     patches: {description: "Patches of kubeadm's that were laid, by name, the SHA-256 of each.", type: dict}
+    flag_files:
+      description:
+        - With O(flag_files), of each file that a flag names and kubeadm join does not make, C(component), C(flag),
+          C(path) on the host and C(content) in base64, null where it may hold a secret; of a directory that is written
+          to, C(folder).
+      type: list
+      elements: dict
     live: {description: Whether processes belong to these files., type: bool}
 flag_problems:
   description: What is wrong with the files that O(extra_flags) name, as sentences.
@@ -356,6 +367,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         kubelet,
         locking,
         named_files,
+        preparation,
         pulls_api,
         recovery,
         sight,
@@ -434,6 +446,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             # What was done for a run that died is told, though another may have to be waited for.
             error.facts = {"cluster_lock": cluster.state, **error.facts, "notes": [*told, *finished, *notes]}
             raise
+        if parameters["flag_files"]:
+            found["flag_files"] = preparation.named_by_flags(host, found["components"])
         if host.live and parameters["read_api"]:
             facts, sentences = read_api(module, found)
             found, notes = {**found, **facts}, [*notes, *sentences]
@@ -459,6 +473,7 @@ def main() -> None:
             "pod_security_level": {"type": "str", "default": "privileged"},
             "oidc": {"type": "dict", "default": {}},
             "named_files": {"type": "dict", "default": {}},
+            "flag_files": {"type": "bool", "default": False},
             "kubeconfig": {"type": "path"},
             "kubectl": {"type": "path"},
             "controller": {"type": "str", "default": ""},

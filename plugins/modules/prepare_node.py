@@ -13,7 +13,9 @@ version_added: 0.1.0
 description:
   - C(kubeadm join --control-plane) writes manifests with the flags of kubeadm's ConfigMap. Without the files that these
     name, kube-apiserver would not start there.
-  - A file that is there with other bytes is the owner's or another version's, and is replaced with its old bytes kept.
+  - A file of ours that is there with other bytes is another version's, and is replaced with its old bytes kept. One of
+    the owner's that is there stays.
+  - What may hold a secret is never laid. Where such a file is missing, nothing is, and its path is named.
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -21,7 +23,7 @@ options:
   flags:
     description:
       - By component, by concern, by flag, the settings of a control plane. The action plugin takes O(files) and
-        O(directories) from them, of the flags that O(discovery) has.
+        O(directories) from them, of the flags that O(discovery) has, and O(owners_files) from what else these name.
     type: dict
     default: {}
   discovery:
@@ -36,13 +38,19 @@ options:
     description: By path, the text of a configuration file; filled in by the action plugin.
     type: dict
     default: {}
+  owners_files:
+    description: By path, the text of a file of the owner's that holds no secret; filled in by the action plugin.
+    type: dict
+    default: {}
   directories:
     description: Directories that components write to; filled in by the action plugin.
     type: list
     elements: path
     default: []
   named_files:
-    description: By path, the variable of the user's that names a file which a control plane must have.
+    description:
+      - By path, the variable of the user's that names a file which a control plane must have; the action plugin adds
+        the files that flags of O(discovery) name and that are not laid.
     type: dict
     default: {}
   report_dir:
@@ -98,7 +106,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     named_files.require(host, parameters["named_files"])
     if not module.check_mode:
         remove_leftovers(host)
-    changes = preparation.plan(host, parameters["files"], parameters["directories"])
+    changes = preparation.plan(host, parameters["files"], parameters["directories"], parameters["owners_files"])
     if changes and not module.check_mode:
         preparation.apply(host, changes, Backup(host, parameters["run_id"]))
     return result_of(
@@ -117,6 +125,7 @@ def main() -> None:
             "discovery": {"type": "dict", "default": {}},
             "contents": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
+            "owners_files": {"type": "dict", "default": {}},
             "directories": {"type": "list", "elements": "path", "default": []},
             "named_files": {"type": "dict", "default": {}},
             "report_dir": {"type": "path"},

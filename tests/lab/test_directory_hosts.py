@@ -406,6 +406,33 @@ def test_a_new_control_plane_takes_one_that_is_there_to_go_by(hosts: Hosts) -> N
     assert hosts.state() == before
 
 
+def test_a_new_control_plane_gets_what_the_owners_flags_name_but_no_secret(hosts: Hosts) -> None:
+    """kubeadm join would write these flags there, and kube-apiserver would not start."""
+    manifest = hosts.root("cp1") / APISERVER.lstrip("/")
+    flags = ("--audit-policy-file=/etc/kubernetes/pki/policy.yaml", "--token-auth-file=/etc/kubernetes/pki/t.csv")
+    lines = "".join(f"    - {flag}\n" for flag in flags)
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("    image:", f"{lines}    image:", 1), "utf-8")
+    for host in ("cp1", "cp2"):
+        (hosts.root(host) / "etc/kubernetes/pki").mkdir(exist_ok=True)
+    policy = "etc/kubernetes/pki/policy.yaml"
+    (hosts.root("cp1") / policy).write_text("kind: Policy  # {{ marker }}\n", encoding="utf-8")
+    (hosts.root("cp1") / "etc/kubernetes/pki/t.csv").write_text("a-secret-token,u,1\n", encoding="utf-8")
+    before = hosts.state()
+    run = hosts.play("prepare_node.yml", "--limit", "cp2")
+    assert run.code == 2, str(run)
+    named = "KH011: --token-auth-file of kube-apiserver names /etc/kubernetes/pki/t.csv, which is not on this host."
+    assert named in messages_of(run)["cp2"], str(run)
+    assert hosts.state() == before
+    (hosts.root("cp2") / "etc/kubernetes/pki/t.csv").write_text("by hand\n", encoding="utf-8")
+    run = hosts.play("prepare_node.yml", "--limit", "cp2", "--diff", "-vvv")
+    assert run.code == 0, str(run)
+    assert (hosts.root("cp2") / policy).read_text(encoding="utf-8") == "kind: Policy  # {{ marker }}\n"
+    assert [change["target"] for change in hosts.changes] == [f"/{policy}"]
+    assert "a-secret-token" not in run.output
+    assert hosts.play("prepare_node.yml", "--limit", "cp2").changed["cp2"] == 0
+    assert hosts.changes == []
+
+
 def test_a_root_that_does_not_exist_stops_the_run(hosts: Hosts) -> None:
     run = hosts.harden(root=str(hosts.directory / "nowhere"))
     assert run.code == 2, str(run)

@@ -46,6 +46,28 @@ def judge(text: str, read: t.Callable[[str], str | None]) -> list[str]:
     ]
 
 
+def files_named(text: str) -> tuple[list[str], list[str]]:
+    """Return the files that a configuration of admission names: those of plugins, and kubeconfigs.
+
+    Args:
+        text: Of the file that a flag names, or of a plugin's own.
+    """
+    document = _load(text) or {}
+    entries = [entry for entry in _list(document.get("plugins")) if isinstance(entry, dict)]
+    return [str(entry["path"]) for entry in entries if entry.get("path")], list(_kubeconfigs(document))
+
+
+def _kubeconfigs(value: t.Any) -> t.Iterator[str]:
+    """Give what stands below kubeConfigFile, however deep."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == "kubeConfigFile" and item and isinstance(item, str):
+                yield item
+            yield from _kubeconfigs(item)
+    for item in _list(value):
+        yield from _kubeconfigs(item)
+
+
 def _load(text: str) -> dict[str, t.Any] | None:
     try:
         document = yaml_data.load(text)

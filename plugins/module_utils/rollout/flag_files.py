@@ -22,6 +22,11 @@ _NAMES_A_FILE = re.compile(
 WRITES = ("audit-log-path",)
 
 
+def names_a_file(flag: str) -> bool:
+    """Return whether a flag names a file that must be there."""
+    return _NAMES_A_FILE.fullmatch(flag) is not None
+
+
 def problems(
     host: Host,
     component: str,
@@ -50,7 +55,7 @@ def problems(
                     "that it would end with its container: name a file below a mount."
                 )
             continue
-        if not _NAMES_A_FILE.fullmatch(flag):
+        if not names_a_file(flag):
             continue
         for path in paths(flag, value):
             trouble = _trouble(host, component, manifest, path, flag in mounted)

@@ -21,6 +21,6 @@ def test_all_that_are_missing_are_named_at_once(tmp_path: Path) -> None:
         named_files.require(Host(str(tmp_path)), named)
     assert str(caught.value) == (
         "kubeharden_b names /gone and kubeharden_c names /, which is not on this host. Nothing was changed; lay it on "
-        "every control plane, or correct the variable."
+        "every control plane, or correct what names it."
     )
     named_files.require(Host(str(tmp_path)), {"/there": "kubeharden_a", "": "kubeharden_d"})
