@@ -48,7 +48,7 @@ def node_of(request: t.Mapping[str, t.Any]) -> str:
     if purpose(request) != "client":
         return serving_request.node_of(request)
     try:
-        names = _read(request).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = serving_request.subject_of(_read(request)).get_attributes_for_oid(NameOID.COMMON_NAME)
     except ValueError:
         return ""
     name = str(names[0].value) if len(names) == 1 else ""
@@ -75,11 +75,11 @@ def problems(request: t.Mapping[str, t.Any], node: t.Mapping[str, t.Any] | None)
 def _client_problems(request: t.Mapping[str, t.Any], node: t.Mapping[str, t.Any] | None) -> list[str]:
     spec = request.get("spec") or {}
     wanted = _read(request)
-    name = node_of(request)
-    groups = [str(entry.value) for entry in wanted.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    subject, name = serving_request.subject_of(wanted), node_of(request)
+    groups = [str(entry.value) for entry in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     found = []
-    if not name or groups != [_NODES] or len(list(wanted.subject)) != 2:
-        found.append(f"its subject is {wanted.subject.rfc4514_string()}, which is that of no node")
+    if not name or groups != [_NODES] or len(list(subject)) != 2:
+        found.append(f"its subject is {subject.rfc4514_string()}, which is that of no node")
     if not wanted.is_signature_valid:
         found.append("it is not signed with its own key")
     usages = set(spec.get("usages") or [])

@@ -11,6 +11,7 @@ cluster's hosts differ and Go knows no leeway, so every certificate begins five 
 from __future__ import annotations
 
 import ipaddress
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -218,7 +219,10 @@ def read_request(data: bytes, where: str) -> RequestFacts:
     try:
         request = x509.load_der_x509_csr(found[0].der)
         is_valid = request.is_signature_valid
-        content = profiles.request_profile(request)
+        with warnings.catch_warnings():
+            # Of the library about the length of a name, which Go does not mind.
+            warnings.simplefilter("ignore")
+            content = profiles.request_profile(request)
     except (ValueError, x509.DuplicateExtension) as error:
         raise HardeningError(
             "KH308", f"The signing request in {where} cannot be read ({error}); nothing was signed. Make it anew."

@@ -120,13 +120,11 @@ def _sign(request: t.Mapping[str, t.Any], node: str, signer: Authority, now: flo
     serving = kubelet_request.purpose(request) == "serving"
     content = issue.read_request(base64.b64decode(spec["request"]), f"the request of {node}")
     algorithm = str(content.profile.key_algorithm)
-    wanted = dataclasses.replace(
-        profile.wanted(
-            f"system:node:{node}",
-            ("system:nodes",),
-            content.profile.names if serving else NO_NAMES,
-            (profile.SERVER if serving else profile.CLIENT,),
-        ),
+    wanted = profile.Profile(
+        # As it was parsed: with a node's name that fills a label it is longer than X.509 allows and Go minds.
+        subject=content.profile.subject,
+        names=content.profile.names if serving else NO_NAMES,
+        extended_usages=frozenset({profile.SERVER if serving else profile.CLIENT}),
         key_algorithm=algorithm,
         key_usages=profile.leaf_key_usages(algorithm),
     )

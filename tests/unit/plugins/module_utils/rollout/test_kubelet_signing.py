@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import typing as t
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def asked(
 ) -> dict[str, t.Any]:
     """A CertificateSigningRequest as a kubelet makes it, approved, with what is given otherwise in its spec."""
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organizations]
-    attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+    attributes.append(_of_any_length(NameOID.COMMON_NAME, common_name))
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(attributes))
     if names is None and purpose == "serving":
         names = [x509.DNSName("w1"), _address("192.0.2.21"), _address("2001:db8::21")]
@@ -79,6 +80,16 @@ def asked(
     }
     metadata = {"name": "csr-1", "uid": "u-1", "creationTimestamp": "2026-11-24T10:00:00Z"}
     return {"metadata": metadata, "spec": spec, "status": {"conditions": [APPROVED]}}
+
+
+def _of_any_length(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute:
+    """An attribute as Go writes it, which knows no longest one; new releases of cryptography do."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return x509.NameAttribute(oid, value, _validate=False)
+        except TypeError:
+            return x509.NameAttribute(oid, value)
 
 
 def _address(text: str) -> x509.IPAddress:
@@ -112,6 +123,20 @@ def test_a_kubelet_gets_what_it_asks_for(purpose: str, usage: str, key: t.Any) -
     assert [change.target for change in found.changes] == [
         f"CertificateSigningRequest of w1 for its {purpose} certificate"
     ]
+
+
+@pytest.mark.parametrize("length", [52, 53, 63, 64])
+@pytest.mark.parametrize("purpose", ["serving", "client"])
+def test_a_node_may_have_a_name_that_fills_the_subject(purpose: str, length: int) -> None:
+    name = "w" * length
+    user = f"system:node:{name}"
+    node = {"metadata": {"name": name}, "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.29"}]}}
+    names = [_address("192.0.2.29")] if purpose == "serving" else None
+    request = asked(purpose, user, names=names, username=user)
+    found = kubelet_signing.sign_all([kubelet_signing.shown(request)], [node], SIGNER, NOW)
+    (leaf,) = certificates(found)
+    assert leaf.profile.subject.common_name == user
+    assert leaf.profile.subject.organizations == ("system:nodes",)
 
 
 @pytest.mark.parametrize(("seconds", "lifetime"), [(86400, 86400), (600, 3600), (10 * 365 * DAY, 365 * DAY)])
