@@ -261,12 +261,17 @@ def _time_reasons(actual: CertificateFacts, authority: CertificateFacts, now: fl
     return []
 
 
-def new_lifetime(actual: CertificateFacts | None, authority: CertificateFacts, policy: Policy) -> float:
-    """Seconds for which the next certificate is issued: the user's, else as long as the last one, else a year."""
+def new_lifetime(actual: CertificateFacts | None, authority: CertificateFacts, policy: Policy, is_own: bool) -> float:
+    """Seconds for which the next certificate is issued: the user's, else a year, or as long as an adopted one was.
+
+    One that its authority cut short says nothing, nor when that authority has been issued anew since, with a later end:
+    else each certificate after it would live as short.
+    """
     if policy.lifetime is not None:
         return policy.lifetime
-    if actual is None or actual.not_after >= authority.not_after:
-        # A leaf that ends with its authority was cut short: its length says nothing.
+    if actual is None or is_own:
+        return LEAF_LIFETIME
+    if actual.not_after >= authority.not_after or actual.not_before < authority.not_before:
         return LEAF_LIFETIME
     return max(life(actual, authority, policy), MINIMUM_LIFETIME)
 

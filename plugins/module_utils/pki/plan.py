@@ -162,7 +162,8 @@ def _leaf_plan(
     reused = key if actual is None or policy.keep_key else None
     if reused is not None and keys.algorithm_name(reused) != wanted.key_algorithm:
         reused = None
-    return LeafPlan(leaf, wanted, found, decide.new_lifetime(actual, authority.facts, policy), actual, reused)
+    lifetime = decide.new_lifetime(actual, authority.facts, policy, is_own)
+    return LeafPlan(leaf, wanted, found, lifetime, actual, reused)
 
 
 def stored_pair(leaf: Leaf, files: Mapping[str, bytes]) -> tuple[CertificateFacts | None, keys.PrivateKey | None]:

@@ -529,7 +529,7 @@ def sign(
         algorithm = str(content.profile.key_algorithm)
         wanted = dataclasses.replace(wanted, key_algorithm=algorithm, key_usages=profiles.leaf_key_usages(algorithm))
         refuse.forbidden_by_authority([signer.facts, *signer.above], wanted, f"the authority '{leaf.authority}'")
-        lifetime = decide.new_lifetime(current, signer.facts, policy)
+        lifetime = decide.new_lifetime(current, signer.facts, policy, asked.own)
         facts = plan.sign(asked.request.encode(), wanted, signer, now, lifetime, where)
         found[leaf.name] = issue.certificate_pem(facts, signer.chain).decode("ascii")
     return found

@@ -270,21 +270,30 @@ def test_a_leaf_older_than_its_renewed_authority_says_nothing_about_its_life_eit
     actual = replace(leaf(OWN_SERVER), not_before=root().facts.not_before, not_after=int(joined + 365 * DAY))
     assert not decide.is_due(actual, renewed, joined + 60 * DAY, PLAIN)
     assert decide.is_due(actual, renewed, joined + 250 * DAY, PLAIN)
-    assert decide.new_lifetime(actual, renewed, PLAIN) == issue.LEAF_LIFETIME
+    assert decide.new_lifetime(actual, renewed, PLAIN, is_own=False) == issue.LEAF_LIFETIME
+    # The authority was at its end when the leaf was issued, and cut it short.
+    cut = replace(leaf(OWN_SERVER, lifetime=20 * DAY), not_after=root().facts.not_after)
+    renewed = replace(root().facts, not_before=cut.not_before + int(DAY), not_after=cut.not_after + int(3650 * DAY))
+    assert decide.new_lifetime(cut, renewed, PLAIN, is_own=False) == issue.LEAF_LIFETIME
 
 
-def test_new_lifetimes() -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_new_lifetimes(own: bool) -> None:
     authority = root().facts
-    assert decide.new_lifetime(None, authority, PLAIN) == issue.LEAF_LIFETIME
-    assert decide.new_lifetime(None, authority, Policy(lifetime=DAY)) == DAY
-    # An adopted leaf keeps its own, and does not grow by the backdate with each renewal.
-    assert decide.new_lifetime(leaf(OWN_SERVER, lifetime=90 * DAY), authority, PLAIN) == 90 * DAY
-    assert decide.new_lifetime(leaf(OWN_SERVER, lifetime=90 * DAY), authority, Policy(lifetime=DAY)) == DAY
+
+    def found(actual: CertificateFacts | None, policy: Policy = PLAIN) -> float:
+        return decide.new_lifetime(actual, authority, policy, own)
+
+    assert found(None) == issue.LEAF_LIFETIME
+    assert found(None, Policy(lifetime=DAY)) == DAY
+    # An adopted leaf keeps its own, and does not grow by the backdate with each renewal; one of ours follows the rule.
+    assert found(leaf(OWN_SERVER, lifetime=90 * DAY)) == (issue.LEAF_LIFETIME if own else 90 * DAY)
+    assert found(leaf(OWN_SERVER, lifetime=90 * DAY), Policy(lifetime=DAY)) == DAY
     # One that was cut short by its authority's end is no measure.
     cut = leaf(OWN_SERVER, lifetime=100 * 365 * DAY, age=-8.9 * 365 * DAY)
-    assert decide.new_lifetime(cut, authority, PLAIN) == issue.LEAF_LIFETIME
+    assert found(cut) == issue.LEAF_LIFETIME
     tiny = replace(leaf(OWN_SERVER), not_before=int(NOW - 300), not_after=int(NOW + 60))
-    assert decide.new_lifetime(tiny, authority, PLAIN) == issue.MINIMUM_LIFETIME
+    assert found(tiny) == (issue.LEAF_LIFETIME if own else issue.MINIMUM_LIFETIME)
 
 
 ADOPTED = replace(

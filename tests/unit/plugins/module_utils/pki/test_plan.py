@@ -170,6 +170,16 @@ def test_a_due_kubeconfig_is_renewed_and_keeps_its_server(fresh: dict[str, bytes
     assert after["/etc/kubernetes/kubelet.conf"] == fresh["/etc/kubernetes/kubelet.conf"]
 
 
+def test_what_an_ending_authority_cut_short_lives_long_again_below_the_next() -> None:
+    old = replace(SIGNING["kubernetes"].facts, not_after=int(NOW + 40 * DAY))
+    short = {**SIGNING, "kubernetes": replace(SIGNING["kubernetes"], facts=old)}
+    cut = plan.new_files(plan.plan(HOST, {}, short, NOW, PLAIN), {}, short, BUNDLES, NOW)
+    late = NOW + 30 * DAY
+    found = next(item for item in planned(HOST, cut, own=OWN, now=late).leaves if item.leaf.name == "apiserver")
+    assert [reason.name for reason in found.reasons] == ["lifetime"]
+    assert found.lifetime == 365 * DAY
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_renewal_makes_a_new_key_unless_told_to_keep_it(fresh: dict[str, bytes], keep: bool) -> None:
     after = run(HOST, fresh, Policy(renew_all=True, keep_key=keep))
