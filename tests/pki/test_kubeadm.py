@@ -19,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     authority,
     bundle,
     decide,
+    issue,
     keys,
     layout,
     plan,
@@ -148,14 +149,24 @@ def test_what_is_renewed_below_an_adopted_authority_is_accepted(
 
 
 def test_a_cut_lifetime_reissues_exactly_that_leaf(minted: Adopted) -> None:
-    leaf = minted.host.leaf("etcd-peer")
+    leaf, signer = minted.host.leaf("etcd-peer"), minted.signing["etcd"]
     actual, _rest = plan.stored_pair(leaf, minted.files)
     assert actual is not None
-    late = decide.renewal_time(actual, minted.signing["etcd"].facts, Policy())
-    due = plan.plan(minted.host, minted.files, minted.signing, late - 60, Policy())
-    assert not due.changes
+    assert leaf.path is not None
+    whole = decide.renewal_time(actual, signer.facts, Policy())
     # What begins with the authority is due a third of a year before its end.
-    assert actual.not_after - late == pytest.approx((365 * 86400 - 300) / 3, abs=86400)
+    assert actual.not_after - whole == pytest.approx((365 * 86400 - 300) / 3, abs=86400)
+    cut = issue.issue(actual.profile, actual.public_key, signer, actual.not_before + issue.BACKDATE, 90 * issue.DAY)
+    minted.files[leaf.path.certificate] = issue.certificate_pem(cut)
+    late = decide.renewal_time(cut, signer.facts, Policy())
+    assert late < whole - 60
+
+    def reissued(now: float) -> set[str]:
+        found = plan.plan(minted.host, minted.files, minted.signing, now, Policy())
+        return {item.leaf.name for item in found.leaves if item.reasons}
+
+    assert reissued(late - 60) == set()
+    assert reissued(late + 60) == {"etcd-peer"}
 
 
 @pytest.fixture
