@@ -10,6 +10,7 @@ tokens and client-go refuse Ed25519, and Kubernetes up to 1.37 cannot read ML-DS
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any, Union
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -23,9 +24,10 @@ PrivateKey = Union[rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey]
 PublicKey = Union[rsa.RSAPublicKey, ec.EllipticCurvePublicKey]
 
 DEFAULT_ALGORITHM = "ECDSA-P256"
+#: What a user may choose. A renewal keeps what an adopted certificate has: P-521, and any size of RSA that is not weak.
 ALGORITHMS = ("ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-3072", "RSA-4096")
 
-_CURVES: dict[str, Any] = {"ECDSA-P256": ec.SECP256R1, "ECDSA-P384": ec.SECP384R1}
+_CURVES: dict[str, Any] = {"ECDSA-P256": ec.SECP256R1, "ECDSA-P384": ec.SECP384R1, "ECDSA-P521": ec.SECP521R1}
 _CURVE_NAMES = {"secp256r1": "P256", "secp384r1": "P384", "secp521r1": "P521"}
 _MINIMUM_RSA_BITS = 2048
 _MAXIMUM_RSA_BITS = 8192  # Go's TLS refuses more (GODEBUG tlsmaxrsasize)
@@ -39,10 +41,10 @@ _CAN_SKIP_VALIDATION = (
 
 
 def generate(algorithm: str) -> PrivateKey:
-    """A new key. HardeningError for an algorithm outside ALGORITHMS."""
+    """A new key. HardeningError for an algorithm that is weak or unknown."""
     if algorithm in _CURVES:
         return ec.generate_private_key(_CURVES[algorithm]())
-    if algorithm in ALGORITHMS:
+    if re.fullmatch(r"RSA-[0-9]+", algorithm) and not weakness(algorithm):
         return rsa.generate_private_key(public_exponent=65537, key_size=int(algorithm.split("-")[1]))
     raise HardeningError(
         "KH301",

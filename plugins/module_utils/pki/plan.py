@@ -226,8 +226,7 @@ class Prepared:
 
 def prepare(item: LeafPlan) -> Prepared:
     """The key (new, or the one that stays) and a request for exactly what is planned."""
-    algorithm = item.profile.key_algorithm or keys.DEFAULT_ALGORITHM
-    key = item.key or keys.generate(algorithm if algorithm in keys.ALGORITHMS else keys.DEFAULT_ALGORITHM)
+    key = item.key or keys.generate(item.profile.key_algorithm or keys.DEFAULT_ALGORITHM)
     return Prepared(item, issue.signing_request(item.profile, key), key)
 
 

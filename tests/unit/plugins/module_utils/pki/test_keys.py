@@ -15,7 +15,7 @@ PEM = serialization.Encoding.PEM
 PLAIN = serialization.NoEncryption()
 
 
-@pytest.mark.parametrize("algorithm", keys.ALGORITHMS[:3])
+@pytest.mark.parametrize("algorithm", [*keys.ALGORITHMS[:3], "ECDSA-P521", "RSA-2560"])
 def test_a_key_is_what_it_is_called_and_reads_back(algorithm: str) -> None:
     own = key(algorithm)
     assert keys.algorithm_name(own) == keys.algorithm_name(own.public_key()) == algorithm
@@ -24,9 +24,10 @@ def test_a_key_is_what_it_is_called_and_reads_back(algorithm: str) -> None:
     assert keys.public_bytes(again) == keys.public_bytes(own) == keys.public_bytes(own.public_key())
 
 
-def test_an_unknown_algorithm_is_refused() -> None:
+@pytest.mark.parametrize("algorithm", ["Ed25519", "ECDSA-secp256k1", "RSA-1024", "RSA-16384", "RSA-many"])
+def test_an_unknown_or_weak_algorithm_is_refused(algorithm: str) -> None:
     with pytest.raises(HardeningError, match="Choose one of ECDSA-P256"):
-        keys.generate("Ed25519")
+        keys.generate(algorithm)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, plan, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, keys, plan, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
@@ -244,6 +244,26 @@ def test_a_short_life_is_renewed_when_two_thirds_of_it_are_left(tmp_path: Path, 
     assert host.path(f"{PKI}/apiserver.key").read_bytes() != before
     assert host.call(now=NOW + 12 * HOUR)[0] == []
     assert_pairs_fit(host)
+
+
+@pytest.mark.parametrize("algorithm", ["ECDSA-P521", "RSA-2560"])
+def test_a_key_of_a_kind_that_nobody_may_choose_is_asked_for_once_and_taken_in(
+    tmp_path: Path, outsiders: Outsiders, algorithm: str
+) -> None:
+    host = complete(Host(tmp_path, outsiders), lifetime=365 * DAY)
+    leaf = host.pki.leaf("apiserver")
+    key, signer = keys.generate(algorithm), outsiders.keys["kubernetes"]
+    wanted = dataclasses.replace(leaf.profile, key_usages=profile.leaf_key_usages(algorithm))
+    due = issue.issue(wanted, keys.public_bytes(key), signer, NOW - 20 * HOUR, 24 * HOUR)
+    host.path(f"{PKI}/apiserver.crt").write_bytes(issue.certificate_pem(due, signer.chain))
+    host.path(f"{PKI}/apiserver.key").write_bytes(keys.private_pem(key))
+    assert {change.target for change in host.call()[0]} == _csr("apiserver")
+    assert host.call()[0] == []
+    host.come_back(lifetime=365 * DAY)
+    assert {change.target for change in host.call()[0]} == _pair("apiserver")
+    actual = plan.stored_pair(leaf, host.files())[0]
+    assert actual is not None
+    assert actual.profile.key_algorithm == algorithm
 
 
 def test_all_that_was_asked_for_once_is_taken_in_without_asking_again(tmp_path: Path, outsiders: Outsiders) -> None:
