@@ -266,6 +266,7 @@ def verifies_kubelets(module: AnsibleModule, host: t.Any, steps: t.Sequence[t.An
 def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str, t.Any]:
     """Mark the runs as put back when nothing is left of them."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.history import finish_rollbacks, mark_undone
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import names
 
     run_id = module.params["run_id"]
@@ -273,6 +274,7 @@ def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str
     plan = planner(module, host, runs)
     if not module.check_mode and not waiting and not plan.plan():
         if not plan.withheld:
+            approvals.strike(host, [past.run_id for past in runs])
             mark_undone(host, [past.run_id for past in runs], run_id)
         finish_rollbacks(host, run_id)
     return result_of(module, [])

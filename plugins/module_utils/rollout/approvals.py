@@ -5,32 +5,63 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.document import read_object
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    make_directory,
+    remove_file,
+    write_atomic,
+)
 
-_KUBELETS = "The serving certificate of "
+#: The runs that approved one and were not put back. Their records do not stand for it, since those are pruned.
+APPROVALS = f"{STATE_DIRECTORY}/approvals.json"
+
+
+def _runs(host: Host) -> list[str]:
+    way_out = "remove the file, and run again with kubeharden_profile cis where kubelets' requests are to be approved"
+    what = "list of runs that approved kubelets' requests"
+    found = read_object(host.path(APPROVALS), {"runs": [str]}, what, way_out)
+    return list(found["runs"]) if found else []
+
+
+def _keep(host: Host, runs: t.Sequence[str]) -> None:
+    if not runs:
+        remove_file(host.path(APPROVALS))
+        return
+    make_directory(host.path(STATE_DIRECTORY), 0o700)
+    write_atomic(host.path(APPROVALS), (json.dumps({"runs": list(runs)}) + "\n").encode(), 0o600)
+
+
+def note(host: Host, run_id: str) -> None:
+    """Note that a run is going to approve a request for a serving certificate, or to lay one that was approved."""
+    runs = _runs(host)
+    if run_id not in runs:
+        _keep(host, [*runs, run_id])
+
+
+def strike(host: Host, run_ids: t.Collection[str]) -> None:
+    """Strike runs that are put back."""
+    runs = _runs(host)
+    left_over = [run for run in runs if run not in run_ids]
+    if left_over != runs:
+        _keep(host, left_over)
 
 
 def are_ours(host: Host) -> bool:
-    """Return whether a run that this host has the record of approved one, and was not put back.
+    """Return whether a run approved one through this host, and was not put back.
 
-    Only who set up kubelets that ask approves them; each approval is recorded, so that the newest is never older than
-    a certificate's life.
+    Only who set up kubelets that ask approves them.
 
     Args:
         host: The control plane through which requests are approved.
 
     Raises:
-        HardeningError: A record that cannot be read.
+        HardeningError: What is known of that cannot be read.
     """
-    return any(
-        entry["kind"] == "one_way" and str(entry["target"]).startswith(_KUBELETS)
-        for run in past_runs(host)
-        if not run.undone_by
-        for entry in run.entries
-    )
+    return bool(_runs(host))
 
 
 def left(requests: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:

@@ -13,7 +13,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet_signing
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, kubelet_signing
 
 CONTROL = "kubelet-serving-certificate"
 #: Why an approval does not go back, for whoever puts the run back.
@@ -161,7 +161,7 @@ def approve(
         for request in good:
             node = serving_request.node_of(request)
             if node not in noted and not signed_elsewhere:
-                backup.note("one_way", f"The serving certificate of {node}'s kubelet", why=ONE_WAY)
+                _note(backup, "serving", node)
             noted.add(node)
             if cluster.approve(request):
                 changes[node] = change_for(node, node in expected)
@@ -187,6 +187,13 @@ def approve(
                 "and run again.",
             )
         cluster.sleep(INTERVAL)
+
+
+def _note(backup: Backup, purpose: str, node: str) -> None:
+    """Record that a kubelet's certificate cannot go back, and that requests for such ones are ours to approve."""
+    backup.note("one_way", f"The {purpose} certificate of {node}'s kubelet", why=ONE_WAY)
+    if purpose == "serving":
+        approvals.note(backup.host, backup.run_id)
 
 
 # Where the controller signs
@@ -242,7 +249,7 @@ def certify(
             refused.append(f"CertificateSigningRequest {name} is not there any more or was signed by somebody else.")
             continue
         node, purpose = kubelet_request.node_of(request), kubelet_request.purpose(request)
-        backup.note("one_way", f"The {purpose} certificate of {node}'s kubelet", why=ONE_WAY)
+        _note(backup, purpose, node)
         if cluster.certify(request, one["certificate"]):
             changes.append(kubelet_signing.change_for(node, purpose))
         else:

@@ -19,6 +19,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals
 from ansible_collections.kubeharden.core.plugins.modules import rollback
 
 API = "/etc/kubernetes/manifests/kube-apiserver.yaml"
@@ -96,6 +97,7 @@ def test_a_manifest_that_is_somebody_elses_by_now_goes_on_verifying(
 def test_a_kubelet_stays_verified_and_so_its_run_is_not_put_back_yet(
     host: Host, capsys: pytest.CaptureFixture[str], servers: dict[str, bool | None]
 ) -> None:
+    approvals.note(host, "hard")
     put_back(host, capsys, "static_pods")
     result = put_back(host, capsys, "kubelet", api_servers=servers)
     assert not result["changed"]
@@ -104,12 +106,14 @@ def test_a_kubelet_stays_verified_and_so_its_run_is_not_put_back_yet(
     put_back(host, capsys, "end", api_servers=servers)
     (run,) = [one for one in past_runs(host) if one.run_id == "hard"]
     assert not run.undone_by
+    assert approvals.are_ours(host)
     back = put_back(host, capsys, "kubelet", api_servers={"cp1": False})
     assert (back["changed"], back["not_done"]) == (True, [])
     assert text(host, KUBELET) == BEFORE[KUBELET]
     put_back(host, capsys, "end", api_servers={"cp1": False})
     (run,) = [one for one in past_runs(host) if one.run_id == "hard"]
     assert run.undone_by == "back"
+    assert not approvals.are_ours(host)
 
 
 def test_a_rollback_that_left_it_came_to_its_end_all_the_same(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import time
 import typing as t
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.history import mark_undone
+from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs, prune
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
@@ -70,10 +71,34 @@ def test_renewals_are_ours_after_an_approval_until_it_is_put_back(tmp_path: Path
     assert not approvals.are_ours(host)
     Backup(host, "run-1").note("one_way", "/etc/kubernetes/pki/ca.key", why="It was removed for good.")
     assert not approvals.are_ours(host)
-    serving.approve(cluster(), [], 10.0, Backup(host, "run-2"))
+    for run_id in ("run-2", "run-3", "run-2"):
+        serving.approve(cluster(), [], 10.0, Backup(host, run_id))
+        assert approvals.are_ours(host)
+    approvals.strike(host, ["run-1", "run-3"])
     assert approvals.are_ours(host)
-    mark_undone(host, ["run-2"], "run-3")
+    approvals.strike(host, ["run-2"])
     assert not approvals.are_ours(host)
+    assert not (tmp_path / "var/lib/kubeharden/approvals.json").exists()
+    approvals.strike(host, ["run-2"])
+
+
+def test_renewals_stay_ours_when_the_record_of_the_approval_is_pruned(tmp_path: Path) -> None:
+    """A run a day that changes something is twenty records in less than a month, and a certificate lives a year."""
+    host = Host(str(tmp_path))
+    serving.approve(cluster(), [], 10.0, Backup(host, "run-1"))
+    for number in range(2, 5):
+        Backup(host, f"run-{number}").note("one_way", "/something", why="It was done.")
+    prune(host, 2, 0, time.time(), "run-4")
+    assert [run.run_id for run in past_runs(host)] == ["run-3", "run-4"]
+    assert approvals.are_ours(host)
+
+
+def test_a_list_of_approvals_that_is_damaged_is_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "var/lib/kubeharden/approvals.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"runs": "all"}', encoding="utf-8")
+    with pytest.raises(HardeningError, match="is damaged: it is no list of runs"):
+        approvals.are_ours(Host(str(tmp_path)))
 
 
 def test_what_is_left_to_others_is_told() -> None:
