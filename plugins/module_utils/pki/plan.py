@@ -57,6 +57,8 @@ class KubeconfigPlan:
 
     kubeconfig: HostKubeconfig
     reasons: tuple[Reason, ...]
+    # Whom one that is there trusts, where that verifies no API server of the cluster's authority; else empty.
+    distrusts: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def plan(
     longest = max((item.lifetime for item in leaves if item.reasons), default=0.0)
     if decide.lifetime_warning(longest):
         warnings.append(decide.lifetime_warning(longest))
-    kubeconfigs = [_kubeconfig_plan(item, files, authorities[KUBERNETES].facts, issued) for item in host.kubeconfigs]
+    kubeconfigs = [_kubeconfig_plan(item, files, authorities[KUBERNETES], issued, now) for item in host.kubeconfigs]
     return HostPlan(tuple(leaves), tuple(kubeconfigs), tuple(warnings))
 
 
@@ -197,22 +199,30 @@ def _embedded(facts: kubeconfig.KubeconfigFacts, files: Mapping[str, bytes]) -> 
 
 
 def _kubeconfig_plan(
-    item: HostKubeconfig, files: Mapping[str, bytes], authority: CertificateFacts, issued: frozenset[str]
+    item: HostKubeconfig, files: Mapping[str, bytes], authority: Authority, issued: frozenset[str], now: float
 ) -> KubeconfigPlan:
     data = files.get(item.path)
     if data is None:
         return KubeconfigPlan(item, (Reason(decide.MISSING, "", item.server),))
+    facts = kubeconfig.parse(data, item.path)
+    trusted = [] if facts.authority is None else bundle.parse(facts.authority, item.path)
+    distrusts = ""
+    if trusted and not _verifies(trusted, authority, now):
+        distrusts = ", ".join(f"'{one.profile.subject}'" for one in trusted)
     found = []
     if item.leaf in issued and item.client_files is None:
         found.append(Reason(LEAF, "", f"the certificate '{item.leaf}' is issued anew"))
-    facts = kubeconfig.parse(data, item.path)
-    if facts.authority is not None:
-        trusted = bundle.parse(facts.authority, item.path)
-        if all(one.public_key != authority.public_key for one in trusted):
-            found.append(
-                Reason(decide.AUTHORITY, f"trusts '{trusted[0].profile.subject}'", f"'{authority.profile.subject}'")
-            )
-    return KubeconfigPlan(item, tuple(found))
+        if distrusts:
+            found.append(Reason(decide.AUTHORITY, f"trusts {distrusts}", f"'{authority.facts.profile.subject}' too"))
+    return KubeconfigPlan(item, tuple(found), distrusts)
+
+
+def _verifies(trusted: Sequence[CertificateFacts], authority: Authority, now: float) -> bool:
+    """Whether who trusts these accepts what the authority issues: one of them is it, or above it."""
+    valid = [one for one in trusted if one.not_before <= now < one.not_after]
+    chain = (authority.facts, *authority.above)
+    known = {one.public_key for one in chain}
+    return any(one.public_key in known for one in valid) or any(authority_files.above_in(one, valid) for one in chain)
 
 
 @dataclass(frozen=True)
@@ -249,18 +259,19 @@ def complete(
 
 
 def kubeconfig_bytes(
-    item: HostKubeconfig,
+    entry: KubeconfigPlan,
     before: bytes | None,
     authority: bytes,
+    signer: CertificateFacts,
     pair: tuple[bytes, bytes] | None,
 ) -> bytes:
-    """The file's new bytes: `authority` and `pair` are PEM, the pair None when the kubeconfig names files or keeps its
-    own.
+    """The file's new bytes: `authority` (ca.crt, with `signer` in it) and `pair` are PEM, the pair None when the
+    kubeconfig names files or keeps its own.
 
     An existing file keeps its server and everything else: on control planes kubeadm points clients at the API server
     beside them.
     """
-    trusted: kubeconfig.Material = item.authority.certificate if item.authority_by_file else authority
+    item = entry.kubeconfig
     certificate: kubeconfig.Material | None = None
     key: kubeconfig.Material | None = None
     if item.client_files is not None:
@@ -268,13 +279,33 @@ def kubeconfig_bytes(
     elif pair is not None:
         certificate, key = pair
     if before is not None:
-        return kubeconfig.update(before, item.path, trusted, certificate, key)
+        return kubeconfig.update(before, item.path, _new_trust(entry, before, authority, signer), certificate, key)
     if certificate is None or key is None:
         raise HardeningError(
             "KH302",
             f"The kubeconfig {item.path} has no certificate to hold; nothing was changed. Issue its leaf first.",
         )
+    trusted: kubeconfig.Material = item.authority.certificate if item.authority_by_file else authority
     return kubeconfig.render(item.server, item.user, trusted, certificate, key)
+
+
+def _new_trust(
+    entry: KubeconfigPlan, before: bytes, authority: bytes, signer: CertificateFacts
+) -> kubeconfig.Material | None:
+    """What an existing kubeconfig is to trust instead of what it does; None where that stays.
+
+    It may trust a root above the cluster's authority, or that of a load balancer which ends TLS: nothing is taken away,
+    and of ca.crt, which may hold clients' authorities too, no more added than is needed.
+    """
+    item = entry.kubeconfig
+    facts = kubeconfig.parse(before, item.path)
+    if facts.authority is None:
+        # The system's own authorities, or a file, which is somebody's unless it is ours: kubeadm refuses any.
+        is_ours = facts.authority_file == item.authority.certificate and not item.authority_by_file
+        return authority if is_ours else None
+    if not entry.distrusts:
+        return None
+    return bundle.join([*bundle.parse(facts.authority, item.path), signer])
 
 
 def new_files(
@@ -302,7 +333,6 @@ def new_files(
         if entry.reasons:
             before = files.get(entry.kubeconfig.path)
             pair_or_none = pairs.get(entry.kubeconfig.leaf)
-            changed[entry.kubeconfig.path] = kubeconfig_bytes(
-                entry.kubeconfig, before, bundles[KUBERNETES], pair_or_none
-            )
+            signer = authorities[KUBERNETES].facts
+            changed[entry.kubeconfig.path] = kubeconfig_bytes(entry, before, bundles[KUBERNETES], signer, pair_or_none)
     return changed

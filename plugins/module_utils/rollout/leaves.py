@@ -137,13 +137,19 @@ class Leaves:
         at_once = [item for item in planned.leaves if item.leaf.name not in self._steps]
         self._leaves = [item for item in at_once if item.reasons and self._selected(item)]
         self._leaves += [step.plan for step in self._of(outside.TAKE)]
-        self._kubeconfigs = [item for item in planned.kubeconfigs if item.reasons and self._writes(item)]
+        self._kubeconfigs = [item for item in planned.kubeconfigs if self._writes(item)]
         #: What a person should know, as sentences.
         self.notes = [*planned.warnings, *(_told(item) for item in planned.leaves if self._left(item))]
         self.notes += [
             f"The certificate '{step.plan.leaf.name}' came back; rotate_certificates.yml takes it in."
             for step in self._of(outside.WAIT)
             if step.plan.leaf.name in options.returned
+        ]
+        # Of an authority that is not here yet nobody knows who verifies it.
+        self.notes += [
+            _distrusts(item, self._authorities[KUBERNETES].facts)
+            for item in planned.kubeconfigs
+            if item.distrusts and item not in self._kubeconfigs and KUBERNETES in self._authorities
         ]
         #: What was left undone, as sentences.
         self.not_done = self._unsigned(planned)
@@ -251,11 +257,7 @@ class Leaves:
             return False
         if any(chosen.leaf.name == name for chosen in self._leaves) and item.kubeconfig.client_files is None:
             return True
-        if item.kubeconfig.path not in self._files:
-            return True
-        named = f"{item.kubeconfig.name}.conf"
-        own = [reason for reason in item.reasons if reason.name != plan.LEAF]
-        return bool(own) and self._options.scope != SCOPE_MISSING and named in (self._options.only or (named,))
+        return item.kubeconfig.path not in self._files
 
     # What would change
 
@@ -398,7 +400,8 @@ class Leaves:
             found = pairs.get(row.leaf)
             trusted = files.get(row.authority.certificate, (self._files.get(row.authority.certificate, b""), False))[0]
             pair = found[1:] if found is not None else None
-            files[row.path] = (plan.kubeconfig_bytes(row, self._files.get(row.path), trusted, pair), True)
+            signer = self._signers[KUBERNETES].facts
+            files[row.path] = (plan.kubeconfig_bytes(entry, self._files.get(row.path), trusted, signer, pair), True)
         facts = {name: _first(certificate) for name, (_item, certificate, _key) in pairs.items()}
         # One that was adopted and keeps what the table does not have stays adopted.
         ours = [name for name, (chosen, *_pair) in pairs.items() if self._is_ours(chosen, facts[name])]
@@ -470,6 +473,14 @@ def _first(certificate: bytes) -> CertificateFacts:
 def _told(item: plan.LeafPlan) -> str:
     why = "; ".join(str(reason) for reason in item.reasons)
     return f"The certificate '{item.leaf.name}' is to be issued anew ({why}); rotate_certificates.yml does it."
+
+
+def _distrusts(item: plan.KubeconfigPlan, authority: CertificateFacts) -> str:
+    return (
+        f"{item.kubeconfig.path} trusts {item.distrusts}, and by that nothing that the cluster's authority "
+        f"'{authority.profile.subject}' issues. It was left as it is, since a load balancer may show a certificate of "
+        "another authority; where none does, put the cluster's ca.crt there too."
+    )
 
 
 def _checked(pki: HostPki, options: Options) -> HostPki:

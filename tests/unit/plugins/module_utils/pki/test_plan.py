@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    authority,
+    bundle,
     decide,
     issue,
     keys,
@@ -247,17 +249,86 @@ def test_authorities_are_kept_apart() -> None:
     assert "Give etcd an authority of its own" in warning
 
 
-def test_kubeconfigs_follow_another_authority(fresh: dict[str, bytes]) -> None:
+def test_kubeconfigs_trust_another_authority_too_when_they_get_its_certificates(fresh: dict[str, bytes]) -> None:
     signing = {**SIGNING, "kubernetes": root("kubernetes-2", number=4)}
     found = plan.plan(HOST, fresh, signing, NOW, PLAIN)
     assert {item.kubeconfig.name: [reason.name for reason in item.reasons] for item in found.kubeconfigs} == {
         "admin": ["leaf", "authority"],
         "controller-manager": ["leaf", "authority"],
         "scheduler": ["leaf", "authority"],
-        "kubelet": ["authority"],
+        "kubelet": [],
     }
+    assert {item.distrusts for item in found.kubeconfigs} == {"'CN=kubernetes'"}
     after = {**fresh, **plan.new_files(found, fresh, signing, bundles(signing), NOW)}
     assert not plan.plan(HOST, after, signing, NOW, PLAIN).changes
+    both = [SIGNING["kubernetes"].facts, signing["kubernetes"].facts]
+    assert trust_of(after, "/etc/kubernetes/admin.conf") == both
+    assert trust_of(after, "/etc/kubernetes/kubelet.conf") == both[:1]
+
+
+def trust_of(files: dict[str, bytes], path: str) -> list[profile.CertificateFacts]:
+    facts = kubeconfig.parse(files[path], path)
+    assert facts.authority is not None
+    return bundle.parse(facts.authority, path)
+
+
+OUTSIDE_ROOT = root("outside", number=5)
+INTERMEDIATE = authority.create_below(profile.wanted_authority("kubernetes"), OUTSIDE_ROOT, NOW - 365 * DAY)
+LATER, ENDED = (
+    issue.issue(INTERMEDIATE.facts.profile, INTERMEDIATE.facts.public_key, OUTSIDE_ROOT, NOW - 300 * DAY, days * DAY)
+    for days in (1000, 100)
+)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "above", "verifies"),
+    [
+        pytest.param([INTERMEDIATE.facts], (), True, id="the authority"),
+        pytest.param([LATER], (), True, id="another certificate of its key"),
+        pytest.param([OUTSIDE_ROOT.facts], (OUTSIDE_ROOT.facts,), True, id="the root above it"),
+        pytest.param([OUTSIDE_ROOT.facts], (), True, id="the root above it, which the host does not have"),
+        pytest.param([root("lb", number=6).facts, OUTSIDE_ROOT.facts], (), True, id="with another"),
+        pytest.param([root("lb", number=6).facts], (OUTSIDE_ROOT.facts,), False, id="a load balancer's"),
+        pytest.param([root("outside", number=6).facts], (), False, id="another key of the root's name"),
+        pytest.param([ENDED], (), False, id="one that has ended"),
+    ],
+)
+def test_a_kubeconfig_keeps_whom_it_trusts(
+    trusted: list[profile.CertificateFacts], above: tuple[profile.CertificateFacts, ...], verifies: bool
+) -> None:
+    signing = {**SIGNING, "kubernetes": replace(INTERMEDIATE, above=above)}
+    # A file that names authorities of clients too.
+    pem = {**bundles(signing), "kubernetes": bundle.join([INTERMEDIATE.facts, root("clients", number=7).facts])}
+    files = plan.new_files(plan.plan(HOST, {}, signing, NOW, PLAIN), {}, signing, pem, NOW)
+    path = "/etc/kubernetes/admin.conf"
+    files[path] = kubeconfig.update(files[path], path, b"".join(issue.certificate_pem(one) for one in trusted))
+    quiet = plan.plan(HOST, files, signing, NOW, PLAIN)
+    assert not quiet.changes
+    assert [bool(item.distrusts) for item in quiet.kubeconfigs if item.kubeconfig.path == path] == [not verifies]
+    renewed = plan.plan(HOST, files, signing, NOW, Policy(renew_all=True))
+    files.update(plan.new_files(renewed, files, signing, pem, NOW))
+    ders = [one.der for one in trusted]
+    if INTERMEDIATE.facts.der not in ders and not verifies:
+        ders.append(INTERMEDIATE.facts.der)
+    assert [one.der for one in trust_of(files, path)] == ders
+    assert not plan.plan(HOST, files, signing, NOW, PLAIN).changes
+
+
+@pytest.mark.parametrize("file", ["", "/etc/lb/ca.crt", "/etc/kubernetes/pki/ca.crt"])
+def test_a_kubeconfig_that_holds_no_authority_keeps_its_file_unless_it_is_ours(
+    fresh: dict[str, bytes], file: str
+) -> None:
+    path = "/etc/kubernetes/admin.conf"
+    document = yaml.safe_load(fresh[path])
+    cluster = document["clusters"][0]["cluster"]
+    del cluster["certificate-authority-data"]
+    if file:
+        cluster["certificate-authority"] = file
+    files = {**fresh, path: yaml.safe_dump(document).encode()}
+    assert not planned(HOST, files).changes
+    facts = kubeconfig.parse(run(HOST, files, Policy(renew_all=True))[path], path)
+    ours = file.startswith("/etc/kubernetes")
+    assert (facts.authority, facts.authority_file) == ((BUNDLES["kubernetes"], "") if ours else (None, file))
 
 
 def test_kubeconfigs_by_reference() -> None:

@@ -21,6 +21,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     data,
     issue,
     keys,
+    kubeconfig,
     plan,
     profile,
 )
@@ -169,6 +170,26 @@ def test_a_name_that_is_added_is_a_reason(tmp_path: Path) -> None:
     assert "api.example.org" in (changes[0].after or "")
 
 
+def test_a_kubeconfig_of_a_load_balancer_that_ends_tls_is_told_and_stays(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    path = "/etc/kubernetes/admin.conf"
+    balancer = authority.create(profile.wanted_authority("lb-ca"), NOW - DAY).facts
+    theirs = issue.certificate_pem(balancer)
+    host.path(path).write_bytes(kubeconfig.update(host.path(path).read_bytes(), path, theirs))
+    for scope in (leaves.SCOPE_MISSING, leaves.SCOPE_DUE):
+        changes, planned = host.leaves(scope=scope)
+        assert changes == []
+        (note,) = planned.notes
+        assert note.startswith(f"{path} trusts 'CN=lb-ca', and by that nothing")
+    changes, planned = host.leaves(policy=Policy(renew_all=True), only=("admin.conf",))
+    assert [change.target for change in changes] == [path]
+    assert "authority: trusts 'CN=lb-ca' -> 'CN=kubernetes' too" in (changes[0].after or "")
+    assert planned.notes == []
+    facts = kubeconfig.parse(host.path(path).read_bytes(), path)
+    assert facts.authority == theirs + issue.certificate_pem(host.signers()["kubernetes"].facts)
+    assert host.leaves()[0] == []
+
+
 def test_what_is_due_on_a_running_host_is_told_and_left(tmp_path: Path) -> None:
     host = made(Directory(tmp_path, "cp1"))
     _short_lived(host)
@@ -303,7 +324,7 @@ def test_the_authority_that_signs_now_counts_before_the_one_that_a_kubeconfig_tr
         row = w1.pki.kubeconfigs[0]
         for path, content in (
             (pair["certificate"], bundle.join([new.facts, old.facts])),
-            (row.path, plan.kubeconfig_bytes(row, None, bundle.join([old.facts]), (b"c", b"k"))),
+            (row.path, kubeconfig.render(row.server, row.user, bundle.join([old.facts]), b"c", b"k")),
         ):
             w1.path(path).parent.mkdir(parents=True, exist_ok=True)
             w1.path(path).write_bytes(content)

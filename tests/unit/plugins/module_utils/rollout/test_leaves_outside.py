@@ -268,11 +268,13 @@ def test_a_key_of_a_kind_that_nobody_may_choose_is_asked_for_once_and_taken_in(
 
 def test_all_that_was_asked_for_once_is_taken_in_without_asking_again(tmp_path: Path, outsiders: Outsiders) -> None:
     host = complete(Host(tmp_path, outsiders), lifetime=365 * DAY)
-    changes, _planned = host.call(policy=Policy(renew_all=True), only=("apiserver",))
-    assert {change.target for change in changes} == _csr("apiserver")
-    host.come_back(["apiserver"], lifetime=365 * DAY)
+    changes, _planned = host.call(policy=Policy(renew_all=True), only=("apiserver", "admin.conf"))
+    assert {change.target for change in changes} == _csr("apiserver", "admin.conf")
+    host.come_back(["apiserver", "admin.conf"], lifetime=365 * DAY)
+    before = host.path("/etc/kubernetes/admin.conf").read_bytes()
     changes, _planned = host.call()
-    assert {change.target for change in changes} == _pair("apiserver")
+    assert {change.target for change in changes} == _pair("apiserver") | {"/etc/kubernetes/admin.conf"}
+    assert host.path("/etc/kubernetes/admin.conf").read_bytes() != before
     host.returned.clear()
     assert host.call()[0] == []
 
