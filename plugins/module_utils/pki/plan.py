@@ -80,12 +80,15 @@ def plan(
     now: float,
     policy: Policy,
     own: frozenset[str] = frozenset(),
+    asked: frozenset[str] = frozenset(),
 ) -> HostPlan:
     """What must be done on one host.
 
     `files` are the bytes that the host has, by path; `authorities` those that sign, by the name of their row, with or
     without keys; `own` the names of leaves that this collection issued, which follow the table, while all others are
-    adopted and keep what they have. HardeningError when something is there that must not be built upon.
+    adopted and keep what they have. Of the rows in `asked` the keys are on another host of the cluster, which believes
+    of a certificate that is here only what its authority signed. HardeningError when something is there that must not
+    be built upon.
     """
     warnings = _check_authorities(host, authorities, now, policy)
     leaves = []
@@ -96,7 +99,8 @@ def plan(
                 f"{leaf.kubeconfig} identifies its user by {other}, not by a certificate; it stays as it is."
             )
         else:
-            leaves.append(_leaf_plan(host, leaf, files, authorities[leaf.authority], now, policy, leaf.name in own))
+            is_own, is_asked = leaf.name in own, leaf.authority in asked
+            leaves.append(_leaf_plan(host, leaf, files, authorities[leaf.authority], now, policy, is_own, is_asked))
     issued = frozenset(item.leaf.name for item in leaves if item.reasons)
     longest = max((item.lifetime for item in leaves if item.reasons), default=0.0)
     if decide.lifetime_warning(longest):
@@ -151,9 +155,12 @@ def _leaf_plan(
     now: float,
     policy: Policy,
     is_own: bool,
+    is_asked: bool,
 ) -> LeafPlan:
     actual, key = stored_pair(leaf, files)
-    wanted = decide.settled(content(host, leaf, actual, policy, is_own), actual, policy)
+    is_believed = actual is None or not is_asked or issue.is_signed_by(actual, authority.facts)
+    believed = actual if is_believed else None
+    wanted = decide.settled(content(host, leaf, believed, policy, is_own), actual, policy)
     if actual is None and key is not None and policy.key_algorithm is None:
         # A key that waits for its certificate is what somebody chose.
         wanted = decide.for_key(wanted, key)
@@ -164,7 +171,7 @@ def _leaf_plan(
     reused = key if actual is None or policy.keep_key else None
     if reused is not None and keys.algorithm_name(reused) != wanted.key_algorithm:
         reused = None
-    lifetime = decide.new_lifetime(actual, authority.facts, policy, is_own)
+    lifetime = decide.new_lifetime(believed, authority.facts, policy, is_own)
     return LeafPlan(leaf, wanted, found, lifetime, actual, reused)
 
 

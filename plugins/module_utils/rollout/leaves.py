@@ -132,7 +132,8 @@ class Leaves:
         signers = {**self._stand_ins(), **self._authorities}
         self._own = frozenset(name for name, fingerprints in store.issued().items() if self._has(name, fingerprints))
         self._signers = signers
-        planned = plan.plan(self._pki, files, signers, now, options.policy, self._own)
+        asked = frozenset(name for name, one in signers.items() if one.key is None) - options.outside
+        planned = plan.plan(self._pki, files, signers, now, options.policy, self._own, asked)
         self._steps = {item.leaf.name: self._step(item) for item in planned.leaves if self._is_outside(item)}
         at_once = [item for item in planned.leaves if item.leaf.name not in self._steps]
         self._leaves = [item for item in at_once if item.reasons and self._selected(item)]
@@ -350,6 +351,13 @@ class Leaves:
         """What authorities issue whose keys are on a host."""
         return [item for item in self._leaves if item.leaf.name not in self._steps]
 
+    def refuse_foreign(self) -> None:
+        """Refuse what the authority's host will not sign: check mode foretells it, and nothing is asked for in vain."""
+        for item in self._of_the_cluster():
+            signer = self._signers[item.leaf.authority]
+            if signer.key is None and item.before is not None:
+                _believed(item.before, item.leaf, signer, self._pki, item.leaf.name in self._own)
+
     def ask(self) -> list[Request]:
         """Make keys, let them wait, and return the requests."""
         waiting: dict[str, str] = {}
@@ -533,7 +541,10 @@ def sign(
                 "kubeharden_pki_authorities_dir, or set kubeharden_pki_requests_dir to have requests laid there for "
                 "whoever has it.",
             )
-        current = _current(asked, leaf, signer, pki)
+        current = None
+        if asked.current:
+            there = profiles.from_pem(asked.current.encode(), f"the certificate '{leaf.name}' that is there")
+            current = _believed(there, leaf, signer, pki, asked.own)
         where = f"{pki.node_name}, for '{leaf.name}'"
         content = issue.read_request(asked.request.encode(), where)
         wanted = plan.content(pki, leaf, current, policy, asked.own)
@@ -546,20 +557,19 @@ def sign(
     return found
 
 
-def _current(asked: Request, leaf: Leaf, signer: Authority, pki: HostPki) -> CertificateFacts | None:
+def _believed(
+    facts: CertificateFacts, leaf: Leaf, signer: Authority, pki: HostPki, is_own: bool
+) -> CertificateFacts | None:
     """The certificate that is there, believed only where the authority signed it, for this host and this use.
 
     Raises:
         HardeningError: It is another's. Whoever dials a server has its certificate, and could ask for the like of it
             with a key of his own.
     """
-    if not asked.current:
-        return None
-    facts = profiles.from_pem(asked.current.encode(), f"the certificate '{leaf.name}' that is there")
     if not issue.is_signed_by(facts, signer.facts):
         return None
     # To one of ours a worker's names do not matter: it follows the table.
-    problem = _foreign(facts, leaf, names_count=pki.is_worker and not asked.own)
+    problem = _foreign(facts, leaf, names_count=pki.is_worker and not is_own)
     if problem:
         raise HardeningError(
             "KH308",

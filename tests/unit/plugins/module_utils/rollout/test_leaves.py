@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     profile,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import names
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_files, pki_view
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import AUTHORITY_EXTENSIONS, Odd
@@ -415,6 +416,56 @@ def test_a_host_gets_again_what_was_made_for_it(tmp_path: Path) -> None:
         answers = leaves.sign(cp2.pki, [like(cp2, name, cp1, what, own)], cp1.signers(), NOW, Policy())
         issued = profile.from_pem(answers[name].encode(), "here").profile
         assert (issued.subject, issued.names) == (what.subject, what.names)
+
+
+def keys_elsewhere(host: Directory) -> Mapping[str, Authority]:
+    """Take the authorities' keys away, as where the controller alone has them; what signs there."""
+    signers = host.signers()
+    for item in host.pki.authorities:
+        host.path(item.path.key).unlink()
+    return signers
+
+
+def lay(host: Directory, name: str, signer: Authority, what: profile.Profile) -> None:
+    """Lay a pair as somebody else made it."""
+    key = keys.generate("ECDSA-P256")
+    what = dataclasses.replace(what, key_usages=profile.leaf_key_usages("ECDSA-P256"))
+    facts = issue.issue(what, keys.public_bytes(key), signer, NOW)
+    path = host.pki.leaf(name).path
+    assert path is not None
+    host.path(path.certificate).write_bytes(issue.certificate_pem(facts))
+    host.path(path.key).write_bytes(keys.private_pem(key))
+
+
+def test_a_certificate_of_another_authority_is_asked_for_as_the_table_has_it(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    table = host.pki.leaf("apiserver").profile
+    more = dataclasses.replace(table, names=table.names | names(["theirs.example.org"]))
+    lay(host, "apiserver", authority.create(profile.wanted_authority("theirs"), NOW - DAY), more)
+    signers = keys_elsewhere(host)
+    for only in (("apiserver",), ()):
+        planned = leaves.Leaves(
+            host.store("run"), host.pki, host.files(), NOW, leaves.Options(scope=leaves.SCOPE_DUE, only=only)
+        )
+        planned.refuse_foreign()
+        asked = planned.ask()
+        assert [one.leaf for one in asked] == (["apiserver"] if only else [])
+        if asked:
+            planned.apply(leaves.sign(host.pki, asked, signers, NOW, Policy()), {})
+    actual = plan.stored_pair(host.pki.leaf("apiserver"), host.files())[0]
+    assert actual is not None
+    assert actual.profile.names == table.names
+
+
+def test_where_the_key_is_here_a_certificate_of_another_authority_loses_no_name(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    table = host.pki.leaf("apiserver").profile
+    more = dataclasses.replace(table, names=table.names | names(["theirs.example.org"]))
+    lay(host, "apiserver", authority.create(profile.wanted_authority("theirs"), NOW - DAY), more)
+    host.leaves()
+    actual = plan.stored_pair(host.pki.leaf("apiserver"), host.files())[0]
+    assert actual is not None
+    assert actual.profile.names == more.names
 
 
 def test_nothing_is_signed_for_a_node_that_two_hosts_say_they_are() -> None:

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import iso_time
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_call
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_call import leaves_call
@@ -183,6 +185,26 @@ def test_a_restart_that_a_dead_run_did_not_come_to_is_foretold(
     assert not any(new for _kind, _end, new in ends(facts).values())
     # What only makes what is missing restarts nothing.
     assert whole_call(host.root, check=True, scope=leaves.SCOPE_MISSING, **found)[0] == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_the_authoritys_host_will_refuse_is_foretold(host: Directory, check: bool) -> None:
+    """As others than kubeadm name it: where the key is here it is renewed with its name."""
+    leaf, signer, key = host.pki.leaf("apiserver"), host.signers(time.time())["kubernetes"], keys.generate("ECDSA-P256")
+    assert leaf.path is not None
+    theirs = dataclasses.replace(leaf.profile, subject=profile.distinguished_name("kubernetes"))
+    facts = issue.issue(theirs, keys.public_bytes(key), signer, time.time() - 300 * DAY)
+    host.path(leaf.path.certificate).write_bytes(issue.certificate_pem(facts))
+    host.path(leaf.path.key).write_bytes(keys.private_pem(key))
+    assert f"{PKI}/apiserver.crt" in {change.target for change in whole_call(host.root, check=True)[0]}
+    for item in host.pki.authorities:
+        host.path(item.path.key).unlink()
+    before = host.state()
+    with pytest.raises(HardeningError, match=r"but its common name is not 'kube-apiserver'. Nothing was signed"):
+        call(host.root, check=check)
+    assert host.state() == before
+    # What is not due is not asked for.
+    call(host.root, check=True, only=["etcd-peer"])
 
 
 def test_no_key_is_told(host: Directory) -> None:
