@@ -283,7 +283,7 @@ def look_at_readiness(
 
     if not host.live:
         return {}
-    readiness = Readiness(host, found, view, module.params["audit"])
+    readiness = Readiness(host, found, view, module.params["audit"], allow_expired=module.params["allow_expired"])
     evidence = readiness.look()
     if module.params["read_api"] and view is not None:
         kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
@@ -292,7 +292,22 @@ def look_at_readiness(
     return {**evidence, "now": time.time()}
 
 
-def read_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], list[str]]:
+def read_api(
+    module: AnsibleModule, host: t.Any, found: t.Mapping[str, t.Any], view: t.Any
+) -> tuple[dict[str, t.Any], list[str]]:
+    """Return what only the API knows, and sentences about it; without it where certificates that ended keep it away."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.readiness import Readiness
+
+    try:
+        return ask_api(module, found)
+    except HardeningError as error:
+        if not Readiness(host, found, view, {}, allow_expired=module.params["allow_expired"]).is_closed():
+            raise
+        return {}, [f"What the API says of the cluster was not read: {str(error).rstrip('.')}."]
+
+
+def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], list[str]]:
     """Return what only the API knows, and sentences about it.
 
     kubeadm's ConfigMaps, bindings of the owner's for anonymous requests, and namespaces that Pod Security must spare.
@@ -449,7 +464,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         if parameters["flag_files"]:
             found["flag_files"] = preparation.named_by_flags(host, found["components"])
         if host.live and parameters["read_api"]:
-            facts, sentences = read_api(module, found)
+            facts, sentences = read_api(module, host, found, view)
             found, notes = {**found, **facts}, [*notes, *sentences]
         return {
             "changed": False,

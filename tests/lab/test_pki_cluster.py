@@ -38,6 +38,40 @@ for extension in old.extensions:
 open("/root/new.crt", "wb").write(new.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 os.replace("/root/new.crt", pki + "/apiserver.crt")
 """
+# Certificates that kubeadm made in one minute, and that ended yesterday.
+ENDED = f"""
+import base64, datetime, os, re
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+pki = "{PKI}"
+authority = x509.load_pem_x509_certificate(open(pki + "/ca.crt", "rb").read())
+key = serialization.load_pem_private_key(open(pki + "/ca.key", "rb").read(), None)
+now = datetime.datetime.utcnow()
+def ended(pem):
+    old = x509.load_pem_x509_certificate(pem)
+    new = x509.CertificateBuilder(authority.subject, old.subject, old.public_key(), x509.random_serial_number())
+    new = new.not_valid_before(now - datetime.timedelta(days=366)).not_valid_after(now - datetime.timedelta(days=1))
+    for extension in old.extensions:
+        new = new.add_extension(extension.value, extension.critical)
+    return new.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+def replace(path, data):
+    open("/root/new", "wb").write(data)
+    os.chmod("/root/new", os.stat(path).st_mode & 0o777)
+    os.replace("/root/new", path)
+for name in ("apiserver", "apiserver-kubelet-client"):
+    path = pki + "/" + name + ".crt"
+    replace(path, ended(open(path, "rb").read()))
+for name in ("admin", "controller-manager", "scheduler"):
+    path = "/etc/kubernetes/" + name + ".conf"
+    text = open(path).read()
+    old = re.search("client-certificate-data: (.*)", text).group(1)
+    replace(path, text.replace(old, base64.b64encode(ended(base64.b64decode(old))).decode()).encode())
+"""
+SERVED_ENDED = (
+    "for try in $(seq 60); do"
+    " openssl s_client -connect localhost:6443 </dev/null 2>/dev/null | openssl x509 -noout -checkend 0 || exit 0;"
+    " sleep 2; done; exit 1"
+)
 SERVED_NAMES = (
     "openssl s_client -connect localhost:6443 </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName"
 )
@@ -151,3 +185,30 @@ def test_all_are_renewed_at_once_and_every_server_shows_its_new_one(product: Pro
     assert again.changes == []
     assert again.changed == {"cp1": 0, "w1": 0}
     assert product.on_each(product.processes) == now
+
+
+def test_what_has_ended_is_renewed_all_the_same(product: Product) -> None:
+    """The administrator is refused, the API server is believed by nobody, and who reads a kubeconfig once ends anew."""
+    cluster = product.cluster
+    cluster.ssh("cp1", "python3 -", stdin=ENDED)
+    cluster.ssh("cp1", "pkill -f '^kube-(controller-manager|scheduler) '")
+    cluster.ssh("cp1", SERVED_ENDED)
+    before = files(product)
+    assert "KH136" in product.harden("--tags", "pki").messages["cp1"]
+    foretold = product.rotate("--check")
+    assert foretold.code == 0, str(foretold)
+    assert files(product) == before
+    run = product.rotate()
+    assert run.code == 0, str(run)
+    assert without_random(foretold.changes) == without_random(run.changes)
+    configurations = {f"/etc/kubernetes/{name}.conf" for name in ("admin", "controller-manager", "scheduler")}
+    pairs = {
+        f"{PKI}/{name}.{suffix}" for name in ("apiserver", "apiserver-kubelet-client") for suffix in ("crt", "key")
+    }
+    assert renewed(before, files(product)) == configurations | pairs
+    for path in sorted(configurations):
+        cluster.ssh("cp1", f"kubectl --kubeconfig={path} version")
+    assert cluster.ssh("cp1", SERVED_ENDED, check=False).returncode == 1
+    cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=180s")
+    serves(product)
+    assert product.rotate().well().changes == []

@@ -59,6 +59,8 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
     """
     found = Findings({name: [] for name in hosts}, {name: [] for name in hosts})
     seen = {name: host for name, host in hosts.items() if host.evidence}
+    etcd_ended = allow_expired and any(_have_ended("etcd", host.evidence) for host in seen.values())
+    closed = any((host.evidence.get("api") or {}).get("closed") for host in seen.values())
     for name, host in seen.items():
         problems = found.problems[name]
         problems += each_numbered("KH131", _api(name, host.evidence))
@@ -67,10 +69,15 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
         problems += each_numbered("KH137", _upgrade(name, host.evidence))
         problems += each_numbered("KH138", _unmounted(name, host))
         problems += each_numbered("KH139", _kernel(name, host))
-        _etcd(name, host.evidence, found)
+        _etcd(name, host.evidence, found, etcd_ended)
         _nodes(name, host.evidence, [one.node for one in hosts.values()], found)
-        if host.evidence.get("served"):
+        if host.evidence.get("served") and not closed:
             problems.append(str(host.evidence["served"]))
+        if (host.evidence.get("api") or {}).get("closed"):
+            found.notes[name].append(
+                f"A certificate between the administrator and the API of {name} has ended, so that nodes, and how the "
+                "API's clients are served, were not looked at."
+            )
     _versions(seen, found)
     _clocks(seen, found)
     return found
@@ -83,7 +90,11 @@ def _api(name: str, evidence: Evidence) -> list[str]:
     return [f"kube-apiserver of {name} is not well: {trouble}; mend it first (its log: crictl logs, journalctl)."]
 
 
-def _etcd(name: str, evidence: Evidence, found: Findings) -> None:
+def _have_ended(user: str, evidence: Evidence) -> bool:
+    return any(one["user"] == user and one["ends"] <= evidence["now"] for one in evidence.get("certificates") or [])
+
+
+def _etcd(name: str, evidence: Evidence, found: Findings, ended: bool) -> None:
     etcd = evidence.get("etcd") or {}
     for alarm in etcd.get("alarms", []):
         found.problems[name].append(
@@ -94,7 +105,12 @@ def _etcd(name: str, evidence: Evidence, found: Findings) -> None:
                 "etcdctl alarm disarm.",
             )
         )
-    if etcd.get("unwell"):
+    if etcd.get("unwell") and ended:
+        members = "; ".join(etcd["unwell"])
+        found.notes[name].append(
+            f"etcd has members that are not well, seen on {name}: {members}; certificates of etcd have ended."
+        )
+    elif etcd.get("unwell"):
         found.problems[name].append(
             numbered(
                 "KH133",

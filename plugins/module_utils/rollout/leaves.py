@@ -339,6 +339,11 @@ class Leaves:
         """The files whose certificate is issued anew, or would be."""
         return {item.leaf.certificate_file for item in self._leaves}
 
+    @property
+    def replaces_ended(self) -> bool:
+        """Whether one of the certificates that are replaced has ended, so that nothing need be well before."""
+        return any(item.before is not None and item.before.not_after <= self._now for item in self._leaves)
+
     # What must be asked for
 
     @property

@@ -28,6 +28,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     etcd_client,
     local_client,
     require_served,
+    silent,
+    stranger_client,
     unwell,
 )
 
@@ -48,6 +50,7 @@ class Readiness:
         audit: What the run gives the audit log at least, ``maxsize`` (megabytes) and ``maxbackup`` (files); empty
             where it has nothing to do with it.
         proc: Where processes are seen.
+        allow_expired: Whether certificates that have ended are what the run is for.
     """
 
     def __init__(
@@ -57,12 +60,22 @@ class Readiness:
         view: Sight | None,
         audit: t.Mapping[str, t.Any],
         proc: str = "/proc",
+        allow_expired: bool = False,
     ) -> None:
         self._host = host
         self._found = found
         self._view = view
         self._audit = audit
         self._proc = proc
+        self._allow_expired = allow_expired
+
+    def is_closed(self) -> bool:
+        """Return whether the API may refuse the administrator or be refused, by a certificate whose end is the work."""
+        if self._view is None or not self._allow_expired:
+            return False
+        ended = [one for one in self._certificates() if one["ends"] <= self._view.now()]
+        admin = self._found["admin_kubeconfig"]
+        return any(one["user"] == "kube-apiserver" or one["path"] == admin for one in ended)
 
     def look(self) -> dict[str, t.Any]:
         """Return what every host shows."""
@@ -85,12 +98,10 @@ class Readiness:
             nodes: Lists the API's nodes.
         """
         view = t.cast(Sight, self._view)
-        seen: dict[str, t.Any] = {
-            "etcd": self._etcd(view),
-            "nodes": self._nodes(view, nodes),
-            "served": "",
-            "apart": 0.0,
-        }
+        seen: dict[str, t.Any] = {"etcd": self._etcd(view), "nodes": [], "served": "", "apart": 0.0}
+        if self.is_closed():
+            return seen
+        seen["nodes"] = self._nodes(view, nodes)
         try:
             seen["apart"] = max(require_served(view), key=abs, default=0.0)
         except HardeningError as error:
@@ -104,8 +115,14 @@ class Readiness:
         running = self._view.find("kube-apiserver")
         if not running:
             return {"api": {"unwell": "it does not run"}}
-        client = local_client(self._view, "kube-apiserver", running[-1].arguments)
-        return {"api": {"unwell": self._settle(self._view, lambda: unwell(client, "kube-apiserver"))}}
+        closed, arguments = self.is_closed(), running[-1].arguments
+        if closed:
+            stranger = stranger_client("kube-apiserver", arguments)
+            trouble = self._settle(self._view, lambda: silent(stranger))
+        else:
+            client = local_client(self._view, "kube-apiserver", arguments)
+            trouble = self._settle(self._view, lambda: unwell(client, "kube-apiserver"))
+        return {"api": {"unwell": trouble, "closed": closed}}
 
     def _settle(self, view: Sight, look: t.Callable[[], t.Any]) -> t.Any:
         """Look until nothing is wrong, or for a while: a busy machine is no trouble."""

@@ -113,15 +113,19 @@ def _without_frame(line: str) -> str:
     return ": ".join(str(entry[key]) for key in ("msg", "error") if key in entry)
 
 
-def local_client(sight: Sight, component: str, arguments: t.Sequence[str]) -> ApiClient:
-    """Return a client of this host's own instance, wherever its flags bind it."""
+def _local_server(component: str, arguments: t.Sequence[str]) -> str:
     flags = parse_arguments(arguments[1:])
     port = (occurrences(flags, "secure-port") or [_HEALTH[component][0]])[-1]
     address = (occurrences(flags, "bind-address") or [""])[-1]
     if address in ("", "0.0.0.0", "::"):  # noqa: S104  (compared, not bound)
         address = (occurrences(flags, "advertise-address") or ["127.0.0.1"])[-1]
     host = f"[{address}]" if ":" in address else address
-    server = f"https://{host}:{port}"
+    return f"https://{host}:{port}"
+
+
+def local_client(sight: Sight, component: str, arguments: t.Sequence[str]) -> ApiClient:
+    """Return a client of this host's own instance, wherever its flags bind it."""
+    server = _local_server(component, arguments)
     if component == "kube-apiserver":
         return ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes")
     # Both serve a certificate that they make at each start, on loopback; their health paths need no credentials.
@@ -175,6 +179,20 @@ def unwell(client: ApiClient, component: str) -> str:
     for path in paths:
         answer = client.get(path)
         if answer.status != 200:
+            return f"{path} answered {answer.status or answer.reason}"
+    return ""
+
+
+def stranger_client(component: str, arguments: t.Sequence[str]) -> ApiClient:
+    """Return a client of this host's own instance that takes any certificate and has none to show."""
+    return ApiClient(None, server=_local_server(component, arguments))
+
+
+def silent(client: ApiClient) -> str:
+    """Return what is wrong with an API server, empty where it answers, if only to refuse a stranger."""
+    for path in _HEALTH["kube-apiserver"][1]:
+        answer = client.get(path)
+        if answer.status not in (200, 401, 403):
             return f"{path} answered {answer.status or answer.reason}"
     return ""
 

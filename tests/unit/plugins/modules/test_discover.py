@@ -18,6 +18,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import readiness
 from ansible_collections.kubeharden.core.plugins.modules import discover
 
 SEEDS = Path(__file__).parents[4] / "inventories" / "demo" / "hosts.orig"
@@ -69,3 +70,29 @@ def test_a_damaged_record_keeps_a_run_from_beginning_though_it_is_an_old_one(
     given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True)
     with pytest.raises(HardeningError, match=r"backups/a/record\.json is damaged: .* Nothing was changed;"):
         discover.work(module_with(given, tmp_path, check))
+
+
+@pytest.mark.parametrize(("allowed", "ended"), [(True, True), (True, False), (False, True)])
+def test_the_api_is_done_without_where_a_certificate_that_has_ended_keeps_it_away(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool, ended: bool
+) -> None:
+    class Readiness:
+        def __init__(self, *_given: object, allow_expired: bool) -> None:
+            self._allowed = allow_expired
+
+        def is_closed(self) -> bool:
+            return self._allowed and ended
+
+    def refused(*_given: object) -> t.Any:
+        raise HardeningError("KH123", "ConfigMap kube-system/kubeadm-config could not be read: they have expired.")
+
+    monkeypatch.setattr(discover, "ask_api", refused)
+    monkeypatch.setattr(readiness, "Readiness", Readiness)
+    module = t.cast(t.Any, type("Module", (), {"params": {"allow_expired": allowed}}))
+    if not (allowed and ended):
+        with pytest.raises(HardeningError, match="kubeadm-config could not be read"):
+            discover.read_api(module, None, {}, None)
+        return
+    facts, (note,) = discover.read_api(module, None, {}, None)
+    assert facts == {}
+    assert note.startswith("What the API says of the cluster was not read: ConfigMap kube-system/kubeadm-config")

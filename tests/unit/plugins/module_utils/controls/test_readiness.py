@@ -141,6 +141,34 @@ def test_control_planes_of_two_versions_are_an_upgrade_that_is_half_done(
         assert sentence.startswith(f"KH137: kube-apiserver of {name} is {versions[name]} and that of c")
 
 
+ENDED: dict[str, t.Any] = {"certificates": [{**CERTIFICATE, "ends": NOW - 1}]}
+ENDED_OF_ETCD: dict[str, t.Any] = {"certificates": [{**CERTIFICATE, "user": "etcd", "ends": NOW - 1}]}
+
+
+def test_what_a_certificate_that_has_ended_keeps_from_being_seen_is_a_note_where_that_is_the_work() -> None:
+    closed = host("cp2", api={"unwell": "", "closed": True}, **ENDED)
+    served = host(served="KH140: 3 of 10 requests failed.")
+    found = judge({"cp1": served, "cp2": closed}, allow_expired=True)
+    assert found.problems == {"cp1": [], "cp2": []}
+    assert [note.partition(" has ended")[0] for note in found.notes["cp2"]] == [
+        "A certificate between the administrator and the API of cp2"
+    ]
+    assert judge({"cp1": served}, allow_expired=True).problems["cp1"] == ["KH140: 3 of 10 requests failed."]
+    silent = host(api={"unwell": "/livez answered refused", "closed": True}, **ENDED)
+    assert "is not well" in judge({"cp1": silent}, allow_expired=True).problems["cp1"][0]
+
+
+@pytest.mark.parametrize(("certificates", "allowed"), [(ENDED_OF_ETCD, True), (ENDED_OF_ETCD, False), (ENDED, True)])
+def test_members_of_etcd_whose_certificates_have_ended_are_not_well_until_they_are_renewed(
+    certificates: dict[str, t.Any], allowed: bool
+) -> None:
+    unwell = {"alarms": [], "unwell": ["cp2: away"], "unseen": ""}
+    found = judge({"cp1": host(etcd=unwell), "cp2": host("cp2", **certificates)}, allow_expired=allowed)
+    is_work = allowed and certificates == ENDED_OF_ETCD
+    assert ["KH133" in problem for problem in found.problems["cp1"]] == ([] if is_work else [True])
+    assert len(found.notes["cp1"]) == is_work
+
+
 def test_a_node_that_takes_no_part_is_a_note() -> None:
     found = judge({"cp1": host(nodes=[{"name": "w9", "trouble": "NodeStatusUnknown"}])})
     assert found.problems == {"cp1": []}

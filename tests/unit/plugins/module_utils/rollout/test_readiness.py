@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import os
 import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -142,6 +144,55 @@ def test_an_api_server_that_has_just_started_is_given_a_while(cp1: Host, proc: P
     assert seen(cp1, proc, world)["api"]["unwell"] == ""
     world.lives = [Life(1, OLD, well=200.0)]
     assert seen(cp1, proc, world)["api"]["unwell"] == "/livez answered refused"
+
+
+def closed(cp1: Host, proc: Path, world: World, allow_expired: bool, kubeconfig: bool = False) -> Readiness:
+    """A control plane that shows a certificate which has ended, or whose administrator does."""
+    world.time = (ENDS + datetime.timedelta(days=9)).replace(tzinfo=datetime.timezone.utc).timestamp()
+    world.lives = [Life(1, OLD, end=2 * world.time, unwell=2 * world.time)]
+    world.answers = {"/livez": 401, "/readyz": 403, "/api/v1/namespaces/kube-system": 401}
+    name, content = "etc/kubernetes/pki/apiserver.crt", certificate()
+    if kubeconfig:
+        name = "etc/kubernetes/admin.conf"
+        data = base64.b64encode(content).decode("ascii")
+        user = {"client-certificate-data": data, "client-key-data": data}
+        document = {
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": "https://192.0.2.1:6443"}}],
+            "users": [{"name": "u", "user": user}],
+        }
+        content = yaml.safe_dump(document).encode("ascii")
+    (Path(cp1.root) / name).unlink(missing_ok=True)
+    (Path(cp1.root) / name).write_bytes(content)
+    found = Discovery(cp1, True).run()
+    assert found["admin_kubeconfig"] == "/etc/kubernetes/admin.conf"
+    return Readiness(cp1, found, world.sight(), {}, str(proc), allow_expired)
+
+
+@pytest.mark.parametrize("kubeconfig", [False, True])
+def test_an_api_server_that_refuses_a_certificate_that_has_ended_is_there(
+    cp1: Host, proc: Path, world: World, kubeconfig: bool
+) -> None:
+    readiness_there = closed(cp1, proc, world, True, kubeconfig)
+    assert readiness_there.is_closed()
+    api = readiness_there.look()["api"]
+    assert (api["unwell"], api["closed"]) == ("", True)
+    # Nothing that takes the administrator's certificate is asked.
+    assert readiness_there.look_at_cluster(nowhere)["served"] == ""  # type: ignore[arg-type]
+    strict = closed(cp1, proc, world, False, kubeconfig)
+    api = strict.look()["api"]
+    assert (api["unwell"], api["closed"]) == ("/livez answered 401", False)
+    world.answers["/readyz"] = 500
+    broken = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc), allow_expired=True)
+    assert broken.look()["api"]["unwell"] == "/readyz answered 500"
+
+
+def test_an_api_server_with_certificates_that_hold_is_asked_as_ever(cp1: Host, proc: Path, world: World) -> None:
+    world.lives, world.answers = [Life(1, OLD)], {"/livez": 401}
+    looked = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc), allow_expired=True).look()
+    assert (looked["api"]["unwell"], looked["api"]["closed"]) == ("/livez answered 401", False)
 
 
 class Etcd:

@@ -22,11 +22,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import 
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, recovery, rotation
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
+    DAY,
     NOW,
     Directory,
     assert_pairs_fit,
     made,
 )
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import Box, Life, World
 
 CERTIFICATE, KEY = "/etc/kubernetes/pki/etcd/server.crt", "/etc/kubernetes/pki/etcd/server.key"
 
@@ -158,3 +160,80 @@ def test_an_owed_restart_is_a_change_but_where_another_change_brings_it() -> Non
     assert change.restart == ("kube-scheduler",)
     coming = Change("file", "/etc/kubernetes/scheduler.conf", "update", restart=("kube-scheduler",))
     assert rotation.owed_changes(["kube-scheduler"], [coming]) == []
+
+
+MANIFEST = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
+WORDS = ["kube-controller-manager", "--bind-address=127.0.0.1"]
+POD = f"""apiVersion: v1
+kind: Pod
+metadata: {{name: kube-controller-manager, namespace: kube-system}}
+spec:
+  containers:
+  - name: kube-controller-manager
+    image: registry.k8s.io/kube-controller-manager:v1.37.1
+    command: [{", ".join(WORDS)}]
+"""
+FOUND = {
+    "components": {"kube-controller-manager": {"manifest": MANIFEST}},
+    "kubelet": {"configuration": {}},
+}
+
+
+def rotate_manager(host: Directory, world: World, now: float, limit: float) -> dict[str, float]:
+    """Renew the kubeconfig of a controller-manager, which is read when it starts."""
+    path = host.path(MANIFEST)
+    path.parent.mkdir(parents=True)
+    path.write_text(POD, encoding="utf-8")
+    store = host.store()
+    options = leaves.Options(Policy(), leaves.SCOPE_DUE, only=("controller-manager.conf",), restarts=True)
+    planned = leaves.Leaves(store, host.pki, host.files(), now, options)
+
+    def no_command(args: list[str]) -> tuple[int, str, str]:
+        raise AssertionError(args)
+
+    gate = rotation.Gate(host.host, store, FOUND, limit, no_command, world.sight())
+    return gate.apply(planned, {}, {})
+
+
+@pytest.fixture
+def manager() -> World:
+    """A controller-manager that ended, and that the kubelet starts again when its longest pause is over."""
+    world = World()
+    world.boxes = [Box("old", exited=0.0, attempt=70), Box("new", start=290.0, attempt=71)]
+    for box in world.boxes:
+        box.pod, box.component = "kube-controller-manager-cp1", "kube-controller-manager"
+    world.lives = [Life(9, WORDS, start=290.0, well=295.0)]
+    return world
+
+
+def test_who_has_a_certificate_that_has_ended_may_be_down_before(
+    tmp_path: Path, manager: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.stand_in(monkeypatch)
+    host = made(Directory(tmp_path, "cp1"))
+    seconds = rotate_manager(host, manager, NOW + 400 * DAY, 30.0)
+    assert 290.0 < seconds["kube-controller-manager"] < 310.0
+    assert Journal(host.host).read() == {}
+    assert_pairs_fit(host)
+
+
+def test_who_has_one_that_holds_must_be_well_before(
+    tmp_path: Path, manager: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.stand_in(monkeypatch)
+    host = made(Directory(tmp_path, "cp1"))
+    before = host.state()
+    with pytest.raises(HardeningError, match="kube-controller-manager does not run on this host"):
+        rotate_manager(host, manager, NOW + 300 * DAY, 30.0)
+    assert {path: state for path, state in host.state().items() if path in before} == before
+
+
+def test_an_administrator_whose_certificate_has_ended_is_no_reason_to_leave_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(rotation.sights, "build", lambda *given, **named: asked.append((given[1:3], named)))
+    found = {"components": {"kube-apiserver": {}}, "admin_kubeconfig": "/a.conf", "runtime_socket": "/r.sock"}
+    host = Directory(tmp_path, "cp1")
+    rotation.Gate(host.host, host.store(), found, 1.0, lambda _args: (0, "", ""))
+    assert asked == [(("/a.conf", "/r.sock"), {"allow_expired": True})]
