@@ -69,6 +69,17 @@ _SETTLED_KINDS = (
 )
 
 
+def _version(item: Mapping[str, Any]) -> str:
+    """What differs when somebody has changed an object."""
+    metadata = item["metadata"]
+    if item["kind"] == "Node":
+        return json.dumps([metadata.get("labels"), metadata.get("annotations")], sort_keys=True)
+    if "generation" not in metadata:
+        return str(metadata["resourceVersion"])
+    said = {key: value for key, value in metadata.items() if key not in ("resourceVersion", "managedFields")}
+    return json.dumps([said, {key: item[key] for key in item.keys() - {"metadata", "status"}}], sort_keys=True)
+
+
 # What etcd agrees to, asked with each protocol and suite alone.
 _ETCD_TLS = """
 import socket, ssl
@@ -344,14 +355,15 @@ class Product:
     def versions(self) -> dict[str, str]:
         """The version of everything that changes only when somebody changes it.
 
-        Of what has a status of its own, that is the generation: a workload's status still settles on a fresh cluster.
+        Of what has a status of its own, that is all but the status, which still settles on a fresh cluster; of nodes,
+        labels and annotations. A namespace of the poller's goes away by itself once that has ended.
         """
         items = self.cluster.objects(_SETTLED_KINDS, "--all-namespaces")["items"]
+        items += self.cluster.objects("nodes")["items"]
         return {
-            f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}": str(
-                item["metadata"].get("generation") or item["metadata"]["resourceVersion"]
-            )
+            f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}": _version(item)
             for item in items
+            if not item["metadata"].get("namespace", "").startswith("kubeharden-poller-")
         }
 
     def config_maps(self) -> dict[str, dict[str, str]]:
