@@ -72,6 +72,8 @@ class ActionModule(ActionBase):
         problems += each_numbered("KH003", access)
         newest = controller.problems_with_newest_versions(arguments.get("newest_versions") or {})
         problems += each_numbered("KH006", newest)
+        batch = controller.batch_of(arguments.get("batch", controller.BATCH))
+        problems += each_numbered("KH015", controller.problems_with_batch(batch))
         of_run = each_numbered("KH005", controller.problems_with_run_id(run_id))
         of_groups = each_numbered("KH013", inventory.problems_with_groups(variables, variables["groups"], hosts))
         problems = [*dict.fromkeys(problems), *of_controls, *of_run, *of_groups]
@@ -86,6 +88,7 @@ class ActionModule(ActionBase):
             "changed": False,
             "run_id": run_id,
             "report_dir": report_dir,
+            "batch": batch,
             "left_out": chosen.left_out(),
             "notes": [*chosen.warnings, *chosen.notes],
             "warnings": chosen.warnings,

@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import write_atomic
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, estimate, metrics
+from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import BATCH
 from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, render
 
 
@@ -40,16 +41,17 @@ class ActionModule(ActionBase):
             rows.append(Row.from_results(host, results, changes, mode))
         notes = list(arguments.get("notes") or [])
         if mode == "check":
-            control_planes = variables["groups"].get("kubeharden_control_planes", [])
-            seconds = estimate.of_run(changes, control_planes)
+            groups = variables["groups"]
+            control_planes, nodes = (groups.get(f"kubeharden_{kind}", []) for kind in ("control_planes", "workers"))
+            seconds = estimate.of_run(changes, control_planes, nodes, arguments.get("batch") or BATCH)
             if arguments.get("ready"):
                 ready = len(rows) - silent
                 notes.insert(0, f"Ready: nothing keeps a run from beginning on {ready} hosts. Nothing was changed.")
             if seconds:
                 notes.insert(
                     0,
-                    f"The restarts would take about {seconds} s: control planes one after the other, then nodes at "
-                    "once; hosts that are more than --forks take longer.",
+                    f"The restarts would take about {seconds} s: control planes one after the other, then nodes in "
+                    "batches (kubeharden_batch); batches of more hosts than --forks take longer.",
                 )
         problem = ""
         every_end = bool(arguments.get("certificates"))

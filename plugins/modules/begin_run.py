@@ -20,6 +20,13 @@ options:
   report_dir:
     description: Where reports go; C(reports/<run id>) below the working directory where it is not given.
     type: path
+  batch:
+    description:
+      - How many hosts that are no control planes are changed at a time, each a number or a percentage; the last one
+        holds for all further batches.
+    type: list
+    elements: str
+    default: [1, 25%]
   extra_flags:
     description: The user's own flags, which are checked for what can never be done.
     type: dict
@@ -84,6 +91,11 @@ report_dir:
   description: Where its reports go, absolute.
   returned: success
   type: str
+batch:
+  description: How many hosts are changed at a time, in the form of Ansible's C(serial).
+  returned: success
+  type: list
+  elements: str
 left_out:
   description: Controls that are left out, C(everywhere) and, by control, C(on_hosts).
   returned: success

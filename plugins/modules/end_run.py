@@ -26,6 +26,11 @@ options:
     type: list
     elements: str
     required: true
+  batch:
+    description: How many nodes were changed at a time, as M(kubeharden.core.begin_run) returned it.
+    type: list
+    elements: str
+    default: [1, 25%]
   notes:
     description: Sentences about the run as a whole.
     type: list

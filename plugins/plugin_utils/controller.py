@@ -22,6 +22,9 @@ COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = "kubeharden_"
 #: Public names that a later version brings; until then they would be without effect, which nobody must find out late.
 RESERVED = re.compile(r"kubeharden_rotation\w*$")
+#: The default of kubeharden_batch: one node shows whether it comes back before a quarter of them is changed at a time.
+BATCH = ("1", "25%")
+_BATCH = re.compile(r"[1-9][0-9]{0,5}|(?:[1-9][0-9]?|100)%", re.ASCII)
 _PATCH = re.compile(r"\d+\.\d+\.\d+")
 _FLAG = re.compile(r"[a-z][a-z0-9_-]*")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -116,6 +119,32 @@ def problems_with_newest_versions(newest: t.Any) -> list[str]:
         for minor, patch in newest.items()
         if not isinstance(patch, str) or not _PATCH.fullmatch(patch) or patch.rpartition(".")[0] != str(minor)
     ]
+
+
+def batch_of(given: t.Any) -> list[str]:
+    """Return kubeharden_batch as a list of texts; one number, or a text with commas, is a list too, as to Ansible."""
+    return [str(one).strip() for one in (given if isinstance(given, (list, tuple)) else str(given).split(","))]
+
+
+def problems_with_batch(batch: t.Sequence[str]) -> list[str]:
+    """Return a sentence where kubeharden_batch says no number of hosts: Ansible would take them all at once."""
+    wrong = [one for one in batch if not _BATCH.fullmatch(one)]
+    if batch and not wrong:
+        return []
+    named = ", ".join(wrong) or "an empty list"
+    return [
+        f"kubeharden_batch: {named} says no number of hosts; write numbers from 1 on, or percentages, such as [1, 25%]."
+    ]
+
+
+def batch_sizes(batch: t.Sequence[str], count: int) -> list[int]:
+    """Return how many hosts are changed at a time, of so many in all, as Ansible counts them."""
+    sizes: list[int] = []
+    while sum(sizes) < count:
+        text = batch[min(len(sizes), len(batch) - 1)]
+        size = int(int(text[:-1]) / 100.0 * count) or 1 if text.endswith("%") else int(text)
+        sizes.append(min(size, count - sum(sizes)))
+    return sizes
 
 
 def problems_with_extra_flags(extra: t.Any) -> list[str]:

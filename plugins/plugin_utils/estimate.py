@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import BATCH, batch_sizes
+
 #: Seconds from the write until a component is proven, on a machine with time (docs/measured.md). kube-apiserver under
 #: kubeadm's own flags: 30 s until the kubelet ends it, since watches are open, and about 12 s until it looks at the
 #: manifest again and the new one is ready. kube-controller-manager and kube-scheduler end at once. etcd while its API
@@ -43,13 +45,27 @@ def of_host(changes: t.Iterable[Change]) -> int:
     return together + alone + (TRIAL if tried else 0)
 
 
-def of_run(changes: t.Sequence[Change], control_planes: t.Collection[str]) -> int:
-    """Return about how many seconds a run's restarts take: control planes one after the other, then nodes at once."""
+def of_run(
+    changes: t.Sequence[Change],
+    control_planes: t.Collection[str],
+    nodes: t.Collection[str] = (),
+    batch: t.Sequence[str] = BATCH,
+) -> int:
+    """Return about how many seconds a run's restarts take: control planes one after the other, then nodes in batches.
+
+    Args:
+        changes: The run's, as changes.json has them.
+        control_planes: Those that take part.
+        nodes: The other hosts that take part.
+        batch: How many of these are changed at a time (kubeharden_batch).
+    """
     by_host: dict[str, list[Change]] = {}
     for change in changes:
         by_host.setdefault(change["host"], []).append(change)
     seconds = {host: of_host(own) for host, own in by_host.items()}
-    one_by_one = sum(value for host, value in seconds.items() if host in control_planes or not host)
-    return one_by_one + max(
-        (value for host, value in seconds.items() if host and host not in control_planes), default=0
-    )
+    total = sum(value for host, value in seconds.items() if host in control_planes or not host)
+    left = sorted(nodes)
+    for size in batch_sizes(batch, len(left)):
+        total += max(seconds.get(host, 0) for host in left[:size])
+        del left[:size]
+    return total

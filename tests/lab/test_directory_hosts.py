@@ -156,6 +156,26 @@ def test_a_run_hardens_and_a_second_one_has_nothing_to_do(hosts: Hosts) -> None:
     assert hosts.state() == state
 
 
+@pytest.mark.parametrize("batch", [None, "100%"])
+def test_a_node_that_fails_leaves_those_of_the_next_batch_untouched(hosts: Hosts, batch: str | None) -> None:
+    """The kubelet of w1 would not read its new flags, which only its own task sees."""
+    text = hosts.inventory.read_text(encoding="utf-8")
+    hosts.inventory.write_text(text.replace("        w1:\n", "        w1:\n        w2:\n"), encoding="utf-8")
+    shutil.copytree(hosts.root("w1"), hosts.root("w2"), symlinks=True)
+    for drop_in in hosts.root("w1").rglob("10-kubeadm.conf"):
+        drop_in.write_text("[Service]\nExecStart=\nExecStart=/usr/bin/kubelet\n", encoding="utf-8")
+
+    def second() -> dict[str, tuple[int, ...]]:
+        return {path: found for path, found in hosts.state().items() if path.startswith(str(hosts.root("w2")))}
+
+    before = second()
+    variables: dict[str, Any] = {} if batch is None else {"batch": batch}
+    run = hosts.harden("--tags", "kubelet", extra_flags={"kubelet": {"v": "3"}}, **variables)
+    refused(run, "w1", "KH122")
+    assert ("w2" in {change["host"] for change in hosts.changes}) == (batch is not None)
+    assert (second() == before) == (batch is None)
+
+
 @pytest.mark.slow
 def test_forks_1_changes_the_same(hosts: Hosts) -> None:
     foretold = hosts.harden("--check")

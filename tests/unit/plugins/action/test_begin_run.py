@@ -71,3 +71,10 @@ def test_the_settings_are_those_of_the_clusters_first_host(begin: t.Callable[...
     newest = {"kubeharden_newest_versions": {"1.37": "newest"}}
     assert "KH006" in begin(newest, newest_versions={})["msg"]
     assert "KH013" in begin(newest, newest_versions={}, hosts=[])["msg"]
+
+
+@pytest.mark.parametrize("checks_user", [True, False])
+def test_nodes_come_in_batches_on_every_way(begin: t.Callable[..., dict[str, t.Any]], checks_user: bool) -> None:
+    assert begin({}, checks_user=checks_user)["batch"] == ["1", "25%"]
+    assert begin({"kubeharden_batch": 3}, checks_user=checks_user, batch=[1])["batch"] == ["3"]
+    assert "KH015" in begin({"kubeharden_batch": 0}, checks_user=checks_user, batch=[1])["msg"]

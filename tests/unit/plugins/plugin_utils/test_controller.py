@@ -185,3 +185,43 @@ def test_a_run_of_another_controller_is_never_dead(name: str) -> None:
 )
 def test_a_list_of_newest_versions(newest: object, problems: int) -> None:
     assert len(controller.problems_with_newest_versions(newest)) == problems
+
+
+# ---- batches
+
+
+@pytest.mark.parametrize(
+    ("given", "batch"),
+    [(5, ["5"]), ("9%", ["9%"]), ("1, 9%", ["1", "9%"]), ([1, "9%"], ["1", "9%"]), (controller.BATCH, ["1", "25%"])],
+)
+def test_a_batch_is_a_number_or_a_list(given: object, batch: list[str]) -> None:
+    assert controller.batch_of(given) == batch
+    assert controller.problems_with_batch(batch) == []
+
+
+@pytest.mark.parametrize("batch", [[], ["0"], ["-1"], ["0%"], ["101%"], ["all"], ["1", ""], ["1.5"], ["{'a': 1}"]])
+def test_what_is_no_number_of_hosts_is_refused(batch: list[str]) -> None:
+    """Ansible takes zero for all of them at once, and ends with a traceback at a word."""
+    (problem,) = controller.problems_with_batch(batch)
+    assert problem.startswith("kubeharden_batch: ")
+
+
+@pytest.mark.parametrize(
+    ("batch", "count", "sizes"),
+    [
+        (["1", "25%"], 0, []),
+        (["1", "25%"], 2, [1, 1]),
+        (["1", "25%"], 9, [1, 2, 2, 2, 2]),
+        (["1", "25%"], 300, [1, 75, 75, 75, 74]),
+        (["100%"], 7, [7]),
+        (["3"], 7, [3, 3, 1]),
+        (["29%"], 100, [28, 28, 28, 16]),
+    ],
+)
+def test_batches_are_as_large_as_ansible_makes_them(batch: list[str], count: int, sizes: list[int]) -> None:
+    pytest.importorskip("ansible", reason="held against Ansible's own arithmetic")
+    from ansible.utils.helpers import pct_to_int  # noqa: PLC0415  (a host's Python has no ansible)
+
+    assert controller.batch_sizes(batch, count) == sizes
+    if count:
+        assert controller.batch_sizes(batch, count)[0] == pct_to_int(batch[0], count)

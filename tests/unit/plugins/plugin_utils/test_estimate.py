@@ -39,8 +39,20 @@ def test_a_host(changes: list[dict[str, t.Any]], seconds: int) -> None:
     assert estimate.of_host(changes) == seconds
 
 
-def test_control_planes_come_one_by_one_and_nodes_at_once() -> None:
-    kubelets = [change("kubelet", kind="file", host=host) for host in ("cp1", "cp2", "w1", "w2", "w3")]
-    assert estimate.of_run(kubelets, ["cp1", "cp2"]) == 3 * SECONDS["kubelet"]
+@pytest.mark.parametrize(
+    ("batch", "times"), [(("1", "25%"), 3), (("100%",), 1), (("2",), 2), (("1",), 3), (("1", "9"), 2)]
+)
+def test_control_planes_come_one_by_one_and_nodes_in_batches(batch: tuple[str, ...], times: int) -> None:
+    nodes = ["w1", "w2", "w3"]
+    kubelets = [change("kubelet", kind="file", host=host) for host in ("cp1", "cp2", *nodes)]
+    assert estimate.of_run(kubelets, ["cp1", "cp2"], nodes, batch) == (2 + times) * SECONDS["kubelet"]
+
+
+def test_a_batch_without_a_restart_takes_no_time() -> None:
+    changes = [change("kubelet", kind="file", host="w2"), change(kind="attributes", host="w1")]
+    assert estimate.of_run(changes, [], ["w1", "w2"]) == SECONDS["kubelet"]
+
+
+def test_what_belongs_to_no_host() -> None:
     assert estimate.of_run([change("kube-proxy", kind="api_object", host="")], []) == SECONDS["kube-proxy"]
     assert estimate.of_run([], []) == 0
