@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 TEMPORARY_PREFIX = ".kubeharden-"
 #: A label that a file keeps when its bytes are replaced: SELinux would give it that of the staging directory.
 _LABEL = "security.selinux"
+_PIECE = 64 * 1024
 
 _MEANING = {
     errno.ENOSPC: "no space is left on the file system",
@@ -254,8 +255,14 @@ def read_bytes(path: str, limit: int = 4 * 1024 * 1024) -> bytes | None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise HardeningError("KH117", f"{path} is no regular file. Nothing was changed; look what it is and remove it.")
+    data = b""
     with os.fdopen(descriptor, "rb") as handle:
-        data = handle.read(limit + 1)
+        # In pieces: the kernel refuses (ENOMEM) who asks for 4 MiB of one of its settings (/proc/sys) at once.
+        while len(data) <= limit:
+            piece = handle.read(_PIECE)
+            if not piece:
+                break
+            data += piece
     if len(data) > limit:
         raise HardeningError(
             "KH117", f"{path} is larger than {limit} bytes. Nothing was changed; this is no configuration file."

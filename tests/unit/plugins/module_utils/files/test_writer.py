@@ -338,7 +338,12 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
         writer.read_bytes(str(tmp_path))
 
 
-@pytest.mark.parametrize(("size", "well"), [(10, True), (11, False)])
+def test_a_setting_of_the_kernel_is_a_file() -> None:
+    """The kernel refuses who asks for as much at once as a file of a host may have."""
+    assert (writer.read_text("/proc/sys/kernel/panic") or "").strip().isdecimal()
+
+
+@pytest.mark.parametrize(("size", "well"), [(10, True), (11, False), (70_000, False)])
 def test_what_is_too_large_is_refused(tmp_path: Path, size: int, well: bool) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * size)
