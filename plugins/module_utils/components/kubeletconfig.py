@@ -8,7 +8,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import yamledit
-from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data, split_list
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
+    decide,
+    parse_bool,
+    rule_from_data,
+    split_list,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 #: Keys of a setting that are not the rule's.
@@ -123,6 +128,12 @@ def fields(text: str, source: str) -> dict[str, t.Any]:
     """Return a KubeletConfiguration as data."""
     value = yamledit.Document(text, source).value
     return value if isinstance(value, dict) else {}
+
+
+def insists(configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str]) -> bool:
+    """Return whether a kubelet ends at its start where its kernel's settings are not those that it wants."""
+    flag = flags.get(OVERRIDING_FLAGS["protectKernelDefaults"])
+    return parse_bool(flag) is True if flag is not None else configuration.get("protectKernelDefaults") is True
 
 
 def at(configuration: t.Mapping[str, t.Any], field: str) -> t.Any:

@@ -209,12 +209,15 @@ def _unmounted(name: str, host: Host) -> list[str]:
 
 
 def _kernel(name: str, host: Host) -> list[str]:
-    differing = host.evidence.get("kernel") or []
-    if not differing or host.sets_kernel:
+    differing, reason = host.evidence.get("kernel") or [], host.evidence.get("kernel_stays")
+    if not differing or (host.sets_kernel and not reason):
         return []
+    do = "set them in /etc/sysctl.d and with sysctl --system"
+    if host.sets_kernel:
+        do = f"this run cannot set them, since {reason}; correct that"
     sentence = (
         f"The kubelet of {name} insists on its kernel's settings (protectKernelDefaults) and would not start again: "
-        f"{'; '.join(differing)}; set them in /etc/sysctl.d and with sysctl --system."
+        f"{'; '.join(differing)}; {do}."
     )
     return [sentence]
 

@@ -19,7 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     KUBELET_INSTANCE,
     KUBELET_OVERRIDES,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.components.sysctl import FILE as SYSCTLS
+from ansible_collections.kubeharden.core.plugins.module_utils.components.sysctl import FILE as SYSCTLS, KUBELET
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
@@ -237,6 +237,7 @@ class Kubelet:
         changes = [change for change in (*self._kernel, *self._files) if change.kind != "sysctl"]
         if not changes and not self._kernel:
             return None
+        self._require_kernel()
         for change in self._files:
             require_room(os.path.dirname(self._host.path(change.target)), len((change.after or "").encode()))
         journal = Journal(self._host)
@@ -283,6 +284,33 @@ class Kubelet:
             seconds = trouble
         journal.strike("kubelet")
         return seconds
+
+    def _require_kernel(self) -> None:
+        """Refuse a restart at which a kubelet that insists on its kernel's settings would end, and the old one too."""
+        if not self._host.live or not any(change.restart for change in self._files) or not self._will_insist():
+            return
+        lacking = self._sysctls.lacking(KUBELET)
+        if lacking:
+            raise HardeningError(
+                "KH139",
+                f"The kubelet of {self._node} insists on its kernel's settings (protectKernelDefaults) and would not "
+                f"start again: {'; '.join(lacking)}. Nothing was changed; set them in /etc/sysctl.d and with sysctl "
+                "--system, and run again.",
+            )
+
+    def _will_insist(self) -> bool:
+        """Return whether the kubelet insists after the change. A drop-in or a flag that beats the file still does."""
+        before = read_text(self._host.path(self._path)) or ""
+        after = next((one.after or "" for one in self._files if one.target == self._path), before)
+        now, in_file, will = (
+            kubeletconfig.insists(one, {**self._found.get("flags", {}), **self._flags})
+            for one in (
+                self._found["configuration"],
+                kubeletconfig.fields(before, self._path),
+                kubeletconfig.fields(after, self._path),
+            )
+        )
+        return now if now != in_file else will
 
     def _go_back(self, backup: Backup, saved: t.Sequence[Saved]) -> list[str]:
         """Put everything back; returns a sentence for each that did not go back, for which the journal stays."""

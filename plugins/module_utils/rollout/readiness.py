@@ -11,7 +11,7 @@ import typing as t
 
 from cryptography import x509
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components import sysctl
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig, sysctl
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
@@ -83,7 +83,7 @@ class Readiness:
             "upgrade": self._upgrade(),
             "room": self._room(),
             "certificates": self._certificates(),
-            "kernel": self._kernel(),
+            **self._kernel(),
             "unmounted": self._unmounted(),
             **self._api(),
         }
@@ -237,11 +237,17 @@ class Readiness:
             return None
         return _moment(certificate, "not_valid_before"), _moment(certificate, "not_valid_after")
 
-    def _kernel(self) -> list[str]:
-        """Return what the kernel has otherwise than a kubelet asks that insists on it (protectKernelDefaults)."""
-        if self._found["kubelet"]["configuration"].get("protectKernelDefaults") is not True:
-            return []
-        return Sysctls(self._host, {}).differing(sysctl.KUBELET)
+    def _kernel(self) -> dict[str, t.Any]:
+        """Return what the kernel has otherwise than a kubelet asks that insists on it (protectKernelDefaults).
+
+        And why a run that wants to set it could not, empty where it could.
+        """
+        kubelet = self._found["kubelet"]
+        if not kubeletconfig.insists(kubelet["configuration"], kubelet["flags"]):
+            return {"kernel": [], "kernel_stays": ""}
+        planned = Sysctls(self._host, {name: {"exact": value, "control": ""} for name, value in sysctl.KUBELET.items()})
+        planned.plan()
+        return {"kernel": planned.differing(sysctl.KUBELET), "kernel_stays": planned.reason}
 
     def _unmounted(self) -> list[dict[str, str]]:
         """Return the flags that name a file to write below no mount."""

@@ -40,8 +40,18 @@ class Sysctls:
         self._controls = sorted({str(data["control"]) for data in wanted.values()})
         self._kernel = kernel
         self._changes: list[Change] = []
-        #: What keeps them from being set, as one sentence; empty where nothing does.
-        self.trouble = ""
+        #: What keeps them from being set, as half a sentence; empty where nothing does.
+        self.reason = ""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps them from being set, as one sentence; empty where nothing does."""
+        if not self.reason:
+            return ""
+        return (
+            f"The kubelet's protectKernelDefaults was left out: {self.reason}. Nothing was changed of it; correct that "
+            "and run again."
+        )
 
     def plan(self) -> list[Change]:
         """Return what would change, without changing it; nothing where one of them cannot be had."""
@@ -49,7 +59,7 @@ class Sysctls:
             return []
         changes = self._now() if self._host.live else []
         self._later()
-        if self.trouble:
+        if self.reason:
             return []
         before = read_text(self._host.path(sysctl.FILE))
         text = sysctl.render(self._values, self._controls)
@@ -83,11 +93,7 @@ class Sysctls:
             self._leave_out(f"{path} would set {name} to {value} at the next boot, and it must be {self._values[name]}")
 
     def _leave_out(self, reason: str) -> None:
-        if not self.trouble:
-            self.trouble = (
-                f"The kubelet's protectKernelDefaults was left out: {reason}. Nothing was changed of it; correct that "
-                "and run again."
-            )
+        self.reason = self.reason or reason
 
     def _files(self, chosen: t.Callable[[str], bool]) -> list[tuple[str, str]]:
         """Return path and text of the files that are read at boot, those of sysctl.d by their names, in that order."""
@@ -114,6 +120,11 @@ class Sysctls:
             elif name in last and last[name][1] != value:
                 found.append(f"{last[name][0]} sets {name} to {last[name][1]} at the next boot, not {value}")
         return found
+
+    def lacking(self, wanted: t.Mapping[str, str]) -> list[str]:
+        """Return half a sentence for each setting that the kernel has otherwise and that was not planned to be set."""
+        found = ((name, value, self.value(name)) for name, value in wanted.items() if name not in self.after)
+        return [f"{name} is {now or 'missing'}, not {value}" for name, value, now in found if now != value]
 
     def value(self, name: str) -> str | None:
         """Return what the kernel has now, None where it knows no such setting."""

@@ -118,6 +118,15 @@ def test_what_the_run_mends_itself_is_no_problem() -> None:
     assert judge({"cp1": mended}).problems == {"cp1": []}
 
 
+def test_what_the_run_would_mend_and_cannot_keeps_it_from_beginning() -> None:
+    """Else the next restart would end a kubelet that runs, and its old bytes insist too."""
+    one = dataclasses.replace(host(kernel=["kernel.panic is 60, not 10"]), sets_kernel=True)
+    one = dataclasses.replace(one, evidence={**one.evidence, "kernel_stays": "/etc/sysctl.conf would set it to 60"})
+    (problem,) = judge({"cp1": one}).problems["cp1"]
+    assert problem.startswith("KH139: The kubelet of cp1 insists on its kernel's settings")
+    assert "kernel.panic is 60, not 10; this run cannot set them, since /etc/sysctl.conf would set it to 60;" in problem
+
+
 def test_expired_certificates_may_be_the_work() -> None:
     assert judge({"cp1": host(certificates=[{**CERTIFICATE, "ends": 0.0}])}, allow_expired=True).problems == {"cp1": []}
 

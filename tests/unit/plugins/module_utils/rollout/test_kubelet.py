@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components import sysctl
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files import record
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -220,6 +221,74 @@ def test_without_its_kernel_settings_the_rest_is_done(host: Host) -> None:
     (change,) = planned.plan()
     assert str(change.after).endswith("podPidsLimit: 4096\n")
     assert "protectKernelDefaults was left out: /etc/sysctl.conf would set kernel.panic to 60" in planned.notes[0]
+
+
+class Live(Host):
+    """A directory that counts as a host on which something runs."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.live = True
+
+    def path(self, path: str) -> str:
+        return self.root + path
+
+
+KERNEL = {name: {"exact": value, "control": "kernel"} for name, value in sysctl.KUBELET.items()}
+
+
+def insisting(
+    host: Host, directory: Path, kernel: dict[str, str], configuration: str, effective: dict[str, t.Any], **flags: str
+) -> Kubelet:
+    """A kubelet of which another field changes, on a host whose kernel has some settings otherwise."""
+    for name, value in {**sysctl.KUBELET, **kernel}.items():
+        (directory / name).write_text(f"{value}\n", encoding="utf-8")
+    Path(host.path(CONFIGURATION)).write_text(configuration, encoding="utf-8")
+    live = Live(host.root)
+    wanted = Sysctls(live, KERNEL, lambda name: str(directory / name))
+    return Kubelet(live, {**FOUND, "configuration": effective, "flags": flags}, SETTINGS, "w1", wanted)
+
+
+INSISTS = "kind: KubeletConfiguration\nprotectKernelDefaults: true\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "effective", "flags", "refused"),
+    [
+        (INSISTS, {"protectKernelDefaults": True}, {}, True),
+        (TEXTS[CONFIGURATION], {}, {}, False),
+        (TEXTS[CONFIGURATION], {"protectKernelDefaults": True}, {}, True),  # a drop-in
+        (INSISTS, {}, {}, False),
+        (TEXTS[CONFIGURATION], {}, {"protect-kernel-defaults": "true"}, True),
+        (INSISTS, {"protectKernelDefaults": True}, {"protect-kernel-defaults": "false"}, False),
+    ],
+)
+def test_a_kubelet_that_insists_is_not_restarted_where_its_kernel_differs(
+    host: Host, tmp_path: Path, text: str, effective: dict[str, t.Any], flags: dict[str, str], refused: bool
+) -> None:
+    """It would end, and its old bytes insist too: the node would be lost."""
+    Path(host.path("/etc/sysctl.conf")).write_text("vm.overcommit_memory = 0\n", encoding="utf-8")
+    (tmp_path / "kernel").mkdir()
+    planned = insisting(host, tmp_path / "kernel", {"vm.overcommit_memory": "0"}, text, effective, **flags)
+    (change,) = planned.plan()
+    assert "podPidsLimit: 4096" in str(change.after)
+    if not refused:
+        assert planned.apply(Backup(host, "run-1"), service("", "running"), 60.0) is not None
+        return
+    with pytest.raises(HardeningError, match=r"again: vm.overcommit_memory is 0, not 1\. Nothing") as it:
+        planned.apply(Backup(host, "run-1"), service("running"), 60.0)
+    assert it.value.number == "KH139"
+    assert Path(host.path(CONFIGURATION)).read_text(encoding="utf-8") == text
+    assert Journal(host).read() == {}
+
+
+def test_what_the_run_sets_itself_keeps_no_kubelet_from_its_restart(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "kernel").mkdir()
+    planned = insisting(host, tmp_path / "kernel", {"kernel.panic": "0"}, TEXTS[CONFIGURATION], {})
+    planned.plan()
+    assert planned.apply(Backup(host, "run-1"), service("", "running"), 60.0) is not None
+    assert (tmp_path / "kernel/kernel.panic").read_text(encoding="utf-8") == "10\n"
+    assert "protectKernelDefaults: true" in texts(host)[CONFIGURATION]
 
 
 def test_a_node_that_kubeadm_gave_no_file_of_its_own_gets_none(host: Host) -> None:

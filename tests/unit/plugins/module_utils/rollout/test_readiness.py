@@ -58,6 +58,22 @@ def seen(host: Host, proc: Path, world: World | None = None, audit: dict[str, t.
     return Readiness(host, found, world.sight() if world else None, audit or {}, str(proc)).look()
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"), [("", ""), ("kernel.panic = 60\n", "/etc/sysctl.conf would set kernel.panic to 60 at the next")]
+)
+def test_a_kubelet_that_insists_on_its_kernel(cp1: Host, proc: Path, text: str, reason: str) -> None:
+    """What keeps a run from setting what it wants is seen before the first write."""
+    assert (seen(cp1, proc)["kernel"], seen(cp1, proc)["kernel_stays"]) == ([], "")
+    configuration = Path(cp1.root) / "var/lib/kubelet/config.yaml"
+    os.chmod(configuration, 0o600)
+    configuration.write_text(configuration.read_text() + "protectKernelDefaults: true\n")
+    (Path(cp1.root) / "etc/sysctl.conf").write_text(text)
+    evidence = seen(cp1, proc)
+    assert evidence["kernel"]
+    assert evidence["kernel_stays"].startswith(reason)
+    assert bool(evidence["kernel_stays"]) == bool(reason)
+
+
 def certificate() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
