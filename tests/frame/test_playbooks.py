@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,32 @@ def test_who_reads_the_api_is_who_speaks_for_the_run_in_whatever_order_the_inven
         Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
     )
     assert run.code == 0, str(run)
+
+
+@pytest.mark.parametrize(
+    ("unwell", "order"), [([], "cp3 cp2 cp1"), (["cp1"], "cp1 cp3 cp2"), (["cp1", "cp2"], "cp2 cp1 cp3")]
+)
+def test_control_planes_that_are_not_well_go_back_first(tmp_path: Path, unwell: list[str], order: str) -> None:
+    """Those that are well refuse to restart beside them, so that a rollback would never come to the broken one."""
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        "kube_control_plane: {hosts: {cp2: , cp1: , cp3: }, vars: {ansible_connection: local}}\n", encoding="utf-8"
+    )
+    (real,) = (play for play in plays("rollback") if play["name"] == "Put control planes back, one after the other")
+    roles = yaml.safe_load((ROOT / "roles/rollback/tasks/main.yml").read_text(encoding="utf-8"))
+    (group,) = (task for task in roles if task.get("ansible.builtin.group_by", {}).get("key") == "kubeharden_unwell")
+    evidence = "{{ {'api': {'unwell': 'it does not run' if inventory_hostname in unwell else ''}} }}"
+    begin: dict[str, Any] = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": {"__kubeharden_found": {"evidence": evidence}, "unwell": unwell},
+        "tasks": [{"ansible.builtin.group_by": {"key": "kubeharden_control_planes"}}, group],
+    }
+    told = {**{key: real[key] for key in real if key != "tasks"}, "tasks": [{"ansible.builtin.debug": {"msg": "x"}}]}
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([begin, told]), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
+    )
+    assert run.code == 0, str(run)
+    assert re.findall(r"^ok: \[(cp\d)\] => ", run.output, re.MULTILINE) == order.split()

@@ -38,6 +38,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     unwell_here,
 )
 
+#: Errors of a host that is well, for what is wrong with another one: etcd's members, and the API's front door.
+_ELSEWHERE = ("KH133", "KH140")
+
 
 class StaticPodsBack(ControlPlane):
     """Puts the static pods of one host back.
@@ -68,6 +71,18 @@ class StaticPodsBack(ControlPlane):
         Raises:
             HardeningError: What stopped it.
         """
+        try:
+            return self._put_back(steps)
+        except HardeningError as error:
+            if error.number not in _ELSEWHERE:
+                raise
+            raise HardeningError(
+                error.number,
+                f"{error} Where another control plane is the one that is broken, put that back first: rollback.yml "
+                "--limit HOST.",
+            ) from error
+
+    def _put_back(self, steps: t.Sequence[Step]) -> dict[str, float]:
         self._steps = {step.change.target: step for step in steps if step.part == STATIC_PODS}
         forced: dict[str, float] = {}
         if self._sight is not None:

@@ -252,6 +252,7 @@ def test_an_etcd_that_is_well_stays_while_another_member_is_not(stacked: Back) -
     said = stacked.refused()
     assert said.startswith("kube-scheduler of cp1, where something was not well, got back what was there before")
     assert "etcd has members that are not well: cp2: /health answered 503" in said
+    assert "broken, put that back first: rollback.yml --limit HOST." in said
     assert [component for component, _arguments in place.kubelet.starts] == ["kube-scheduler"]
     assert Journal(place.host).read() == {}
 
@@ -275,7 +276,9 @@ def test_etcd_is_to_blame_where_its_api_server_has_nothing_left_to_go_back_to(st
     ail(place, API)
     place.world.members["cp2"] = trouble
     if trouble:
-        assert "Its restart on this host could take the majority away. Nothing was changed" in stacked.refused()
+        said = stacked.refused()
+        assert "Its restart on this host could take the majority away. Nothing was changed" in said
+        assert "broken, put that back first: rollback.yml --limit HOST." in said
         assert place.state() == hardened
     else:
         assert list(stacked.static_pods()) == ["etcd", API]
