@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
 from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOTES, wanted
+from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 #: Beside what it left as it is a template may say what a later run may do.
@@ -57,6 +58,28 @@ def add_extra(
             settings[name] = {**ours, "exact": version_check.text_of(value)}
 
 
+def around(found: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    """Return the API servers and nodes of the run, which must be well before a control plane is changed.
+
+    Those of hosts that take no part are none of them: one that is known to be away must not keep the run from going on.
+
+    Args:
+        found: By host, what discovery returned, empty where it did not reach it.
+    """
+    servers, nodes = {}, []
+    for host in sorted(found):
+        discovered = found[host].get("discovery")
+        if not discovered:
+            continue
+        nodes.append(str(discovered["node_name"]))
+        flags = (discovered["components"].get("kube-apiserver") or {}).get("flags") or {}
+        address = str(flags.get("advertise-address") or "")
+        if address:
+            shown = f"[{address}]" if ":" in address else address
+            servers[host] = f"https://{shown}:{flags.get('secure-port') or 6443}"
+    return {"api_servers": servers, "nodes": nodes}
+
+
 class ActionModule(HostAction):
     """Documented in plugins/modules/control_plane.py."""
 
@@ -85,7 +108,10 @@ class ActionModule(HostAction):
             component: {**base.get(component, {}), **selected.get(component, {})} for component in (*base, *selected)
         }
         self._looked_up = version_check.check(components, every)
-        return arguments
+        # Raw: what looks like a template in a host's file is text here too.
+        known = task_vars["hostvars"].raw_get
+        found = {name: found_of(known(name)) for name in task_vars["groups"].get("kubeharden_candidates", [])}
+        return {**arguments, **around(found)}
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module, unless a version does not know what it would write; say what the templates left as it was."""

@@ -12,24 +12,13 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIG
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
+from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import RESULTS, found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
-
-#: What discovery returned, the later first.
-RESULTS = ("__discover_again", "__discover_found")
 
 NOT_LOOKED_AT = (
     "Whether the host is ready (API, etcd, nodes, room, certificates, kernel, clock) was not looked at, and no lock of "
     "the cluster taken, which takes a running host."
 )
-
-
-def found_of(variables: t.Mapping[str, t.Any], names: t.Sequence[str] = RESULTS) -> dict[str, t.Any]:
-    """Return what the last discovery of a host returned, empty where there was none."""
-    for name in names:
-        result = variables.get(name)
-        if isinstance(result, dict) and not result.get("skipped"):
-            return result
-    return {}
 
 
 def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:

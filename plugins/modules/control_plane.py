@@ -68,6 +68,17 @@ options:
     description: Seconds that a changed component may take to be well.
     type: int
     default: 300
+  api_servers:
+    description:
+      - By control plane of the run, the address of its API server; filled in by the action plugin. Before something
+        restarts here each must be well, for which it is given O(gate_timeout) seconds.
+    type: dict
+    default: {}
+  nodes:
+    description: Names of the run's nodes, which must be Ready before; filled in by the action plugin.
+    type: list
+    elements: str
+    default: []
   report_dir:
     description: Where the action plugin keeps C(changes.json) on the controller.
     type: path
@@ -157,7 +168,14 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     found = parameters["discovery"]
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], runner(module))
-    options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]), parameters["tried"])
+    options = Options(
+        parameters["run_id"],
+        parameters["trial"],
+        float(parameters["gate_timeout"]),
+        parameters["tried"],
+        parameters["api_servers"],
+        parameters["nodes"],
+    )
     control_plane = ControlPlane(host, options, view, found["node_name"])
     plans = [
         plan_component(
@@ -226,6 +244,8 @@ def main() -> None:
             "only": {"type": "list", "elements": "str", "default": []},
             "trial": {"type": "bool", "default": True},
             "tried": {"type": "dict", "default": {}},
+            "api_servers": {"type": "dict", "default": {}},
+            "nodes": {"type": "list", "elements": "str", "default": []},
             "gate_timeout": {"type": "int", "default": 300},
             "report_dir": {"type": "path"},
         },

@@ -113,7 +113,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight, sysctl
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, kubelet, sight, sysctl
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
 
     parameters = module.params
@@ -132,7 +132,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if changes and not module.check_mode:
         service = None
         if host.live:
-            service = kubelet.service(found["kubelet"]["configuration"], runner(module))
+            ready = cluster_health.node_probe(found["kubelet"]["kubeconfig"], found["node_name"])
+            service = kubelet.service(found["kubelet"]["configuration"], runner(module), ready)
             view = sight.build(host, found["admin_kubeconfig"], None, runner(module)) if found["components"] else None
             if view is not None and "kube-apiserver" in found["components"]:
                 # A kubelet that starts while its own API server hangs starts no static pod for minutes.

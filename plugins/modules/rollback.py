@@ -210,13 +210,16 @@ def put_static_pods_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.
 
 def put_kubelet_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]) -> Done:
     """Put the kubelet back, then the kernel's settings that it may have insisted on."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, kubelet, sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.way_back import KubeletBack, put_rest_back
 
     parameters, found = module.params, module.params["discovery"]
     backup = begun(module, host, runs)
-    service = kubelet.service(found["kubelet"]["configuration"], runner(module)) if host.live else None
+    service = None
+    if host.live:
+        ready = cluster_health.node_probe(found["kubelet"]["kubeconfig"], found["node_name"])
+        service = kubelet.service(found["kubelet"]["configuration"], runner(module), ready)
     restarts = any(step.change.restart for step in steps)
     if service is not None and restarts and "kube-apiserver" in found["components"] and service.healthy():
         view = sight.build(host, found["admin_kubeconfig"], None, runner(module))

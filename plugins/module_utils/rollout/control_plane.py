@@ -31,6 +31,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence im
     put_back_in_order,
     refusal_of,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import require_cluster_well
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
@@ -65,12 +66,16 @@ class Options:
         trial: Whether the future manifest is tried first.
         limit: Seconds that a changed component may take to be well.
         tried: By component, the fingerprint of the manifest that an earlier task of this run has tried here.
+        api_servers: By host, the address of each API server that must be well before this control plane is changed.
+        nodes: Names of the nodes that must be Ready before.
     """
 
     run_id: str
     trial: bool
     limit: float
     tried: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    api_servers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    nodes: t.Collection[str] = ()
 
 
 class ControlPlane:
@@ -122,6 +127,10 @@ class ControlPlane:
                         plan, plans, require_members_well(self._sight, process, THIS_STEP)
                     )
             require_served(self._sight, THIS_STEP)
+            if any(plan.restarts for plan in plans):
+                # Hosts before this one were changed since discovery looked at all of them.
+                options = self._options
+                require_cluster_well(self._sight, options.api_servers, options.nodes, options.limit)
             self._try(plans)
             self._require_members(plans, THIS_STEP)  # once more: trials may have taken minutes
         return self._write_and_prove(plans)

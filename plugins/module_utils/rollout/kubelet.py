@@ -34,6 +34,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import proc
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven, outcomes, sort
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import SETTLED, THIS_STEP
 
 Run = t.Callable[[list[str]], "tuple[int, str, str]"]
 
@@ -57,12 +58,17 @@ class Service:
         healthy: Whether its health port answers 200; where it has none, whether it runs.
         clock: Seconds, monotonic.
         sleep: Waits that many seconds.
+        ready: Whether its node is Ready by the word of a kubelet that was there since a moment (seconds since the
+            epoch); None where nobody knows.
+        now: Seconds since the epoch.
     """
 
     run: Run
     healthy: t.Callable[[], bool]
     clock: t.Callable[[], float]
     sleep: t.Callable[[float], None]
+    ready: t.Callable[[float], bool | None] = lambda _since: None
+    now: t.Callable[[], float] = time.time
 
 
 def health_probe(
@@ -103,14 +109,16 @@ def _health_place(configuration: t.Mapping[str, t.Any], arguments: t.Sequence[st
     return str(address), port if port < 65536 else 10248
 
 
-def service(configuration: t.Mapping[str, t.Any], run: Run) -> Service:
-    """Return the real ways to restart and see a kubelet of this configuration."""
+def service(
+    configuration: t.Mapping[str, t.Any], run: Run, ready: t.Callable[[float], bool | None] = lambda _since: None
+) -> Service:
+    """Return the real ways to restart and see a kubelet of this configuration, and whether its node is Ready."""
 
     def arguments() -> list[str]:
         pid = _state(run).get("MainPID", "")
         return processes.arguments_of(int(pid)) if pid.isdigit() and pid not in _NO_PROCESS else []
 
-    return Service(run, health_probe(configuration, arguments), time.monotonic, time.sleep)
+    return Service(run, health_probe(configuration, arguments), time.monotonic, time.sleep, ready)
 
 
 class Kubelet:
@@ -294,8 +302,8 @@ class Kubelet:
             raise HardeningError(
                 "KH139",
                 f"The kubelet of {self._node} insists on its kernel's settings (protectKernelDefaults) and would not "
-                f"start again: {'; '.join(lacking)}. Nothing was changed; set them in /etc/sysctl.d and with sysctl "
-                "--system, and run again.",
+                f"start again: {'; '.join(lacking)}. {THIS_STEP}; set them in /etc/sysctl.d and with sysctl --system, "
+                "and run again.",
             )
 
     def _will_insist(self) -> bool:
@@ -356,12 +364,17 @@ def _put_back(host: Host, backup: Backup, saved: t.Sequence[Saved], sysctls: t.M
 
 
 def restart(service: Service, limit: float) -> float | str:
-    """Restart the kubelet; return the seconds until it was proven well, or what is wrong with it."""
+    """Restart the kubelet; return the seconds until it was proven well, or what is wrong with it.
+
+    A node that is Ready before must be so after. For one that is not, or where the API does not say, the kubelet's own
+    health is the proof.
+    """
     begun = service.clock()
+    was_ready = service.ready(0.0)
     code, _out, error = service.run(["systemctl", "restart", "kubelet"])
     if code != 0:
         return f"systemctl restart kubelet: {error.strip()}."
-    pid, since = "", begun
+    pid, since, moment, trouble = "", begun, service.now(), "it was not well"
     while service.clock() - begun < limit:
         state = _state(service.run)
         if state.get("ExecMainStatus", "0") != "0" and state.get("SubState") == "auto-restart":
@@ -370,9 +383,12 @@ def restart(service: Service, limit: float) -> float | str:
         if now != pid or now in _NO_PROCESS or not service.healthy():
             pid, since = now, service.clock()
         elif service.clock() - since >= STEADY:
-            return service.clock() - begun
+            ready = service.ready(moment) if was_ready else True
+            if ready or (ready is None and service.clock() - since >= STEADY + SETTLED):
+                return service.clock() - begun
+            trouble = "it is well, but its node was not Ready"
         service.sleep(INTERVAL)
-    return f"it was not well within {limit:.0f} s. Its last words: {_last_words(service.run)}"
+    return f"{trouble} within {limit:.0f} s. Its last words: {_last_words(service.run)}"
 
 
 def _state(run: Run) -> dict[str, str]:

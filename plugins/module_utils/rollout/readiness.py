@@ -18,7 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import state_of
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.flag_files import WRITES
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
@@ -160,11 +160,11 @@ class Readiness:
 
     def _nodes(self, view: Sight, nodes: t.Callable[[], t.Sequence[t.Mapping[str, t.Any]]]) -> list[dict[str, t.Any]]:
         """Return each node with why it is not Ready; one that has just become so is given a while."""
-        seen = [_node(node) for node in nodes()]
+        seen = [state_of(node) for node in nodes()]
         end = view.clock() + SETTLED
         while view.clock() < end and any(node["trouble"] and view.now() - node["since"] < _FRESH for node in seen):
             view.sleep(INTERVAL)
-            seen = [_node(node) for node in nodes()]
+            seen = [state_of(node) for node in nodes()]
         return [{"name": node["name"], "trouble": node["trouble"]} for node in seen]
 
     def _upgrade(self) -> list[dict[str, t.Any]]:
@@ -272,13 +272,6 @@ def _command(words: t.Sequence[str]) -> list[str]:
     """
     at = next((index for index, word in enumerate(words) if word in _CHANGING), len(words))
     return [word for word in words[at : at + 2] if not word.startswith("-")]
-
-
-def _node(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    status = node.get("status") or {}
-    ready: dict[str, t.Any] = next((one for one in status.get("conditions") or [] if one.get("type") == "Ready"), {})
-    trouble = "" if ready.get("status") == "True" else str(ready.get("reason") or "it says nothing of itself")
-    return {"name": node["metadata"]["name"], "trouble": trouble, "since": seconds_of(ready.get("lastTransitionTime"))}
 
 
 def _number(value: t.Any) -> int:

@@ -74,6 +74,8 @@ class Place:
         self.root = root
         self.world = world
         self.run = RUN
+        self.api_servers: dict[str, str] = {}
+        world.nodes = {"cp1": "", "cp2": "", "w1": "", "w9": "KubeletNotReady"}  # the last takes no part
         folder = root / DIRECTORY.lstrip("/")
         folder.mkdir(parents=True)
         for component in components:
@@ -114,7 +116,8 @@ class Place:
     def control_plane(
         self, trial: bool = True, limit: float = 300.0, tried: Mapping[str, str] | None = None
     ) -> ControlPlane:
-        return ControlPlane(self.host, Options(self.run, trial, limit, tried or {}), self.world.sight(), "cp1")
+        options = Options(self.run, trial, limit, tried or {}, self.api_servers, ("cp1", "cp2", "w1"))
+        return ControlPlane(self.host, options, self.world.sight(), "cp1")
 
     def refused(self, *plans: ComponentPlan, **options: t.Any) -> str:
         with pytest.raises(HardeningError) as caught:
@@ -213,6 +216,63 @@ def test_without_a_process_the_files_are_written_all_the_same(make: Callable[...
 
 
 # ---- before
+
+
+CP2 = "https://192.0.2.12:6443"
+
+
+@pytest.mark.parametrize(
+    ("server", "node", "number", "words"),
+    [
+        (
+            500,
+            "",
+            "KH131",
+            "kube-apiserver of cp2 is not well: /readyz answered 500, for 60 s. Nothing was",
+        ),
+        (200, "KubeletNotReady", "KH134", "Node w1 is not Ready (KubeletNotReady), for 60 s. Nothing was"),
+    ],
+)
+def test_no_control_plane_is_taken_away_from_a_cluster_that_is_not_well(
+    make: Callable[..., Place], server: int, node: str, number: str, words: str
+) -> None:
+    """Hosts before it were changed since all of them were looked at."""
+    place = make()
+    place.api_servers = {"cp2": CP2}
+    place.world.others[CP2] = server
+    place.world.nodes["w1"] = node
+    with pytest.raises(HardeningError) as caught:
+        place.apply(limit=60.0)
+    assert caught.value.number == number
+    assert words in str(caught.value)
+    assert place.state() == place.before
+    assert place.kubelet.starts == []
+
+
+def test_a_cluster_that_becomes_well_is_waited_for(make: Callable[..., Place]) -> None:
+    """A node is not Ready for some seconds after its only API server was away."""
+    place = make()
+    place.api_servers = {"cp2": CP2}
+    place.world.others[CP2] = 500
+    place.world.nodes["w1"] = "NodeStatusUnknown"
+    now = place.world.time
+    place.world.events.append((now + 20.0, lambda: place.world.others.update({CP2: 200})))
+    place.world.events.append((now + 40.0, lambda: place.world.nodes.update({"w1": ""})))
+    assert list(place.apply()) == [API]
+    assert place.world.time > now + 40.0
+
+
+def test_who_restarts_nothing_asks_nobody(make: Callable[..., Place]) -> None:
+    place = make()
+    place.api_servers = {"cp2": CP2}
+    place.world.others[CP2] = 500
+    assert place.apply(place.plan(flags={"allow-privileged": {"exact": "true"}}, text="")) == {}
+
+
+def test_an_api_that_lists_no_nodes_is_not_well(make: Callable[..., Place]) -> None:
+    place = make()
+    place.world.answers["/api/v1/nodes?limit=30"] = 503
+    assert "the API does not list its nodes: it answered 503, for 60 s" in place.refused(limit=60.0)
 
 
 @pytest.mark.parametrize("gone", ["registry.k8s.io/pause:3.10.1", "kube-apiserver"])

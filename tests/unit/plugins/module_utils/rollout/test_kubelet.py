@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import http.server
 import os
@@ -168,6 +169,42 @@ def test_a_unit_without_a_process_is_never_steady() -> None:
         lambda _words: (0, "MainPID=0\nSubState=dead\nExecMainStatus=0\n", ""), lambda: True, lambda: clock[0], sleep
     )
     assert "it was not well within 60 s" in str(kubelet.restart(gone, 60.0))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "limit", "seconds"),
+    [
+        (True, [True], 60.0, 12.0),
+        (True, [False, False, True], 60.0, 13.0),
+        (True, [False], 60.0, "it is well, but its node was not Ready within 60 s"),
+        # The API was there and is not: its silence says nothing against the kubelet.
+        (True, [None], 60.0, 42.0),
+        (True, [None, False], 60.0, "it is well, but its node was not Ready within 60 s"),
+        # Not by this restart, or nobody knows: then there is the kubelet's own health.
+        (False, [False], 60.0, 12.0),
+        (None, [None], 60.0, 12.0),
+    ],
+)
+def test_a_node_that_was_ready_must_be_so_again(
+    before: bool | None, after: list[bool | None], limit: float, seconds: float | str
+) -> None:
+    answers = list(after)
+    asked: list[float] = []
+
+    def ready(since: float) -> bool | None:
+        asked.append(since)
+        if since == 0.0:
+            return before
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    seen = dataclasses.replace(service("running"), ready=ready, now=lambda: 1_800_000_000.0)
+    found = kubelet.restart(seen, limit)
+    if isinstance(seconds, str):
+        assert seconds in str(found)
+    else:
+        assert found == pytest.approx(seconds, abs=1.0)
+    assert asked[0] == 0.0
+    assert set(asked[1:]) <= {1_800_000_000.0}
 
 
 def test_kernel_configuration_and_flags_are_one_change_with_one_restart(host: Host) -> None:

@@ -9,6 +9,7 @@ Times are seconds since the world began. The measured times of real clusters are
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import typing as t
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import watch
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, watch
 
 OLD = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=1"]
 NEW = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=2"]
@@ -139,6 +140,12 @@ class Runtime:
         )
 
 
+def listed(name: str, trouble: str) -> dict[str, t.Any]:
+    """A node as the API lists it."""
+    ready = {"type": "Ready", "status": "False" if trouble else "True", "reason": trouble or "KubeletReady"}
+    return {"metadata": {"name": name}, "status": {"conditions": [ready]}}
+
+
 class World:
     """Time, and what is there at each time."""
 
@@ -158,6 +165,10 @@ class World:
         self.answers: dict[str, int] = {}
         #: The members of etcd's cluster, and what is wrong with each.
         self.members: dict[str, str] = {"cp1": ""}
+        #: The cluster's nodes, and why each is not Ready.
+        self.nodes: dict[str, str] = {}
+        #: API servers of other hosts, by their addresses, and what each answers.
+        self.others: dict[str, int] = {}
         #: Called when their time has come, so that a test can let something happen.
         self.events: list[tuple[float, Callable[[], None]]] = []
         #: Called whenever time has passed.
@@ -190,6 +201,8 @@ class World:
 
     def answer(self, path: str, server: str | None = None) -> Answer:
         """What a server's port answers, by default the front door's: whoever is well has it, else nobody."""
+        if server in self.others:
+            return Answer(self.others[server])
         port = server.rpartition(":")[2] if server else PORTS["kube-apiserver"]
         serving = [
             life
@@ -198,7 +211,17 @@ class World:
         ]
         if not serving:
             return Answer(0, b"", "refused")
-        return Answer(self.answers.get(path, 200))
+        return Answer(self.answers.get(path, 200), self.nodes_at(path))
+
+    def nodes_at(self, path: str) -> bytes:
+        """The nodes, one to a page."""
+        if not path.startswith("/api/v1/nodes?"):
+            return b""
+        names = list(self.nodes)
+        number = int(path.partition("&continue=")[2] or 0)
+        items = [listed(name, self.nodes[name]) for name in names[number : number + 1]]
+        more = {"continue": str(number + 1)} if number + 1 < len(names) else {}
+        return json.dumps({"metadata": more, "items": items}).encode()
 
     def sight(self) -> watch.Sight:
         """How the product sees this world."""
@@ -242,6 +265,7 @@ class World:
                 return [f"{name}: {world.members[name]}" for name in members if world.members[name]]
 
         patch.setattr(watch, "ApiClient", Client)
+        patch.setattr(cluster_health, "ApiClient", Client)
         patch.setattr(watch, "EtcdClient", Etcd)
 
 
