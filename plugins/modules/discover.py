@@ -24,6 +24,18 @@ options:
     description: Whether the inventory says that this host is a control plane.
     type: bool
     default: false
+  etcd:
+    description:
+      - Whether the inventory says that this host is a member of etcd. On a control plane its manifest must then be
+        there, as it must where kube-apiserver asks an etcd of its own host, unless etcd is run by something else.
+    type: bool
+    default: false
+  complete:
+    description:
+      - Whether a control plane must have the manifest of each of its components, and a name of its node. That of
+        kube-apiserver it must have in any case.
+    type: bool
+    default: true
   read_api:
     description: Whether to read kubeadm's ConfigMaps; one control plane is enough for that.
     type: bool
@@ -393,7 +405,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     require_root(host)
     discovery = Discovery(
-        host, parameters["control_plane"], parameters["kubeconfig"], run=runner(module), oidc=parameters["oidc"]
+        host,
+        parameters["control_plane"],
+        parameters["kubeconfig"],
+        run=runner(module),
+        oidc=parameters["oidc"],
+        etcd=parameters["etcd"],
+        complete=parameters["complete"],
     )
     asking = locking.Asking(
         Holder(
@@ -484,6 +502,8 @@ def main() -> None:
         argument_spec={
             **HOST_OPTIONS,
             "control_plane": {"type": "bool", "default": False},
+            "etcd": {"type": "bool", "default": False},
+            "complete": {"type": "bool", "default": True},
             "read_api": {"type": "bool", "default": False},
             "pod_security_level": {"type": "str", "default": "privileged"},
             "oidc": {"type": "dict", "default": {}},

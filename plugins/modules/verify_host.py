@@ -30,6 +30,12 @@ options:
     description: Whether the inventory says that this host is a control plane.
     type: bool
     default: false
+  etcd:
+    description:
+      - Whether the inventory says that this host is a member of etcd; it is missed then where it is not found, as it is
+        where kube-apiserver asks an etcd of its own host.
+    type: bool
+    default: false
   kubeconfig:
     description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
     type: path
@@ -102,6 +108,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         nonce=secrets.token_hex(8),
         sleep=time.sleep,
         writes=parameters["probe_writes"] and not module.check_mode,
+        etcd=parameters["etcd"],
     )
     return {"changed": False, "evidence": collector.collect(), "problem": ""}
 
@@ -113,6 +120,7 @@ def main() -> None:
             "root": {"type": "path", "default": "/"},
             "root_seed": {"type": "path"},
             "control_plane": {"type": "bool", "default": False},
+            "etcd": {"type": "bool", "default": False},
             "kubeconfig": {"type": "path"},
             "probe_writes": {"type": "bool", "default": False},
         },

@@ -192,6 +192,11 @@ def _remove(manifest: Path) -> None:
     manifest.unlink()
 
 
+def _without(component: str) -> Callable[[Path], None]:
+    """What removes the manifest of another component."""
+    return lambda manifest: manifest.with_name(f"{component}.yaml").unlink()
+
+
 def _no_yaml(manifest: Path) -> None:
     manifest.write_text("apiVersion: v1\nkind: Pod\nspec: [unclosed\n", encoding="utf-8")
 
@@ -232,6 +237,9 @@ SPOILT: tuple[tuple[Callable[[Path], None], str], ...] = (
     (_no_text, "kube-apiserver.yaml is no UTF-8 text"),
     (_a_copy_beside_it, "kube-apiserver.yaml.bak both define kube-apiserver"),
     (_a_fifo, "there is no kube-apiserver manifest in /etc/kubernetes/manifests"),
+    (_without("kube-controller-manager"), "there is no kube-controller-manager manifest in /etc/kubernetes/manifests"),
+    (_without("kube-scheduler"), "there is no kube-scheduler manifest in /etc/kubernetes/manifests"),
+    (_without("etcd"), "there is no etcd manifest in /etc/kubernetes/manifests"),
 )
 
 

@@ -150,6 +150,11 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def asks_loopback(urls: t.Iterable[str]) -> bool:
+    """Return whether one of some URLs, or of those with commas between them, is of the host itself."""
+    return any(is_loopback(url.rpartition("://")[2].partition("/")[0]) for text in urls for url in text.split(","))
+
+
 _TESTS: dict[str, t.Callable[[t.Sequence[str], Judge], str]] = {
     "is": _is,
     "set": _set,

@@ -9,6 +9,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import version_of
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
     EXPLAINED,
@@ -404,6 +405,14 @@ def manifests_directory(host: Host, _control: Control) -> Verdict:
     return Verdict(PASS, f"{found['directory']} holds {', '.join(pods) or 'nothing'}")
 
 
+def _no_such_file(host: Host, component: str) -> Verdict:
+    """Return what the absence of a file means: of a static pod that should be there and is not, nothing is known."""
+    found = host.components.get(component)
+    if component in CONTROL_PLANE and found is not None and not found.get("running") and not found.get("manifest"):
+        return Verdict(UNKNOWN, f"{component} should be on this host, and has neither a process nor a manifest")
+    return Verdict(NOT_APPLICABLE, "there is no such file on this host")
+
+
 def judge_files(host: Host, control: Control) -> Verdict:
     """Owner and mode of every file that a word stands for."""
     if host.problem:
@@ -424,7 +433,7 @@ def judge_files(host: Host, control: Control) -> Verdict:
     if unseen:
         return Verdict(UNKNOWN, listed(unseen))
     if not seen:
-        return Verdict(NOT_APPLICABLE, "there is no such file on this host")
+        return _no_such_file(host, control.component)
     if "owner" in judge and not host.live:
         return Verdict(UNKNOWN, "a directory that stands for a host cannot say whom its files belong to")
     shown = [f"mode {judge['mode']} or stricter"] if "mode" in judge else []

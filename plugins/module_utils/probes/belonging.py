@@ -49,6 +49,11 @@ def belongs(process: Process, logs: str = LOGS) -> bool:
     return _is_static(pods) or (process.name == "kube-proxy" and _is_kube_proxys(pods, logs))
 
 
+def in_pod(process: Process) -> bool:
+    """Whether a process is a pod's, and so none that the host itself runs."""
+    return bool(_pods(process))
+
+
 def program(process: Process) -> str | None:
     """The program of a component where root may start it, since nobody else had a say in what it is; else None.
 

@@ -28,6 +28,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     UNIT_DIRECTORIES,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest, program_at
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import asks_loopback
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import (
     CONFIGURATION_DIRECTORY,
@@ -56,6 +57,8 @@ class Discovery:
         proc: Where processes are seen.
         run: Runs a command of the host, None where nothing runs there.
         oidc: The user's own --oidc-* flags by name; empty for those that are found.
+        etcd: Whether the inventory says that it is a member of etcd.
+        complete: Whether a control plane must have the manifest of each component, and a node's name.
     """
 
     def __init__(
@@ -66,7 +69,11 @@ class Discovery:
         proc: str = "/proc",
         run: t.Callable[[list[str]], tuple[int, str, str]] | None = None,
         oidc: t.Mapping[str, t.Sequence[str]] | None = None,
+        etcd: bool = False,
+        complete: bool = True,
     ) -> None:
+        self._etcd = etcd
+        self._complete = complete
         self._oidc = oidc or {}
         self._run = run
         self.host = host
@@ -88,7 +95,7 @@ class Discovery:
         used = self._certificates(components, kubelet)
         return {
             "layout": "kubeadm",
-            "node_name": self._node_name(kubelet, components),
+            "node_name": self._require_name(self._node_name(kubelet, components)),
             "kubelet": kubelet,
             "components": components,
             "certificates": used,
@@ -134,12 +141,41 @@ class Discovery:
                 f"{kubelet['static_pod_path']}. Nothing was changed; correct the inventory, or name the group of its "
                 "control planes by kubeharden_control_plane_group.",
             )
-        if self.control_plane and "kube-apiserver" not in manifests:
+        missing = [name for name in self._expected(manifests) if name not in manifests]
+        if missing:
             raise HardeningError(
                 "KH109",
-                f"The inventory says that this is a control plane, but there is no kube-apiserver manifest in "
-                f"{kubelet['static_pod_path']}. Nothing was changed; put the manifest back or correct the inventory.",
+                f"The inventory says that this is a control plane, but there is no {' and no '.join(missing)} manifest "
+                f"in {kubelet['static_pod_path']}. Nothing was changed; put the manifest back or correct the "
+                "inventory.",
             )
+
+    def _expected(self, manifests: t.Mapping[str, str]) -> list[str]:
+        """Return the components whose manifests must be here."""
+        if not self.control_plane:
+            return []
+        if not self._complete:
+            return ["kube-apiserver"]
+        return [name for name in CONTROL_PLANE if name != "etcd" or self._expects_etcd(manifests)]
+
+    def _expects_etcd(self, manifests: t.Mapping[str, str]) -> bool:
+        """Return whether the inventory, or kube-apiserver, says that etcd is here, and nothing but a kubelet runs it."""
+        running = processes.find("etcd", self._proc) if self.host.live else []
+        if self._unit_of("etcd.service") or not all(belonging.in_pod(process) for process in running):
+            return False
+        path = manifests.get("kube-apiserver")
+        servers = self._manifest(path).flag_values("kube-apiserver", "etcd-servers") if path else []
+        return self._etcd or asks_loopback(servers)
+
+    def _require_name(self, name: str) -> str:
+        if self.control_plane and self._complete and not name:
+            raise HardeningError(
+                "KH109",
+                "The name of this control plane's node could not be told: /etc/hostname is empty or missing, and "
+                "neither the kubelet's certificate, nor --hostname-override, nor etcd's --name says it. Nothing was "
+                "changed; write the name into /etc/hostname.",
+            )
+        return name
 
     def _unit_of(self, unit: str) -> str | None:
         for directory in UNIT_DIRECTORIES:

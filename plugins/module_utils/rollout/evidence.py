@@ -25,6 +25,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     KUBELET_CONFIGURATION,
     MANIFESTS,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import asks_loopback
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
@@ -69,6 +71,7 @@ class Collector:
         nonce: Random letters and digits, by which requests of the probes are known.
         sleep: Waits some seconds.
         writes: Whether a marker may be made, and removed at once.
+        etcd: Whether the inventory says that it is a member of etcd.
     """
 
     def __init__(
@@ -82,7 +85,9 @@ class Collector:
         nonce: str = "",
         sleep: t.Callable[[float], None] = lambda _seconds: None,
         writes: bool = False,
+        etcd: bool = False,
     ) -> None:
+        self._etcd = etcd
         self._view = view
         self._control_plane = control_plane
         self._run = run
@@ -121,6 +126,8 @@ class Collector:
         expected = {*manifests, *self._view.processes}
         if self._control_plane:
             expected |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+        if self._etcd or self._asks_itself(manifests.get("kube-apiserver")):
+            expected.add("etcd")
         if self._view.exists(KUBELET_CONFIGURATION):
             expected.add("kubelet")
         found = {}
@@ -136,6 +143,17 @@ class Collector:
         if "etcd" in self._view.processes:
             found["etcd"]["environment"] = self._view.see_environment()
         return found
+
+    def _asks_itself(self, manifest: str | None) -> bool:
+        """Return whether kube-apiserver asks an etcd of its own host, as it runs or else by its manifest."""
+        servers = self._view.values("kube-apiserver", "etcd-servers")
+        try:
+            if manifest and not servers:
+                text = read_text(self._view.host.path(manifest)) or ""
+                servers = Manifest.parse(text, manifest).flag_values("kube-apiserver", "etcd-servers")
+        except HardeningError:
+            pass  # a manifest that cannot be understood is said among the manifests
+        return asks_loopback(servers)
 
     def _why_no_process(self, name: str, problem: str, manifests: t.Mapping[str, str]) -> str:
         if problem:

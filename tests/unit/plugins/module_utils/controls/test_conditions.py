@@ -9,7 +9,12 @@ import typing as t
 
 import pytest
 
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import is_loopback, text_of, unmet
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import (
+    asks_loopback,
+    is_loopback,
+    text_of,
+    unmet,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,7 @@ def test_a_condition_is_met_or_says_what_should_be(values: list[str], judge: dic
 )
 def test_an_address_of_the_host_itself_is_known(address: str, local: bool) -> None:
     assert is_loopback(address) is local
+    assert asks_loopback(["https://192.0.2.9:2379", f"http://192.0.2.9,https://{address}"]) is local
 
 
 def test_a_value_of_a_file_reads_as_a_flags_does() -> None:

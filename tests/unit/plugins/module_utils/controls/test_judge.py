@@ -297,6 +297,17 @@ def test_owners_and_modes(entries: list[dict[str, str]], live: bool, mode: str, 
     assert verdict("files-apiserver-manifest-owner", seen).status == owner
 
 
+@pytest.mark.parametrize("component", ["kube-apiserver", "etcd"])
+def test_of_the_files_of_a_static_pod_that_should_be_there_nothing_is_known(component: str) -> None:
+    name = f"files-{component.replace('kube-', '')}-manifest"
+    missed = host(components={component: {"running": False, "manifest": "", "problem": "no process"}})
+    assert verdict(name, missed).status == "unknown"
+    assert "neither a process nor a manifest" in verdict(name, missed).evidence
+    # Run by systemd, it has none.
+    assert verdict(name, host(components={component: {"running": True, "manifest": ""}})).status == "not_applicable"
+    assert verdict(name, host(components={})).status == "not_applicable"
+
+
 @pytest.mark.parametrize("control", sorted(name for name, one in CONTROLS.items() if not one.for_cluster))
 def test_a_host_that_was_not_reached_passes_nothing(control: str) -> None:
     assert verdict(control, Host("cp2", None, "cp2 could not be reached")) == Verdict(

@@ -241,6 +241,9 @@ def test_other_layouts_are_recognised_and_refused(cp1: Host, path: str, words: s
         ("kube-apiserver.yaml", "", "kube-apiserver.yaml is no Pod"),
         ("notes.txt", "remember the milk", "notes.txt is no Pod"),
         ("kube-apiserver.yaml", None, "there is no kube-apiserver manifest in /etc/kubernetes/manifests"),
+        ("kube-scheduler.yaml", None, "there is no kube-scheduler manifest in /etc/kubernetes/manifests"),
+        ("kube-controller-manager.yaml", None, "there is no kube-controller-manager manifest in"),
+        ("etcd.yaml", None, "there is no etcd manifest in /etc/kubernetes/manifests"),
     ],
 )
 def test_a_manifest_that_is_none_is_one_sentence(cp1: Host, name: str, text: str | None, words: str) -> None:
@@ -252,6 +255,67 @@ def test_a_manifest_that_is_none_is_one_sentence(cp1: Host, name: str, text: str
     said = refused(cp1)
     assert words in said
     assert "Nothing was changed" in said
+
+
+def test_every_manifest_that_is_missing_is_named_at_once(cp1: Host) -> None:
+    for name in ("etcd", "kube-controller-manager", "kube-scheduler"):
+        at(cp1, f"{MANIFESTS}/{name}.yaml").unlink()
+    assert "there is no etcd and no kube-controller-manager and no kube-scheduler manifest in" in refused(cp1)
+    at(cp1, "etc/hostname").write_text("cp1\n", encoding="utf-8")
+    # What puts runs back does what it can.
+    assert set(Discovery(cp1, True, complete=False).run()["components"]) == {"kube-apiserver"}
+
+
+def _with_etcd_elsewhere(host: Host) -> None:
+    place = at(host, f"{MANIFESTS}/kube-apiserver.yaml")
+    text = place.read_text(encoding="utf-8")
+    assert "--etcd-servers=https://127.0.0.1:2379\n" in text
+    place.write_text(text.replace("https://127.0.0.1:2379", "https://192.0.2.9:2379"), encoding="utf-8")
+    at(host, f"{MANIFESTS}/etcd.yaml").unlink()
+    at(host, "etc/hostname").write_text("cp1\n", encoding="utf-8")
+
+
+def test_an_etcd_elsewhere_is_missed_only_where_the_inventory_has_it_here(cp1: Host) -> None:
+    _with_etcd_elsewhere(cp1)
+    assert "etcd" not in discover(cp1)["components"]
+    with pytest.raises(HardeningError, match="there is no etcd manifest"):
+        Discovery(cp1, True, etcd=True).run()
+    # As kubespray has it.
+    at(cp1, "etc/systemd/system/etcd.service").touch()
+    assert "etcd" not in Discovery(cp1, True, etcd=True).run()["components"]
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "elsewhere"),
+    [
+        ("0::/system.slice/etcd-member.service\n", True),
+        ("0::/docker/a9046d7b\n", True),
+        (STATIC, False),
+        (OTHER, False),
+    ],
+)
+def test_an_etcd_that_the_host_runs_in_another_way_needs_no_manifest(
+    cp1: Host, tmp_path: Path, cgroup: str, elsewhere: bool
+) -> None:
+    """A pod's is that of a kubelet that has not seen yet what is missing, or an application's."""
+    at(cp1, f"{MANIFESTS}/etcd.yaml").unlink()
+    at(cp1, "etc/hostname").write_text("cp1\n", encoding="utf-8")
+    made = MadeProc(tmp_path / "made")
+    made.start(7, "etcd", cgroup)
+    looking = Discovery(Standing(cp1.root), True, proc=str(made.proc), run=lambda _words: (1, "", ""))
+    if elsewhere:
+        assert "etcd" not in looking.run()["components"]
+    else:
+        with pytest.raises(HardeningError, match="there is no etcd manifest"):
+            looking.run()
+
+
+def test_a_control_plane_that_knows_no_name_is_refused_and_a_node_is_not(cp1: Host, w1: Host) -> None:
+    _with_etcd_elsewhere(cp1)
+    at(cp1, "etc/hostname").write_text("\n", encoding="utf-8")
+    assert refused(cp1).startswith("The name of this control plane's node could not be told: /etc/hostname is empty")
+    assert Discovery(cp1, True, complete=False).run()["node_name"] == ""
+    assert discover(w1, control_plane=False)["node_name"] == ""
 
 
 def test_a_backup_beside_a_manifest_is_refused_since_the_kubelet_runs_it(cp1: Host) -> None:

@@ -50,11 +50,12 @@ def write(root: Path, path: str, text: str | bytes = "", mode: int = 0o600) -> P
     return target
 
 
-def collect(root: Path, control_plane: bool = True) -> dict[str, t.Any]:
+def collect(root: Path, control_plane: bool = True, etcd: bool = False) -> dict[str, t.Any]:
     def run(command: list[str]) -> tuple[int, str, str]:
         raise AssertionError(command)
 
-    return Collector(View(Host(str(root))), control_plane, None, run, 1_795_500_000.0, lambda: 0.0).collect()
+    view = View(Host(str(root)))
+    return Collector(view, control_plane, None, run, 1_795_500_000.0, lambda: 0.0, etcd=etcd).collect()
 
 
 @pytest.fixture(name="root")
@@ -211,6 +212,16 @@ def test_the_variables_of_every_flag_of_etcd_that_is_judged_are_read() -> None:
     controls = [one.judge for one in catalogue_files.load() if one.component == "etcd" and one.judge["kind"] == "flag"]
     assert len(controls) > 10
     assert {one["flag"] for one in controls} < ETCD_FLAGS
+
+
+def test_an_etcd_is_missed_where_the_inventory_or_the_api_server_says_that_it_is_here(root: Path) -> None:
+    assert "etcd" not in collect(root)["components"]
+    missed = collect(root, etcd=True)["components"]["etcd"]
+    assert (missed["running"], missed["manifest"]) == (False, "")
+    write(root, f"{MANIFESTS}/kube-apiserver.yaml", POD.replace("]", ", --etcd-servers=https://127.0.0.1:2379]"))
+    assert "etcd" in collect(root)["components"]
+    write(root, f"{MANIFESTS}/kube-apiserver.yaml", POD.replace("]", ", --etcd-servers=https://192.0.2.9:2379]"))
+    assert "etcd" not in collect(root)["components"]
 
 
 def test_what_lies_among_manifests_and_is_no_pod_is_said(root: Path) -> None:
