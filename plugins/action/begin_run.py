@@ -24,9 +24,11 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     per_host,
     requests_directory,
     selection,
+    values,
 )
 
 EXTRA_FLAGS = "kubeharden_extra_flags"
+_LEFT = " Nothing was changed; correct the inventory or the command line."
 
 
 class ActionModule(ActionBase):
@@ -43,6 +45,12 @@ class ActionModule(ActionBase):
         # The task was filled in for the first host of all, which may be one beside the cluster (a bastion).
         first = variables["hostvars"][hosts[0]] if hosts else {}
         arguments = {name: first.get(controller.PREFIX + name, given) for name, given in self._task.args.items()}
+        specified = controller.specification()
+        # With a value of another kind nothing below could be asked.
+        asked = dict.fromkeys([*variables["ansible_play_hosts_all"], *hosts[:1]])
+        wrong = values.problems(values.of_hosts(variables, asked, self._templar.template), specified)
+        if wrong:
+            return {"failed": True, "msg": " ".join(each_numbered("KH016", wrong)) + _LEFT}
         names: set[str] = set()
         extra = [arguments.get("extra_flags") or {}]
         access: list[str] = []
@@ -61,7 +69,7 @@ class ActionModule(ActionBase):
             access += api_access.problems({name: known[name] for name in known if name.startswith(controller.PREFIX)})
         now = time.time()
         run_id = str(arguments.get("run_id") or controller.new_run_id(now))
-        problems = each_numbered("KH001", controller.problems_with_names(names, controller.known_variables()))
+        problems = each_numbered("KH001", controller.problems_with_names(names, sorted(specified)))
         for one in extra:
             problems += each_numbered("KH002", controller.problems_with_extra_flags(one))
         try:
@@ -78,10 +86,7 @@ class ActionModule(ActionBase):
         of_groups = each_numbered("KH013", inventory.problems_with_groups(variables, variables["groups"], hosts))
         problems = [*dict.fromkeys(problems), *of_controls, *of_run, *of_groups]
         if problems:
-            return {
-                "failed": True,
-                "msg": " ".join(problems) + " Nothing was changed; correct the inventory or the command line.",
-            }
+            return {"failed": True, "msg": " ".join(problems) + _LEFT}
         report_dir = os.path.abspath(arguments.get("report_dir") or os.path.join("reports", run_id))
         changes_file.begin(report_dir, run_id, "check" if self._task.check_mode else "run")
         return {

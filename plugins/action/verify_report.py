@@ -25,12 +25,14 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     report_html,
     report_waivers,
     selection,
+    values,
     verdict_texts,
     verdicts,
 )
 
 #: Controls that the sentence at the end names.
 _MOST_NAMES = 10
+_LEFT = " Nothing was looked at; correct the inventory or the command line."
 
 
 class ActionModule(ActionBase):
@@ -44,6 +46,11 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         arguments = self._task.args
         now = time.time()
+        if arguments.get("only_check"):
+            asked = values.of_hosts(variables, variables["ansible_play_hosts_all"], self._templar.template)
+            wrong = values.problems(asked, controller.specification())
+            if wrong:
+                return {"failed": True, "msg": " ".join(each_numbered("KH016", wrong)) + _LEFT}
         try:
             controls = catalogue_files.load(per_host.words(arguments.get("controls_files")))
             waivers = self._waivers(controls, variables)
@@ -97,10 +104,7 @@ class ActionModule(ActionBase):
         hosts = self._task.args.get("hosts") or []
         problems += each_numbered("KH013", inventory.problems_with_groups(variables, variables["groups"], hosts))
         if problems:
-            return {
-                "failed": True,
-                "msg": " ".join(problems) + " Nothing was looked at; correct the inventory or the command line.",
-            }
+            return {"failed": True, "msg": " ".join(problems) + _LEFT}
         report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))
         return {"changed": False, "run_id": run_id, "report_dir": report_dir}
 

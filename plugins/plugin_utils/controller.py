@@ -83,10 +83,19 @@ def _first_line(path: str) -> str:
         return ""
 
 
-def known_variables() -> list[str]:
-    """Return the public variables, from the one place where they are specified."""
+def specification() -> dict[str, dict[str, t.Any]]:
+    """Return the public variables with their types and choices, from the one place where they are specified.
+
+    No entry point of the role has its name, so that Ansible leaves it to us to hold values against it.
+    """
     text = (COLLECTION / "roles" / "kubeharden" / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
-    return sorted(yaml.safe_load(text)["argument_specs"]["main"]["options"])
+    options: dict[str, dict[str, t.Any]] = yaml.safe_load(text)["argument_specs"]["variables"]["options"]
+    return options
+
+
+def known_variables() -> list[str]:
+    """Return the names of the public variables."""
+    return sorted(specification())
 
 
 def problems_with_names(names: t.Iterable[str], known: t.Sequence[str]) -> list[str]:

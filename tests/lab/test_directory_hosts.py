@@ -358,11 +358,24 @@ def test_what_the_running_version_does_not_know_stops_the_run_all_problems_at_on
     assert hosts.state() == state
 
 
-def test_a_value_outside_of_the_specification_stops_the_run(hosts: Hosts) -> None:
+@pytest.mark.parametrize("playbook", ["harden.yml", "verify.yml", "rollback.yml"])
+def test_a_value_outside_of_the_specification_stops_the_run(hosts: Hosts, playbook: str) -> None:
+    """Said once for all hosts, and of a host's own with its name."""
+    text = hosts.inventory.read_text(encoding="utf-8")
+    own = "        w1: {kubeharden_gate_timeout: 5m}\n"
+    hosts.inventory.write_text(text.replace("        w1:\n", own), encoding="utf-8")
     state = hosts.state()
-    run = hosts.harden(profile="strict")
-    assert run.code == 2, str(run)
-    assert "value of kubeharden_profile must be one of: baseline, cis, got: strict" in run.output
+    run = hosts.play(playbook, profile="strict", extra_flags="foo")
+    refused(
+        run,
+        "cp1",
+        "KH016: kubeharden_profile is strict; it must be one of baseline, cis.",
+        "KH016: kubeharden_extra_flags is none; it must be a mapping.",
+        "KH016: kubeharden_gate_timeout of w1 is 5m; it must be a whole number.",
+        "Nothing was",
+    )
+    assert "argument_errors" not in run.output
+    assert len(run.output) < 8192, str(run)
     assert hosts.state() == state
 
 

@@ -56,7 +56,7 @@ def _plain(text: str) -> str:
 def variables() -> str:
     """Return docs/variables.md."""
     specs = yaml.safe_load((ROOT / "roles/kubeharden/meta/argument_specs.yml").read_text(encoding="utf-8"))
-    options: dict[str, dict[str, Any]] = specs["argument_specs"]["main"]["options"]
+    options: dict[str, dict[str, Any]] = specs["argument_specs"]["variables"]["options"]
     lines = [
         "# Variables",
         "",
@@ -331,7 +331,7 @@ def errors() -> str:
         "was and what to do; here is what holds for every error of that number. Made by `tests/tools/reference.py`",
         "from `docs/errors.yml`.",
         "",
-        "A number keeps its meaning in all versions. Words of Ansible itself, such as of a variable of the wrong type",
+        "A number keeps its meaning in all versions. Words of Ansible itself, such as of an undefined name in braces",
         "or a file that is no inventory, have none.",
     ]
     for area in data["areas"]:

@@ -26,7 +26,7 @@ def test_every_default_has_its_specification() -> None:
     role = reference.ROOT / "roles" / "kubeharden"
     defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text(encoding="utf-8"))
     specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
-    options = specs["argument_specs"]["main"]["options"]
+    options = specs["argument_specs"]["variables"]["options"]
     assert {name: option["default"] for name, option in options.items()} == defaults
 
 

@@ -159,7 +159,7 @@ class Discovery:
         return [name for name in CONTROL_PLANE if name != "etcd" or self._expects_etcd(manifests)]
 
     def _expects_etcd(self, manifests: t.Mapping[str, str]) -> bool:
-        """Return whether the inventory, or kube-apiserver, says that etcd is here, and nothing but a kubelet runs it."""
+        """Return whether the inventory or kube-apiserver says that etcd is here, and nothing else runs it."""
         running = processes.find("etcd", self._proc) if self.host.live else []
         if self._unit_of("etcd.service") or not all(belonging.in_pod(process) for process in running):
             return False

@@ -36,6 +36,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., di
         given = {"report_dir": str(tmp_path / "report"), "hosts": ["cp1"], **arguments}
         action._task = types.SimpleNamespace(args=given, check_mode=True)
         action._loader = DataLoader()
+        action._templar = types.SimpleNamespace(template=lambda value: value)
         known = {"ansible_play_hosts_all": ["cp1"], "hostvars": {"cp1": variables}, "groups": {"all": ["cp1"]}}
         return action.run(None, known)
 
@@ -64,6 +65,19 @@ def test_names_of_variables_and_the_runs_are_checked_in_any_case(begin: t.Callab
     assert "KH001" in result["msg"]
     assert "KH005" in result["msg"]
     assert "KH002" not in result["msg"]
+
+
+@pytest.mark.parametrize("checks_user", [True, False])
+def test_values_of_another_kind_are_refused_before_anything_is_made_of_them(
+    begin: t.Callable[..., dict[str, t.Any]], checks_user: bool
+) -> None:
+    wrong = {"kubeharden_pki_authorities": "foo", "kubeharden_profile": "CIS"}
+    result = begin({**USERS, **wrong}, checks_user=checks_user)
+    assert result["failed"]
+    assert result["msg"] == (
+        "KH016: kubeharden_pki_authorities is none; it must be a mapping. KH016: kubeharden_profile is CIS; it must be "
+        "one of baseline, cis. Nothing was changed; correct the inventory or the command line."
+    )
 
 
 def test_the_settings_are_those_of_the_clusters_first_host(begin: t.Callable[..., dict[str, t.Any]]) -> None:
