@@ -9,6 +9,7 @@ import os
 import time
 import typing as t
 
+from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
@@ -19,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     brought_authorities,
     catalogue_files,
     changes_file,
+    concerns,
     controller,
     inventory,
     per_host,
@@ -69,6 +71,7 @@ class ActionModule(ActionBase):
             access += api_access.problems({name: known[name] for name in known if name.startswith(controller.PREFIX)})
         now = time.time()
         run_id = str(arguments.get("run_id") or controller.new_run_id(now))
+        tags = (variables["ansible_run_tags"], variables["ansible_skip_tags"])
         problems = each_numbered("KH001", controller.problems_with_names(names, sorted(specified)))
         for one in extra:
             problems += each_numbered("KH002", controller.problems_with_extra_flags(one))
@@ -84,7 +87,9 @@ class ActionModule(ActionBase):
         problems += each_numbered("KH015", controller.problems_with_batch(batch))
         of_run = each_numbered("KH005", controller.problems_with_run_id(run_id))
         of_groups = each_numbered("KH013", inventory.problems_with_groups(variables, variables["groups"], hosts))
-        problems = [*dict.fromkeys(problems), *of_controls, *of_run, *of_groups]
+        ours = controller.is_ours(context.CLIARGS.get("args") or ())
+        of_tags = each_numbered("KH017", concerns.problems(*tags, ours))
+        problems = [*dict.fromkeys(problems), *of_tags, *of_controls, *of_run, *of_groups]
         if problems:
             return {"failed": True, "msg": " ".join(problems) + _LEFT}
         report_dir = os.path.abspath(arguments.get("report_dir") or os.path.join("reports", run_id))

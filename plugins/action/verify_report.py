@@ -11,6 +11,7 @@ import time
 import typing as t
 
 import yaml
+from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control
@@ -18,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import write_atomic
 from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     catalogue_files,
+    concerns,
     controller,
     inventory,
     per_host,
@@ -99,6 +101,9 @@ class ActionModule(ActionBase):
         run_id = str(self._task.args.get("run_id") or controller.new_run_id(now))
         newest = controller.problems_with_newest_versions(self._task.args.get("newest_versions") or {})
         problems = each_numbered("KH001", controller.problems_with_names(names, controller.known_variables()))
+        tags = (variables["ansible_run_tags"], variables["ansible_skip_tags"])
+        ours = controller.is_ours(context.CLIARGS.get("args") or ())
+        problems += each_numbered("KH017", concerns.problems(*tags, ours))
         problems += each_numbered("KH005", controller.problems_with_run_id(run_id))
         problems += each_numbered("KH006", newest)
         hosts = self._task.args.get("hosts") or []

@@ -12,7 +12,8 @@ short_description: Name a run, and stop it where a variable would be without eff
 version_added: 0.1.0
 description:
   - Runs on the controller and reaches no host.
-  - Fails where a host has a variable that begins with C(kubeharden_) and is not known, and names the nearest known one.
+  - Fails where a host has a variable that begins with C(kubeharden_) and is not known, and names the nearest known one;
+    where such a variable has a value that it may not have; and where C(--tags) or C(--skip-tags) names no tag.
 options:
   run_id:
     description: The run's name; UTC time and four random hexadecimal digits where it is not given.
@@ -65,7 +66,7 @@ options:
   checks_user:
     description:
       - Whether all that the user set is checked. Where nothing of it is written, as by a rollback, only names of
-        variables and the run's name are.
+        variables, the kinds of their values, tags and the run's name are.
     type: bool
     default: true
 extends_documentation_fragment:

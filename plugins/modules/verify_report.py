@@ -64,7 +64,9 @@ options:
     type: bool
     default: false
   only_check:
-    description: Only whether waivers and catalogues are well-formed, before any host is looked at.
+    description:
+      - Only whether variables, tags, waivers and catalogues are well-formed, and whether reports can be written, before
+        any host is looked at.
     type: bool
     default: false
   rotation_grace:

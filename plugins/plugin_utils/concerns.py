@@ -5,7 +5,40 @@
 
 from __future__ import annotations
 
+import difflib
 import typing as t
+
+#: Every tag that our tasks have, but for Ansible's ``always``.
+TAGS = (
+    *("discover", "files", "audit", "apiserver", "controller_manager", "scheduler", "etcd", "kubelet", "kube_proxy"),
+    *("kubeadm", "pki", "verify"),
+)
+#: Words of Ansible's that stand for tags.
+_ALL = ("all", "always", "tagged")
+_NONE = ("never", "untagged")
+#: Without it nothing of a run is left; what else leaves all of it out (``--skip-tags always``) no task can see.
+_NEEDED = "discover"
+
+
+def problems(run_tags: t.Iterable[str], skip_tags: t.Iterable[str], ours: bool) -> list[str]:
+    """Return a sentence for each tag with which a run would do nothing, or not what its user means.
+
+    Args:
+        run_tags: What ``--tags`` says.
+        skip_tags: What ``--skip-tags`` says.
+        ours: Whether the playbook is one of ours; one of the user's that imports ours may have more tags.
+    """
+    run, skip = set(run_tags), set(skip_tags)
+    found = []
+    if ours:
+        unknown = [("--tags", tag) for tag in sorted(run - {*TAGS, *_ALL})]
+        unknown += [("--skip-tags", tag) for tag in sorted(skip - {*TAGS, *_NONE})]
+        for option, tag in unknown:
+            nearest = difflib.get_close_matches(tag, TAGS, n=1, cutoff=0.0)[0]
+            found.append(f"{option}: there is no tag {tag}; the nearest is {nearest}.")
+    if _NEEDED in skip:
+        found.append(f"--skip-tags: {_NEEDED} is part of every run; name what is to be left out, or use --tags.")
+    return found
 
 
 def wanted(run_tags: t.Sequence[str], skip_tags: t.Sequence[str], concern: str) -> bool:

@@ -83,6 +83,17 @@ def _first_line(path: str) -> str:
         return ""
 
 
+def is_ours(playbooks: t.Sequence[str]) -> bool:
+    """Return whether playbooks, as the command line names them, are ours; else one of the user's imports one of ours."""
+    own = COLLECTION / "playbooks"
+    places = (COLLECTION, own)
+    return all(
+        name.startswith("kubeharden.core.")
+        or (pathlib.Path(name).resolve().parent in places and (own / os.path.basename(name)).exists())
+        for name in playbooks
+    )
+
+
 def specification() -> dict[str, dict[str, t.Any]]:
     """Return the public variables with their types and choices, from the one place where they are specified.
 

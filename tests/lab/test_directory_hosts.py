@@ -379,6 +379,23 @@ def test_a_value_outside_of_the_specification_stops_the_run(hosts: Hosts, playbo
     assert hosts.state() == state
 
 
+@pytest.mark.parametrize(
+    ("playbook", "option", "words"),
+    [
+        ("harden.yml", ("--tags", "audits"), "KH017: --tags: there is no tag audits; the nearest is audit."),
+        ("harden.yml", ("--skip-tags", "discover"), "KH017: --skip-tags: discover is part of every run"),
+        ("rollback.yml", ("--skip-tags", "discover"), "KH017: --skip-tags: discover is part of every run"),
+        ("verify.yml", ("--skip-tags", "verfy"), "KH017: --skip-tags: there is no tag verfy; the nearest is verify."),
+    ],
+)
+def test_a_tag_with_which_nothing_would_be_done_stops_the_run(
+    hosts: Hosts, playbook: str, option: tuple[str, str], words: str
+) -> None:
+    state = hosts.state()
+    refused(hosts.play(playbook, *option), "cp1", words, "Nothing was")
+    assert hosts.state() == state
+
+
 def _in_a_mount_namespace(script: str) -> tuple[str, ...]:
     """Words that run a command after a shell script, whose mounts nobody else sees and which end with it."""
     mapping = () if os.geteuid() == 0 else ("--map-root-user",)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import re
 import subprocess
 import typing as t
@@ -61,6 +62,14 @@ def test_the_known_variables_are_those_of_the_argument_specification() -> None:
     roles = controller.COLLECTION / "roles" / "kubeharden"
     defaults = yaml.safe_load((roles / "defaults" / "main.yml").read_text(encoding="utf-8"))
     assert controller.known_variables() == sorted(defaults)
+
+
+def test_a_playbook_is_ours_wherever_it_is_started_from(tmp_path: pathlib.Path) -> None:
+    root = controller.COLLECTION
+    assert controller.is_ours([str(root / "harden.yml")])
+    assert controller.is_ours([str(root / "playbooks" / "verify.yml"), "kubeharden.core.harden"])
+    assert not controller.is_ours([str(root / "site.yml")])
+    assert not controller.is_ours([str(tmp_path / "harden.yml")])
 
 
 # ---- names of runs
