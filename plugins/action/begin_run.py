@@ -86,6 +86,7 @@ class ActionModule(ActionBase):
         batch = controller.batch_of(arguments.get("batch", controller.BATCH))
         problems += each_numbered("KH015", controller.problems_with_batch(batch))
         of_run = each_numbered("KH005", controller.problems_with_run_id(run_id))
+        left_alone = inventory.notes(variables, variables["groups"], hosts, variables["ansible_play_hosts_all"])
         of_groups = each_numbered("KH013", inventory.problems_with_groups(variables, variables["groups"], hosts))
         ours = controller.is_ours(context.CLIARGS.get("args") or ())
         of_tags = each_numbered("KH017", concerns.problems(*tags, ours))
@@ -100,7 +101,7 @@ class ActionModule(ActionBase):
             "report_dir": report_dir,
             "batch": batch,
             "left_out": chosen.left_out(),
-            "notes": [*chosen.warnings, *chosen.notes],
+            "notes": [*chosen.warnings, *chosen.notes, *left_alone],
             "warnings": chosen.warnings,
         }
 

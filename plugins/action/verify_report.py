@@ -73,6 +73,8 @@ class ActionModule(ActionBase):
         write_atomic(os.path.join(report_dir, "report.html"), report_html.render(report, earlier).encode(), 0o600)
         # What check mode foretells has not come yet: each failure that the run would mend is no news.
         in_brief = self._task.check_mode and bool(arguments.get("after_run"))
+        groups, among = variables["groups"], variables["ansible_play_hosts_all"]
+        notes += inventory.notes(variables, groups, arguments["hosts"], among)
         for line in [*verdict_texts.render(report, report_dir, in_brief), *notes]:
             self._display.display(line)
         result = {"changed": False, "summary": report["summary"], "report": path}

@@ -84,7 +84,7 @@ def _first_line(path: str) -> str:
 
 
 def is_ours(playbooks: t.Sequence[str]) -> bool:
-    """Return whether playbooks, as the command line names them, are ours; else one of the user's imports one of ours."""
+    """Return whether playbooks, as the command line names them, are ours; else one of the user's imports ours."""
     own = COLLECTION / "playbooks"
     places = (COLLECTION, own)
     return all(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 
@@ -41,10 +42,48 @@ GROUPS = {
     "kubeharden_etcd_group": "etcd",
     "kubeharden_node_group": "kube_node",
 }
+#: Has the hosts that only run playbooks, which belong to no cluster.
+_SCHEDULER = "kubeharden_scheduler"
+_MOST_NAMES = 10
+
+
+def _named(variables: t.Mapping[str, t.Any]) -> dict[str, str]:
+    return {name: str(variables.get(name) or default) for name, default in GROUPS.items()}
+
+
+def _outside(groups: t.Mapping[str, t.Sequence[str]], hosts: t.Collection[str], among: t.Iterable[str]) -> list[str]:
+    ours = {*hosts, *groups.get(_SCHEDULER, ()), *constants.LOCALHOST}
+    return [host for host in among if host not in ours]
+
+
+def _listed(hosts: t.Sequence[str]) -> str:
+    more = f" and {len(hosts) - _MOST_NAMES} more" if hosts[_MOST_NAMES:] else ""
+    return ", ".join(hosts[:_MOST_NAMES]) + more
+
+
+def notes(
+    variables: t.Mapping[str, t.Any],
+    groups: t.Mapping[str, t.Sequence[str]],
+    hosts: t.Sequence[str],
+    among: t.Iterable[str],
+) -> list[str]:
+    """Return a sentence about hosts that are in no group of the cluster: a group's name may be misspelt.
+
+    Args:
+        variables: Of the run.
+        groups: The inventory's.
+        hosts: Those of the cluster.
+        among: Those of the run.
+    """
+    left = _outside(groups, hosts, among)
+    if not left:
+        return []
+    names = ", ".join(_named(variables).values())
+    return [f"{_listed(left)} of the inventory: in none of the groups {names}, and left alone."]
 
 
 def problems_with_groups(
-    variables: t.Mapping[str, t.Any], groups: t.Collection[str], hosts: t.Sequence[str]
+    variables: t.Mapping[str, t.Any], groups: t.Mapping[str, t.Sequence[str]], hosts: t.Sequence[str]
 ) -> list[str]:
     """Return a sentence where a run would be about no host, or not about those that its user means.
 
@@ -53,7 +92,7 @@ def problems_with_groups(
         groups: The inventory's.
         hosts: Those of the cluster.
     """
-    named = {name: str(variables.get(name) or default) for name, default in GROUPS.items()}
+    named = _named(variables)
     problems = [
         f"{name}: the inventory has no group {group}."
         for name, group in named.items()
@@ -63,5 +102,14 @@ def problems_with_groups(
         problems.append(
             f"No host is in one of the inventory's groups {', '.join(named.values())}; name the groups that it has by "
             f"{', '.join(GROUPS)}."
+        )
+    group = named["kubeharden_control_plane_group"]
+    left = _outside(groups, hosts, groups["all"])
+    # Of a control plane that somebody else keeps there are no hosts; then no host is left over either.
+    if hosts and left and group not in groups and not problems:
+        problems.append(
+            f"The inventory has no group {group}, and {_listed(left)} in none of the groups "
+            f"{', '.join(named.values())}. Name the group of the control planes by kubeharden_control_plane_group; "
+            f"where none are in the inventory, give it an empty group {group}."
         )
     return problems

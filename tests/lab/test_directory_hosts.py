@@ -294,7 +294,20 @@ def test_a_group_that_the_inventory_has_not_stops_the_run(hosts: Hosts, playbook
     run = hosts.play(playbook)
     assert run.code == 2, str(run)
     assert "KH013: No host is in one of the inventory's groups kube_control_plane, etcd, kube_node;" in run.output
+    hosts.inventory.write_text(text.replace("kube_control_plane:", "kube_control_planes:"), encoding="utf-8")
+    run = hosts.play(playbook)
+    assert run.code == 2, str(run)
+    assert "KH013: The inventory has no group kube_control_plane, and cp1, cp2 in none of the groups" in run.output
     assert hosts.state() == before
+
+
+def test_hosts_in_a_group_that_is_misspelt_are_left_alone_and_named(hosts: Hosts) -> None:
+    text = hosts.inventory.read_text(encoding="utf-8")
+    hosts.inventory.write_text(text.replace("kube_node:", "kube_nodes:"), encoding="utf-8")
+    run = hosts.harden("--check")
+    assert run.code == 0, str(run)
+    assert "w1 of the inventory: in none of the groups kube_control_plane, etcd, kube_node" in run.output
+    assert {change["host"] for change in hosts.changes} == {"cp1", "cp2"}
 
 
 def test_the_settings_of_a_run_are_those_of_the_clusters_hosts_whoever_is_first_in_the_inventory(hosts: Hosts) -> None:

@@ -31,14 +31,25 @@ USERS = {
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., dict[str, t.Any]]:
     monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
 
-    def begun(variables: dict[str, t.Any], skipped: t.Sequence[str] = (), **arguments: t.Any) -> dict[str, t.Any]:
+    def begun(
+        variables: dict[str, t.Any],
+        skipped: t.Sequence[str] = (),
+        groups: t.Mapping[str, t.Any] = types.MappingProxyType({}),
+        **arguments: t.Any,
+    ) -> dict[str, t.Any]:
         action = ActionModule.__new__(ActionModule)
         given = {"report_dir": str(tmp_path / "report"), "hosts": ["cp1"], **arguments}
         action._task = types.SimpleNamespace(args=given, check_mode=True)
         action._loader = DataLoader()
         action._templar = types.SimpleNamespace(template=lambda value: value)
-        known = {"ansible_play_hosts_all": ["cp1"], "hostvars": {"cp1": variables}, "groups": {"all": ["cp1"]}}
-        return action.run(None, {"ansible_run_tags": ["all"], "ansible_skip_tags": skipped, **known})
+        known = {
+            "ansible_play_hosts_all": ["cp1"],
+            "hostvars": dict.fromkeys(["cp1", *given["hosts"]], variables),
+            "groups": {"all": ["cp1"], **groups},
+            "ansible_run_tags": ["all"],
+            "ansible_skip_tags": skipped,
+        }
+        return action.run(None, known)
 
     return begun
 
@@ -78,6 +89,11 @@ def test_values_of_another_kind_are_refused_before_anything_is_made_of_them(
         "KH016: kubeharden_pki_authorities is none; it must be a mapping. KH016: kubeharden_profile is CIS; it must be "
         "one of baseline, cis. Nothing was changed; correct the inventory or the command line."
     )
+
+
+def test_hosts_that_are_in_no_group_of_the_cluster_are_told(begin: t.Callable[..., dict[str, t.Any]]) -> None:
+    notes = begin({}, groups={"kube_control_plane": []}, hosts=["cp2"])["notes"]
+    assert [note.partition(":")[0] for note in notes] == ["cp1 of the inventory"]
 
 
 def test_a_run_that_would_leave_its_own_discovery_out_is_refused(begin: t.Callable[..., dict[str, t.Any]]) -> None:
