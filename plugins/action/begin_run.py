@@ -94,7 +94,10 @@ class ActionModule(ActionBase):
         if problems:
             return {"failed": True, "msg": " ".join(problems) + _LEFT}
         report_dir = os.path.abspath(arguments.get("report_dir") or os.path.join("reports", run_id))
-        changes_file.begin(report_dir, run_id, "check" if self._task.check_mode else "run")
+        try:
+            changes_file.begin(report_dir, run_id, "check" if self._task.check_mode else "run")
+        except HardeningError as error:
+            return {"failed": True, "msg": f"{error.numbered} Nothing was changed."}
         return {
             "changed": False,
             "run_id": run_id,

@@ -29,8 +29,11 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         arguments = self._task.args
         mode = "check" if self._task.check_mode else "run"
-        changes_file.add(arguments["report_dir"], arguments["run_id"], mode, "", [])
-        changes = changes_file.read(arguments["report_dir"])["changes"]
+        try:
+            changes_file.add(arguments["report_dir"], arguments["run_id"], mode, "", [])
+            changes = changes_file.read(arguments["report_dir"])["changes"]
+        except HardeningError as error:
+            return {"failed": True, "msg": f"{error.numbered} Everything else of this run is done."}
         rows = []
         silent = 0
         for host in sorted(variables["ansible_play_hosts_all"]):

@@ -23,6 +23,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     controller,
     inventory,
     per_host,
+    report_directory,
     report_earlier,
     report_html,
     report_waivers,
@@ -65,12 +66,11 @@ class ActionModule(ActionBase):
         grace = int(arguments.get("rotation_grace") or 0)
         settings = verdicts.Settings(run_id, str(arguments["profile"]), _version(), now, waivers, newest, grace)
         report = verdicts.build(self._seen(variables), controls, settings)
-        os.makedirs(report_dir, mode=0o700, exist_ok=True)
         path = os.path.join(report_dir, "report.json")
-        write_atomic(path, (json.dumps(report, indent=1) + "\n").encode(), 0o600)
-        write_atomic(os.path.join(report_dir, "junit.xml"), verdict_texts.junit(report), 0o600)
-        earlier, notes = report_earlier.newest(report_dir, report)
-        write_atomic(os.path.join(report_dir, "report.html"), report_html.render(report, earlier).encode(), 0o600)
+        try:
+            notes = _write(report_dir, path, report)
+        except HardeningError as error:
+            return {"failed": True, "msg": f"{error.numbered} Looking changed nothing."}
         # What check mode foretells has not come yet: each failure that the run would mend is no news.
         in_brief = self._task.check_mode and bool(arguments.get("after_run"))
         groups, among = variables["groups"], variables["ansible_play_hosts_all"]
@@ -113,6 +113,10 @@ class ActionModule(ActionBase):
         if problems:
             return {"failed": True, "msg": " ".join(problems) + _LEFT}
         report_dir = os.path.abspath(self._task.args.get("report_dir") or os.path.join("reports", run_id))
+        try:
+            report_directory.probe(report_dir)
+        except HardeningError as error:
+            return {"failed": True, "msg": f"{error.numbered} Nothing was looked at."}
         return {"changed": False, "run_id": run_id, "report_dir": report_dir}
 
     def _waivers(
@@ -140,6 +144,16 @@ class ActionModule(ActionBase):
             if "problem" in asked:
                 cluster = asked
         return verdicts.Seen(hosts, cluster, self._task.args.get("control_planes") or [])
+
+
+def _write(report_dir: str, path: str, report: t.Mapping[str, t.Any]) -> list[str]:
+    """Write the reports, and return what is to be said of earlier ones."""
+    with report_directory.writing(report_dir):
+        write_atomic(path, (json.dumps(report, indent=1) + "\n").encode(), 0o600)
+        write_atomic(os.path.join(report_dir, "junit.xml"), verdict_texts.junit(report), 0o600)
+        earlier, notes = report_earlier.newest(report_dir, report)
+        write_atomic(os.path.join(report_dir, "report.html"), report_html.render(report, earlier).encode(), 0o600)
+    return notes
 
 
 def _version() -> str:

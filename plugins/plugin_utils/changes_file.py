@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, write_atomic
+from ansible_collections.kubeharden.core.plugins.plugin_utils.report_directory import writing
 
 SCHEMA = 1
 
@@ -26,10 +28,14 @@ def read(report_dir: str) -> dict[str, t.Any]:
 
 
 def begin(report_dir: str, run_id: str, mode: str) -> None:
-    """Begin the account of a run: what an earlier one wrote into the same directory is no part of it."""
-    os.makedirs(report_dir, mode=0o700, exist_ok=True)
+    """Begin the account of a run: what an earlier one wrote into the same directory is no part of it.
+
+    Raises:
+        HardeningError: The directory takes none.
+    """
     document = {"schema": SCHEMA, "run_id": run_id, "mode": mode, "changes": []}
-    write_atomic(os.path.join(report_dir, "changes.json"), (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+    with writing(report_dir):
+        write_atomic(os.path.join(report_dir, "changes.json"), (json.dumps(document, indent=1) + "\n").encode(), 0o600)
 
 
 def add(report_dir: str, run_id: str, mode: str, host: str, changes: t.Sequence[t.Mapping[str, t.Any]]) -> None:
@@ -41,11 +47,11 @@ def add(report_dir: str, run_id: str, mode: str, host: str, changes: t.Sequence[
         mode: check or run.
         host: The inventory's name of the host, empty for what belongs to the cluster.
         changes: As files.record.Change.as_record gives them.
+
+    Raises:
+        HardeningError: The directory takes none any more.
     """
-    os.makedirs(report_dir, mode=0o700, exist_ok=True)
-    descriptor = os.open(report_dir, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with writing(report_dir), _locked(report_dir):
         document = read(report_dir)
         document.update(run_id=run_id, mode=mode)
         document["changes"] = sorted(
@@ -53,5 +59,13 @@ def add(report_dir: str, run_id: str, mode: str, host: str, changes: t.Sequence[
         )
         text = json.dumps(document, indent=1) + "\n"
         write_atomic(os.path.join(report_dir, "changes.json"), text.encode(), 0o600)
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> t.Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)

@@ -11,7 +11,8 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import numbered
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
 from ansible_collections.kubeharden.core.plugins.plugin_utils.connections import end_when_silent
 
@@ -42,21 +43,29 @@ class HostAction(ActionBase):
         variables = task_vars or {}
         arguments = self.prepare(dict(self._task.args), variables)
         result = self.execute(arguments, variables)
+        if arguments.get("report_dir") and not result.get("failed"):
+            result = self._written_down(result, arguments, variables)
         if result.get("failed") and self.RELEASES:
             kubeconfig = (arguments.get("discovery") or {}).get("admin_kubeconfig")
             kept = self.release({**arguments, "kubeconfig": kubeconfig}, variables)
             if kept:
                 result["msg"] = " ".join([str(result.get("msg") or ""), *kept]).strip()
-        report_dir = arguments.get("report_dir")
-        if report_dir and not result.get("failed"):
-            mode = "check" if self._task.check_mode else "run"
-            changes_file.add(
-                report_dir,
-                arguments["run_id"],
-                mode,
-                str(self._task.delegate_to or variables["inventory_hostname"]),
-                result.get("changes", []),
-            )
+        return result
+
+    def _written_down(
+        self, result: dict[str, t.Any], arguments: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Return the result when its changes are in changes.json, and a failure where they cannot be written there."""
+        mode = "check" if self._task.check_mode else "run"
+        host = str(self._task.delegate_to or task_vars["inventory_hostname"])
+        changes = result.get("changes", [])
+        try:
+            changes_file.add(arguments["report_dir"], arguments["run_id"], mode, host, changes)
+        except HardeningError as error:
+            record = f"{STATE_DIRECTORY}/backups/{arguments['run_id']}"
+            kept = f"What this task changed stays; its record is on {host}, in {record}."
+            left = kept if changes and mode == "run" else f"This task changed nothing on {host}."
+            return {**result, "failed": True, "msg": numbered(error.number, f"{error} {left}")}
         return result
 
     def release(self, arguments: t.Mapping[str, t.Any], task_vars: dict[str, t.Any]) -> list[str]:

@@ -91,6 +91,15 @@ def test_values_of_another_kind_are_refused_before_anything_is_made_of_them(
     )
 
 
+def test_a_report_directory_that_takes_no_file_is_told_at_the_begin(
+    begin: t.Callable[..., dict[str, t.Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    result = begin({}, report_dir=str(tmp_path / "file"))
+    assert result["msg"].startswith("KH201: The reports of the run cannot be written to ")
+    assert result["msg"].endswith("Nothing was changed.")
+
+
 def test_hosts_that_are_in_no_group_of_the_cluster_are_told(begin: t.Callable[..., dict[str, t.Any]]) -> None:
     notes = begin({}, groups={"kube_control_plane": []}, hosts=["cp2"])["notes"]
     assert [note.partition(":")[0] for note in notes] == ["cp1 of the inventory"]

@@ -11,12 +11,14 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
-from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
+from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, report_directory
 
 WRITER = """
 import sys
@@ -44,6 +46,30 @@ def test_what_an_earlier_run_wrote_there_is_no_part_of_this_one(tmp_path: Path) 
     changes_file.add(str(tmp_path), "first", "check", "cp1", [change("/a")])
     changes_file.begin(str(tmp_path), "second", "run")
     assert changes_file.read(str(tmp_path))["changes"] == []
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "run"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: changes_file.begin(path, "run", "run"),
+        lambda path: changes_file.add(path, "run", "run", "cp1", []),
+    ],
+    ids=["begin", "add"],
+)
+def test_a_directory_that_takes_no_file_is_one_sentence(
+    tmp_path: Path, folder: str, write: Callable[[str], None]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "run" / "changes.json").mkdir(parents=True)
+    with pytest.raises(HardeningError, match=r"^The reports of the run cannot be written to .* on the contr") as seen:
+        write(str(tmp_path / folder))
+    assert seen.value.number == "KH201"
+
+
+def test_a_probe_leaves_an_empty_directory(tmp_path: Path) -> None:
+    report_directory.probe(str(tmp_path / "reports" / "run"))
+    assert os.listdir(tmp_path / "reports" / "run") == []
 
 
 def test_without_a_begin_there_is_a_document_all_the_same(tmp_path: Path) -> None:

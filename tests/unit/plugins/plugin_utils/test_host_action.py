@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import types
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,31 @@ def test_a_lost_module_that_works_on_is_told(monkeypatch: pytest.MonkeyPatch, in
     result = Action({"in_use": in_use, "notes": [STILL]}).run(None, {"inventory_hostname": "cp1"})
     assert result["msg"].startswith("KH102: The connection to cp1 was lost: Broken pipe.")
     assert result["msg"].endswith(STILL) is in_use
+
+
+@pytest.mark.parametrize("changes", [[], [{"kind": "file", "target": "/a"}]])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_was_done_is_told_and_the_lock_given_back_where_it_cannot_be_written_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: list[dict[str, str]], check_mode: bool
+) -> None:
+    """The report directory took the begin of the run, and takes nothing any more."""
+    asked: list[str] = []
+
+    class Working(Action):
+        def _execute_module(self, name: str, **_arguments: t.Any) -> dict[str, t.Any]:
+            asked.append(name.rpartition(".")[2])
+            return {"changed": bool(changes), "changes": changes}
+
+    (tmp_path / "report").touch()
+    monkeypatch.setattr(host_action, "end_when_silent", lambda _connection: None)
+    monkeypatch.setattr(host_action.ActionBase, "run", lambda *_arguments: {})
+    action = Working({})
+    action._task.args["report_dir"] = str(tmp_path / "report")
+    action._task.check_mode = check_mode
+    result = action.run(None, {"inventory_hostname": "cp1"})
+    assert result["failed"]
+    assert result["msg"].startswith("KH201: The reports of the run cannot be written to ")
+    done = changes and not check_mode
+    kept = "What this task changed stays; its record is on cp1, in /var/lib/kubeharden/backups/r."
+    assert result["msg"].endswith(kept if done else "This task changed nothing on cp1.")
+    assert asked == ["kubelet"] + ([] if check_mode else ["release_lock"])
