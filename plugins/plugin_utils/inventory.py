@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ansible import constants
@@ -29,11 +30,23 @@ def matcher(loader: t.Any, groups: t.Mapping[str, t.Sequence[str]]) -> Matching:
 
     def matching(patterns: t.Sequence[str]) -> list[str]:
         try:
-            return [host.name for host in manager.get_hosts(pattern=list(patterns))]
+            with _without_warning():
+                return [host.name for host in manager.get_hosts(pattern=list(patterns))]
         except AnsibleError:
             return []  # no pattern at all, which the caller says
 
     return matching
+
+
+@contextlib.contextmanager
+def _without_warning() -> t.Iterator[None]:
+    """Keep Ansible from warning of a pattern that matches nothing: the caller says it, with a number."""
+    kept = constants.HOST_PATTERN_MISMATCH
+    constants.HOST_PATTERN_MISMATCH = "ignore"
+    try:
+        yield
+    finally:
+        constants.HOST_PATTERN_MISMATCH = kept
 
 
 #: The variables that name groups of hosts, with their defaults.

@@ -41,6 +41,16 @@ def test_every_play_of_preflight_is_in_check_mode() -> None:
     assert len(plays("preflight")) > 5
 
 
+#: Groups that are made while a playbook runs.
+MADE = ("kubeharden_candidates", "kubeharden_control_planes", "kubeharden_workers")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda path: str(path.stem))
+def test_no_play_names_a_group_that_is_not_made_yet(path: Path) -> None:
+    """Ansible would warn of it wherever no task has run: --list-tags, --syntax-check, --start-at-task."""
+    assert [play["hosts"] for play in plays(path.stem) if play["hosts"] in MADE] == []
+
+
 def test_harden_stops_at_the_first_host_that_fails() -> None:
     assert all(play["any_errors_fatal"] is True for play in plays("harden")[:-2])
 

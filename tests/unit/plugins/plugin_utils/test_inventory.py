@@ -9,7 +9,9 @@ import pytest
 
 pytest.importorskip("ansible", reason="action plugins run on the controller")
 
+from ansible import constants
 from ansible.parsing.dataloader import DataLoader
+from ansible.utils.display import Display
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils import inventory
 
@@ -27,8 +29,13 @@ GROUPS = {"all": ["cp1", "w1", "w2"], "ungrouped": [], "workers": ["w1", "w2"]}
         (["~("], set()),
     ],
 )
-def test_patterns(patterns: list[str], hosts: set[str]) -> None:
+def test_patterns(patterns: list[str], hosts: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that matches nothing is the caller's to tell."""
+    warned: list[str] = []
+    monkeypatch.setattr(Display, "warning", lambda _self, text, **_more: warned.append(text))
     assert set(inventory.matcher(DataLoader(), GROUPS)(patterns)) == hosts
+    assert warned == []
+    assert constants.HOST_PATTERN_MISMATCH == "warning"
 
 
 def said(among: list[str] | None = None, **groups: list[str]) -> tuple[list[str], list[str]]:
