@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 Object = t.Mapping[str, t.Any]
@@ -15,18 +16,47 @@ _SYSTEM_PREFIXES = ("system:", "kubeadm:")
 _SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 #: Roles that Kubernetes ships for people; who is bound to them is judged, not what they hold.
 _SHIPPED_ROLES = ("cluster-admin", "admin", "edit", "view")
-_EVERYBODY = ("system:anonymous", "system:unauthenticated", "system:authenticated")
-_KNOWN_FOR_EVERYBODY = (
-    "system:basic-user", "system:discovery", "system:public-info-viewer", "system:service-account-issuer-discovery",
-    "kubeadm:bootstrap-signer-clusterinfo",
-)  # fmt: skip
+_ACCOUNTS = "system:serviceaccounts"
+_EVERYBODY = ("system:anonymous", "system:unauthenticated", "system:authenticated", _ACCOUNTS)
 _MASTERS = "system:masters"
+_ADMINISTRATORS = "kubeadm:cluster-admins"
 #: Holders of bootstrap tokens, and the groups below that a token may name.
 _BOOTSTRAPPERS = ("system:bootstrappers", "system:bootstrap:")
-#: kubeadm's own: a node that joins reads kube-proxy's ConfigMap.
-_FOR_JOINING = "kube-system/kube-proxy"
-#: kubeadm's own: by this the API server reaches kubelets.
-_KUBELET_CLIENT = ("kubeadm:apiserver-kubelet-client", "kube-apiserver-kubelet-client")
+_JOINING = "Group system:bootstrappers:kubeadm:default-node-token"
+#: Users that are components; others whose names begin with system: are whoever somebody bound.
+_COMPONENTS = ("system:kube-", "system:node:", "system:apiserver")
+#: How a service account is called where it is bound as a user.
+_ACCOUNT_PREFIX = "system:serviceaccount:"
+#: What Kubernetes and kubeadm bind for others than components: by binding and role, to whom. A label or the beginning
+#: of a name says nothing of that: anybody can give them to a binding.
+_MADE: dict[tuple[str, str], tuple[str, ...]] = {
+    ("cluster-admin", "cluster-admin"): (f"Group {_MASTERS}",),
+    ("system:basic-user", "system:basic-user"): ("Group system:authenticated",),
+    ("system:discovery", "system:discovery"): ("Group system:authenticated",),
+    ("system:public-info-viewer", "system:public-info-viewer"): (
+        "Group system:authenticated",
+        "Group system:unauthenticated",
+    ),
+    ("system:service-account-issuer-discovery", "system:service-account-issuer-discovery"): (f"Group {_ACCOUNTS}",),
+    ("kubeadm:cluster-admins", "cluster-admin"): (f"Group {_ADMINISTRATORS}",),
+    # By this the API server reaches kubelets.
+    ("kubeadm:apiserver-kubelet-client", "system:kubelet-api-admin"): ("User kube-apiserver-kubelet-client",),
+    ("kube-public/kubeadm:bootstrap-signer-clusterinfo", "kubeadm:bootstrap-signer-clusterinfo"): (
+        "User system:anonymous",
+    ),
+    # What a node needs that joins.
+    ("kubeadm:get-nodes", "kubeadm:get-nodes"): (_JOINING,),
+    ("kubeadm:kubelet-bootstrap", "system:node-bootstrapper"): (_JOINING,),
+    (
+        "kubeadm:node-autoapprove-bootstrap",
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+    ): (_JOINING,),
+    ("kube-system/kubeadm:kubelet-config", "kubeadm:kubelet-config"): (_JOINING,),
+    ("kube-system/kubeadm:nodes-kubeadm-config", "kubeadm:nodes-kubeadm-config"): (_JOINING,),
+    ("kube-system/kube-proxy", "kube-proxy"): (_JOINING,),
+}
+#: kubeadm before 1.24 had a ConfigMap for the kubelets of each minor version, and a binding; upgrades leave them.
+_OF_A_MINOR = re.compile(r"(?<=kubeadm:kubelet-config)-1\.\d+$")
 _LEVEL_LABEL = "pod-security.kubernetes.io/enforce"
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -117,18 +147,25 @@ def _namespace(thing: Object) -> str:
     return str((thing.get("metadata") or {}).get("namespace") or "")
 
 
-def is_system(thing: Object) -> bool:
-    """Return whether a role or binding is one that Kubernetes or kubeadm makes."""
-    labels = (thing.get("metadata") or {}).get("labels") or {}
-    return _plain_name(thing).startswith(_SYSTEM_PREFIXES) or "kubernetes.io/bootstrapping" in labels
+def is_system(role: Object) -> bool:
+    """Return whether a role is called as those that Kubernetes and kubeadm make."""
+    return _plain_name(role).startswith(_SYSTEM_PREFIXES)
+
+
+def _role_of(binding: Object) -> str:
+    return str((binding.get("roleRef") or {}).get("name"))
 
 
 def _subjects(binding: Object) -> list[tuple[str, str, str]]:
-    """Return kind, name and namespace of each subject."""
-    return [
-        (str(one.get("kind")), str(one.get("name")), str(one.get("namespace") or ""))
-        for one in binding.get("subjects") or []
-    ]
+    """Return kind, name and namespace of each subject; a user that is a service account is that account."""
+    found = []
+    for one in binding.get("subjects") or []:
+        kind, name, namespace = (str(one.get(key) or "") for key in ("kind", "name", "namespace"))
+        if kind == "User" and name.startswith(_ACCOUNT_PREFIX):
+            account_of, _colon, account = name[len(_ACCOUNT_PREFIX) :].partition(":")
+            kind, name, namespace = "ServiceAccount", account, account_of
+        found.append((kind, name, namespace))
+    return found
 
 
 def _shown(subject: tuple[str, str, str]) -> str:
@@ -136,12 +173,20 @@ def _shown(subject: tuple[str, str, str]) -> str:
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
 
 
-def _is_system_subject(subject: tuple[str, str, str]) -> bool:
-    """Return whether a subject is a component: of the system's names, or an account in kube-system."""
+def _is_made(binding: Object, subject: tuple[str, str, str]) -> bool:
+    """Return whether it is Kubernetes or kubeadm that binds this subject so."""
+    name, role = (_OF_A_MINOR.sub("", one) for one in (name_of(binding), _role_of(binding)))
+    return _shown(subject) in _MADE.get((name, role), ())
+
+
+def _is_component(subject: tuple[str, str, str]) -> bool:
+    """Return whether a subject is a component, one of kube-system's accounts, or has every right anyway."""
     kind, name, namespace = subject
     if kind == "ServiceAccount":
-        return namespace in _SYSTEM_NAMESPACES and name != "default"
-    return name.startswith(_SYSTEM_PREFIXES) and name not in _EVERYBODY
+        return namespace == "kube-system" and name != "default"
+    if kind == "User":
+        return name.startswith(_COMPONENTS)
+    return name in (_MASTERS, _ADMINISTRATORS)
 
 
 # Rights
@@ -183,22 +228,20 @@ def _holders(
         wanted = [right for right in rights if not (namespace and right.cluster_wide)]
         if not any(allows(rules, right) for right in wanted):
             continue
-        others = [one for one in _subjects(binding) if not _is_system_subject(one)]
-        who = [_shown(one) for one in others if (_plain_name(binding), one[1]) != _KUBELET_CLIENT]
+        others = [one for one in _subjects(binding) if not _is_component(one)]
+        who = [_shown(one) for one in others if not _is_made(binding, one)]
         if who:
             found.append(f"{', '.join(who)} by binding {name_of(binding)} to {reference.get('name')}")
     return sorted(found)
 
 
 def _cluster_admin(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
-    found = []
-    for binding in (*cluster_bindings, *bindings):
-        if (binding.get("roleRef") or {}).get("name") != "cluster-admin":
-            continue
-        known = _plain_name(binding) in ("cluster-admin", "kubeadm:cluster-admins")
-        who = [one for one in _subjects(binding) if not (known and one[1] in (_MASTERS, "kubeadm:cluster-admins"))]
-        found += [f"{_shown(one)} by binding {name_of(binding)}" for one in who]
-    return sorted(found)
+    return sorted(
+        f"{_shown(subject)} by binding {name_of(binding)}"
+        for binding in (*cluster_bindings, *bindings)
+        for subject in _subjects(binding)
+        if _role_of(binding) == "cluster-admin" and not _is_made(binding, subject)
+    )
 
 
 def _wildcards(cluster_roles: t.Sequence[Object], roles: t.Sequence[Object]) -> list[str]:
@@ -218,11 +261,13 @@ def _wildcards(cluster_roles: t.Sequence[Object], roles: t.Sequence[Object]) -> 
 
 
 def _default_account_bindings(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
+    """Return what default accounts have, be it as members of a group of all accounts."""
     return sorted(
-        f"{_shown(subject)} by binding {name_of(binding)} to {(binding.get('roleRef') or {}).get('name')}"
+        f"{_shown(subject)} by binding {name_of(binding)} to {_role_of(binding)}"
         for binding in (*cluster_bindings, *bindings)
         for subject in _subjects(binding)
-        if subject[:2] == ("ServiceAccount", "default")
+        if (subject[:2] == ("ServiceAccount", "default") or f"{subject[1]}:".startswith(f"{_ACCOUNTS}:"))
+        and not _is_made(binding, subject)
     )
 
 
@@ -230,16 +275,16 @@ def _masters(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object])
     return sorted(
         f"binding {name_of(binding)}"
         for binding in (*cluster_bindings, *bindings)
-        if any(subject[1] == _MASTERS for subject in _subjects(binding)) and _plain_name(binding) != "cluster-admin"
+        if any(subject[1] == _MASTERS and not _is_made(binding, subject) for subject in _subjects(binding))
     )
 
 
 def _anonymous(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
     return sorted(
-        f"{subject[1]} by binding {name_of(binding)} to {(binding.get('roleRef') or {}).get('name')}"
+        f"{subject[1]} by binding {name_of(binding)} to {_role_of(binding)}"
         for binding in (*cluster_bindings, *bindings)
         for subject in _subjects(binding)
-        if subject[1] in _EVERYBODY and _plain_name(binding) not in _KNOWN_FOR_EVERYBODY
+        if subject[1] in _EVERYBODY and not _is_made(binding, subject)
     )
 
 
@@ -314,10 +359,10 @@ def _bootstrap_tokens(tokens: t.Sequence[Object]) -> list[str]:
 def _bootstrap_rights(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
     """Return what holders of bootstrap tokens may do beyond joining a node."""
     return sorted(
-        f"{subject[1]} by binding {name_of(binding)} to {(binding.get('roleRef') or {}).get('name')}"
+        f"{subject[1]} by binding {name_of(binding)} to {_role_of(binding)}"
         for binding in (*cluster_bindings, *bindings)
         for subject in _subjects(binding)
-        if subject[1].startswith(_BOOTSTRAPPERS) and not is_system(binding) and name_of(binding) != _FOR_JOINING
+        if subject[1].startswith(_BOOTSTRAPPERS) and not _is_made(binding, subject)
     )
 
 

@@ -61,6 +61,63 @@ def test_a_right_is_found_with_who_has_it(check: str, verbs: str, resources: str
     assert find(check, clusterroles=roles) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "who", "of", "shown"),
+    [
+        ("Group", "system:serviceaccounts", "", ""),
+        ("Group", "system:serviceaccounts:dev", "", ""),
+        ("Group", "system:serviceaccounts:kube-system", "", ""),
+        ("Group", "system:nodes", "", ""),
+        ("Group", "system:bootstrappers:kubeadm:default-node-token", "", ""),
+        ("User", "system:serviceaccount:dev:default", "", "ServiceAccount dev/default"),
+        ("User", "system:serviceaccount:kube-system:default", "", "ServiceAccount kube-system/default"),
+        ("User", "system:mine", "", ""),
+        ("User", "kubeadm:cluster-admins", "", ""),
+        ("ServiceAccount", "robot", "kube-public", "ServiceAccount kube-public/robot"),
+        ("ServiceAccount", "robot", "kube-node-lease", "ServiceAccount kube-node-lease/robot"),
+        ("ServiceAccount", "default", "kube-system", "ServiceAccount kube-system/default"),
+    ],
+)
+@pytest.mark.parametrize("check", RIGHTS)
+def test_a_name_that_begins_as_the_systems_do_is_no_component(
+    check: str, kind: str, who: str, of: str, shown: str
+) -> None:
+    given = binding("b", "all", kind, who, of=of)
+    # Anybody can give a binding a label, and a name.
+    given["metadata"] |= {"name": "system:b", "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}
+    found = find(check, clusterroles=[role("all", "*", "*", "*")], clusterrolebindings=[given])
+    assert found == [f"{shown or f'{kind} {who}'} by binding system:b to all"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "of"),
+    [
+        ("User", "system:node:w1", ""),
+        ("User", "system:kube-proxy", ""),
+        ("User", "system:serviceaccount:kube-system:csi", ""),
+        ("Group", "system:masters", ""),  # has every right, and rbac_masters names the binding
+        ("Group", "kubeadm:cluster-admins", ""),
+        ("ServiceAccount", "csi", "kube-system"),
+    ],
+)
+def test_components_may_have_rights(kind: str, who: str, of: str) -> None:
+    given = binding("b", "all", kind, who, of=of)
+    assert find("rbac_secrets", clusterroles=[role("all", "*", "*", "*")], clusterrolebindings=[given]) == []
+
+
+def test_the_api_server_reaches_kubelets_by_kubeadms_binding_and_no_other() -> None:
+    roles = [role("system:kubelet-api-admin", "*", "nodes/proxy"), role("mine", "*", "nodes/proxy")]
+    name, user = "kubeadm:apiserver-kubelet-client", "kube-apiserver-kubelet-client"
+
+    def seen(given: dict[str, t.Any]) -> list[str]:
+        return find("rbac_proxy", clusterroles=roles, clusterrolebindings=[given])
+
+    assert seen(binding(name, "system:kubelet-api-admin", "User", user)) == []
+    assert seen(binding(name, "mine", "User", user))
+    assert seen(binding(name, "system:kubelet-api-admin", "User", "alice"))
+    assert seen(binding("b", "system:kubelet-api-admin", "User", user))
+
+
 def test_a_namespaces_own_binding_counts_where_the_right_reaches_beyond_it() -> None:
     inside = binding("b", "role:mine", "User", "alice", "team")
     assert find("rbac_secrets", roles=[role("mine", "get", "secrets", "", "team")], rolebindings=[inside]) == []
@@ -81,6 +138,8 @@ def test_cluster_admin_is_found_beyond_kubernetes_own_bindings() -> None:
         binding("helm", "cluster-admin", "ServiceAccount", "tiller", of="kube-system"),
     ]
     assert find("cluster_admin", clusterrolebindings=bindings) == ["ServiceAccount kube-system/tiller by binding helm"]
+    of_the_name = [binding("cluster-admin", "cluster-admin", "User", "system:masters")]
+    assert find("cluster_admin", clusterrolebindings=of_the_name) == ["User system:masters by binding cluster-admin"]
 
 
 def test_wildcards_of_roles_of_ones_own() -> None:
@@ -89,10 +148,10 @@ def test_wildcards_of_roles_of_ones_own() -> None:
         role("system:mine", "*", "*"),
         role("cluster-admin", "*", "*"),
         thing(
-            "shipped", rules=[{"verbs": ["*"]}], metadata={"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}
+            "labelled", rules=[{"verbs": ["*"]}], metadata={"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}
         ),
     ]
-    assert find("rbac_wildcards", clusterroles=roles) == ["mine has * in verbs"]
+    assert find("rbac_wildcards", clusterroles=roles) == ["labelled has * in verbs", "mine has * in verbs"]
 
 
 def test_everybody_masters_and_default_accounts() -> None:
@@ -101,11 +160,66 @@ def test_everybody_masters_and_default_accounts() -> None:
     assert find("rbac_anonymous", clusterrolebindings=[known, mine]) == [
         "system:unauthenticated by binding open to view"
     ]
+    for name, to, who in (
+        ("system:discovery", "view", "system:authenticated"),
+        ("system:discovery", "system:discovery", "system:unauthenticated"),
+        ("accounts", "view", "system:serviceaccounts"),
+    ):
+        given = binding(name, to, "Group", who)
+        assert find("rbac_anonymous", clusterrolebindings=[given]) == [f"{who} by binding {name} to {to}"]
     assert find("rbac_masters", rolebindings=[binding("m", "edit", "Group", "system:masters", "a")]) == ["binding a/m"]
     default = binding("d", "edit", "ServiceAccount", "default", "a", of="a")
     assert find("default_account_bindings", rolebindings=[default]) == [
         "ServiceAccount a/default by binding a/d to edit"
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "shown"),
+    [
+        ("User", "system:serviceaccount:a:default", "ServiceAccount a/default"),
+        ("Group", "system:serviceaccounts", "Group system:serviceaccounts"),
+        ("Group", "system:serviceaccounts:a", "Group system:serviceaccounts:a"),
+    ],
+)
+def test_default_accounts_have_what_all_accounts_have(kind: str, who: str, shown: str) -> None:
+    given = [binding("d", "edit", kind, who)]
+    assert find("default_account_bindings", clusterrolebindings=given) == [f"{shown} by binding d to edit"]
+
+
+#: Name, role and subject of what Kubernetes 1.37 and its kubeadm bind, but for controllers and kubelets.
+MADE = (
+    ("cluster-admin", "cluster-admin", "Group", "system:masters", ""),
+    ("system:basic-user", "system:basic-user", "Group", "system:authenticated", ""),
+    ("system:discovery", "system:discovery", "Group", "system:authenticated", ""),
+    ("system:public-info-viewer", "system:public-info-viewer", "Group", "system:authenticated", ""),
+    ("system:public-info-viewer", "system:public-info-viewer", "Group", "system:unauthenticated", ""),
+    (
+        "system:service-account-issuer-discovery",
+        "system:service-account-issuer-discovery",
+        "Group",
+        "system:serviceaccounts",
+        "",
+    ),
+    ("kubeadm:cluster-admins", "cluster-admin", "Group", "kubeadm:cluster-admins", ""),
+    (
+        "kubeadm:bootstrap-signer-clusterinfo",
+        "role:kubeadm:bootstrap-signer-clusterinfo",
+        "User",
+        "system:anonymous",
+        "kube-public",
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "to", "kind", "who", "namespace"), MADE, ids=[f"{one[0]}-{one[3]}" for one in MADE])
+def test_what_kubernetes_and_kubeadm_bind_is_no_finding(
+    name: str, to: str, kind: str, who: str, namespace: str
+) -> None:
+    given = [binding(name, to, kind, who, namespace)]
+    read = {"rolebindings" if namespace else "clusterrolebindings": given}
+    for check in ("cluster_admin", "rbac_anonymous", "rbac_masters", "default_account_bindings", "bootstrap_rights"):
+        assert find(check, **read) == [], check
 
 
 def test_pods_that_get_a_token_nobody_asked_for() -> None:
@@ -152,8 +266,29 @@ def test_what_a_bootstrap_token_may_do_beyond_joining() -> None:
         binding("ops", "view", "Group", "system:masters"),
     ]
     group = "system:bootstrappers:kubeadm:default-node-token"
-    joining = binding("kube-proxy", "role:kube-proxy", "Group", group, "kube-system")
-    assert find("bootstrap_rights", clusterrolebindings=known, rolebindings=[joining]) == []
+    known += [
+        binding("kubeadm:kubelet-bootstrap", "system:node-bootstrapper", "Group", group),
+        binding(
+            "kubeadm:node-autoapprove-bootstrap",
+            "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+            "Group",
+            group,
+        ),
+    ]
+    joining = [
+        binding(name, f"role:{name}", "Group", group, "kube-system")
+        for name in (
+            "kube-proxy",
+            "kubeadm:kubelet-config",
+            "kubeadm:kubelet-config-1.23",
+            "kubeadm:nodes-kubeadm-config",
+        )
+    ]
+    assert find("bootstrap_rights", clusterrolebindings=known, rolebindings=joining) == []
+    for name in ("kubeadm:get-nodes", "system:mine"):
+        named = binding(name, "view", "Group", group)
+        named["metadata"]["labels"] = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+        assert find("bootstrap_rights", clusterrolebindings=[named]) == [f"{group} by binding {name} to view"]
     mine = binding("ops", "view", "Group", "system:bootstrappers:ops")
     assert find("bootstrap_rights", clusterrolebindings=[*known, mine]) == [
         "system:bootstrappers:ops by binding ops to view"
