@@ -59,6 +59,9 @@ _MADE: dict[tuple[str, str], tuple[str, ...]] = {
 _OF_A_MINOR = re.compile(r"(?<=kubeadm:kubelet-config)-1\.\d+$")
 _LEVEL_LABEL = "pod-security.kubernetes.io/enforce"
 _RBAC = "rbac.authorization.k8s.io"
+#: What a rule that names objects does not give: to read one object is not to read all, and one that is made has no name
+#: yet when it is asked who may. To bind, impersonate, change or get a token, one name may be all that is wanted.
+_OF_ALL = {"get", "list", "watch", "create"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,17 +196,22 @@ def _is_component(subject: tuple[str, str, str]) -> bool:
 
 
 def allows(rules: t.Iterable[t.Any], right: Right) -> bool:
-    """Return whether one of a role's rules gives a right, wildcards included; one that names objects does not."""
+    """Return whether one of a role's rules gives a right, wildcards included."""
     for rule in rules:
-        if not isinstance(rule, dict) or rule.get("resourceNames"):
+        if not isinstance(rule, dict):
             continue
         verbs, groups, resources = (set(rule.get(key) or ()) for key in ("verbs", "apiGroups", "resources"))
-        if not ({"*", *right.verbs} & verbs and {"*", right.group} & groups):
+        if not {"*", right.group} & groups:
             continue
-        wanted = {"*", *right.resources}
-        wanted |= {"*/" + name.partition("/")[2] for name in right.resources if "/" in name}
-        if wanted & resources:
-            return True
+        for resource in right.resources:
+            subresource = resource.partition("/")[2]
+            if not {"*", resource, f"*/{subresource}" if subresource else resource} & resources:
+                continue
+            counted = set(right.verbs)
+            if rule.get("resourceNames") and not subresource:
+                counted -= _OF_ALL
+            if counted and {"*", *counted} & verbs:
+                return True
     return False
 
 

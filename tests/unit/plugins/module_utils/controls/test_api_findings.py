@@ -10,7 +10,7 @@ import typing as t
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.api_findings import NEEDS, RIGHTS, Right, allows
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.api_findings import NEEDS, RIGHTS
 
 
 def thing(name: str, namespace: str = "", **more: t.Any) -> dict[str, t.Any]:
@@ -126,9 +126,33 @@ def test_a_namespaces_own_binding_counts_where_the_right_reaches_beyond_it() -> 
     )
 
 
-def test_a_rule_that_names_objects_gives_no_right_to_all_of_them() -> None:
-    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["mine"]}
-    assert not allows([rule, "no rule"], Right(("get",), "", ("secrets",)))
+@pytest.mark.parametrize(
+    ("check", "verbs", "resources", "group", "found"),
+    [
+        ("rbac_escalation", "impersonate", "groups", "", True),
+        ("rbac_escalation", "bind", "clusterroles", "rbac.authorization.k8s.io", True),
+        ("rbac_tokens", "create", "serviceaccounts/token", "", True),
+        ("rbac_proxy", "get", "nodes/proxy", "", True),
+        ("rbac_proxy", "get", "*/proxy", "", True),
+        ("rbac_approval", "update", "certificatesigningrequests/approval", "certificates.k8s.io", True),
+        ("rbac_approval", "approve", "signers", "certificates.k8s.io", True),
+        ("rbac_webhooks", "patch", "mutatingwebhookconfigurations", "admissionregistration.k8s.io", True),
+        ("rbac_webhooks", "*", "mutatingwebhookconfigurations", "admissionregistration.k8s.io", True),
+        # To read one Secret is not to read all; what is made has no name yet, so that no such rule ever matches.
+        ("rbac_secrets", "get,list,watch", "secrets", "", False),
+        ("rbac_secrets", "*", "*", "*", False),
+        ("rbac_create_pods", "*", "pods", "", False),
+        ("rbac_persistent_volumes", "create", "persistentvolumes", "", False),
+        ("rbac_webhooks", "create", "mutatingwebhookconfigurations", "admissionregistration.k8s.io", False),
+    ],
+)
+def test_a_rule_that_names_objects_counts_where_one_of_them_is_enough(
+    check: str, verbs: str, resources: str, group: str, found: bool
+) -> None:
+    mine = role("mine", verbs, resources, group)
+    mine["rules"][0]["resourceNames"] = ["one"]
+    given = [binding("b", "mine", "User", "eve")]
+    assert bool(find(check, clusterroles=[mine, thing("odd", rules=["no rule"])], clusterrolebindings=given)) is found
 
 
 def test_cluster_admin_is_found_beyond_kubernetes_own_bindings() -> None:
