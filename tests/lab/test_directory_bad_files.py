@@ -97,6 +97,8 @@ FILES = {
     f"{PKI}/etcd/ca.crt": (PEM, "etcd-trusted-ca"),
     "var/lib/kubelet/pki/kubelet-client-current.pem": (PEM, "certificates-keys"),
 }
+#: Further controls that must see a file.
+ALSO = {"etc/kubernetes/admin.conf": ("certificates-masters",)}
 
 
 @contextlib.contextmanager
@@ -264,7 +266,7 @@ def spoilt(standing: Standing, request: pytest.FixtureRequest) -> Iterator[tuple
 
 
 def test_each_control_passes_while_its_file_is_as_it_should_be(standing: Standing) -> None:
-    wanted = {control for _kind, control in FILES.values()}
+    wanted = {control for _kind, control in FILES.values()}.union(*ALSO.values())
     assert {control: standing.before[control] for control in wanted if standing.before[control][0] != "pass"} == {}
 
 
@@ -273,9 +275,10 @@ def test_what_lies_in_place_of_a_file_is_said_and_passes_nothing(
     standing: Standing, spoilt: tuple[str, dict[str, tuple[str, str]]]
 ) -> None:
     path, now = spoilt
-    status, evidence = now[FILES[path][1]]
-    assert status in ("fail", "unknown"), evidence
-    assert path.rpartition("/")[2] in evidence
+    for control in (FILES[path][1], *ALSO.get(path, ())):
+        status, evidence = now[control]
+        assert status in ("fail", "unknown"), evidence
+        assert path.rpartition("/")[2] in evidence
     # What is known of a host does not become more by a file that is worth nothing.
     passed = {control for control, (status, _evidence) in now.items() if status == "pass"}
     assert passed <= {control for control, (status, _evidence) in standing.before.items() if status == "pass"}

@@ -169,30 +169,28 @@ def certificates_kubelet(host: Host, _control: Control) -> Verdict:
 
 
 def certificates_masters(host: Host, _control: Control) -> Verdict:
-    """A kubeconfig with a certificate of system:masters, which no rule of RBAC stops, is root's alone."""
+    """What goes with a certificate of system:masters, which no rule of RBAC stops, is root's alone."""
     if host.problem:
         raise NotJudged(UNKNOWN, host.problem)
-    groups = {one["path"]: one.get("organizations") or () for one in host.evidence.get("certificates") or []}
-    files = list((host.evidence.get("files") or {}).get("admin_kubeconfig") or [])
-    files += host.evidence.get("home_kubeconfigs") or []
+    files = host.evidence.get("credentials") or []
     if not files:
         raise NotJudged(NOT_APPLICABLE, "there is no kubeconfig of an administrator on this host")
     wrong, unseen, held = [], [], []
     for one in files:
-        if _MASTERS not in (one.get("organizations") or groups.get(one["path"]) or ()):
-            unseen += [f"{one['path']}: {one['problem']}"] if one.get("problem") else []
+        unseen += [f"{one['path']}: {one['problem']}"] if one.get("problem") else []
+        if _MASTERS not in (one.get("organizations") or ()) or "mode" not in one:
             continue
         held.append(one["path"])
         if int(one["mode"], 8) & 0o077 or (host.live and one["owner"] != "root"):
             shown = f" of {one['owner']}" if host.live else ""
-            wrong.append(f"{one['path']} holds a certificate of {_MASTERS} and has mode {one['mode']}{shown}")
+            wrong.append(f"{one['path']} holds credentials of {_MASTERS} and has mode {one['mode']}{shown}")
     if wrong:
         return Verdict(FAIL, listed(wrong))
     if unseen:
         raise NotJudged(UNKNOWN, listed(unseen))
     if held and not host.live:
         raise NotJudged(UNKNOWN, "a directory that stands for a host cannot say whom its files belong to")
-    return Verdict(PASS, f"certificates of {_MASTERS}: {', '.join(held) or 'none'}, in {len(files)} kubeconfigs")
+    return Verdict(PASS, f"credentials of {_MASTERS}: {', '.join(held) or 'none'}, in {len(files)} files")
 
 
 def _certificates(host: Host) -> list[t.Mapping[str, t.Any]]:

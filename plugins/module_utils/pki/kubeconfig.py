@@ -111,6 +111,40 @@ def parse(data: bytes, where: str) -> KubeconfigFacts:
     )
 
 
+@dataclass(frozen=True)
+class User:
+    """One entry of `users`, whether a context names it or not: whoever has the file may use any of them."""
+
+    where: str
+    entry: dict[str, Any] = field(repr=False)
+
+    def certificate(self) -> bytes | None:
+        """PEM, None where it is in a file or there is none. HardeningError when it is damaged."""
+        return _content(self.entry, _CERTIFICATE, self.where)
+
+    @property
+    def certificate_file(self) -> str:
+        return str(self.entry.get(_CERTIFICATE) or "")
+
+    @property
+    def key_file(self) -> str:
+        """Empty where the key is within, which wins over a file."""
+        return "" if self.entry.get(_KEY + "-data") else str(self.entry.get(_KEY) or "")
+
+
+def users(data: bytes, where: str) -> list[User]:
+    """Everybody whose credentials are in `data`. HardeningError when it is no kubeconfig."""
+    entries = _load(data, where).get("users") or []
+    found = (
+        [entry.get("user") or {} for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    )
+    if not isinstance(entries, list) or len(found) < len(entries) or not all(isinstance(one, dict) for one in found):
+        raise HardeningError(
+            "KH310", f"The kubeconfig {where} has users that are none; it was left as it was. Correct it."
+        )
+    return [User(where, one) for one in found]
+
+
 def _set_material(target: dict[str, Any], name: str, material: Material) -> None:
     for key in (name, name + "-data"):
         target.pop(key, None)

@@ -117,7 +117,7 @@ class Collector:
             "documents": self._document_evidence.read(),
             "unmounted": self._document_evidence.unmounted(),
             "authorities": self._file_evidence.authorities(),
-            "home_kubeconfigs": self._file_evidence.home_kubeconfigs(),
+            "credentials": self._file_evidence.credentials(files),
             **self._file_evidence.certificates(files, kubelet),
             "probes": self._port_evidence.probe(kubelet, kube_proxy) if self._view.host.live else {},
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import posixpath
 import re
 import stat
 import typing as t
@@ -114,19 +115,55 @@ class Files:
         found.update(self._pki())
         return {word: entries for word, entries in found.items() if entries}
 
-    def home_kubeconfigs(self) -> list[dict[str, t.Any]]:
-        """Return the kubeconfigs in homes, with the groups of their certificates; of one that cannot be read why."""
-        entries = [entry for path in (f"/root/{_OF_HOME}", *self._in_homes()) for entry in self._attributes_of(path)]
-        return [one if one.get("problem") else {**one, **self._groups_of(one["path"])} for one in entries]
+    def credentials(self, files: t.Mapping[str, t.Sequence[t.Mapping[str, str]]]) -> list[dict[str, t.Any]]:
+        """Return kubeconfigs of people, and the keys that they name, with the groups of the certificates that they are
+        for; of what cannot be read why.
 
-    def _groups_of(self, path: str) -> dict[str, t.Any]:
+        Args:
+            files: By what they are, as `attributes` returned them.
+        """
+        homes = [entry for path in (f"/root/{_OF_HOME}", *self._in_homes()) for entry in self._attributes_of(path)]
+        listed = (*files.get("admin_kubeconfig", ()), *homes)
+        return [found for one in listed for found in ([dict(one)] if one.get("problem") else self._held(one))]
+
+    def _held(self, entry: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+        """Return a kubeconfig that can be looked at, and behind it the files with its keys."""
+        path = str(entry["path"])
+        beside = path.rpartition("/")[0]
+        groups: list[str] = []
+        problems: list[str] = []
+        keys: list[dict[str, t.Any]] = []
         try:
             data = read_bytes(self._view.host.path(path), limit=LARGEST) or b""
-            certificate = kubeconfig_files.parse(data, path).certificate if data else None
-            groups = profile.from_pem(certificate, path).profile.subject.organizations if certificate else ()
+            users = kubeconfig_files.users(data, path) if data else []
         except HardeningError as error:
-            return {"problem": self._view.explain(error)}
-        return {"organizations": list(groups)}
+            return [{**entry, "problem": self._view.explain(error)}]
+        for user in users:
+            try:
+                own = self._groups_of(user, beside)
+            except HardeningError as error:
+                problems.append(self._view.explain(error))
+                continue
+            if user.key_file:
+                keys += [
+                    {**one, "organizations": own} for one in self._attributes_of(posixpath.join(beside, user.key_file))
+                ]
+            else:
+                groups += own
+        problem = {"problem": "; ".join(problems)} if problems else {}
+        return [{**entry, "organizations": groups, **problem}, *keys]
+
+    def _groups_of(self, user: kubeconfig_files.User, beside: str) -> list[str]:
+        """Return the groups of somebody's certificate, none where there is none.
+
+        Raises:
+            HardeningError: It cannot be read.
+        """
+        where, data = user.where, user.certificate()
+        if data is None and user.certificate_file:
+            where = posixpath.join(beside, user.certificate_file)
+            data = read_bytes(self._view.host.path(where), limit=LARGEST)
+        return list(profile.from_pem(data, where).profile.subject.organizations) if data else []
 
     def _in_homes(self) -> list[str]:
         """Return where kubeconfigs may lie in homes of local file systems."""

@@ -147,39 +147,41 @@ def test_the_kubelets_kubeconfig(
     assert (found.status, words in found.evidence) == (status, True), found
 
 
-ADMIN = {"path": "/etc/kubernetes/super-admin.conf", "mode": "0600", "owner": "root"}
-HOME = {"path": "/home/a/.kube/config", "mode": "0600", "owner": "a", "organizations": ["system:masters"]}
+ADMIN = {
+    "path": "/etc/kubernetes/super-admin.conf",
+    "mode": "0600",
+    "owner": "root",
+    "organizations": ["system:masters"],
+}
+OTHER = {**ADMIN, "organizations": ["kubeadm:cluster-admins"]}
+HOME = {**ADMIN, "path": "/home/a/.kube/config", "owner": "a"}
 
 
 @pytest.mark.parametrize(
-    ("admin", "homes", "live", "status", "words"),
+    ("files", "live", "status", "words"),
     [
-        (["system:masters"], [], True, "pass", "of system:masters: /etc/kubernetes/super-admin.conf, in 1"),
-        (["kubeadm:cluster-admins"], [], True, "pass", "of system:masters: none, in 1 kubeconfigs"),
-        (
-            ["system:masters"],
-            [HOME],
-            True,
-            "fail",
-            "/home/a/.kube/config holds a certificate of system:masters and has",
-        ),
-        (["system:masters"], [{**HOME, "owner": "root"}], True, "pass", ""),
-        (["system:masters"], [{**HOME, "owner": "root", "mode": "0640"}], True, "fail", "mode 0640 of root"),
-        (["system:masters"], [{**HOME, "organizations": ["developers"]}], True, "pass", ""),
-        (["system:masters"], [{"path": "/home/a/.kube/config", "problem": "no right"}], True, "unknown", "no right"),
+        ([ADMIN], True, "pass", "of system:masters: /etc/kubernetes/super-admin.conf, in 1 files"),
+        ([OTHER], True, "pass", "of system:masters: none, in 1 files"),
+        ([ADMIN, HOME], True, "fail", "/home/a/.kube/config holds credentials of system:masters and has"),
+        ([ADMIN, {**HOME, "owner": "root"}], True, "pass", ""),
+        ([ADMIN, {**HOME, "owner": "root", "mode": "0640"}], True, "fail", "mode 0640 of root"),
+        ([ADMIN, {**HOME, "organizations": ["developers"]}], True, "pass", ""),
+        # What could not be read may be anything.
+        ([ADMIN, {"path": "/home/a/.kube/config", "problem": "no right"}], True, "unknown", "no right"),
+        ([{**OTHER, "organizations": [], "problem": "it is no kubeconfig"}], True, "unknown", "it is no kubeconfig"),
+        ([{"path": "/a.key", "organizations": ["system:masters"], "problem": "a loop"}], True, "unknown", "a loop"),
+        # Of one user it could, and that is enough.
+        ([{**HOME, "problem": "it is no base64"}], True, "fail", "holds credentials of system:masters"),
         # Whose a file is a directory cannot say; who may read it, it can.
-        (["system:masters"], [], False, "unknown", "cannot say whom"),
-        (["system:masters"], [{**HOME, "mode": "0644"}], False, "fail", "has mode 0644"),
-        (["kubeadm:cluster-admins"], [], False, "pass", ""),
+        ([ADMIN], False, "unknown", "cannot say whom"),
+        ([ADMIN, {**HOME, "mode": "0644"}], False, "fail", "has mode 0644"),
+        ([OTHER], False, "pass", ""),
+        ([], True, "not_applicable", ""),
     ],
 )
-def test_system_masters(admin: list[str], homes: list[dict[str, t.Any]], live: bool, status: str, words: str) -> None:
-    held = certificate(path=ADMIN["path"], organizations=admin)
-    found = verdict(
-        "certificates-masters", held, files={"admin_kubeconfig": [ADMIN]}, home_kubeconfigs=homes, live=live
-    )
+def test_system_masters(files: list[dict[str, t.Any]], live: bool, status: str, words: str) -> None:
+    found = verdict("certificates-masters", credentials=files, live=live)
     assert (found.status, words in found.evidence) == (status, True), found
-    assert verdict("certificates-masters", files={}).status == "not_applicable"
 
 
 def test_keys_that_could_not_be_read_are_not_passed() -> None:

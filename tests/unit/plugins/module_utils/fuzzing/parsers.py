@@ -412,6 +412,7 @@ def _kubeconfig(data: bytes) -> None:
     for read in (
         lambda: json.dumps(listing.describe({"/a.conf": data}, makers.NOW)),
         lambda: kubeconfig_files.parse(data, "/a.conf"),
+        lambda: [user.certificate() for user in kubeconfig_files.users(data, "/a.conf")],
         lambda: kubeconfig_files.update(data, "/a.conf", certificate=b"x", key=b"y"),
         lambda: kube_proxy.kubeconfig_problems(_text(data)),
         lambda: kubeconfig_probe.parse(_text(data), "/nonexistent/a.conf").certificate_expires(),

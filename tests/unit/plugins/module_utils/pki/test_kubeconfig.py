@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -129,3 +131,23 @@ def test_no_credential_reaches_a_message() -> None:
         kubeconfig.parse(KUBEADM.replace(b"client-key-data: S0VZ", b"client-key-data: S0VZ: ["), "here")
     assert "S0VZ" not in str(refusal.value)
     assert refusal.value.__cause__ is None
+
+
+@pytest.mark.parametrize("users", ["word", [1], [{"name": "a", "user": "word"}], {"a": 1}])
+def test_users_that_are_none_are_refused(users: Any) -> None:
+    data = yaml.safe_dump({"kind": "Config", "users": users}).encode()
+    with pytest.raises(HardeningError, match="has users that are none"):
+        kubeconfig.users(data, "a.conf")
+
+
+def test_everybody_in_a_kubeconfig_is_listed_and_no_credential_is_shown() -> None:
+    entries = [
+        {"name": "a", "user": {"client-certificate-data": "Y2VydA==", "client-key-data": "a2V5", "client-key": "k"}},
+        {"name": "b", "user": {"client-certificate": "b.crt", "client-key": "b.key"}},
+        {"name": "c"},
+    ]
+    found = kubeconfig.users(yaml.safe_dump({"kind": "Config", "users": entries}).encode(), "a.conf")
+    assert [one.certificate() for one in found] == [b"cert", None, None]
+    assert [(one.certificate_file, one.key_file) for one in found] == [("", ""), ("b.crt", "b.key"), ("", "")]
+    assert "a2V5" not in repr(found)
+    assert kubeconfig.users(b"kind: Config\nusers: null\n", "a.conf") == []

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, kubeconfig
@@ -373,18 +375,61 @@ def test_directories_beside_the_networks_configuration_are_no_files(root: Path) 
     }
 
 
-def test_kubeconfigs_in_homes_are_seen_with_the_groups_of_their_certificates(root: Path) -> None:
-    held = kubeconfig.render("https://10.0.0.1:6443", "a", b"", issue.certificate_pem(CLIENT), b"key")
-    write(root, "home/a/.kube/config", held, 0o644)
+def held(*users: dict[str, t.Any]) -> str:
+    listed = [{"name": f"u{number}", "user": user} for number, user in enumerate(users)]
+    return yaml.safe_dump({"kind": "Config", "current-context": "", "users": listed})
+
+
+def within(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def test_kubeconfigs_of_people_are_seen_with_the_groups_of_their_certificates(root: Path) -> None:
+    rendered = kubeconfig.render("https://10.0.0.1:6443", "a", b"", issue.certificate_pem(CLIENT), b"key")
+    write(root, "etc/kubernetes/admin.conf", rendered)
+    write(root, "etc/kubernetes/super-admin.conf", "word")
+    write(root, "home/a/.kube/config", rendered, 0o644)
     write(root, "home/b/.kube/config", "word")
     write(root, "home/c/notes")
     os.symlink("d", root / "home/d")
-    found = {one["path"]: one for one in collect(root)["home_kubeconfigs"]}
+    write(root, "home/e/.kube/config", held({"token": "t"}, {}))
+    write(root, "home/f/.kube/config")
+    found = {one["path"]: one for one in collect(root)["credentials"]}
+    assert found["/etc/kubernetes/admin.conf"]["organizations"] == ["group"]
+    assert "is not a kubeconfig" in found["/etc/kubernetes/super-admin.conf"]["problem"]
     assert found["/home/a/.kube/config"]["organizations"] == ["group"]
     assert found["/home/a/.kube/config"]["mode"] == "0644"
     assert "is not a kubeconfig" in found["/home/b/.kube/config"]["problem"]
     assert "loop" in found["/home/d/.kube/config"]["problem"]
-    assert len(found) == 3
+    for path in ("/home/e/.kube/config", "/home/f/.kube/config"):
+        assert (found[path]["organizations"], found[path].get("problem")) == ([], None)
+    assert len(found) == 7
+
+
+def test_every_user_of_a_kubeconfig_counts_not_the_current_one_alone(root: Path) -> None:
+    certificate = within(issue.certificate_pem(CLIENT))
+    write(root, "home/a/.kube/config", held({}, {"client-certificate-data": certificate, "client-key-data": "a2V5"}))
+    write(root, "home/b/.kube/config", held({"client-certificate-data": "?"}, {"client-certificate-data": certificate}))
+    found = {one["path"]: one for one in collect(root)["credentials"]}
+    assert found["/home/a/.kube/config"]["organizations"] == ["group"]
+    assert found["/home/b/.kube/config"]["organizations"] == ["group"]
+    assert "is not valid base64" in found["/home/b/.kube/config"]["problem"]
+
+
+def test_a_certificate_that_a_kubeconfig_names_is_read_and_its_key_is_looked_at(root: Path) -> None:
+    write(root, "home/a/.kube/a.crt", issue.certificate_pem(CLIENT))
+    write(root, "home/a/.kube/own/a.key", "key", 0o640)
+    named = {"client-certificate": "a.crt", "client-key": "own/a.key"}
+    write(root, "home/a/.kube/config", held(named, {"client-certificate": "/gone.crt"}))
+    write(root, "home/b/.kube/config", held({**named, "client-certificate": "/home/a/.kube/own/a.key"}))
+    write(root, "home/c/.kube/config", held({"client-certificate": "/home/a/.kube/a.crt", "client-key-data": "a2V5"}))
+    found = {one["path"]: one for one in collect(root)["credentials"]}
+    assert found["/home/a/.kube/config"]["organizations"] == []
+    assert found["/home/a/.kube/own/a.key"]["organizations"] == ["group"]
+    assert found["/home/a/.kube/own/a.key"]["mode"] == "0640"
+    assert "/home/a/.kube/own/a.key" in found["/home/b/.kube/config"]["problem"]
+    assert found["/home/c/.kube/config"]["organizations"] == ["group"]
+    assert "problem" not in found["/home/a/.kube/config"]
 
 
 MOUNTS = "/dev/sda1 / ext4 rw 0 0\nserver:/x /home/far nfs4 rw 0 0\nserver:/y /homework nfs4 rw 0 0\n"
