@@ -11,6 +11,12 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 
 _LEVELS = ("None", "Metadata", "Request", "RequestResponse")
+#: What the API server may write of one request. Panic aside, a request that is answered at once has the first and the
+#: last; one that lasts, such as exec, has all.
+_STAGES = frozenset(("RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"))
+_LASTING = ("attach", "exec", "portforward", "proxy")
+#: Who is a member of this group is one of every account's group of a namespace too.
+_ACCOUNTS = "system:serviceaccounts"
 #: A rule's conditions on who asks and where, as they are when there are none.
 _ANYBODY: dict[str, list[str]] = {"users": [], "userGroups": [], "namespaces": []}
 
@@ -28,6 +34,9 @@ class Question:
         resource: The resource, with its subresource.
         at_least: The lowest level that will do.
         at_most: The highest level that will do.
+        namespaced: Whether it is asked within a namespace.
+        of_all: Whether the lowest level holds for the members of each group and in each namespace, none of which a rule
+            may pass over.
     """
 
     words: str
@@ -38,12 +47,17 @@ class Question:
     at_most: str = "RequestResponse"
     user: str = "somebody"
     groups: tuple[str, ...] = ("system:authenticated",)
+    namespaced: bool = True
+    of_all: bool = False
 
 
 #: CIS 3.2.1 and 3.2.2, NSA/CISA "Audit logging": what must be there, and what must never be written down.
 QUESTIONS: tuple[Question, ...] = (
     *(
-        Question(f"{verb} of {resource}", verb, group, resource, "Metadata", "Metadata")
+        Question(
+            f"{verb} of {resource}", verb, group, resource, "Metadata", "Metadata",
+            namespaced=not group, of_all=resource == "secrets",
+        )
         for verb, group, resource in (
             ("get", "", "secrets"),
             ("create", "", "secrets"),
@@ -53,7 +67,9 @@ QUESTIONS: tuple[Question, ...] = (
         )
     ),
     *(
-        Question(f"{verb} of {resource}", verb, group, resource, "Request")
+        Question(
+            f"{verb} of {resource}", verb, group, resource, "Request", namespaced=resource == "roles", of_all=True
+        )
         for verb, group, resource in (
             ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
             ("update", "rbac.authorization.k8s.io", "roles"),
@@ -88,15 +104,61 @@ def judge(text: str) -> list[str]:
         return ["it is no YAML"]
     if not isinstance(policy, dict) or policy.get("kind") != "Policy" or not isinstance(policy.get("rules"), list):
         return ["it is no audit Policy with rules"]
+    stages = _names(policy.get("omitStages"))
+    rules = [
+        {**rule, "omitStages": sorted(stages | _names(rule.get("omitStages")))}
+        for rule in policy["rules"]
+        if isinstance(rule, dict)
+    ]
     findings = []
     for question in QUESTIONS:
-        level, loudest = level_for(policy["rules"], question), loudest_for(policy["rules"], question)
-        if _LEVELS.index(level) < _LEVELS.index(question.at_least):
-            findings.append(f"{question.words} is recorded at {level} and should be at {question.at_least}")
+        level, loudest = level_for(rules, question), loudest_for(rules, question)
+        quietest = quietest_for(rules, question) if question.of_all else level
+        if _LEVELS.index(quietest) < _LEVELS.index(question.at_least):
+            who = "" if level == quietest else " for some groups or namespaces"
+            findings.append(f"{question.words} is recorded at {quietest}{who} and should be at {question.at_least}")
         if _LEVELS.index(loudest) > _LEVELS.index(question.at_most):
             who = "" if level == loudest else " for some users, namespaces or names"
             findings.append(f"{question.words} is recorded at {loudest}{who}, which writes its body to the log")
     return findings
+
+
+def quietest_for(rules: t.Sequence[t.Any], question: Question) -> str:
+    """Return the lowest level at which the members of a group, or all in a namespace, may be recorded.
+
+    Rules for users by name are passed over: components have names, and what one of them does all day may be left out.
+    """
+    quietest = _LEVELS[-1]
+    earlier: list[tuple[set[str], set[str]]] = []
+    for rule in rules:
+        if not isinstance(rule, dict) or rule.get("users"):
+            continue
+        if _rule_matches(rule, question):
+            return min(quietest, _recorded(rule, question), key=_LEVELS.index)  # no later rule is reached
+        some = _some(rule, question)
+        if some is None or not _rule_matches({**rule, **_ANYBODY}, question):
+            continue
+        if not any(_holds(one[0], some[0]) and _holds(one[1], some[1]) for one in earlier):
+            quietest = min(quietest, _recorded(rule, question), key=_LEVELS.index)
+        earlier.append(some)
+    return "None"
+
+
+def _some(rule: t.Mapping[str, t.Any], question: Question) -> tuple[set[str], set[str]] | None:
+    """Return the groups and namespaces that a rule is for, empty for all; None where no request can fit it."""
+    groups, namespaces = _names(rule.get("userGroups")), _names(rule.get("namespaces"))
+    fitting = namespaces - {""} if question.namespaced else namespaces & {""}
+    if (rule.get("userGroups") and not groups) or (rule.get("namespaces") and not fitting):
+        return None
+    return groups, fitting if question.namespaced else set()
+
+
+def _holds(condition: set[str], names: set[str]) -> bool:
+    """Return whether a condition of a rule holds for each of these names, or for anything where it has none."""
+    if not condition:
+        return True
+    accounts = _ACCOUNTS in condition
+    return bool(names) and all(one in condition or (accounts and one.startswith(f"{_ACCOUNTS}:")) for one in names)
 
 
 def loudest_for(rules: t.Sequence[t.Any], question: Question) -> str:
@@ -115,13 +177,23 @@ def level_for(rules: t.Sequence[t.Any], question: Question) -> str:
     """Return the level of the first rule that matches, as the API server decides it; None where no rule does."""
     for rule in rules:
         if isinstance(rule, dict) and _rule_matches(rule, question):
-            return _level_of(rule)
+            return _recorded(rule, question)
     return "None"
 
 
 def _level_of(rule: t.Mapping[str, t.Any]) -> str:
     level = str(rule.get("level"))
-    return level if level in _LEVELS else "None"
+    return level if level in _LEVELS and _STAGES - _names(rule.get("omitStages")) else "None"
+
+
+def _recorded(rule: t.Mapping[str, t.Any], question: Question) -> str:
+    """Return what a rule records of a request by the stages that it leaves: the first ones have no body yet."""
+    left = _STAGES - _names(rule.get("omitStages"))
+    if "ResponseComplete" in left:
+        return _level_of(rule)
+    lasts = question.resource.partition("/")[2] in _LASTING
+    early = left & {"RequestReceived", *(("ResponseStarted",) if lasts else ())}
+    return min(_level_of(rule), "Metadata" if early else "None", key=_LEVELS.index)
 
 
 def _rule_matches(rule: t.Mapping[str, t.Any], question: Question, any_name: bool = False) -> bool:
@@ -131,8 +203,8 @@ def _rule_matches(rule: t.Mapping[str, t.Any], question: Question, any_name: boo
         return False
     if rule.get("verbs") and question.verb not in _names(rule["verbs"]):
         return False
-    if rule.get("namespaces"):
-        return False  # asked of any namespace
+    if rule.get("namespaces") and (question.namespaced or "" not in _names(rule["namespaces"])):
+        return False  # asked of any namespace; what is in none is asked of the empty one
     if rule.get("nonResourceURLs"):
         return False
     resources = rule.get("resources")

@@ -149,6 +149,119 @@ def test_an_empty_policy_records_nothing_at_all() -> None:
     assert len(judge(policy())) == len(QUESTIONS)
 
 
+# ---- what is passed over
+
+BUT_THE_LAST = ["RequestReceived", "ResponseStarted", "Panic"]
+ALL_STAGES = [*BUT_THE_LAST, "ResponseComplete"]
+
+
+@pytest.mark.parametrize("omitted", [ALL_STAGES, ["RequestReceived", "ResponseStarted", "ResponseComplete"]])
+@pytest.mark.parametrize("where", ["policy", "rules", "both"])
+def test_a_policy_that_omits_every_stage_records_nothing(omitted: list[str], where: str) -> None:
+    parts = {"policy": (omitted, []), "rules": ([], omitted), "both": (omitted[:2], omitted[2:])}[where]
+    document = yaml.safe_load(policy(*({**rule, "omitStages": parts[1]} for rule in GOOD)))
+    findings = judge(yaml.safe_dump({**document, "omitStages": parts[0]}))
+    assert len(findings) == len(QUESTIONS)
+    assert all("is recorded at None and should be at" in finding for finding in findings)
+
+
+def test_the_usual_stages_may_be_left_out() -> None:
+    document = yaml.safe_load(policy(*GOOD))
+    assert judge(yaml.safe_dump({**document, "omitStages": BUT_THE_LAST})) == []
+
+
+def test_without_the_last_stage_there_is_no_body() -> None:
+    findings = judge(policy(*({**rule, "omitStages": ["ResponseComplete"]} for rule in GOOD)))
+    assert len(findings) == 4
+    assert all("is recorded at Metadata and should be at Request" in finding for finding in findings)
+    # What lasts says that it begins.
+    findings = judge(policy(*({**rule, "omitStages": ["ResponseComplete", "RequestReceived"]} for rule in GOOD)))
+    assert not any("pods/exec" in finding or "services/proxy" in finding for finding in findings)
+    assert "get of secrets is recorded at None and should be at Metadata" in findings
+
+
+@pytest.mark.parametrize(
+    ("silent", "asked"),
+    [
+        ({"userGroups": ["system:serviceaccounts"]}, ("get of secrets", "create of clusterrolebindings")),
+        ({"userGroups": ["system:masters"], "verbs": ["get"]}, ("get of secrets",)),
+        ({"namespaces": ["kube-system", "prod"]}, ("get of secrets", "update of roles")),
+        ({"namespaces": ["prod"], "userGroups": ["dev"]}, ("get of secrets", "update of roles")),
+        (
+            {"userGroups": ["dev"], "resources": [{"group": "rbac.authorization.k8s.io"}]},
+            ("update of roles", "create of clusterrolebindings"),
+        ),
+    ],
+)
+def test_a_group_or_a_namespace_of_which_nothing_is_recorded_is_found(
+    silent: dict[str, t.Any], asked: tuple[str, ...]
+) -> None:
+    findings = judge(policy({"level": "None", **silent}, *GOOD))
+    for words in asked:
+        assert any(
+            finding.startswith(f"{words} is recorded at None for some groups or namespaces") for finding in findings
+        ), findings
+    assert judge(policy(*GOOD, {"level": "None", **silent})) == []  # never reached
+
+
+def test_what_is_in_no_namespace_is_asked_of_the_empty_one() -> None:
+    assert not any(
+        "clusterrolebindings" in finding for finding in judge(policy({"level": "None", "namespaces": ["a"]}, *GOOD))
+    )
+    findings = judge(policy({"level": "None", "namespaces": [""]}, *GOOD))
+    assert "create of clusterrolebindings is recorded at None and should be at Request" in findings
+    assert not any("secrets" in finding for finding in findings)
+    findings = judge(policy({"level": "None", "namespaces": [""], "userGroups": ["dev"]}, *GOOD))
+    assert "create of clusterrolebindings is recorded at None for some groups" in str(findings)
+
+
+def test_what_an_earlier_rule_records_of_a_group_is_not_passed_over() -> None:
+    groups = ["system:serviceaccounts", "dev"]
+    first = tuple({**rule, "userGroups": groups} for rule in GOOD)
+
+    def passed_over(**condition: list[str]) -> bool:
+        findings = judge(policy(*first, {"level": "None", **condition}, *GOOD))
+        return any("at None for some groups or namespaces" in finding for finding in findings)
+
+    for silent in (["dev"], ["system:serviceaccounts:kube-system"], groups):
+        assert not passed_over(userGroups=silent)
+        assert not passed_over(userGroups=silent, namespaces=["prod"])
+    assert passed_over(userGroups=[*groups, "ops"])
+    assert passed_over(namespaces=["prod"])
+
+
+def test_conditions_that_nothing_fits_pass_over_nothing() -> None:
+    for never in ({"userGroups": [1]}, {"namespaces": [1]}, {"userGroups": "dev"}):
+        assert judge(policy({"level": "None", **never}, *GOOD)) == []
+
+
+#: As people write them, after the example of Kubernetes' documentation and that of its scripts for GCE.
+SANE = (
+    {"level": "None", "users": ["system:kube-proxy"], "verbs": ["watch"],
+     "resources": [{"group": "", "resources": ["endpoints", "services"]}]},
+    {"level": "None", "userGroups": ["system:nodes"], "verbs": ["get"],
+     "resources": [{"group": "", "resources": ["nodes", "nodes/status"]}]},
+    {"level": "None", "users": ["system:kube-controller-manager", "system:kube-scheduler"],
+     "verbs": ["get", "update"], "namespaces": ["kube-system"],
+     "resources": [{"group": "", "resources": ["endpoints"]}]},
+    {"level": "None", "userGroups": ["system:authenticated"], "nonResourceURLs": ["/api*", "/version"]},
+    {"level": "None", "namespaces": ["kube-system", "kube-node-lease"], "verbs": ["get", "update"],
+     "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
+    {"level": "None", "resources": [{"group": "", "resources": ["events"]}]},
+    {"level": "Request", "userGroups": ["system:nodes"], "verbs": ["update", "patch"],
+     "resources": [{"group": "", "resources": ["nodes/status", "pods/status"]}]},
+    BEARERS,
+    {"level": "None", "userGroups": ["system:nodes"], "verbs": ["get", "list", "watch"]},
+    {"level": "Request", "verbs": ["get", "list", "watch"]},
+    {"level": "RequestResponse", "resources": [{"group": "rbac.authorization.k8s.io"}, {"group": "apps"}]},
+    {"level": "Request"},
+)  # fmt: skip
+
+
+def test_a_sane_policy_that_leaves_noise_out_is_clean() -> None:
+    assert judge(policy(*SANE)) == []
+
+
 # ---- how a rule is matched
 
 ASKED = Question("", "get", "", "pods/exec", "None", user="jane", groups=("dev", "system:authenticated"))
