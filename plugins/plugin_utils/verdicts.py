@@ -28,6 +28,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster, judge_host
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 from ansible_collections.kubeharden.core.plugins.plugin_utils.report_waivers import ReportWaiver, expired
+from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import flags_of
 
 SCHEMA = 1
 #: The name under which what belongs to no host stands among them.
@@ -73,7 +74,7 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
     answer = seen.cluster or {}
     problem = str(answer.get("problem") or "no API server of the control planes in this run answered")
     over = expired(settings.waivers, settings.now)
-    in_part = any(one.hosts is not None and one.holds(settings.now) for one in settings.waivers)
+    in_part = flags_of(_waived_in_part(settings, seen.control_planes))
     cluster = Cluster(answer.get("evidence"), problem, hosts, over, settings.newest, settings.rotation_grace, in_part)
     names = [CLUSTER, *(host.name for host in hosts)]
     by_host = {name: dataclasses.replace(settings, profile=seen.profile(name, settings.profile)) for name in names}
@@ -103,6 +104,16 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
         "certificates": [one for host in hosts for one in _certificates(host)],
         "summary": summary,
     }
+
+
+def _waived_in_part(settings: Settings, control_planes: t.Collection[str]) -> set[str]:
+    """Return the controls that are waived on some control planes and not on all."""
+    found: dict[str, set[str]] = {}
+    for one in settings.waivers:
+        if one.holds(settings.now):
+            found.setdefault(one.control, set()).update(control_planes if one.hosts is None else one.hosts)
+    everywhere = set(control_planes)
+    return {control for control, hosts in found.items() if hosts & everywhere and not hosts >= everywhere}
 
 
 def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen) -> Host:

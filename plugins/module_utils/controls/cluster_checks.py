@@ -44,7 +44,8 @@ class Cluster:
         waivers: Sentences on waivers that have expired.
         newest: By minor version the newest patch that the user knows of, instead of what the catalogue says.
         rotation_grace: Days for which a rotation of authorities may be under way after one was made.
-        waived_in_part: Whether a waiver is in force on some hosts alone, whose settings kubeadm's ConfigMap has not.
+        waived_in_part: By component, flags that a waiver leaves out on some control planes alone, and that kubeadm's
+            ConfigMap therefore has not.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Cluster:
         waivers: t.Sequence[str] = (),
         newest: t.Mapping[str, str] | None = None,
         rotation_grace: int = 30,
-        waived_in_part: bool = False,
+        waived_in_part: t.Mapping[str, t.Collection[str]] | None = None,
     ) -> None:
         self._evidence = evidence
         self._problem = problem or "no control plane was asked"
@@ -63,7 +64,7 @@ class Cluster:
         self.waivers = waivers
         self.newest = newest or {}
         self.rotation_grace = rotation_grace
-        self.waived_in_part = waived_in_part
+        self.waived_in_part = waived_in_part or {}
 
     @property
     def evidence(self) -> t.Mapping[str, t.Any]:
@@ -170,7 +171,7 @@ def _flags_not_remembered(cluster: Cluster, component: str, arguments: t.Collect
     """Return what the processes of a component have that kubeadm would not write, but for what they do without it too.
 
     Where a waiver leaves a setting out on some hosts alone, the ConfigMap of all does not have it, though other hosts
-    do: then only what all of them have is found.
+    do: such a flag is found only where all of them have it.
     """
     known = OF_ITSELF[component] | {flag_name(name) for name in arguments}
     running = [host for host in cluster.hosts if host.components.get(component, {}).get("running")]
@@ -180,13 +181,13 @@ def _flags_not_remembered(cluster: Cluster, component: str, arguments: t.Collect
         ]
         for host in running
     }
-    if cluster.waived_in_part:
-        common = set.intersection(*map(set, more.values())) if more else set()
-        more = {host: [name for name in names if name in common] for host, names in more.items()}
+    common = set.intersection(*map(set, more.values())) if more else set()
+    waived = set(cluster.waived_in_part.get(component, ())) - common
     return [
         f"{host}: {component} has --{name}, which kubeadm-config does not have"
         for host, names in more.items()
         for name in names
+        if name not in waived
     ]
 
 

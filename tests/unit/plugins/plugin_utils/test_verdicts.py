@@ -142,6 +142,42 @@ def test_waivers(one: ReportWaiver, status: str) -> None:
     assert expired["status"] == ("fail" if one.expires < DAY else "pass")
 
 
+PLANES = ("cp1", "cp2", "cp3")
+KUBEADM = "kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta4\nkubernetesVersion: v1.37.1\n"
+
+
+@pytest.mark.parametrize(
+    ("waivers", "found"),
+    [
+        ((), ["cp1", "cp2", "cp3"]),
+        # That of workers, of another control or of all is no reason why kubeadm's ConfigMap has not what some have.
+        ((waiver("kubelet-hostname", {"w1"}),), ["cp1", "cp2", "cp3"]),
+        ((waiver("apiserver-audit-policy", {"w1"}),), ["cp1", "cp2", "cp3"]),
+        ((waiver("apiserver-audit-log-maxage", {"cp1"}),), ["cp1", "cp2", "cp3"]),
+        ((waiver("apiserver-audit-policy", set(PLANES)),), ["cp1", "cp2", "cp3"]),
+        ((waiver("apiserver-audit-policy"), waiver("apiserver-audit-policy", {"cp3"})), ["cp1", "cp2", "cp3"]),
+        ((waiver("apiserver-audit-policy", {"cp3"}, days=-1),), ["cp1", "cp2", "cp3"]),
+        ((waiver("apiserver-audit-policy", {"cp3"}),), ["cp1"]),
+    ],
+)
+def test_drift_that_a_waiver_on_some_control_planes_explains(
+    waivers: tuple[ReportWaiver, ...], found: list[str]
+) -> None:
+    flags = {"cp1": ("--audit-policy-file=/p", "--token-auth-file=/t"), "cp2": ("--audit-policy-file=/p",), "cp3": ()}
+    if found != ["cp1"]:
+        flags["cp3"] = ("--audit-policy-file=/p",)
+    hosts = {
+        name: {"evidence": {"live": True, "components": {"kube-apiserver": component("kube-apiserver", *flags[name])}}}
+        for name in PLANES
+    }
+    cluster = {"evidence": {"kubeadm_config": KUBEADM, "findings": {}, "problems": {}, "configz": {}}}
+    settings = verdicts.Settings("run-1", "baseline", "1.0.0", NOW, waivers)
+    document = verdicts.build(verdicts.Seen({**hosts, "w1": {"problem": "no"}}, cluster, PLANES), CONTROLS, settings)
+    drift = result(document, "kubeadm-drift", "cluster")
+    assert drift["status"] == "fail"
+    assert [name for name in PLANES if f"{name}: " in drift["evidence"]] == found
+
+
 def test_a_waiver_of_harden_holds_for_its_parts() -> None:
     assert result(report("baseline", waiver("apiserver-admission-plugins")), "apiserver-node-restriction")[
         "status"

@@ -107,10 +107,30 @@ def test_flags_that_the_next_upgrade_would_take_away() -> None:
         "cp2: kube-apiserver has --token-auth-file, which kubeadm-config does not have; "
         "cp2: kube-apiserver has --v, which kubeadm-config does not have",
     )
-    # Of a setting that one host has waived, the ConfigMap of all says nothing.
-    for hosts, status in (((good, more), "pass"), ((more,), "fail")):
-        cluster = Cluster({"kubeadm_config": KUBEADM}, "", hosts, waived_in_part=True)
-        assert judge_cluster(cluster, CONTROLS["kubeadm-drift"]).status == status
+
+
+@pytest.mark.parametrize(
+    ("names", "waived", "words"),
+    [
+        (("good", "more"), {"kube-apiserver": ["token-auth-file", "v"]}, ""),
+        # What the waiver is not about is found all the same.
+        (("good", "more"), {"kube-apiserver": ["v"]}, "--token-auth-file"),
+        (("good", "more"), {"kube-scheduler": ["token-auth-file", "v"]}, "--token-auth-file"),
+        # Somebody has it who has it waived: then no waiver is why the ConfigMap has it not.
+        (("more",), {"kube-apiserver": ["token-auth-file", "v"]}, "--token-auth-file"),
+    ],
+)
+def test_of_a_setting_that_one_host_has_waived_the_configmap_of_all_says_nothing(
+    names: tuple[str, ...], waived: dict[str, list[str]], words: str
+) -> None:
+    hosts = {
+        "good": host("cp1", "--profiling=false", kube_apiserver="1.37.1"),
+        "more": host("cp2", "--profiling=false", "--token-auth-file=/t.csv", "-v=4", kube_apiserver="1.37.1"),
+    }
+    cluster = Cluster({"kubeadm_config": KUBEADM}, "", [hosts[name] for name in names], waived_in_part=waived)
+    found = judge_cluster(cluster, CONTROLS["kubeadm-drift"])
+    assert found.status == ("fail" if words else "pass")
+    assert words in found.evidence
 
 
 @pytest.mark.parametrize("made", ["plain", "past"])
