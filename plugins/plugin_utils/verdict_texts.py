@@ -22,7 +22,7 @@ _HEADS = ("host", "fail", "unknown", "explained", "waived", "pass", "n/a")
 #: Hosts that are named where a control failed on many.
 _MOST_HOSTS = 6
 #: Characters that XML 1.0 has no place for.
-_NOT_IN_XML = {code: " " for code in range(32) if code not in (9, 10, 13)}
+_NOT_IN_XML = {code: " " for code in (*range(32), 0xFFFE, 0xFFFF) if code not in (9, 10, 13)}
 
 
 def render(report: Report, where: str, in_brief: bool = False) -> list[str]:

@@ -183,7 +183,7 @@ class Pki:
         now = time.time() - 3600
         self._kubernetes = authority.create(profile.wanted_authority("kubernetes"), now)
         etcd = authority.create(profile.wanted_authority("etcd-ca"), now)
-        san = names(["kubernetes", "kubernetes.default", "kubernetes.default.svc", "192.0.2.11"])
+        san = names(["kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1", "192.0.2.11"])
         self._now = now
         self.lay(f"{PKI}/ca.crt", bundle.join([self._kubernetes.facts]))
         self.lay(f"{PKI}/ca.key", authority.files(self._kubernetes)[1])

@@ -39,6 +39,9 @@ _USAGES: dict[str, tuple[str, ...]] = {
     ),
 }
 _DAY = 86400
+#: Smaller ones can be computed, and of other kinds nobody here can say how strong they are.
+_STRONG = ("ECDSA-P256", "ECDSA-P384", "ECDSA-P521", "Ed25519")
+_STRONG_RSA = 2048
 #: What a kubelet renews by itself.
 _OF_KUBELETS = ("/kubelet-client-current.pem", "/kubelet-server-current.pem")
 _MASTERS = "system:masters"
@@ -73,12 +76,13 @@ def _last_part(one: t.Mapping[str, t.Any]) -> float:
 
 
 def certificates_strength(host: Host, _control: Control) -> Verdict:
-    """Keys are RSA of 2048 bits or more, or of an elliptic curve."""
+    """Keys are RSA of 2048 bits or more, ECDSA of the curves P-256, P-384 and P-521, or Ed25519."""
     weak = []
     entries = _that_say(host, "key_algorithm")
     for one in entries:
         kind, _dummy, size = str(one["key_algorithm"]).partition("-")
-        if kind == "RSA" and size.isdigit() and int(size) < 2048:
+        strong = kind == "RSA" and size.isdigit() and int(size) >= _STRONG_RSA
+        if not strong and one["key_algorithm"] not in _STRONG:
             weak.append(f"{one['path']} has a key of {one['key_algorithm']}")
     if weak:
         return Verdict(FAIL, listed(weak))
@@ -227,8 +231,17 @@ def _used(host: Host) -> list[t.Mapping[str, t.Any]]:
 
 
 def _of_apiserver(host: Host) -> list[str]:
-    own = host.flag("kube-apiserver", "advertise-address").items
-    return ["kubernetes", "kubernetes.default", "kubernetes.default.svc", *(one for one in own if one not in _NOWHERE)]
+    own = [one for one in host.flag("kube-apiserver", "advertise-address").items if one not in _NOWHERE]
+    return ["kubernetes", "kubernetes.default", "kubernetes.default.svc", *own, *_service_addresses(host)]
+
+
+def _service_addresses(host: Host) -> list[str]:
+    """Return at which address pods reach the API server: the first one of the network of Services."""
+    networks = ",".join(host.flag("kube-apiserver", "service-cluster-ip-range").items)
+    try:
+        return [str(ipaddress.ip_network(networks.partition(",")[0].strip(), strict=False)[1])]
+    except (ValueError, IndexError):
+        return []  # it is not said; with what is no network the process does not start
 
 
 def _of_etcd(flag: str) -> t.Callable[[Host], list[str]]:

@@ -92,6 +92,47 @@ def test_names(one: dict[str, t.Any], status: str, words: str) -> None:
     assert (found.status, words in found.evidence) == (status, True), found
 
 
+@pytest.mark.parametrize(
+    ("networks", "lacking"),
+    [
+        ("10.96.0.0/12", ""),
+        ("10.96.0.0/12,2001:db8:1::/112", ""),
+        ("10.97.0.0/16", "lacks 10.97.0.1"),
+        ("2001:db8:1::/112,10.96.0.0/12", "lacks 2001:db8:1::1"),
+        ("", ""),
+        ("word", ""),
+    ],
+)
+def test_pods_reach_the_api_server_at_the_first_address_of_services(networks: str, lacking: str) -> None:
+    one = certificate("kube-apiserver --tls-cert-file", names=[*NAMES, "10.96.0.1"])
+    process = {"running": True, "version": "1.37.1"}
+    flags = [*ARGUMENTS["kube-apiserver"], *([f"--service-cluster-ip-range={networks}"] if networks else [])]
+    components = {"kube-apiserver": {**process, "arguments": ["kube-apiserver", *flags]}}
+    found = verdict("certificates-names", one, components=components)
+    assert (found.status, lacking in found.evidence) == ("fail" if lacking else "pass", True), found
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "status"),
+    [
+        ("RSA-2048", "pass"),
+        ("RSA-4096", "pass"),
+        ("ECDSA-P256", "pass"),
+        ("ECDSA-P384", "pass"),
+        ("ECDSA-P521", "pass"),
+        ("Ed25519", "pass"),
+        ("RSA-1024", "fail"),
+        ("DSA-1024", "fail"),
+        ("DSA-3072", "fail"),
+        ("ECDSA-secp192r1", "fail"),
+        ("RSA-many", "fail"),
+    ],
+)
+def test_strength(algorithm: str, status: str) -> None:
+    found = verdict("certificates-strength", certificate(key_algorithm=algorithm))
+    assert (found.status, algorithm in found.evidence) == (status, True), found
+
+
 HOUR = 3600
 DAY = 24 * HOUR
 CURRENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
