@@ -11,7 +11,7 @@ import typing as t
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control, controls_from
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import CHECK_NAMES
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import CHECKS
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
 
@@ -27,7 +27,7 @@ def load(own: t.Sequence[str] = ()) -> list[Control]:
     """
     ours = sorted(str(path) for path in DIRECTORY.glob("*.yml"))
     documents = {os.path.relpath(path, COLLECTION) if path in ours else path: _read(path) for path in (*ours, *own)}
-    return controls_from(documents, CHECK_NAMES)
+    return controls_from(documents, CHECKS)
 
 
 def _read(path: str) -> t.Any:

@@ -9,6 +9,7 @@ import dataclasses
 import re
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import catalogue_judges
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 PASS = "pass"  # noqa: S105  (a verdict)
@@ -27,17 +28,9 @@ FRAMEWORKS = ("cis", "nsa", "stig", "bsi", "nis2")
 COMPONENTS = (
     "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kubelet", "kube-proxy", "node", "cluster",
 )  # fmt: skip
-#: How a control may be judged, and the keys that each way needs.
-KINDS: t.Mapping[str, tuple[str, ...]] = {
-    "flag": ("flag",),
-    "plugin": ("plugin", "enabled"),
-    "field": ("field", "flag"),
-    "files": ("files",),
-    "check": ("check",),
-}
-#: Conditions that a flag's or a field's value may have to meet (controls.conditions).
-CONDITIONS = ("is", "set", "unset", "has", "has_not", "at_least", "at_most", "only", "minimum", "loopback")
 
+_TEXTS = ("id", "title", "severity", "component", "why", "remedy")
+_OPTIONAL = ("profile", "explanation", "part_of")
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -108,12 +101,12 @@ class Control:
         return {name: list(self.mappings.get(name, ())) for name in FRAMEWORKS}
 
 
-def controls_from(documents: t.Mapping[str, t.Any], checks: t.Collection[str]) -> list[Control]:
+def controls_from(documents: t.Mapping[str, t.Any], checks: t.Mapping[str, bool]) -> list[Control]:
     """Return the controls of a catalogue.
 
     Args:
         documents: By the file's name, its content.
-        checks: Names that a judge of the kind ``check`` may have.
+        checks: By the name that a judge of the kind ``check`` may have, whether it is one of the cluster.
 
     Raises:
         HardeningError: Something in it that is no control, with file and place.
@@ -133,23 +126,29 @@ def controls_from(documents: t.Mapping[str, t.Any], checks: t.Collection[str]) -
     return list(found.values())
 
 
-def _control(entry: t.Any, where: str, checks: t.Collection[str]) -> Control:
+def _control(entry: t.Any, where: str, checks: t.Mapping[str, bool]) -> Control:
     if not isinstance(entry, dict):
         raise HardeningError("KH007", f"{where} is no mapping. Correct the file.")
     names = {field.name for field in dataclasses.fields(Control)}
-    required = names - {"profile", "explanation", "part_of"}
-    wrong = sorted(str(key) for key in set(entry) - names) + sorted(required - set(entry))
+    required = names - set(_OPTIONAL)
+    wrong_keys = sorted(str(key) for key in set(entry) - names) + sorted(required - set(entry))
+    if wrong_keys:
+        raise HardeningError(
+            "KH007", f"{where} has unknown or missing keys: {', '.join(wrong_keys)}. Correct the file."
+        )
+    optional = [key for key in _OPTIONAL if key in entry]
+    no_text = [key for key in _TEXTS if not isinstance(entry[key], str) or not entry[key].strip()]
+    no_text += [key for key in optional if not isinstance(entry[key], str)]
+    if no_text:
+        raise HardeningError("KH007", f"{where}: its {no_text[0]} must be text. Correct the file.")
+    wrong = _problem_of_mappings(entry["mappings"])
     if wrong:
-        raise HardeningError("KH007", f"{where} has unknown or missing keys: {', '.join(wrong)}. Correct the file.")
-    mappings = entry["mappings"] if isinstance(entry["mappings"], dict) else {}
-    texts = {key: str(entry[key]).strip() for key in ("id", "title", "severity", "component", "why", "remedy")}
-    optional = {key: str(entry[key]).strip() for key in ("profile", "explanation", "part_of") if key in entry}
+        raise HardeningError("KH007", f"{where}: {wrong} Correct the file.")
     control = Control(
-        level=entry["level"] if entry["level"] in (1, 2) else 0,
+        level=entry["level"] if isinstance(entry["level"], int) else 0,
         judge=entry["judge"] if isinstance(entry["judge"], dict) else {},
-        mappings={str(name): tuple(str(one) for one in values or ()) for name, values in mappings.items()},
-        **texts,
-        **optional,
+        mappings={name: tuple(str(one) for one in values or ()) for name, values in entry["mappings"].items()},
+        **{key: entry[key].strip() for key in (*_TEXTS, *optional)},
     )
     problem = _problem(control, checks)
     if problem:
@@ -157,31 +156,24 @@ def _control(entry: t.Any, where: str, checks: t.Collection[str]) -> Control:
     return control
 
 
-def _problem(control: Control, checks: t.Collection[str]) -> str:
+def _problem_of_mappings(mappings: t.Any) -> str:
+    if not isinstance(mappings, dict):
+        return "its mappings must be lists by framework."
+    unknown = sorted(str(name) for name in mappings if name not in FRAMEWORKS)
+    if unknown:
+        return f"there is no framework {unknown[0]}; there are {', '.join(FRAMEWORKS)}."
+    no_list = [name for name, values in mappings.items() if values is not None and not isinstance(values, list)]
+    return f"its mapping to {no_list[0]} must be a list." if no_list else ""
+
+
+def _problem(control: Control, checks: t.Mapping[str, bool]) -> str:
     if not _ID.fullmatch(control.id):
         return "its id must be small letters, digits and dashes."
     for name, allowed in (("severity", SEVERITIES), ("component", COMPONENTS), ("profile", PROFILES)):
         if getattr(control, name) not in allowed:
             return f"its {name} must be one of {', '.join(allowed)}."
-    if not control.level:
+    if control.level not in (1, 2) or isinstance(control.level, bool):
         return "its level must be 1 or 2."
-    unknown = sorted(set(control.mappings) - set(FRAMEWORKS))
-    if unknown:
-        return f"there is no framework {unknown[0]}; there are {', '.join(FRAMEWORKS)}."
     if control.profile != "baseline" and not control.explanation:
         return "it needs an explanation, since not every profile enforces it."
-    return _problem_of_judge(control, checks)
-
-
-def _problem_of_judge(control: Control, checks: t.Collection[str]) -> str:
-    kind = str(control.judge.get("kind"))
-    if kind not in KINDS:
-        return f"its judge must be of a kind among {', '.join(KINDS)}."
-    missing = [key for key in KINDS[kind] if key not in control.judge]
-    if missing:
-        return f"a judge of the kind {kind} needs {', '.join(missing)}."
-    if kind == "check" and control.judge["check"] not in checks:
-        return f"there is no check {control.judge['check']}."
-    if kind in ("flag", "field") and not any(key in control.judge for key in CONDITIONS):
-        return f"its judge needs one of {', '.join(CONDITIONS)}."
-    return ""
+    return catalogue_judges.problem_of(control.judge, control.component, checks)

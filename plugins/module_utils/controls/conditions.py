@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool, parse_quantity
 
 #: From weak to strict, in the words of Kubernetes and of etcd.
-_TLS_ORDERS = (
+TLS_ORDERS = (
     ("VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"),
     ("TLS1.0", "TLS1.1", "TLS1.2", "TLS1.3"),
 )
@@ -31,8 +31,8 @@ def unmet(values: t.Sequence[str], judge: Judge) -> str:
 
     Args:
         values: What is in force: one value, or the items of a list.
-        judge: The conditions by name, see ``catalogue.CONDITIONS``; ``unlimited`` is a value that counts as more than
-            any number, ``empty`` what the component takes for no value.
+        judge: The conditions by name, see ``catalogue_judges.CONDITIONS``; ``unlimited`` is a value that counts as
+            more than any number, ``empty`` what the component takes for no value.
     """
     if "empty" in judge and not any(values):
         values = [str(judge["empty"])]
@@ -125,7 +125,7 @@ def _only(values: t.Sequence[str], judge: Judge) -> str:
 
 def _minimum(values: t.Sequence[str], judge: Judge) -> str:
     minimum, value = str(judge["minimum"]), _last(values)
-    order = next((order for order in _TLS_ORDERS if minimum in order), (minimum,))
+    order = next((order for order in TLS_ORDERS if minimum in order), (minimum,))
     if value in order and order.index(value) >= order.index(minimum):
         return ""
     return f"should be {minimum} or newer"

@@ -26,8 +26,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.condition
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged, Value
 
 _OF_HOSTS = {**host_checks.CHECKS, **port_checks.CHECKS, **certificate_checks.CHECKS, **server_checks.CHECKS}
-#: The names that a judge of the kind ``check`` may have.
-CHECK_NAMES = frozenset([*_OF_HOSTS, *cluster_checks.CHECKS])
+#: By the name that a judge of the kind ``check`` may have, whether it is one of the cluster.
+CHECKS: t.Mapping[str, bool] = {**dict.fromkeys(_OF_HOSTS, False), **dict.fromkeys(cluster_checks.CHECKS, True)}
 
 
 def judge_host(host: Host, control: Control) -> Verdict:

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import cluster_checks, host_checks
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import (
+    catalogue_judges,
+    cluster_checks,
+    host_checks,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import controls_from
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import CHECK_NAMES
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import CHECKS
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
@@ -105,7 +109,7 @@ def test_the_profile_of_a_control_is_the_one_that_enforces_it(template: str) -> 
 
 def test_every_check_is_used_and_none_has_two_meanings() -> None:
     used = {str(one.judge["check"]) for one in catalogue_files.load() if one.judge["kind"] == "check"}
-    assert used == CHECK_NAMES
+    assert used == set(CHECKS)
     assert not set(host_checks.CHECKS) & set(cluster_checks.CHECKS)
 
 
@@ -136,20 +140,135 @@ def test_a_catalogue_of_the_users_own_is_added(tmp_path: Path) -> None:
         ({"judge": {"kind": "flag", "flag": "profiling"}}, "its judge needs one of is, set"),
         ({"judge": {"kind": "check", "check": "nothing"}}, "there is no check nothing"),
         ({"serverity": "low"}, "unknown or missing keys: serverity"),
+        ({"title": None}, "its title must be text"),
+        ({"explanation": ["x"]}, "its explanation must be text"),
+        ({"mappings": ["1.1.1"]}, "its mappings must be lists by framework"),
+        ({"mappings": {"cis": "1.1.1"}}, "its mapping to cis must be a list"),
+        ({"level": True}, "its level must be 1 or 2"),
     ],
 )
 def test_what_is_no_control_is_refused_with_its_place(change: dict[str, t.Any], words: str) -> None:
     with pytest.raises(HardeningError, match=r"mine\.yml, control 1") as caught:
-        controls_from({"mine.yml": {"controls": [{**copy.deepcopy(GOOD), **change}]}}, CHECK_NAMES)
+        controls_from({"mine.yml": {"controls": [{**copy.deepcopy(GOOD), **change}]}}, CHECKS)
     assert words in str(caught.value)
+
+
+FLAG = {"kind": "flag", "flag": "profiling"}
+FIELD = {"kind": "field", "field": "readOnlyPort", "flag": ""}
+FILES = {"kind": "files", "files": ["pki_key"]}
+CHECK = {"kind": "check"}
+OWNED = {"owner": "root", "group": "root"}
+
+
+@pytest.mark.parametrize(
+    ("component", "judge", "words"),
+    [
+        ("node", {**FILES, "mode": 0o600}, "mode of its judge is 384 and must be the octal digits of a mode in quotes"),
+        ("node", {**FILES, "mode": "u=rw"}, "mode of its judge is u=rw and must be"),
+        ("node", FILES, "its judge needs one of mode, owner"),
+        ("node", {**FILES, "owner": "root"}, "its judge needs owner and group, or neither"),
+        ("node", {**FILES, "mode": "0600", "group": "root"}, "its judge needs owner and group, or neither"),
+        ("node", {**FILES, "owner": 0, "group": 0}, "owner of its judge is 0 and must be text"),
+        ("node", {**FILES, **OWNED, "files": ["pki_keys"]}, "files of its judge is ['pki_keys'] and must be a list of"),
+        ("node", {**FILES, **OWNED, "files": "pki_key"}, "files of its judge is pki_key and must be a list of"),
+        ("node", {**FILES, **OWNED, "files": []}, "files of its judge is [] and must be a list of"),
+        ("node", {**FILES, **OWNED, "is": "x"}, "a judge of the kind files has no is; it may have files, group, mode"),
+        ("cluster", {**FILES, **OWNED}, "a judge of the kind files is about hosts, and its component is cluster"),
+        ("kubelet", {**FLAG, "at_most": "5 minutes"}, "at_most of its judge is 5 minutes and must be a number, or a"),
+        ("kubelet", {**FLAG, "at_least": ["1"]}, "at_least of its judge is ['1'] and must be a number, or a duration"),
+        ("kubelet", {**FLAG, "is": 1, "at_mots": 5}, "a judge of the kind flag has no at_mots; it may have at_least,"),
+        ("kubelet", {**FLAG, "is": ["a"]}, "is of its judge is ['a'] and must be one value"),
+        ("kubelet", {**FLAG, "is": None}, "is of its judge is empty and must be one value"),
+        ("kubelet", {**FLAG, "set": False}, "set of its judge is false and must be true"),
+        ("kubelet", {**FLAG, "has": "abc"}, "has of its judge is abc and must be a list of texts or numbers"),
+        ("kubelet", {**FLAG, "only": [True]}, "only of its judge is [True] and must be a list of texts or numbers"),
+        ("kubelet", {**FLAG, "minimum": "1.2"}, "minimum of its judge is 1.2 and must be one of VersionTLS10"),
+        ("kubelet", {**FLAG, "is": 1, "unlimited": 0}, "its judge has unlimited, which says something beside at_least"),
+        (
+            "kubelet",
+            {**FLAG, "flag": {}, "set": True},
+            "flag of its judge is {} and must be a flag, or a list of flags",
+        ),
+        ("kubelet", {**FLAG, "flag": "", "set": True}, "flag of its judge is empty and must be a flag, or a list"),
+        ("cluster", {**FLAG, "is": False}, "a judge of the kind flag is about hosts, and its component is cluster"),
+        ("node", {**FLAG, "is": False}, "a judge of the kind flag is about kube-apiserver, kube-controller-manager"),
+        ("etcd", {**FIELD, "is": 0}, "a judge of the kind field is about kubelet, kube-proxy, and its component is"),
+        ("kubelet", {**FIELD, "is": 0, "flag": None}, "flag of its judge is empty and must be a flag, or empty"),
+        ("kubelet", {**FIELD, "is": 0, "or_set": "x"}, "a judge of the kind field has no or_set"),
+        ("kubelet", {"kind": "plugin", "plugin": "X", "enabled": True}, "is about kube-apiserver, and its component"),
+        (
+            "kube-apiserver",
+            {"kind": "plugin", "plugin": "X", "enabled": "no"},
+            "enabled of its judge is no and must be",
+        ),
+        ("kubelet", {**CHECK, "check": ["gate"]}, "there is no check ['gate']"),
+        ("kubelet", {**CHECK, "check": "gate"}, "the check gate needs gate, enabled"),
+        ("node", {**CHECK, "check": "gate", "gate": "X", "enabled": True}, "the check gate is about kube-apiserver,"),
+        (
+            "etcd",
+            {**CHECK, "check": "cipher_suites", "only": ["X"]},
+            "the check cipher_suites is about kube-apiserver,",
+        ),
+        ("kubelet", {**CHECK, "check": "cipher_suites"}, "the check cipher_suites needs only"),
+        ("kubelet", {**CHECK, "check": "waivers"}, "the check waivers is about the cluster, and its component is"),
+        ("cluster", {**CHECK, "check": "anonymous"}, "the check anonymous is about hosts, and its component is"),
+        (
+            "kube-apiserver",
+            {**CHECK, "check": "anonymous", "is": 1},
+            "the check anonymous has no is; it may have check",
+        ),
+        ("kube-apiserver", {**CHECK, "check": "authorizers"}, "its judge needs one of with, without"),
+        (
+            "kube-apiserver",
+            {**CHECK, "check": "authorizers", "with": "Node"},
+            "with of its judge is Node and must be a",
+        ),
+        (
+            "node",
+            {**CHECK, "check": "probe_anonymous", "target": "api"},
+            "target of its judge is api and must be one of",
+        ),
+        ("node", {**CHECK, "check": "certificates_expiry", "days": "30d"}, "days of its judge is 30d and must be a"),
+        ("cluster", {**CHECK, "check": "versions_supported", "newest": 1.37, "dated": "x"}, "must be a minor version"),
+        ("cluster", {**CHECK, "check": "versions_patched", "newest": "1.37", "dated": "x"}, "the newest patch of"),
+    ],
+)
+def test_a_judge_that_could_not_judge_is_refused_in_one_sentence(
+    component: str, judge: dict[str, t.Any], words: str
+) -> None:
+    """Each of these ended verify in a traceback, or passed though it said nothing."""
+    entry = {**GOOD, "component": component, "judge": judge}
+    with pytest.raises(HardeningError, match=r"^mine\.yml, control 1 \(my-control\): ") as caught:
+        controls_from({"mine.yml": {"controls": [entry]}}, CHECKS)
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(". Correct the file.")
+
+
+@pytest.mark.parametrize(
+    ("component", "judge"),
+    [
+        ("node", {**FILES, "mode": "600"}),
+        ("etcd", {**FILES, **OWNED}),
+        ("kube-proxy", {**FLAG, "has": ["a", 2], "at_most": "5m", "at_least": 1.5, "unlimited": 0}),
+        ("kubelet", {**FIELD, "is": "", "empty": "x"}),
+        ("kubelet", {**CHECK, "check": "gate", "gate": "X", "enabled": False}),
+    ],
+)
+def test_what_can_be_judged_is_taken(component: str, judge: dict[str, t.Any]) -> None:
+    controls_from({"mine.yml": {"controls": [{**GOOD, "component": component, "judge": judge}]}}, CHECKS)
+
+
+def test_the_words_for_files_are_those_that_are_looked_for() -> None:
+    used = {word for one in catalogue_files.load() if one.judge["kind"] == "files" for word in one.judge["files"]}
+    assert used == set(catalogue_judges.FILES)
 
 
 @pytest.mark.parametrize("document", [None, [], {"control": []}, {"controls": "all"}])
 def test_what_is_no_catalogue_is_refused(document: t.Any) -> None:
     with pytest.raises(HardeningError, match=r"mine\.yml is no catalogue"):
-        controls_from({"mine.yml": document}, CHECK_NAMES)
+        controls_from({"mine.yml": document}, CHECKS)
 
 
 def test_two_controls_of_one_name_are_refused() -> None:
     with pytest.raises(HardeningError, match="there are two controls my-control"):
-        controls_from({"mine.yml": {"controls": [GOOD, GOOD]}}, CHECK_NAMES)
+        controls_from({"mine.yml": {"controls": [GOOD, GOOD]}}, CHECKS)
