@@ -62,6 +62,24 @@ def test_every_check_of_cis_that_can_be_automated_is_mapped() -> None:
     assert wanted - mapped == set()
 
 
+def test_a_namespaces_level_answers_only_for_what_the_level_baseline_forbids() -> None:
+    """Escalation of privileges, root, NET_RAW and other capabilities (5.2.6 to 5.2.9) are let in by it."""
+    mapped = next(one for one in catalogue_files.load() if one.id == "namespaces-pod-security").mappings["cis"]
+    assert mapped == tuple(f"5.2.{number}" for number in (1, 2, 3, 4, 5, 10, 11, 12))
+
+
+def test_who_asks_for_a_setting_is_said_alike_by_the_template_and_the_catalogue() -> None:
+    """For the kubelet, whose settings and controls carry one name."""
+    path = ROOT / "templates/kubelet/configuration.yaml.j2"
+    asked: dict[str, set[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found = re.search(r"control: ([a-z-]+)  # ([^:]*)", line)
+        if found:
+            asked.setdefault(found[1], set()).update(re.findall(r"\b4\.2\.\d+", found[2]))
+    said = {one.id: set(one.mappings.get("cis", ())) for one in catalogue_files.load()}
+    assert {name: checks for name, checks in asked.items() if not checks <= said[name]} == {}
+
+
 def test_every_rule_of_the_stig_is_mapped_or_stands_in_the_page_with_its_reason() -> None:
     mapped = {rule for control in catalogue_files.load() for rule in control.mappings.get("stig", ())}
     page = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
