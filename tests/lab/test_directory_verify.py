@@ -14,7 +14,9 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lab.standing import start_all
 from lab.test_directory_hosts import Hosts
 from tools.checkout import ROOT
 from tools.runs import ansible
@@ -186,7 +188,75 @@ def plant(root: Path) -> None:
         (root / "etc/kubernetes" / name).write_text(KUBECONFIG)
     (root / "etc/kubernetes/encryption.yaml").write_text(ENCRYPTION)
     (root / "etc/kubernetes/tokens.csv").write_text("do-not-show-static,user,1\n")
-    (root / "etc/kubernetes/manifests/notes.txt").write_text("password: do-not-show-note\n")
+    manifests = root / "etc/kubernetes/manifests"
+    (manifests / "notes.txt").write_text("password: do-not-show-note\n")
+    manifest = yaml.safe_load((manifests / "kube-apiserver.yaml").read_text(encoding="utf-8"))
+    manifest["spec"]["containers"][0]["command"] += [
+        "--encryption-provider-config=/etc/kubernetes/encryption.yaml",
+        "--token-auth-file=/etc/kubernetes/tokens.csv",
+    ]
+    (manifests / "kube-apiserver.yaml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
+
+
+#: What a file says that a component was given is looked at where the component runs. So the module is started by an
+#: interpreter in which the directory has processes, from a tree of the form of /proc (lab.standing).
+WITH_PROCESSES = """\
+import importlib.abc, importlib.util, sys
+
+NAME = "ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view"
+
+
+def see_processes(self):
+    module = sys.modules[NAME]
+    if self.host.path("/").rstrip("/") == {root!r}:
+        self.proc = {proc!r}
+        self.processes = {{one.name: one for one in module.processes.all_processes(self.proc)}}
+    return ""
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name != NAME:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            if module.__name__ == NAME:  # an archive has one loader for all of its modules
+                module.View.see_processes = see_processes
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def interpreter(directory: Path, root: Path, pause: int = 0) -> Path:
+    """Make a Python that sees the processes of a directory that stands for a host, after a pause.
+
+    :param pause: in seconds; a module may be over between two looks at the machine's processes.
+    """
+    proc, hooks = directory / "proc", directory / "hooks"
+    start_all(root, proc)
+    hooks.mkdir()
+    text = WITH_PROCESSES.format(root=str(root), proc=str(proc))
+    (hooks / "sitecustomize.py").write_text(text, encoding="utf-8")
+    program = directory / "python-with-processes"
+    words = f'#!/bin/sh\nsleep {pause}\nPYTHONPATH={hooks} exec {sys.executable} "$@"\n'
+    program.write_text(words, encoding="utf-8")
+    program.chmod(0o755)
+    return program
+
+
+def reads_what_was_planted(verified: Verified) -> None:
+    """The files were opened, or what they hold would be hidden by nobody's doing."""
+    said = {one["control"]: one["evidence"] for one in verified.results if one["host"] == "cp1"}
+    assert said["apiserver-encryption"] == "/etc/kubernetes/encryption.yaml: Secrets are written by aescbc"
+    assert "--token-auth-file=/etc/kubernetes/tokens.csv" in said["apiserver-static-tokens"]
 
 
 class Sampler(threading.Thread):
@@ -233,15 +303,13 @@ def test_no_secret_is_shown_at_any_verbosity(hosts: Hosts) -> None:
     plant(hosts.root("cp1"))
     remote = hosts.directory / "remote"
     environment = {"ANSIBLE_DEBUG": "1", "ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TMP": str(remote)}
-    # A module may be over between two looks at the machine's processes.
-    slowly = hosts.directory / "python-slowly"
-    slowly.write_text(f'#!/bin/sh\nsleep 1\nexec {sys.executable} "$@"\n', encoding="utf-8")
-    slowly.chmod(0o755)
-    interpreter = ("-e", f"ansible_python_interpreter={slowly}")
+    python = interpreter(hosts.directory, hosts.root("cp1"), pause=1)
     with Sampler(b"do-not-show") as sampler:
-        verified = Verified(hosts, "-vvvv", "--check", "--diff", *interpreter, environment=environment)
+        verified = Verified(
+            hosts, "-vvvv", "--check", "--diff", "-e", f"ansible_python_interpreter={python}", environment=environment
+        )
     assert verified.run.code == 0, verified.run.output[-4000:]
-    assert verified.results
+    reads_what_was_planted(verified)
     assert "verify_host" in sampler.seen
     assert sampler.shown == []
     lacks(verified.run.output)
@@ -267,8 +335,10 @@ def test_no_secret_is_in_the_cache_of_facts(hosts: Hosts) -> None:
     )
     assert gathered.code == 0, str(gathered)
     assert len(list(cache.rglob("*w1"))) == 1
-    verified = Verified(hosts, environment=environment)
+    python = interpreter(hosts.directory, hosts.root("cp1"))
+    verified = Verified(hosts, "-e", f"ansible_python_interpreter={python}", environment=environment)
     assert verified.run.code == 0, verified.run.output[-4000:]
+    reads_what_was_planted(verified)
     for path in cache.rglob("*"):
         text = path.read_text(encoding="utf-8")
         lacks(text)

@@ -205,10 +205,24 @@ resources:
       keys: [{{name: key-of-tests, secret: $(head -c 32 /dev/urandom | base64)}}]
   - identity: {{}}
 END
-sed -e 's|^    - kube-apiserver$|&\\n    - --encryption-provider-config=/etc/kubernetes/pki/encryption.yaml|' \
-  {MANIFESTS}/kube-apiserver.yaml >/root/new.yaml
+echo do-not-show-token,nobody,1 >/etc/kubernetes/pki/tokens.csv
+flags='    - --encryption-provider-config=/etc/kubernetes/pki/encryption.yaml'
+flags="$flags\\n    - --token-auth-file=/etc/kubernetes/pki/tokens.csv"
+sed -e "s|^    - kube-apiserver\\$|&\\n$flags|" {MANIFESTS}/kube-apiserver.yaml >/root/new.yaml
 mv /root/new.yaml {MANIFESTS}/kube-apiserver.yaml
 """
+
+
+def shows_neither_key_nor_token(cluster: Cluster, run: VerifyRun) -> None:
+    """Of files that the API server was given, the first of which was opened."""
+    key = cluster.ssh("cp1", "grep -oE '[A-Za-z0-9+/]{43}=' /etc/kubernetes/pki/encryption.yaml").stdout.strip()
+    assert "Secrets are written by aescbc" in run.evidence("cp1", "apiserver-encryption")
+    assert "/etc/kubernetes/pki/tokens.csv" in run.evidence("cp1", "apiserver-static-tokens")
+    journal = cluster.ssh("cp1", "journalctl --no-pager -o cat").stdout
+    for secret in (key, "do-not-show-token"):
+        assert secret
+        for text in (run.output, json.dumps(run.report), journal):
+            assert secret not in text
 
 
 @pytest.mark.slow
@@ -233,7 +247,8 @@ def test_a_marker_shows_how_the_next_secret_is_stored_and_is_gone_afterwards(clu
             break
         time.sleep(1)
     cluster.wait_quiet()
-    run = product.verify(probe_writes=True)
+    run = product.verify("-vvvv", "--diff", probe_writes=True)
+    shows_neither_key_nor_token(cluster, run)
     assert run.statuses("cp1")["probe-marker"] == "pass"
     assert "stored by aescbc with key key-of-tests" in run.evidence("cp1", "probe-marker")
     # What was there before lies there as it was, until it is written again.
