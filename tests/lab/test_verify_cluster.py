@@ -14,6 +14,7 @@ import yaml
 from lab.kubelab.harness import Cluster
 from lab.product import Product, VerifyRun
 from lab.story import Story, differences, story_of
+from tools import catalogue_page
 
 MANIFESTS = "/etc/kubernetes/manifests"
 
@@ -55,6 +56,16 @@ def beside_kube_bench(run: VerifyRun, failed: dict[str, set[str]]) -> dict[str, 
     }
 
 
+def as_the_page_says(story: Story, run: VerifyRun) -> None:
+    """Of each check of sections 1 to 4, both verdicts on the control plane are those of docs/controls.md."""
+    page = catalogue_page.seen(catalogue_page.cis())
+    del page["1.1.11"]  # who made etcd's directory, and how, differs from host to host
+    theirs = {check: result for result, check in story.product.left_by_bench("before")["cp1"]}
+    ours = {**run.by_check("cluster"), **run.by_check("cp1")}
+    seen = {check: (theirs.get(check, "PASS"), ours.get(check)) for check in page}
+    assert differences(page, seen) == []
+
+
 @newest_and_oldest
 def test_verify_on_what_kubeadm_made_changes_nothing_and_fails_what_kube_bench_fails(story: Story) -> None:
     run, before, after = story.verified_before
@@ -65,6 +76,8 @@ def test_verify_on_what_kubeadm_made_changes_nothing_and_fails_what_kube_bench_f
     for host, others in beside_kube_bench(run, story.bench_before).items():
         known = {"1.2.5", "1.2.30"} | set(NOT_OURS)  # the first two are explained: baseline does not enforce them
         assert set(others) <= known, (host, others)
+    if story.cluster.lab.minor >= "1.37":
+        as_the_page_says(story, run)
     # What kube-bench lets pass, since it looks at no default and at no port.
     statuses = run.statuses("cp1")
     assert statuses["apiserver-anonymous"] == "fail"

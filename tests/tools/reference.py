@@ -19,6 +19,8 @@ from typing import Any
 import jinja2
 import yaml
 
+from tools import catalogue_page
+
 PROFILES = ("baseline", "cis")
 MINORS = range(33, 38)
 """Kubernetes 1.33 to 1.37"""
@@ -227,8 +229,15 @@ def controls() -> str:
     lines = [
         "# Controls",
         "",
-        "What a run makes hold, by the ids that `kubeharden_only` and `kubeharden_waivers` take. Made by",
-        "`tests/tools/reference.py` from `templates/` and `docs/controls.yml`.",
+        "What a run makes hold, by the ids that `kubeharden_only` and `kubeharden_waivers` take; then what verify",
+        "judges, and how that stands beside others' lists:",
+        "",
+        "- [What verify judges](#what-verify-judges): every control and its rule",
+        "- [Beside CIS 1.12 and kube-bench](#beside-cis-112-and-kube-bench): check by check, with both verdicts",
+        "- [What kube-bench still says](#what-kube-bench-still-says) after a run, and why it is left",
+        "- [Beside kubescape](#beside-kubescape): control by control",
+        "",
+        "Made by `tests/tools/reference.py` from `templates/`, `controls/` and `docs/*.yml`.",
         "",
         "A stricter value that is found stays; where a setting is right by itself, nothing is written.",
     ]
@@ -245,6 +254,8 @@ def controls() -> str:
                 f"| `{control}` | {data['titles'].get(control, '')} | {'<br>'.join(s.text() for s in found)} "
                 f"| {', '.join(profiles)} | {reasons.get(control, '')} |"
             )
+    left = {profile: left_by_kube_bench(profile, "control_plane") for profile in PROFILES}
+    lines += [*catalogue_page.judged(), *catalogue_page.beside_cis(left)]
     return "\n".join([*lines, *_kube_bench(data["kube_bench"]), *_kubescape(kubescape_data())]) + "\n"
 
 

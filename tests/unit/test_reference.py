@@ -13,7 +13,7 @@ import yaml
 pytest.importorskip("jinja2", reason="templates are rendered on the controller")
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files, selection
-from tools import reference
+from tools import catalogue_page, reference
 
 
 @pytest.mark.parametrize("name", sorted(reference.PAGES))
@@ -61,6 +61,56 @@ def test_every_control_of_kubescape_is_answered_or_left_with_its_reason() -> Non
     named = re.findall(r"\b((?:namespaces|rbac|cluster|apiserver)-[a-z-]+)", str([one["why"] for one in data["left"]]))
     assert set(named) <= judged
     assert "namespaces-pod-security" in named
+
+
+def test_every_control_that_is_judged_stands_in_the_page_with_its_rule() -> None:
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| (?:low|medium|high), [12] \| ([^|]+) \| ([^|]+) \| (baseline|cis|none) \|",
+        reference.controls(),
+        re.MULTILINE,
+    )
+    controls = {one.id: one for one in catalogue_files.load()}
+    assert sorted(name for name, *_others in rows) == sorted(controls)
+    for name, title, rule, profile in rows:
+        assert (title, profile) == (controls[name].title, controls[name].profile)
+        assert rule.strip(), name
+
+
+def test_every_check_of_cis_is_answered_or_left_with_its_reason_and_compared() -> None:
+    data = catalogue_page.cis()
+    sizes = {"1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "2": 7, "3.1": 3, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1,
+             "5.1": 13, "5.2": 12, "5.3": 2, "5.4": 2, "5.5": 1, "5.6": 4}  # fmt: skip
+    assert list(data["checks"]) == [f"{part}.{number + 1}" for part, most in sizes.items() for number in range(most)]
+    left = [check for entry in data["left"] for check in entry["checks"]]
+    answered = set(catalogue_page.by_check())
+    assert answered | set(left) == set(data["checks"])
+    assert not answered & set(left)
+    assert len(left) == len(set(left))
+    assert all(entry["why"].endswith(".") for entry in (*data["left"], *data["seen"]["different"]))
+    # What a reason points to is there.
+    named = re.findall(r"\((\w+-[a-z-]+)\)", str(data["left"]))
+    assert set(named) <= {one.id for one in catalogue_files.load()}
+
+
+def test_what_was_seen_beside_kube_bench_goes_with_what_it_still_says() -> None:
+    """What it fails or warns of after a run it did before, and what verify explains no profile baseline enforces."""
+    data = catalogue_page.cis()
+    seen = catalogue_page.seen(data)
+    named = [*data["seen"]["both_fail"], *(check for one in data["seen"]["different"] for check in one["checks"])]
+    assert len(named) == len(set(named))
+    assert [len([pair for pair in seen.values() if pair == same]) for same in (("PASS", "pass"), ("FAIL", "fail"))] == [
+        64,
+        6,
+    ]
+    for profile in reference.PROFILES:
+        for result, check in reference.left_by_kube_bench(profile, "control_plane"):
+            assert check.startswith("5.") or seen[check][0] == result, (profile, check)
+    profiles = {one.id: one.profile for one in catalogue_files.load()}
+    ours = catalogue_page.by_check()
+    for check, (_bench, verify) in seen.items():
+        enforced = {profiles[name] for name in ours[check]}
+        assert verify != "explained" or enforced - {"baseline"}, check
+        assert verify != "fail" or "baseline" in enforced, check
 
 
 def test_a_check_that_kube_bench_leaves_has_one_reason() -> None:
