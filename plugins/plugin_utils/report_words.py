@@ -44,7 +44,7 @@ STATUSES = {
 BAD = ("fail", "unknown")
 SEVERITIES = ("high", "medium", "low")
 FRAMEWORKS = {
-    "cis": "CIS Kubernetes Benchmark",
+    "cis": "CIS Kubernetes Benchmark 1.12",
     "nsa": "NSA/CISA Kubernetes Hardening Guide",
     "stig": "DISA STIG for Kubernetes",
     "bsi": "BSI IT-Grundschutz APP.4.4",

@@ -303,6 +303,11 @@ def test_an_earlier_report_of_another_schema_is_named_and_not_read() -> None:
     assert "schema 2" in render(SMALL, {"schema": 2, "results": "elsewhere"})
 
 
+def test_a_sheet_names_the_edition_whose_numbers_it_has() -> None:
+    """Each edition of the benchmark numbers its checks anew, so the numbers alone tell an auditor nothing."""
+    assert "CIS Kubernetes Benchmark 1.12" in render(SMALL)
+
+
 def test_every_requirement_is_on_its_sheet() -> None:
     for document in (SMALL, sample.report(3, 20, failing=1.0), sample.report(1, 0, failing=0.0)):
         for page in report_view.view(document, None)["pages"]:
