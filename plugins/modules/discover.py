@@ -46,6 +46,10 @@ options:
         namespaces whose pods it refuses are found by a dry run. Nothing is asked for C(privileged).
     type: str
     default: privileged
+  pod_security_begins:
+    description: Whether that level is enforced also where our configuration enforces none so far.
+    type: bool
+    default: true
   oidc:
     description:
       - By the name of a C(--oidc-*) flag, without dashes, its values as the user wants them. They take the place of
@@ -346,7 +350,7 @@ def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[s
         "anonymous_grants": anonymous.grants(bindings),
     }
     level = module.params["pod_security_level"]
-    if level == "privileged":
+    if level == "privileged" or (found["exempt_namespaces"] is None and not module.params["pod_security_begins"]):
         return facts, []
     exempt = exemptions.find(
         kubectl.list_objects("/api/v1/namespaces"),
@@ -506,6 +510,7 @@ def main() -> None:
             "complete": {"type": "bool", "default": True},
             "read_api": {"type": "bool", "default": False},
             "pod_security_level": {"type": "str", "default": "privileged"},
+            "pod_security_begins": {"type": "bool", "default": True},
             "oidc": {"type": "dict", "default": {}},
             "named_files": {"type": "dict", "default": {}},
             "flag_files": {"type": "bool", "default": False},

@@ -735,3 +735,21 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     run = hosts.harden("--limit", host, **variables)
     refused(run, host, words, "Nothing was changed")
     assert hosts.state() == before
+
+
+def test_a_level_of_pod_security_that_is_in_force_stays_in_profile_baseline(hosts: Hosts) -> None:
+    """As after a run in cis: what is stricter stays, with the namespaces that must be spared; no other host begins."""
+    wanted = ("--tags", "apiserver", "--limit", "cp1,cp2")
+    run = hosts.harden(*wanted)
+    assert run.code == 0, str(run)
+    ours = hosts.root("cp2") / "etc/kubernetes/kubeharden/admission.yaml"
+    text = ours.read_text(encoding="utf-8")
+    (said,) = (line for line in text.splitlines() if "nothing is refused" in line)
+    text = text.replace(
+        said, "  # What a namespace without labels of its own gets: new pods that fall short are refused."
+    )
+    text = text.replace("enforce: privileged", "enforce: baseline")
+    ours.write_text(f'{text}          - "hot"  # had pods that the level refuses\n', encoding="utf-8")
+    run = hosts.harden(*wanted)
+    assert run.code == 0, str(run)
+    assert hosts.changes == []

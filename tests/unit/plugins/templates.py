@@ -26,7 +26,6 @@ FRESH: dict[str, t.Any] = {
     "anonymous_grants": [],
     "left_out": [],
     "configured_plugins": [],
-    "exempt_namespaces": [],
     "authentication": {"jwt": "", "obstacles": [], "restricted": False},
     "kubeharden_admission_plugins_extra": [],
     "kubeharden_pki_authorities_dir": "",
@@ -49,7 +48,9 @@ def render(name: str, templates: Path = TEMPLATES, **variables: t.Any) -> str:
     environment.filters["bool"] = lambda value: str(value).lower() in ("true", "yes", "on", "1")
     environment.filters["to_nice_yaml"] = lambda value, **form: yaml.safe_dump(value, default_flow_style=False, **form)
     text = (templates / name).read_text(encoding="utf-8")
-    return str(environment.from_string(text).render({**FRESH, **variables}))
+    given = {**FRESH, **variables}
+    given.setdefault("exempt_namespaces", [] if given["kubeharden_profile"] == "cis" else None)
+    return str(environment.from_string(text).render(given))
 
 
 def flags(component: str, templates: Path = TEMPLATES, **variables: t.Any) -> dict[str, dict[str, t.Any]]:

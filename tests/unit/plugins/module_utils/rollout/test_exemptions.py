@@ -101,10 +101,15 @@ def test_nothing_is_in_force_where_no_level_is(text: str | None) -> None:
     assert exemptions.in_force(text) is None
 
 
-def test_profile_baseline_enforces_nothing() -> None:
-    assert exemptions.in_force(templates.render("admission/admission.yaml.j2", exempt_namespaces=["hot"])) is None
-
-
-def test_without_an_api_nothing_is_enforced() -> None:
-    text = templates.render("admission/admission.yaml.j2", kubeharden_profile="cis", exempt_namespaces=None)
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+def test_nothing_is_enforced_where_it_is_not_known_whom_to_spare(profile: str) -> None:
+    text = templates.render("admission/admission.yaml.j2", kubeharden_profile=profile, exempt_namespaces=None)
     assert exemptions.in_force(text) is None
+
+
+def test_what_a_run_in_cis_enforced_is_the_same_text_in_baseline() -> None:
+    texts = {
+        templates.render("admission/admission.yaml.j2", kubeharden_profile=profile, exempt_namespaces=["hot"])
+        for profile in ("baseline", "cis")
+    }
+    assert [exemptions.in_force(text) for text in texts] == [["hot"]]
