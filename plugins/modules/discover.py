@@ -362,14 +362,16 @@ def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[s
     return {**facts, "exempt_namespaces": list(exempt.namespaces)}, list(exempt.notes)
 
 
-def flag_problems(module: AnsibleModule, host: t.Any, components: dict[str, t.Any]) -> list[str]:
+def flag_problems(module: AnsibleModule, host: t.Any, discovery: t.Mapping[str, t.Any]) -> list[str]:
     """Return what is wrong with the files that the user's own flags name."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
     from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import flag_files
 
-    found = []
-    for name, flags in module.params["extra_flags"].items():
+    components = discovery["components"]
+    extra = module.params["extra_flags"]
+    found = flag_files.problems_of_kubelet(host, discovery["kubelet"]["flags"], extra.get("kubelet", {}))
+    for name, flags in extra.items():
         if name in components:
             path = components[name]["manifest"]
             manifest = Manifest.parse(read_text(host.path(path)) or "", path)
@@ -492,7 +494,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             "changed": False,
             "discovery": found,
             "evidence": look_at_readiness(module, host, found, view),
-            "flag_problems": flag_problems(module, host, found["components"]),
+            "flag_problems": flag_problems(module, host, found),
             "notes": [*told, *cluster.notes, *finished, *notes],
             "cluster_lock": cluster.state,
             "libraries_missing": [],

@@ -18,6 +18,12 @@ _NAMES_A_FILE = re.compile(
     r"|kubelet-(certificate-authority|client-certificate|client-key)|tls-sni-cert-key)"
 )
 
+#: Of a kubelet, flags that name a file, or a directory, beside those.
+_KUBELETS_FILES = ("resolv-conf",)
+_NAMES_A_DIRECTORY = ("config-dir", "image-credential-provider-bin-dir")
+#: Read only as long as the node has no kubeconfig of its own.
+_MAY_BE_MISSING = ("bootstrap-kubeconfig",)
+
 #: Flags that name a file to write: below no mount it ends with its container.
 WRITES = ("audit-log-path",)
 
@@ -62,6 +68,27 @@ def problems(
             if trouble:
                 found.append(f"--{flag} of {component} names {path}, {trouble}")
     return found
+
+
+def problems_of_kubelet(host: Host, found: t.Mapping[str, str], flags: t.Mapping[str, str]) -> list[str]:
+    """Return a sentence for each file or directory that a flag names and that a kubelet, in no container, lacks.
+
+    Args:
+        host: The host's file system.
+        found: The kubelet's flags as they are: what has that value already is the owner's business.
+        flags: The user's flags with their values.
+    """
+    lacking = []
+    for name, value in flags.items():
+        flag = name.replace("_", "-")
+        if not value.startswith("/") or found.get(flag) == value or flag in _MAY_BE_MISSING:
+            continue
+        path = host.path(value)
+        if flag in _NAMES_A_DIRECTORY and not os.path.isdir(path):
+            lacking.append(f"--{flag} of kubelet names {value}, but there is no directory {value} on this host.")
+        elif (flag in _KUBELETS_FILES or names_a_file(flag)) and not os.path.isfile(path):
+            lacking.append(f"--{flag} of kubelet names {value}, but there is no file {value} on this host.")
+    return lacking
 
 
 def paths(flag: str, value: str) -> list[str]:

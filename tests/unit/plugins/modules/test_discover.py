@@ -96,3 +96,15 @@ def test_the_api_is_done_without_where_a_certificate_that_has_ended_keeps_it_awa
     facts, (note,) = discover.read_api(module, None, {}, None)
     assert facts == {}
     assert note.startswith("What the API says of the cluster was not read: ConfigMap kube-system/kubeadm-config")
+
+
+def test_a_file_that_a_flag_of_the_kubelets_names_is_looked_for_on_a_worker_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = open_host(str(tmp_path / "w1"), str(SEEDS / "w1"), check=False, scratch=str)
+    flags = {"kubelet": {"tls-cert-file": "/srv/no.crt"}}
+    given = parameters(monkeypatch, root=host.root, run_id="r", extra_flags=flags)
+    found = discover.work(module_with(given, tmp_path, True))
+    assert found["flag_problems"] == [
+        "--tls-cert-file of kubelet names /srv/no.crt, but there is no file /srv/no.crt on this host."
+    ]

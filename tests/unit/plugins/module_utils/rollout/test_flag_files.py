@@ -95,3 +95,25 @@ def test_a_file_is_there_and_mounted_or_said(host: Host, flag: str, value: str, 
 def test_each_file_has_its_sentence(host: Host) -> None:
     flags = {"tls-sni-cert-key": "/a.crt,/a.key", "tracing-config-file": "/mine/t.yaml"}
     assert len(flag_files.problems(host, API, Manifest.parse(TEXT, SOURCE), flags)) == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "problem"),
+    [
+        ("client-ca-file", "/etc/kubernetes/pki/ca.crt", ""),
+        ("tls_cert_file", "/srv/no.crt", "--tls-cert-file of kubelet names /srv/no.crt, but there is no file"),
+        ("image-credential-provider-config", "/srv/no.yaml", "but there is no file /srv/no.yaml on this host"),
+        ("resolv-conf", "/run/no.conf", "but there is no file /run/no.conf on this host"),
+        ("resolv-conf", "", ""),
+        ("image-credential-provider-bin-dir", "/srv/own", ""),
+        ("image-credential-provider-bin-dir", "/srv/no", "but there is no directory /srv/no on this host"),
+        ("config-dir", "/srv/own/policy.yaml", "but there is no directory /srv/own/policy.yaml on this host"),
+        ("bootstrap-kubeconfig", "/etc/kubernetes/bootstrap-kubelet.conf", ""),
+        ("kubeconfig", "/etc/kubernetes/there-already.conf", ""),
+        ("node-ip", "10.0.0.7", ""),
+    ],
+)
+def test_a_kubelet_in_no_container_reads_the_hosts_own(host: Host, flag: str, value: str, problem: str) -> None:
+    found = flag_files.problems_of_kubelet(host, {"kubeconfig": "/etc/kubernetes/there-already.conf"}, {flag: value})
+    assert len(found) == bool(problem), found
+    assert problem in "".join(found)
