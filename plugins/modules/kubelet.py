@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - Edits the configuration file line by line, restarts the kubelet once and proves it; its pods run on. If it does not
     come up, the old bytes are back and proven when the module returns.
-  - A drop-in or a flag of the owner's that beats a setting is named.
+  - A drop-in or a flag of the owner's that beats a setting stays and is named, with its file. What the kubelet makes of
+    all of them decides what it is told of its serving certificate.
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -72,7 +73,7 @@ changes:
   type: list
   elements: dict
 asks:
-  description: The node's name, where this made the kubelet ask for a serving certificate.
+  description: The node's name, where the kubelet waits for a serving certificate that it is to ask for.
   returned: success
   type: list
   elements: str
@@ -86,7 +87,9 @@ notes:
   type: list
   elements: str
 not_done:
-  description: What was left undone because it takes a running host.
+  description:
+    - What was left undone because it takes a running host, and what a drop-in or a flag of the owner's keeps from being
+      in force.
   returned: success
   type: list
   elements: str
@@ -140,13 +143,14 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
                 require_well(view, "kube-apiserver")
         seconds = planned.apply(Backup(host, parameters["run_id"]), service, float(parameters["gate_timeout"]))
         restarted = {} if seconds is None else {"kubelet": seconds}
+    not_done = ["The kubelet: no restart and proof, which take a running host."] if changes and not host.live else []
     return result_of(
         module,
         changes,
         asks=[found["node_name"]] if host.live and planned.asks else [],
         restarted=restarted,
         notes=planned.notes,
-        not_done=["The kubelet: no restart and proof, which take a running host."] if changes and not host.live else [],
+        not_done=[*planned.not_done, *not_done],
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes and not module.check_mode else "",
     )
 

@@ -16,8 +16,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.flags i
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
+#: Where a kubelet keeps its certificates that was told no other place.
+KUBELET_PKI = "/var/lib/kubelet/pki"
 #: Keys of a setting that are not the rule's.
 _OWN_KEYS = ("default", "needs")
+#: The fields that name a serving certificate and its key.
+NAMED = ("tlsCertFile", "tlsPrivateKeyFile")
 #: Flags that beat a field of the configuration file.
 OVERRIDING_FLAGS: t.Mapping[str, str] = {
     "authentication.anonymous.enabled": "anonymous-auth",
@@ -32,6 +36,9 @@ OVERRIDING_FLAGS: t.Mapping[str, str] = {
     "podPidsLimit": "pod-max-pids",
     "protectKernelDefaults": "protect-kernel-defaults",
     "seccompDefault": "seccomp-default",
+    "serverTLSBootstrap": "rotate-server-certificates",
+    "tlsCertFile": "tls-cert-file",
+    "tlsPrivateKeyFile": "tls-private-key-file",
 }
 
 
@@ -44,7 +51,7 @@ def good_enough(data: t.Mapping[str, t.Any], value: t.Any) -> bool:
     """
     if _unset(value):
         return "default" in data and good_enough(data, data["default"])
-    return decide(_rule(data), [_text(value)]).satisfied
+    return decide(_rule(data), [as_text(value)]).satisfied
 
 
 def _unset(value: t.Any) -> bool:
@@ -70,7 +77,7 @@ def apply(
         value = document.get(field.split("."))
         if good_enough(data, value):
             continue
-        decision = decide(_rule(data), [] if _unset(value) else [_text(value)])
+        decision = decide(_rule(data), [] if _unset(value) else [as_text(value)])
         _write(document, field.split("."), _typed(data, decision.values))
         controls.append(str(data.get("control", "")))
     return document.text, sorted({control for control in controls if control})
@@ -86,13 +93,14 @@ def _rule(data: t.Mapping[str, t.Any]) -> t.Any:
     kind = next((name for kind_of, name in kinds if isinstance(wanted, kind_of)), "string")
     rule = {key: value for key, value in data.items() if key not in _OWN_KEYS}
     if isinstance(wanted, bool):
-        rule = {key: _text(value) if isinstance(value, bool) else value for key, value in rule.items()}
+        rule = {key: as_text(value) if isinstance(value, bool) else value for key, value in rule.items()}
     if isinstance(rule.get("exact"), list):
-        rule["exact"] = _text(rule["exact"])
+        rule["exact"] = as_text(rule["exact"])
     return rule_from_data({**rule, "kind": kind})
 
 
-def _text(value: t.Any) -> str:
+def as_text(value: t.Any) -> str:
+    """Return a field's value as a flag would say it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -149,3 +157,21 @@ def at(configuration: t.Mapping[str, t.Any], field: str) -> t.Any:
 def from_flag(data: t.Mapping[str, t.Any], text: str) -> t.Any:
     """Return a flag's value in the type that the field has."""
     return split_list(text) if isinstance(_wanted(data), list) else text
+
+
+def asks(configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str]) -> bool:
+    """Return whether a kubelet with that configuration and these flags asks for a serving certificate."""
+    flag = flags.get(OVERRIDING_FLAGS["serverTLSBootstrap"])
+    return configuration.get("serverTLSBootstrap") is True if flag is None else parse_bool(flag) is True
+
+
+def current_certificate(flags: t.Mapping[str, str]) -> str:
+    """Return where a kubelet with these flags keeps the serving certificate that it asked for."""
+    return f"{flags.get('cert-dir') or KUBELET_PKI}/kubelet-server-current.pem"
+
+
+def named_certificate(configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str]) -> str:
+    """Return the serving certificate that the owner names to a kubelet, empty for none or one that it asked for."""
+    path = flags.get(OVERRIDING_FLAGS["tlsCertFile"])
+    named = str(configuration.get("tlsCertFile") or "") if path is None else path
+    return "" if named == current_certificate(flags) else named

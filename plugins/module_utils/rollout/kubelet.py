@@ -13,7 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files, kubeletconfig
-from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import Argument, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
     KUBELET_FLAGS,
     KUBELET_INSTANCE,
@@ -152,10 +152,12 @@ class Kubelet:
         self._path = str(found["configuration_file"])
         self._kernel: list[Change] = []
         self._files: list[Change] = []
-        #: Whether the change makes the kubelet ask for a serving certificate.
+        #: Whether the kubelet asks for a serving certificate, by the change or since a run that approved none.
         self.asks = False
         #: What a person should know, as sentences.
         self.notes: list[str] = []
+        #: What is not in force though it is written, as sentences.
+        self.not_done: list[str] = []
 
     def plan(self) -> list[Change]:
         """Return what would change, without changing it."""
@@ -169,9 +171,13 @@ class Kubelet:
         if self._sysctls.trouble:
             self._settings = {field: data for field, data in self._settings.items() if "needs" not in data}
         after, controls = kubeletconfig.apply(before, self._settings, self._path)
-        self.notes = [*([self._sysctls.trouble] if self._sysctls.trouble else []), *self._overridden()]
-        asked, asks = (kubeletconfig.fields(text, self._path).get(ASKS) is True for text in (before, after))
-        self.asks = asks and not asked
+        if ASKS in self._settings and not kubeletconfig.asks(self._effective(after), self._flags_then()):
+            # Overridden: a certificate that it does not ask for must not be named, or it would not start.
+            self._settings = {field: one for field, one in self._settings.items() if field not in kubeletconfig.NAMED}
+            after, controls = kubeletconfig.apply(before, self._settings, self._path)
+        self.notes = [self._sysctls.trouble] if self._sysctls.trouble else []
+        self.not_done = self._overridden(after)
+        self.asks = ASKS in self._settings and self._will_ask(after)
         self._files = []
         if after != before:
             self._files.append(file_change("file", self._path, before, after, controls, ["kubelet"]))
@@ -211,30 +217,80 @@ class Kubelet:
         if after != before:
             self._files.append(file_change("file", KUBELET_FLAGS, before, after, [], ["kubelet"]))
         for path in KUBELET_OVERRIDES:
-            words = kubelet_files.environment(read_text(self._host.path(path)) or "").get(kubelet_files.OWN_ARGUMENTS)
-            for argument in parse_arguments((words or "").split()):
+            for argument in self._arguments(path, kubelet_files.OWN_ARGUMENTS):
                 if argument.name in self._flags and argument.effective != self._flags[argument.name]:
                     shown = mask(f"--{argument.name}={argument.effective}")
                     self.notes.append(
                         f"kubeharden_extra_flags: {shown} in {path} beats it for the kubelet; take it out there."
                     )
 
-    def _overridden(self) -> list[str]:
-        """Say which settings a drop-in or a flag of the owner's takes back: those beat the file."""
-        flags = {**self._found.get("flags", {}), **self._flags}
-        effective = self._found["configuration"]
-        file = kubeletconfig.fields(read_text(self._host.path(self._path)) or "", self._path)
-        notes = []
+    def _drop_ins(self) -> list[tuple[str, dict[str, t.Any]]]:
+        """Return path and content of each drop-in, in the order in which they are laid over the file."""
+        paths = self._host.files_below(self._found.get("flags", {}).get("config-dir"), kubelet_files.DROP_INS)
+        return [(path, kubelet_files.load(read_text(self._host.path(path)) or "{}", path)) for path in paths]
+
+    def _effective(self, text: str) -> dict[str, t.Any]:
+        """Return what the kubelet is configured with, but for its flags, when its file has this text."""
+        merged = kubeletconfig.fields(text, self._path)
+        for _path, drop_in in self._drop_ins():
+            merged = kubelet_files.merge(merged, drop_in)
+        return merged
+
+    def _flags_then(self) -> dict[str, str]:
+        """Return the kubelet's flags with the user's own, which those behind them beat."""
+        behind = {
+            argument.name: argument.effective
+            for path in KUBELET_OVERRIDES
+            for argument in self._arguments(path, kubelet_files.OWN_ARGUMENTS)
+            if argument.name in self._flags
+        }
+        return {**self._found.get("flags", {}), **self._flags, **behind}
+
+    def _arguments(self, path: str, variable: str) -> list[Argument]:
+        """Return the flags that a variable of an environment file gives the kubelet."""
+        words = kubelet_files.environment(read_text(self._host.path(path)) or "").get(variable)
+        return parse_arguments((words or "").split())
+
+    def _place_of(self, flag: str) -> str:
+        """Return the file that gives the kubelet a flag, the one that counts where there are several."""
+        places = [(KUBELET_FLAGS, kubelet_files.KUBEADM_ARGUMENTS)]
+        places += [(path, kubelet_files.OWN_ARGUMENTS) for path in KUBELET_OVERRIDES]
+        for path, variable in reversed(places):
+            if any(argument.name == flag for argument in self._arguments(path, variable)):
+                return path
+        return "its unit"
+
+    def _will_ask(self, text: str) -> bool:
+        """Return whether the kubelet waits for a serving certificate when its file has this text.
+
+        One that asked before waits as long as it has got none: a run that failed may not have come to its approval.
+        """
+        now, then = self._found.get("flags", {}), self._flags_then()
+        has = os.path.exists(self._host.path(kubeletconfig.current_certificate(then)))
+        asked = kubeletconfig.asks(self._found["configuration"], now)
+        return kubeletconfig.asks(self._effective(text), then) and not (asked and has)
+
+    def _overridden(self, text: str) -> list[str]:
+        """Say which settings a drop-in or a flag of the owner's takes back: those beat the file, of this text."""
+        flags, effective, file = self._flags_then(), self._effective(text), kubeletconfig.fields(text, self._path)
+        told = []
         for field, data in self._settings.items():
             flag = kubeletconfig.OVERRIDING_FLAGS.get(field)
-            value, in_file = kubeletconfig.at(effective, field), kubeletconfig.at(file, field)
-            if flag in flags and not kubeletconfig.good_enough(data, kubeletconfig.from_flag(data, flags[flag])):
-                notes.append(
-                    f"The kubelet's flag --{flag}={flags[flag]} beats {field} in {self._path}; take it out there."
+            value = kubeletconfig.at(effective, field)
+            if flag in flags:
+                if not kubeletconfig.good_enough(data, kubeletconfig.from_flag(data, flags[flag])):
+                    told.append(
+                        f"The kubelet's flag --{flag}={flags[flag]} in {self._place_of(flag)} beats {field} in "
+                        f"{self._path}, so that it is not in force; take the flag out there."
+                    )
+            elif value != kubeletconfig.at(file, field) and not kubeletconfig.good_enough(data, value):
+                paths = [path for path, one in self._drop_ins() if kubeletconfig.at(one, field) is not None]
+                place = paths[-1] if paths else "a drop-in"
+                told.append(
+                    f"{field}: {kubeletconfig.as_text(value)} in {place} beats {self._path}, so that ours is not in "
+                    "force; take it out there."
                 )
-            elif value != in_file and not kubeletconfig.good_enough(data, value):
-                notes.append(f"A drop-in of the kubelet's beats {field} in {self._path}; take it out there.")
-        return notes
+        return told
 
     def apply(self, backup: Backup, service: Service | None, limit: float) -> float | None:
         """Write, restart and prove; returns seconds until it was proven well, None where nothing was restarted.

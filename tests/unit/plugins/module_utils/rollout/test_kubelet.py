@@ -358,6 +358,100 @@ def test_a_header_that_beats_it_is_masked(host: Host) -> None:
     assert not any("hidden" in note for note in planned.notes)
 
 
+DROP_INS = "/etc/kubernetes/kubelet.conf.d"
+CURRENT = "/var/lib/kubelet/pki/kubelet-server-current.pem"
+SERVING: dict[str, dict[str, t.Any]] = {
+    "serverTLSBootstrap": {"exact": True, "control": "serving"},
+    "tlsCertFile": {"keep": CURRENT, "control": "serving"},
+    "tlsPrivateKeyFile": {"keep": CURRENT, "control": "serving"},
+}
+
+
+def lay(host: Host, path: str, text: str) -> None:
+    Path(host.path(path)).parent.mkdir(parents=True, exist_ok=True)
+    Path(host.path(path)).write_text(text, encoding="utf-8")
+
+
+def planned_serving(
+    host: Host, configuration: dict[str, t.Any] | None = None, flags: dict[str, str] | None = None, **own: str
+) -> Kubelet:
+    """What is planned of the serving certificate where that is found."""
+    found = {**FOUND, "configuration": configuration or {}, "flags": {"config-dir": DROP_INS, **(flags or {})}}
+    planned = Kubelet(host, found, SERVING, "w1", None, own)
+    planned.plan()
+    return planned
+
+
+def test_a_kubelet_that_is_told_to_ask_is_waited_for(host: Host) -> None:
+    assert planned_serving(host).asks
+
+
+@pytest.mark.parametrize(("has", "asks"), [(False, True), (True, False)])
+def test_one_that_asks_already_is_waited_for_as_long_as_it_has_nothing(host: Host, has: bool, asks: bool) -> None:
+    """A run that failed between its restart and the approval left it so."""
+    lay(host, CONFIGURATION, f"kind: KubeletConfiguration\nserverTLSBootstrap: true\ntlsCertFile: {CURRENT}\n")
+    if has:
+        lay(host, CURRENT, "x")
+    planned = planned_serving(host, {"serverTLSBootstrap": True})
+    assert planned.asks is asks
+    assert Kubelet(host, FOUND, SETTINGS, "w1").asks is False
+
+
+def test_where_it_is_not_to_ask_nobody_waits(host: Host) -> None:
+    """As where its control is waived, and its owner has an approver of his own."""
+    lay(host, CONFIGURATION, "kind: KubeletConfiguration\nserverTLSBootstrap: true\n")
+    planned = made(host)
+    planned.plan()
+    assert not planned.asks
+
+
+def test_a_drop_in_that_beats_it_is_named_and_nobody_waits(host: Host) -> None:
+    lay(host, f"{DROP_INS}/10-a.conf", "serverTLSBootstrap: true\n")
+    lay(host, f"{DROP_INS}/20-b.conf", "serverTLSBootstrap: false\n")
+    planned = planned_serving(host)
+    assert not planned.asks
+    (told,) = planned.not_done
+    assert told == (
+        f"serverTLSBootstrap: false in {DROP_INS}/20-b.conf beats {CONFIGURATION}, so that ours is not in force; take "
+        "it out there."
+    )
+
+
+def test_what_nobody_asks_for_is_not_named_either(host: Host) -> None:
+    """The kubelet would not start without the file."""
+    found = {**FOUND, "flags": {"rotate-server-certificates": "false"}}
+    (change,) = Kubelet(host, found, SERVING, "w1").plan()
+    assert "serverTLSBootstrap: true" in str(change.after)
+    assert CURRENT not in str(change.after)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "place"),
+    [
+        (FLAGS, 'KUBELET_KUBEADM_ARGS="--rotate-server-certificates=false"\n', FLAGS),
+        ("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--rotate-server-certificates=false\n", "/etc/default/kubelet"),
+        ("/etc/default/kubelet", "", "its unit"),
+    ],
+)
+def test_a_flag_that_beats_the_configuration_is_named_with_its_file(
+    host: Host, path: str, text: str, place: str
+) -> None:
+    lay(host, path, text)
+    planned = planned_serving(host, flags={"rotate-server-certificates": "false"})
+    assert not planned.asks
+    (told,) = planned.not_done
+    assert told == (
+        f"The kubelet's flag --rotate-server-certificates=false in {place} beats serverTLSBootstrap in "
+        f"{CONFIGURATION}, so that it is not in force; take the flag out there."
+    )
+
+
+def test_a_flag_of_the_users_own_makes_it_ask(host: Host) -> None:
+    lay(host, CONFIGURATION, "kind: KubeletConfiguration\n")
+    assert planned_serving(host, {}, {}, **{"rotate-server-certificates": "true"}).asks
+    assert not planned_serving(host, {}, {}, **{"rotate-server-certificates": "false"}).asks
+
+
 def refuse(patch: pytest.MonkeyPatch, module: t.Any, path: str) -> None:
     """Let a file be one that cannot be written."""
     real = module.write_atomic
