@@ -128,3 +128,59 @@ def test_control_planes_that_are_not_well_go_back_first(tmp_path: Path, unwell: 
     )
     assert run.code == 0, str(run)
     assert re.findall(r"^ok: \[(cp\d)\] => ", run.output, re.MULTILINE) == order.split()
+
+
+MODULE = """\
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"wrong": {"type": "bool"}, "asks": {"type": "list"}, "file": {}, "expected": {"type": "list"}})
+if module.params["wrong"]:
+    module.fail_json(msg="KH207: its own words")
+if module.params["file"]:
+    with open(module.params["file"], "w") as stream:
+        stream.write(" ".join(module.params["expected"]))
+module.exit_json(changes=[], asks=module.params["asks"])
+"""
+
+
+def test_kubelets_beside_one_that_fails_get_their_certificates_before_the_run_ends(tmp_path: Path) -> None:
+    """They were restarted with it, and serve nothing until somebody approves."""
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "stand_in.py").write_text(MODULE, encoding="utf-8")
+    tasks = yaml.safe_load((ROOT / "roles/harden_kubelet/tasks/main.yml").read_text(encoding="utf-8"))
+    kubelet, block = tasks
+    (approval,) = block["block"]
+    del kubelet["kubeharden.core.kubelet"]
+    kubelet["stand_in"] = {"wrong": "{{ inventory_hostname == 'w1' }}", "asks": ["{{ inventory_hostname }}"]}
+    expected = approval.pop("kubeharden.core.serving_certificates")["expected"]
+    approval["stand_in"] = {"file": str(tmp_path / "approved"), "expected": expected}
+    later = {"ansible.builtin.file": {"path": str(tmp_path / "later"), "state": "touch"}}
+    play = {
+        "hosts": "workers",
+        "gather_facts": False,
+        "any_errors_fatal": True,
+        "max_fail_percentage": 0,
+        "vars": {
+            "kubeharden_profile": "cis",
+            "kubeharden_gate_timeout": 1,
+            "__kubeharden_batch": "all",
+            "__kubeharden_speaker": "cp1",
+        },
+        "vars_files": [str(ROOT / "roles/harden_kubelet/vars/main.yml")],
+        "tasks": [*tasks, later],
+    }
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    inventory = tmp_path / "hosts.yml"
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    groups = {
+        "workers": {"hosts": dict.fromkeys(["w1", "w2", "w3"])},
+        "kubeharden_control_planes": {"hosts": {"cp1": None}},
+    }
+    inventory.write_text(yaml.safe_dump({"all": {"children": groups, "vars": local}}), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
+    )
+    assert run.code == 2, str(run)
+    assert "KH207: its own words" in run.output
+    assert (tmp_path / "approved").read_text(encoding="utf-8") == "w2 w3"
+    assert not (tmp_path / "later").exists()
