@@ -9,12 +9,10 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
 from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
-from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOTES, wanted
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, NOTES, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
-#: Beside what it left as it is a template may say what a later run may do.
-NOT_DONE = "not_done"
 Flags = dict[str, dict[str, t.Any]]
 
 #: What a flag of ours keeps when the user gives it another value.

@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
 from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
-from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import select, wanted
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, select, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 
@@ -22,6 +22,8 @@ class ActionModule(HostAction):
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Choose the settings that this run is about."""
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
+        said = (arguments.get("settings") or {}).get(NOT_DONE) or []
+        self._not_done = said if wanted(*tags, CONCERN["kubelet"]) else []
         for name in ("settings", "sysctls"):
             arguments[name] = select(arguments.get(name) or {}, *tags)
         extra = (arguments.get("extra_flags") or {}).get("kubelet") or {}
@@ -29,3 +31,8 @@ class ActionModule(HostAction):
         chosen = extra if wanted(*tags, CONCERN["kubelet"]) and not arguments.get("only") else {}
         arguments["extra_flags"] = {flag_name(flag): version_check.text_of(value) for flag, value in chosen.items()}
         return arguments
+
+    def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module, and say what the template left as it was."""
+        result = super().execute(arguments, task_vars)
+        return {**result, "not_done": [*self._not_done, *result.get("not_done", [])]}

@@ -15,7 +15,9 @@ description:
   - A request is approved when its requester is a node, its subject is that node's, every name in it is an
     address of the node, and its usages are those of a server. Every other one is left and told.
   - A kubelet is proven when the certificate that it serves is its node's, of the cluster's authority, holds today, and
-    is for the address by which API servers reach it (C(--kubelet-preferred-address-types)).
+    is for the address by which API servers reach it (C(--kubelet-preferred-address-types)). Where API servers verify
+    kubelets already, what C(--kubelet-certificate-authority) names counts; where that is an authority of the owner's,
+    the certificate need not be the node's by its subject.
   - Since a kubelet writes its node's addresses itself, no request is approved for a name of a service of the cluster or
     of every host, for what another node has too, nor, unless the node is a control plane, for what the certificate of
     this host's API server names.
@@ -58,6 +60,12 @@ options:
         plugin gives it.
     type: dict
     default: {}
+  tells:
+    description:
+      - Whether RV(not_done) says which kubelets are not proven, and why, where nobody is O(expected). It does in any
+        case where the API server verifies them already.
+    type: bool
+    default: false
   signed_elsewhere:
     description:
       - Whether the controller alone has the authority's key, so that kube-controller-manager signs nothing. Then who
@@ -109,6 +117,10 @@ notes:
   returned: success
   type: list
   elements: str
+approval_due:
+  description: A sentence that says until when the next approval is due; empty where this is not who approves.
+  returned: success
+  type: str
 approved:
   description: In check mode, names of the nodes whose requests would be approved.
   returned: success
@@ -125,7 +137,7 @@ nodes:
   type: list
   elements: dict
 not_done:
-  description: What was left undone because it takes a running cluster.
+  description: What was left undone because it takes a running cluster, and kubelets that are not proven.
   returned: success
   type: list
   elements: str
@@ -144,6 +156,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     runner,
 )
 
+#: Seconds that a kubelet may take to serve what was just signed for it.
+_SWITCHED = 10.0
+
 
 def cluster_of(module: AnsibleModule) -> t.Any:
     """Return the real ways to see the cluster."""
@@ -158,15 +173,19 @@ def cluster_of(module: AnsibleModule) -> t.Any:
     served = api_server_names(found)
     kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
     flags = found["components"]["kube-apiserver"]["flags"]
-    path = flags.get("client-ca-file", "/etc/kubernetes/pki/ca.crt")
     preferred = flags.get("kubelet-preferred-address-types")
-    authority = read_bytes(path)
-    if authority is None:
-        raise HardeningError(
-            "KH302",
-            f"The cluster's authority {path} is missing on this host. Nothing was approved; bring it "
-            "back from another control plane.",
-        )
+
+    def authority_of(path: str, what: str) -> bytes:
+        found = read_bytes(path)
+        if found is None:
+            raise HardeningError(
+                "KH302",
+                f"{what} {path} is missing on this host. Nothing was approved; bring it back from another control "
+                "plane.",
+            )
+        return found
+
+    verifier = verifier_of(found)
     return Cluster(
         requests=lambda: kubectl.list_objects("/apis/certificates.k8s.io/v1/certificatesigningrequests"),
         nodes=lambda: serving_request.with_foreign(
@@ -177,12 +196,21 @@ def cluster_of(module: AnsibleModule) -> t.Any:
         ),
         certify=lambda request, certificate: kubectl.certify(request, certificate.encode("ascii")),
         peer=tls_peer,
-        authority=authority,
+        authority=authority_of(flags.get("client-ca-file", "/etc/kubernetes/pki/ca.crt"), "The cluster's authority"),
         now=time.time,
         clock=time.monotonic,
         sleep=time.sleep,
         addresses=tuple(preferred.split(",")) if preferred else OWN_ADDRESSES,
+        verifier=authority_of(verifier, "What kube-apiserver verifies kubelets by,") if verifier else None,
+        foreign=bool(found["kubelet_authority"]),
     )
+
+
+def verifier_of(discovery: t.Mapping[str, t.Any]) -> str:
+    """Return the file by which this host's API server verifies kubelets, empty where it does not."""
+    use = ("kube-apiserver", "kubelet-certificate-authority")
+    paths = [one["path"] for one in discovery["certificates"] if (one["component"], one["flag"]) == use]
+    return paths[-1] if paths else ""
 
 
 def api_server_names(discovery: t.Mapping[str, t.Any]) -> list[str]:
@@ -228,22 +256,20 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     refused: list[str] = []
     changes: list[t.Any] = []
     approved: list[str] = []
+    granted: set[str] = set()
     if module.params["certificates"]:
         changes, refused = serving.certify(cluster, module.params["certificates"], backup)
         if expected:
             more = serving.approve(cluster, expected, float(module.params["limit"]), backup, elsewhere)
             changes, refused = [*changes, *more[0]], [*refused, *more[1]]
-        left = serving.unproven(cluster)
     elif not approves:
         refused = approvals.left(serving.pending(cluster)[0]) if module.params["renewals"] else []
-        left = serving.unproven(cluster)
     elif module.check_mode:
         good, refused = serving.pending(cluster, expected)
         granted = set(module.params["granted"])
         nodes = {serving_request.node_of(request) for request in good}.union(expected) - granted
         changes = [serving.change_for(node, node in expected) for node in sorted(nodes)]
         granted = granted.union(nodes)
-        left = {node: trouble for node, trouble in serving.unproven(cluster).items() if node not in granted}
         approved = sorted(nodes)
     else:
         changes, refused = serving.approve(
@@ -253,12 +279,20 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             backup,
             elsewhere,
         )
-        left = serving.unproven(cluster)
+    signs = not elsewhere or bool(module.params["certificates"])
+    renewed = bool(changes) and signs and not expected and not module.check_mode
+    seen = serving.look_when_renewed(cluster, _SWITCHED) if renewed else serving.look(cluster)
+    seen = {node: one for node, one in seen.items() if node not in granted}
+    left = serving.troubles(seen)
+    verifier = verifier_of(module.params["discovery"])
+    tells = left and not expected and (verifier or module.params["tells"])
     facts: dict[str, t.Any] = {"approved": approved, "unsigned": [], "nodes": []}
+    facts["approval_due"] = serving.next_approval(seen) if approves and not expected else ""
     if elsewhere:
         facts["unsigned"] = [kubelet_signing.shown(request) for request in serving.unsigned(cluster, expected)]
         facts["nodes"] = [kubelet_signing.shown_node(node) for node in cluster.nodes()]
-    return result_of(module, changes, proven=not left, unproven=left, notes=refused, not_done=[], **facts)
+    not_done = [serving.not_verified(left, verifier)] if tells else []
+    return result_of(module, changes, proven=not left, unproven=left, notes=refused, not_done=not_done, **facts)
 
 
 def main() -> None:
@@ -274,6 +308,7 @@ def main() -> None:
             "kubectl": {"type": "path"},
             "limit": {"type": "int", "default": 120},
             "reached": {"type": "dict", "default": {}},
+            "tells": {"type": "bool", "default": False},
             "signed_elsewhere": {"type": "bool", "default": False},
             "certificates": {"type": "dict", "default": {}},
             "report_dir": {"type": "path"},

@@ -46,8 +46,9 @@ def wanted(run_tags: t.Sequence[str], skip_tags: t.Sequence[str], concern: str) 
     return concern not in skip_tags and any(tag in run_tags for tag in ("all", "tagged", concern))
 
 
-#: Beside the concerns a template may say what it left as it is, and why.
+#: Beside the concerns a template may say what it left as it is, and why, and what a later run may do.
 NOTES = "notes"
+NOT_DONE = "not_done"
 
 
 def select(concerns: t.Mapping[str, t.Any], run_tags: t.Sequence[str], skip_tags: t.Sequence[str]) -> dict[str, t.Any]:
@@ -55,6 +56,6 @@ def select(concerns: t.Mapping[str, t.Any], run_tags: t.Sequence[str], skip_tags
     return {
         field: data
         for name, settings in concerns.items()
-        if name != NOTES and wanted(run_tags, skip_tags, name)
+        if name not in (NOTES, NOT_DONE) and wanted(run_tags, skip_tags, name)
         for field, data in (settings or {}).items()
     }

@@ -170,6 +170,11 @@ def current_certificate(flags: t.Mapping[str, str]) -> str:
     return f"{flags.get('cert-dir') or KUBELET_PKI}/kubelet-server-current.pem"
 
 
+def self_made_certificate(flags: t.Mapping[str, str]) -> str:
+    """Return where a kubelet with these flags keeps the serving certificate that it made itself."""
+    return f"{flags.get('cert-dir') or KUBELET_PKI}/kubelet.crt"
+
+
 def named_certificate(configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str]) -> str:
     """Return the serving certificate that the owner names to a kubelet, empty for none or one that it asked for."""
     path = flags.get(OVERRIDING_FLAGS["tlsCertFile"])

@@ -199,8 +199,8 @@ def served_by(certificate: bytes, authority: bytes, node: str, address: str, now
 
     Args:
         certificate: The leaf, DER.
-        authority: The cluster's authority, PEM; the first certificate of a bundle counts, and those after it.
-        node: The node's name.
+        authority: What API servers verify kubelets by, PEM: the cluster's authority, among others or alone.
+        node: The node's name; empty where API servers go by an authority of the owner's, who names as he likes.
         address: The IP address or the name by which API servers reach the kubelet.
         now: Seconds since 1970.
     """
@@ -211,10 +211,11 @@ def served_by(certificate: bytes, authority: bytes, node: str, address: str, now
         return "its certificate cannot be read"
     subject = subject_of(leaf)
     common = [str(entry.value) for entry in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    if common != [_PREFIX + node]:
+    if node and common != [_PREFIX + node]:
         return f"its certificate is that of {subject.rfc4514_string()}"
     if not is_signed_by(certificate, authority):
-        return f"its certificate was signed by {leaf.issuer.rfc4514_string()}, not by the cluster's authority"
+        whose = "the cluster's authority" if node else "the authority that kube-apiserver verifies kubelets by"
+        return f"its certificate was signed by {leaf.issuer.rfc4514_string()}, not by {whose}"
     begin, end = _moment(leaf, "not_valid_before"), _moment(leaf, "not_valid_after")
     if now < begin.timestamp():
         return f"its certificate holds from {begin:%Y-%m-%dT%H:%M:%SZ} on only"
@@ -225,6 +226,12 @@ def served_by(certificate: bytes, authority: bytes, node: str, address: str, now
         listed = ", ".join([*addresses, *names]) or "no name"
         return f"its certificate is not for {address}, by which API servers reach it, but for {listed}"
     return ""
+
+
+def life_of(certificate: bytes) -> tuple[float, float]:
+    """Return when a certificate (DER) that was read before begins and ends, in seconds since 1970."""
+    leaf = x509.load_der_x509_certificate(certificate)
+    return _moment(leaf, "not_valid_before").timestamp(), _moment(leaf, "not_valid_after").timestamp()
 
 
 def _alternative_names(extensions: x509.Extensions) -> tuple[list[str], list[str]]:

@@ -12,7 +12,7 @@ import typing as t
 from cryptography import x509
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
-from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files, kubeletconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
     ADMIN_KUBECONFIG,
@@ -28,6 +28,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     UNIT_DIRECTORIES,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest, program_at
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import asks_loopback
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import (
@@ -45,6 +46,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
 _NODE_SUBJECT = re.compile(r"^system:node:(.+)$")
+#: Who a kubelet says has signed the certificate that it makes itself.
+_SELF_MADE = re.compile(r"CN=.+-ca@\d+")
 
 
 class Discovery:
@@ -103,6 +106,7 @@ class Discovery:
             "files": self._files(kubelet, components),
             "runtime_socket": self.runtime_socket(),
             "admin_kubeconfig": self.admin_kubeconfig if self.control_plane else None,
+            "kubelet_authority": self._kubelet_authority(used),
             **self._admission(components),
             "authentication": self._authentication(components),
             "patches": self._patches(),
@@ -210,6 +214,9 @@ class Discovery:
         configuration_file = flags.get("config") or self._existing(KUBELET_CONFIGURATION)
         configuration = self._kubelet_configuration(configuration_file, flags.get("config-dir"))
         static_pods = flags.get("pod-manifest-path") or _within(configuration, "staticPodPath") or ""
+        client_authority = flags.get("client-ca-file") or _within(
+            configuration, "authentication", "x509", "clientCAFile"
+        )
         return {
             "running": bool(running),
             "version": self._said_version(running),
@@ -220,9 +227,31 @@ class Discovery:
             "configuration": configuration,
             "static_pod_path": static_pods or (MANIFESTS if self.control_plane else ""),
             "kubeconfig": flags.get("kubeconfig") or self._existing("/etc/kubernetes/kubelet.conf"),
-            "client_authority": flags.get("client-ca-file")
-            or _within(configuration, "authentication", "x509", "clientCAFile"),
+            "client_authority": client_authority,
+            "own_certificate": self._own_certificate(configuration, flags, client_authority),
         }
+
+    def _own_certificate(
+        self, configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str], authority: str | None
+    ) -> str:
+        """Return the kubelet's serving certificate where it is the owner's, else nothing.
+
+        That is one that the kubelet was told to serve, and one that lies where it keeps the one that it makes itself,
+        but neither made by it nor signed by the cluster's authority.
+        """
+        named = kubeletconfig.named_certificate(configuration, flags)
+        if named or kubeletconfig.asks(configuration, flags):
+            return named
+        path = kubeletconfig.self_made_certificate(flags)
+        believed = read_bytes(self.host.path(authority)) if authority else b""
+        for certificate in self._certificates_in(path)[:1]:
+            try:
+                issuer = x509.load_der_x509_certificate(certificate).issuer.rfc4514_string()
+                ours = serving_request.is_signed_by(certificate, believed or b"")
+            except serving_request.UNREADABLE:
+                continue  # verify says so
+            return "" if ours or _SELF_MADE.fullmatch(issuer) else path
+        return ""
 
     def _kubelet_configuration(self, path: str | None, drop_ins: str | None) -> dict[str, t.Any]:
         """Return the file with its drop-ins merged over it: *.conf, walked in lexical order."""
@@ -406,6 +435,15 @@ class Discovery:
         if not signing or signing[0] not in believed:
             return None
         return {"certificate": certificates[-1], "key": keys[-1], "signer": _signer(signing[0])}
+
+    def _kubelet_authority(self, used: t.Sequence[t.Mapping[str, str]]) -> str:
+        """Return the file by which kube-apiserver verifies kubelets, where the cluster's authority is not in it."""
+        verified = _paths(used, "kube-apiserver", "kubelet-certificate-authority")
+        trusted = _paths(used, "kube-apiserver", "client-ca-file")
+        if not verified or not trusted:
+            return ""
+        ours, theirs = ({_signer(one) for one in self._certificates_in(paths[-1])} for paths in (trusted, verified))
+        return "" if ours & theirs else verified[-1]
 
     def _certificates_in(self, path: str) -> list[bytes]:
         """Return each certificate of a file; none where it cannot be read, which is said where it is needed."""

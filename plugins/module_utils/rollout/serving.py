@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import kubelet_request, serving_request
@@ -22,6 +23,9 @@ ONE_WAY = (
     "configuration is back."
 )
 INTERVAL = 1.0
+#: Of a certificate's life: when a kubelet begins to ask for the next one, at the earliest.
+RENEWS_AFTER = 0.7
+_LISTED = 10
 #: By which of a node's addresses an API server reaches its kubelet, the first that the node has: as kubeadm sets
 #: --kubelet-preferred-address-types, and what an API server does by itself.
 KUBEADM_ADDRESSES = ("InternalIP", "ExternalIP", "Hostname")
@@ -40,6 +44,8 @@ class Cluster:
             the request meanwhile.
         peer: The certificate that a host and port show.
         authority: The cluster's authority, PEM.
+        verifier: What --kubelet-certificate-authority names, PEM; None where API servers verify no kubelet yet.
+        foreign: Whether that is an authority of the owner's, and the cluster's is not in it.
         now: Seconds since 1970.
         clock: Seconds, monotonic.
         sleep: Waits that many seconds.
@@ -56,6 +62,32 @@ class Cluster:
     clock: t.Callable[[], float]
     sleep: t.Callable[[float], None]
     addresses: tuple[str, ...] = KUBEADM_ADDRESSES
+    verifier: bytes | None = None
+    foreign: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a node's kubelet was seen to serve.
+
+    Attributes:
+        trouble: Why an API server would not accept it, as a clause; empty where it does.
+        certificate: In DER, where the kubelet asked the cluster's authority for it.
+    """
+
+    trouble: str
+    certificate: bytes | None = None
+
+
+def look(cluster: Cluster, asked: t.Collection[str] = ()) -> dict[str, Seen]:
+    """Return what the kubelet of each node serves.
+
+    Args:
+        cluster: The cluster.
+        asked: Names of the nodes that are meant; empty for every node of the cluster. One that is silent takes seconds.
+    """
+    nodes = [node for node in cluster.nodes() if not asked or _name(node) in asked]
+    return {_name(node): _seen(cluster, node) for node in nodes}
 
 
 def unproven(cluster: Cluster, asked: t.Collection[str] = ()) -> dict[str, str]:
@@ -65,24 +97,93 @@ def unproven(cluster: Cluster, asked: t.Collection[str] = ()) -> dict[str, str]:
         cluster: The cluster.
         asked: Names of the nodes that are meant; empty for every node of the cluster. One that is silent takes seconds.
     """
-    nodes = [node for node in cluster.nodes() if not asked or _name(node) in asked]
-    return {name: trouble for name, trouble in ((_name(node), _trouble(cluster, node)) for node in nodes) if trouble}
+    return troubles(look(cluster, asked))
+
+
+def troubles(seen: t.Mapping[str, Seen]) -> dict[str, str]:
+    """Return of what was seen the nodes whose kubelet an API server would not accept, and why."""
+    return {name: one.trouble for name, one in seen.items() if one.trouble}
+
+
+def look_when_renewed(cluster: Cluster, limit: float) -> dict[str, Seen]:
+    """Return what every kubelet serves, once those that are about to renew serve what was just approved, or later."""
+    begun = cluster.clock()
+    while True:
+        seen = look(cluster)
+        renewing = [one for one in _lives(seen).values() if _asks_at(*one) <= cluster.now()]
+        if not renewing or cluster.clock() - begun > limit:
+            return seen
+        cluster.sleep(INTERVAL)
+
+
+def next_approval(seen: t.Mapping[str, Seen]) -> str:
+    """Say from when on kubelets ask for their next certificates, and when the first ends; empty where none is known.
+
+    Nobody else approves these, so that a run has to come in between.
+    """
+    lives = _lives(seen)
+    if not lives:
+        return ""
+    first = min(lives, key=lambda name: (lives[name][1], name))
+    asks = _shown(min(_asks_at(*life) for life in lives.values()))
+    return (
+        f"Kubelets ask for their next serving certificates from {asks} on. The next approval is due by "
+        f"{_shown(lives[first][1])}, when that of {first} ends: run harden.yml or rotate_certificates.yml in between."
+    )
+
+
+def _lives(seen: t.Mapping[str, Seen]) -> dict[str, tuple[float, float]]:
+    certificates = {name: one.certificate for name, one in seen.items()}
+    return {name: serving_request.life_of(one) for name, one in certificates.items() if one is not None}
+
+
+def _asks_at(begin: float, end: float) -> float:
+    return begin + RENEWS_AFTER * (end - begin)
+
+
+def _shown(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def not_verified(left: t.Mapping[str, str], verifier: str) -> str:
+    """Say which kubelets an API server does not accept, and why.
+
+    Args:
+        left: By node, what its kubelet serves instead.
+        verifier: The file by which it verifies kubelets, empty where it was not told to.
+    """
+    names = sorted(left)
+    listed = "; ".join(f"{name}: {left[name]}" for name in names[:_LISTED])
+    listed += f"; and {len(names) - _LISTED} more" if names[_LISTED:] else ""
+    if verifier:
+        return f"kube-apiserver, which verifies kubelets by {verifier}, refuses logs and exec of {listed}."
+    return (
+        "kube-apiserver was not told to verify kubelets, since not all of them serve a certificate of the cluster's "
+        f"authority ({listed}). Mend that and run again."
+    )
 
 
 def _name(node: t.Mapping[str, t.Any]) -> str:
     return str(node["metadata"]["name"])
 
 
-def _trouble(cluster: Cluster, node: t.Mapping[str, t.Any]) -> str:
+def _seen(cluster: Cluster, node: t.Mapping[str, t.Any]) -> Seen:
     status = node.get("status") or {}
     address = _address(status.get("addresses") or [], cluster.addresses)
     port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or 10250
     if not address:
-        return "its address is not known"
+        return Seen("its address is not known")
     peer = cluster.peer(address, int(port))
     if peer.certificate is None:
-        return f"its kubelet shows no certificate ({peer.reason})"
-    return serving_request.served_by(peer.certificate, cluster.authority, _name(node), address, cluster.now())
+        return Seen(f"its kubelet shows no certificate ({peer.reason})")
+    trouble = serving_request.served_by(
+        peer.certificate,
+        cluster.authority if cluster.verifier is None else cluster.verifier,
+        "" if cluster.foreign else _name(node),
+        address,
+        cluster.now(),
+    )
+    return Seen(trouble, None if trouble or cluster.foreign else peer.certificate)
 
 
 def _address(addresses: t.Iterable[t.Mapping[str, str]], types: t.Sequence[str]) -> str:

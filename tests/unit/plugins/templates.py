@@ -36,6 +36,8 @@ FRESH: dict[str, t.Any] = {
     "found_flags": {},
     "oldest_kubelet": 37,
     "kubelet_pki": "/var/lib/kubelet/pki",
+    "own_certificate": "",
+    "kubelet_authority": "",
 }
 
 

@@ -26,7 +26,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, serving
-from ansible_collections.kubeharden.core.plugins.modules.serving_certificates import api_server_names
+from ansible_collections.kubeharden.core.plugins.modules.serving_certificates import api_server_names, verifier_of
 
 ROLES = Path(__file__).parents[4] / "roles"
 
@@ -117,6 +117,15 @@ def test_an_api_server_without_a_certificate_that_can_be_read(tmp_path: Path) ->
     with pytest.raises(HardeningError, match="Nothing was approved"):
         api_server_names({"certificates": used})
     assert api_server_names({"certificates": [{**used[0], "component": "etcd"}]}) == []
+
+
+def test_what_the_api_server_of_this_host_verifies_kubelets_by() -> None:
+    used = [
+        {"component": "kube-apiserver", "flag": "client-ca-file", "path": "/etc/kubernetes/pki/ca.crt"},
+        {"component": "kube-apiserver", "flag": "kubelet-certificate-authority", "path": "/srv/ca.crt"},
+    ]
+    assert verifier_of({"certificates": used}) == "/srv/ca.crt"
+    assert verifier_of({"certificates": used[:1]}) == ""
 
 
 def test_a_rotation_approves_on_the_condition_of_a_hardening() -> None:

@@ -190,7 +190,7 @@ class Planner:
             unit: {
                 name: data
                 for key, settings in found.items()
-                if key != "notes"
+                if key not in ("notes", "not_done")
                 for name, data in (settings or {}).items()
             }
             for unit, found in concerns.items()

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import PATCHES_DIRECTORY, Host, open_host
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, keys, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import Names
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import (
     OTHER,
@@ -190,6 +192,58 @@ def test_who_signs_is_told_where_clients_are_believed_by_that_certificate(cp1: H
     ):
         at(cp1, "etc/kubernetes/pki/b").write_bytes(held)
         assert discover(cp1)["signing_authority"] == told
+
+
+def test_an_authority_of_the_owners_that_verifies_kubelets_is_told(cp1: Host) -> None:
+    ours, theirs = (authority.create(profile.wanted_authority(name), 1_800_000_000.0) for name in ("ours", "theirs"))
+    at(cp1, "etc/kubernetes/pki/ca.crt").write_bytes(bundle.join([ours.facts]))
+    assert discover(cp1)["kubelet_authority"] == ""
+    manifest = Path(cp1.root) / MANIFESTS / "kube-apiserver.yaml"
+    path = "/etc/kubernetes/pki/corp.crt"
+    line = "    - --client-ca-file=/etc/kubernetes/pki/ca.crt\n"
+    text = manifest.read_text(encoding="utf-8").replace(line, f"{line}    - --kubelet-certificate-authority={path}\n")
+    manifest.write_text(text, encoding="utf-8")
+    for held, told in ((bundle.join([theirs.facts]), path), (bundle.join([theirs.facts, ours.facts]), "")):
+        at(cp1, path.lstrip("/")).write_bytes(held)
+        assert discover(cp1)["kubelet_authority"] == told
+
+
+PKI = "var/lib/kubelet/pki"
+NAMED = "tlsCertFile: /etc/kubernetes/pki/corp-kubelet.crt\n"
+CURRENT = f"/{PKI}/kubelet-server-current.pem"
+
+
+@pytest.mark.parametrize(
+    ("fields", "signer", "subject", "own"),
+    [
+        ("", "", "", ""),
+        ("", "w1-ca@1800000000", "w1@1800000000", ""),
+        ("", "kubernetes", "system:node:w1", ""),
+        ("", "corporation", "w1.example", f"/{PKI}/kubelet.crt"),
+        ("serverTLSBootstrap: true\n", "corporation", "w1.example", ""),
+        (NAMED, "", "", "/etc/kubernetes/pki/corp-kubelet.crt"),
+        (f"serverTLSBootstrap: true\n{NAMED}", "", "", "/etc/kubernetes/pki/corp-kubelet.crt"),
+        (f"serverTLSBootstrap: true\ntlsCertFile: {CURRENT}\n", "", "", ""),
+    ],
+)
+def test_a_serving_certificate_of_the_owners_is_told(
+    w1: Host, fields: str, signer: str, subject: str, own: str
+) -> None:
+    """Not the one that a kubelet makes itself, nor one of the cluster's authority."""
+    place = at(w1, "var/lib/kubelet/config.yaml")
+    place.write_text(place.read_text(encoding="utf-8") + fields, encoding="utf-8")
+    made = {
+        name: authority.create(profile.wanted_authority(name), 1_800_000_000.0)
+        for name in ("kubernetes", signer or "x")
+    }
+    at(w1, "etc/kubernetes/pki/ca.crt").write_bytes(bundle.join([made["kubernetes"].facts]))
+    if signer:
+        names = Names(frozenset(["w1"]), frozenset())
+        key = keys.public_bytes(ec.generate_private_key(ec.SECP256R1()))
+        wanted = profile.wanted(subject, [], names, [profile.SERVER])
+        leaf = issue.issue(wanted, key, made[signer], 1_800_000_000.0, 86400)
+        at(w1, f"{PKI}/kubelet.crt").write_bytes(bundle.join([leaf]))
+    assert discover(w1, control_plane=False)["kubelet"]["own_certificate"] == own
 
 
 def test_a_worker(w1: Host) -> None:

@@ -14,6 +14,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import sysctl
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -24,6 +25,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.record impor
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet, recovery
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet import Kubelet, Service
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
+from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
 CONFIGURATION = "/var/lib/kubelet/config.yaml"
 INSTANCE = "/var/lib/kubelet/instance-config.yaml"
@@ -444,6 +446,33 @@ def test_a_flag_that_beats_the_configuration_is_named_with_its_file(
         f"The kubelet's flag --rotate-server-certificates=false in {place} beats serverTLSBootstrap in "
         f"{CONFIGURATION}, so that it is not in force; take the flag out there."
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, ""),
+        ({"own_certificate": "/srv/corp.crt"}, "serving certificate /srv/corp.crt is the owner's and was kept"),
+        ({"kubelet_authority": "/srv/ca.crt"}, "kube-apiserver verifies them by /srv/ca.crt"),
+        ({"own_certificate": "/srv/corp.crt", "kubelet_authority": "/srv/ca.crt"}, "verifies them by /srv/ca.crt"),
+    ],
+)
+def test_what_the_owner_has_kubelets_serve_is_not_taken_over(given: dict[str, str], words: str) -> None:
+    """An API server that goes by another authority would refuse logs and exec for good."""
+
+    def rendered(**variables: t.Any) -> tuple[set[str], str]:
+        known: dict[str, t.Any] = {"approver": True, **given, **variables}
+        text = templates.render("kubelet/configuration.yaml.j2", **known)
+        found = yaml.safe_load(text)
+        return set(SERVING) & set(found["kubelet"]), " ".join(found.get("not_done", []))
+
+    asks, told = rendered(kubeharden_profile="cis")
+    assert asks == (set() if words else set(SERVING))
+    assert words in told
+    assert bool(words) == bool(told)
+    # Where they are not to ask anyhow there is nothing to tell.
+    assert rendered(kubeharden_profile="baseline") == (set(), "")
+    assert rendered(kubeharden_profile="cis", left_out=["kubelet-serving-certificate"])[1] == ""
 
 
 def test_a_flag_of_the_users_own_makes_it_ask(host: Host) -> None:

@@ -224,3 +224,77 @@ def test_where_nobody_is_expected_everything_that_waits_is_judged_once(
     assert changes == []
     assert not os.path.exists(backup.directory)  # what is not approved is no change
     assert named(refused) == ["csr-cp1", "csr-w1", "csr-w2"]
+
+
+# ---- what is told
+
+
+def seen_of(cluster: serving.Cluster, certificates: t.Mapping[str, bytes], **changes: t.Any) -> serving.Cluster:
+    """A cluster whose nodes show these certificates, each at an address of its name."""
+    nodes = [{"metadata": {"name": name}, "status": {"addresses": [INTERNAL_OF[name]]}} for name in certificates]
+    by_address = {INTERNAL_OF[name]["address"]: one for name, one in certificates.items()}
+    given = {
+        "nodes": lambda: nodes,
+        "peer": lambda host, _port: Peer(by_address[host]),
+        "authority": bundle.join([SIGNER.facts]),
+        "now": lambda: NOW + 60,
+    }
+    return dataclasses.replace(cluster, **{**given, **changes})
+
+
+INTERNAL_OF = {name: {"type": "InternalIP", "address": f"192.0.2.{number}"} for number, name in enumerate(("w1", "w2"))}
+W1 = ("192.0.2.0", "w1")
+
+
+def test_the_next_approval_is_due_before_the_first_certificate_ends(cluster: serving.Cluster) -> None:
+    """A kubelet asks when 70 to 90 % of a certificate's life are over."""
+    shown = {"w1": served(W1), "w2": served(("192.0.2.1",), "system:node:w2", OTHER)}
+    made = seen_of(cluster, shown)
+    begin, end = serving.serving_request.life_of(shown["w1"])
+    sentence = serving.next_approval(serving.look(made))
+    assert serving._shown(begin + 0.7 * (end - begin)) + " on." in sentence
+    assert f"due by {serving._shown(end)}, when that of w1 ends" in sentence
+    assert serving.next_approval({"w2": serving.look(made)["w2"]}) == ""  # nobody approves what others sign
+
+
+def test_what_was_just_approved_is_waited_for_before_its_end_is_told(cluster: serving.Cluster) -> None:
+    clock = [0.0]
+    old, new = served(W1), served((*W1, "new"))
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    made = seen_of(
+        cluster,
+        {"w1": old},
+        peer=lambda _host, _port: Peer(new if clock[0] > 3 else old),
+        now=lambda: NOW + 0.8 * DAY if clock[0] <= 3 else NOW + 60,
+        clock=lambda: clock[0],
+        sleep=sleep,
+    )
+    assert serving.look_when_renewed(made, 10.0)["w1"].certificate == new
+    clock[0] = -100.0
+    assert serving.look_when_renewed(made, 10.0)["w1"].certificate == old
+    assert clock[0] < -80
+
+
+def test_where_api_servers_go_by_an_authority_of_the_owners_that_counts(cluster: serving.Cluster) -> None:
+    theirs = served(W1, "CN of the company", OTHER)
+    made = seen_of(cluster, {"w1": theirs}, verifier=bundle.join([OTHER.facts]), foreign=True)
+    assert serving.look(made) == {"w1": serving.Seen("")}
+    (trouble,) = serving.unproven(seen_of(cluster, {"w1": served(W1)}, verifier=made.verifier, foreign=True)).values()
+    assert trouble.endswith("not by the authority that kube-apiserver verifies kubelets by")
+    (trouble,) = serving.unproven(seen_of(cluster, {"w1": served(W1)}, verifier=made.verifier)).values()
+    assert "signed by" in trouble
+
+
+def test_which_kubelets_are_not_verified_is_one_sentence() -> None:
+    left = {f"w{number:02}": "its address is not known" for number in range(12)}
+    sentence = serving.not_verified(left, "")
+    assert sentence.startswith("kube-apiserver was not told to verify kubelets, since not all of them serve")
+    assert "w00: its address is not known; w01: " in sentence
+    assert "; and 2 more" in sentence
+    assert "w10" not in sentence
+    assert serving.not_verified({"w1": "it is away"}, "/srv/ca.crt") == (
+        "kube-apiserver, which verifies kubelets by /srv/ca.crt, refuses logs and exec of w1: it is away."
+    )
