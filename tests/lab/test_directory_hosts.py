@@ -753,3 +753,16 @@ def test_a_level_of_pod_security_that_is_in_force_stays_in_profile_baseline(host
     run = hosts.harden(*wanted)
     assert run.code == 0, str(run)
     assert hosts.changes == []
+
+
+def test_a_kubelets_serving_certificate_of_the_owners_is_left_in_profile_cis(hosts: Hosts) -> None:
+    theirs, ours = (hosts.root(name) / "var/lib/kubelet/config.yaml" for name in ("w1", "cp1"))
+    named = "tlsCertFile: /srv/corp.crt\ntlsPrivateKeyFile: /srv/corp.key\n"
+    theirs.write_text(theirs.read_text(encoding="utf-8") + named, encoding="utf-8")
+    run = hosts.harden("--tags", "kubelet", "--limit", "cp1,w1", profile="cis")
+    assert run.code == 0, str(run)
+    assert "Not done on w1: The kubelet's serving certificate /srv/corp.crt is the owner's" in run.output
+    text = theirs.read_text(encoding="utf-8")
+    assert named in text
+    assert "serverTLSBootstrap" not in text
+    assert "serverTLSBootstrap: true" in ours.read_text(encoding="utf-8")
