@@ -28,7 +28,7 @@ _AWAY = {"manifest": str, "moved_to": str, "etcd": str, "apart": bool}
 #: The steps that a run notes, as the rooms that note them need them again.
 _STEPS = {
     "run_id?": str,
-    "together?": [(str, str)],
+    "together?": [(str, str, TEXT_OR_NOTHING, str)],
     "trial?": {"manifests": [str], "directory": str, "logs": [str]},
     "apply?": {
         "run_id": str,

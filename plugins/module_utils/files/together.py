@@ -5,7 +5,8 @@
 
 All are laid beside their places and synced before the first is renamed, so that the renames follow each other at once:
 etcd reads both files at every handshake. The journal says what is to be renamed; a run that dies in between is finished
-by the next one, because everything that it needs is on the disk.
+by the next one, because everything that it needs is on the disk. Where somebody has mended it by then it is not: half
+of one set and half of another fit nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     TEMPORARY_PREFIX,
     explain,
     fsync_directory,
+    read_bytes,
+    remove_file,
+    sha256,
     stage_file,
 )
 
@@ -39,6 +43,21 @@ class NewFile:
     owner: tuple[int, int] | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Unfinished:
+    """What a run that died had begun to replace.
+
+    Attributes:
+        paths: All of it.
+        changed: Those that somebody else has changed or put back since; where there is one, nothing more is renamed.
+        left: Those whose new bytes still wait beside them.
+    """
+
+    paths: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
 def replace_together(host: Host, files: t.Sequence[NewFile]) -> None:
     """Replace or create all files in the order given, in directories that exist.
 
@@ -46,13 +65,16 @@ def replace_together(host: Host, files: t.Sequence[NewFile]) -> None:
         HardeningError: What was refused and why; every file is then what it was.
     """
     staged: list[tuple[str, str]] = []
+    digests: list[tuple[str | None, str | None]] = []
     try:
         for file in files:
             real = host.path(file.path)
+            digests.append((sha256(read_bytes(real)), sha256(file.data)))
             staged.append((stage_file(real, file.data, file.mode, file.owner), real))
         for directory in sorted({os.path.dirname(real) for _temporary, real in staged}):
             fsync_directory(directory)
-        Journal(host).note(**{STEP: [[host.shown(one), host.shown(other)] for one, other in staged]})
+        shown = [(host.shown(temporary), host.shown(real)) for temporary, real in staged]
+        Journal(host).note(**{STEP: [[*names, *known] for names, known in zip(shown, digests)]})
     except (OSError, HardeningError):
         for temporary, _real in staged:
             os.unlink(temporary)
@@ -76,20 +98,34 @@ def _rename(staged: t.Sequence[tuple[str, str]]) -> None:
         fsync_directory(directory)
 
 
-def unfinished(journal: Journal) -> list[str]:
-    """Return the paths that a run which died had begun to replace."""
-    return [path for _temporary, path in journal.read().get(STEP) or []]
+def unfinished(host: Host) -> Unfinished:
+    """Look at what a run that died had begun to replace."""
+    pending = Journal(host).read().get(STEP) or []
+    changed, left = [], []
+    for temporary, path, before, after in pending:
+        waits = os.path.lexists(host.link_path(temporary))
+        if waits:
+            left.append(path)
+        # One that was renamed and has its old bytes was put back, by whoever puts back those beside it too.
+        if sha256(read_bytes(host.path(path))) not in ((before, after) if waits else (after,)):
+            changed.append(path)
+    return Unfinished(tuple(path for _temporary, path, *_digests in pending), tuple(changed), tuple(left))
 
 
-def finish(host: Host) -> list[str]:
-    """Finish what a run that died had begun to rename; return the paths."""
+def finish(host: Host) -> Unfinished:
+    """Finish what a run that died had begun to rename, or, where somebody has changed some of it, remove the rest."""
+    found = unfinished(host)
+    if not found.paths:
+        return found
     journal = Journal(host)
-    pending = journal.read().get(STEP)
-    if not pending:
-        return []
-    _rename([(host.link_path(temporary), host.path(path)) for temporary, path in pending])
+    staged = [(host.link_path(temporary), host.path(path)) for temporary, path, *_digests in journal.read()[STEP]]
+    if found.changed:
+        for temporary, _real in staged:
+            remove_file(temporary)
+    else:
+        _rename(staged)
     journal.strike(STEP)
-    return [path for _temporary, path in pending]
+    return found
 
 
 def remove_leftovers(host: Host, paths: t.Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.history impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-from ansible_collections.kubeharden.core.plugins.module_utils.files.together import finish, unfinished
+from ansible_collections.kubeharden.core.plugins.module_utils.files.together import Unfinished, finish, unfinished
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy, kubelet, pulls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import (
@@ -36,9 +36,12 @@ def foretell(host: Host) -> list[str]:
     journal = Journal(host)
     left = journal.read()
     told = []
-    begun = unfinished(journal)
-    if begun:
-        told.append(f"A run that died began to replace {', '.join(begun)} together; the next run finishes it first.")
+    begun = unfinished(host)
+    if begun.changed:
+        told.append(f"{_changed_since(begun)} The next run removes what was still to be laid and renames nothing more.")
+    elif begun.paths:
+        paths = ", ".join(begun.paths)
+        told.append(f"A run that died began to replace {paths} together; the next run finishes it first.")
     if "trial" in left:
         told += [
             f"A run that died left its trial {path}; the next run takes it away first."
@@ -84,11 +87,21 @@ def unproven(host: Host, pending: t.Mapping[str, t.Any]) -> Unproven:
 
 
 def finish_files(host: Host) -> list[str]:
-    """Finish the renames that a run which died had begun, and return what was done, as sentences."""
-    paths = finish(host)
-    if not paths:
+    """Finish the renames that a run which died had begun, unless somebody has mended it; return it as sentences."""
+    found = finish(host)
+    if found.changed:
+        return [f"{_changed_since(found)} What was still to be laid was removed, and nothing more was renamed."]
+    if not found.paths:
         return []
-    return [f"A run died while it replaced files that belong together: {', '.join(paths)} are finished now."]
+    return [f"A run died while it replaced files that belong together: {', '.join(found.paths)} are finished now."]
+
+
+def _changed_since(found: Unfinished) -> str:
+    waiting = f", before it came to {', '.join(found.left)}" if found.left else ""
+    return (
+        f"A run died while it replaced {', '.join(found.paths)} together{waiting}, and somebody has changed "
+        f"{', '.join(found.changed)} since: what is there stays."
+    )
 
 
 def require_presence(host: Host, journal: Journal) -> None:

@@ -15,6 +15,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files import together
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import recovery
 
 PAIR = (
     together.NewFile("/pki/one.crt", b"new certificate", 0o644),
@@ -41,18 +42,17 @@ def test_both_are_replaced_and_nothing_is_left(host: Host) -> None:
     assert stat.S_IMODE(os.stat(host.path("/pki/one.key")).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(host.path("/pki/one.crt")).st_mode) == 0o644
     assert Journal(host).read() == {}
-    assert together.finish(host) == []
+    assert together.finish(host) == together.Unfinished()
 
 
-@pytest.mark.parametrize("renamed", [0, 1, 2])
-def test_a_run_that_dies_between_the_renames_is_finished(
-    host: Host, monkeypatch: pytest.MonkeyPatch, renamed: int
-) -> None:
+class Killed(BaseException):
+    """Nothing of ours catches it, as nothing catches SIGKILL."""
+
+
+def die(host: Host, monkeypatch: pytest.MonkeyPatch, renamed: int) -> None:
+    """Replace the pair in a run that dies after so many renames, or, after both, before the journal says so."""
     real = os.replace
     done: list[str] = []
-
-    class Killed(BaseException):
-        """Nothing of ours catches it, as nothing catches SIGKILL."""
 
     def replace(source: str, target: str) -> None:
         if "/pki/" in target:
@@ -61,19 +61,58 @@ def test_a_run_that_dies_between_the_renames_is_finished(
             done.append(target)
         real(source, target)
 
-    monkeypatch.setattr(os, "replace", replace)
-    if renamed < 2:
+    def strike(*_args: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", replace)
+        patched.setattr(Journal, "strike", strike)
         with pytest.raises(Killed):
             together.replace_together(host, PAIR)
-    else:
-        monkeypatch.setattr(Journal, "strike", lambda *_args: None)
-        together.replace_together(host, PAIR)
-        monkeypatch.undo()
-    monkeypatch.setattr(os, "replace", real)
-    assert together.unfinished(Journal(host)) == [host.shown(host.path(file.path)) for file in PAIR]
-    assert together.finish(host) == ["/pki/one.crt", "/pki/one.key"]
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_a_run_that_dies_between_the_renames_is_finished(
+    host: Host, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    die(host, monkeypatch, renamed)
+    paths = ("/pki/one.crt", "/pki/one.key")
+    assert together.unfinished(host) == together.Unfinished(paths, (), paths[renamed:])
+    assert together.finish(host).paths == paths
     assert contents(host) == {"one.crt": b"new certificate", "one.key": b"new key"}
-    assert together.finish(host) == []
+    assert together.finish(host) == together.Unfinished()
+
+
+RENEWED = {"one.crt": b"another certificate", "one.key": b"another key"}
+OLD = {"one.crt": b"old certificate", "one.key": b"old key"}
+
+
+@pytest.mark.parametrize(
+    ("renamed", "mended", "changed"),
+    [
+        pytest.param(0, RENEWED, ["one.crt", "one.key"], id="renewed before the first rename"),
+        pytest.param(1, RENEWED, ["one.crt", "one.key"], id="renewed between the renames"),
+        pytest.param(2, RENEWED, ["one.crt", "one.key"], id="renewed after the last rename"),
+        pytest.param(1, {"one.crt": b"another certificate"}, ["one.crt"], id="another certificate of the old key"),
+        pytest.param(1, OLD, ["one.crt"], id="put back between the renames"),
+        pytest.param(1, {"one.crt": None, "one.key": None}, ["one.crt", "one.key"], id="removed"),
+    ],
+)
+def test_what_somebody_has_mended_since_a_run_died_is_not_finished(
+    host: Host, monkeypatch: pytest.MonkeyPatch, renamed: int, mended: dict[str, bytes | None], changed: list[str]
+) -> None:
+    die(host, monkeypatch, renamed)
+    for name, content in mended.items():
+        path = Path(host.root, "pki", name)
+        path.unlink() if content is None else path.write_bytes(content)
+    before = {name: data for name, data in contents(host).items() if not name.startswith(".")}
+    foretold = recovery.foretell(host)
+    found = together.finish(host)
+    assert found.changed == tuple(f"/pki/{name}" for name in changed)
+    assert contents(host) == before
+    assert Journal(host).read() == {}
+    assert [f"changed {', '.join(found.changed)} since: what is there stays" in told for told in foretold] == [True]
+    assert recovery.foretell(host) == []
 
 
 def test_what_cannot_be_laid_leaves_everything_as_it_was(host: Host) -> None:

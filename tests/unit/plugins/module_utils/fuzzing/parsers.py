@@ -445,7 +445,7 @@ _AFTER = {"/etc/kubernetes/a.yaml": "y", "/etc/kubernetes/manifests/b.yaml": Non
 #: Every step in every part of it, as the rooms that note them do.
 _JOURNAL = {
     "run_id": "r1",
-    "together": [["/a/.kubeharden-x", "/a/b"]],
+    "together": [["/a/.kubeharden-x", "/a/b", None, "y"]],
     "trial": {"manifests": ["/etc/kubernetes/manifests/t.yaml"], "directory": "/d", "logs": ["/l"]},
     "apply": {
         "run_id": "r1",
@@ -588,7 +588,7 @@ def _of_ours(host: _OnDisk) -> list[Parser]:
 
     def journal() -> None:
         found = Journal(host.host)
-        together.unfinished(found)
+        together.unfinished(host.host)
         with contextlib.suppress(HardeningError):
             recovery.require_presence(host.host, found)
         recovery.foretell(host.host)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.together import unfinished
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
@@ -55,13 +54,32 @@ def _renew(root: Path, call: str, number: int) -> int:
     return done.returncode
 
 
+def _put_back(root: Path, template: Path) -> bool:
+    """Lay the old files in their places, as somebody with a copy of them does; return whether any was replaced."""
+    replaced = False
+    for old in (template / "etc").rglob("*"):
+        new = root / old.relative_to(template)
+        if old.is_file() and new.read_bytes() != old.read_bytes():
+            new.write_bytes(old.read_bytes())
+            replaced = True
+    return replaced
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_killed_at_every_write(tmp_path: Path, call: str) -> None:
+    _kill_at_each(tmp_path, call, is_mended=False)
+
+
+def test_killed_between_renames_and_put_back_by_hand(tmp_path: Path) -> None:
+    _kill_at_each(tmp_path, "rename", is_mended=True)
+
+
+def _kill_at_each(tmp_path: Path, call: str, is_mended: bool) -> None:
     if STRACE is None:
         lacking("strace is not installed, so no run is killed at its system calls")
     template = tmp_path / "template"
     made(Directory(template, "cp1"))
-    number = 0
+    number = cut = 0
     ended = -9
     while ended != 0:
         number += 1
@@ -74,12 +92,18 @@ def test_killed_at_every_write(tmp_path: Path, call: str) -> None:
             if path.suffix in (".crt", ".key") and not path.name.startswith("."):
                 assert len(pem.blocks(path.read_bytes(), str(path))) == 1, path
         host = Directory(root, "cp1")
-        if not unfinished(Journal(host.host)):
+        if not unfinished(host.host).paths:
             assert_pairs_fit(host)
+        put_back = is_mended and bool(unfinished(host.host).paths) and _put_back(root, template)
         host.leaves()
         assert_pairs_fit(host)
         assert_no_key_is_open(root)
         assert not list(root.rglob("etc/**/.kubeharden-*"))
         assert host.leaves(check=True)[0] == []
+        if put_back:
+            assert host.files() == Directory(template, "cp1").files()
+            cut += 1
         shutil.rmtree(root)
     assert number > 2
+    # After each of the renames but the last of them, at which nothing is left to be done: certificate, key, kubeconfig.
+    assert cut >= 2 * is_mended
