@@ -26,7 +26,8 @@ options:
     description:
       - Where things lie, if not where kubeadm lays them. C(pairs), by name of the certificate, C(certificate) and
         C(key), and where a key is elsewhere C(signer), the SHA-256 of its public key, which tells the authority among
-        others in the file; C(kubeconfigs), by name, the path; C(absent), names that this host does not have; the
+        others in the file; C(kubeconfigs), by name, the path; C(absent), names that this host does not have;
+        C(believed), by name, the paths of files beside the pair's whose keys are believed as its key is; the
         switches C(super_admin), C(component_serving), C(kubelet_serving) and C(kubelet_client).
     type: dict
     default: {}

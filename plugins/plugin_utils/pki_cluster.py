@@ -29,6 +29,7 @@ AUTHORITY_FLAGS = {
     "etcd": ("kube-apiserver", "etcd-cafile"),
     "front-proxy": ("kube-apiserver", "requestheader-client-ca-file"),
 }
+BELIEVED_FLAGS = {"kubernetes": AUTHORITY_FLAGS["kubernetes"]}
 KUBECONFIG_FLAGS = {
     "controller-manager": ("kube-controller-manager", "kubeconfig"),
     "scheduler": ("kube-scheduler", "kubeconfig"),
@@ -354,6 +355,7 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool, 
         "pairs": pairs,
         "kubeconfigs": kubeconfigs,
         "absent": absent,
+        "believed": _believed(discovery, pairs),
         "super_admin": _SUPER_ADMIN in present,
         "authority_keys_on_hosts": not variables.get("kubeharden_pki_authorities_dir"),
         "kubelet_serving": bool(variables.get(SERVING)) and not own_serving,
@@ -382,6 +384,19 @@ def _authorities(discovery: Discovery, pairs: dict[str, dict[str, str]], absent:
         pairs["service-account"] = {"certificate": public, "key": private}
     else:
         absent.append("service-account")
+
+
+def _believed(discovery: Discovery, pairs: t.Mapping[str, t.Mapping[str, str]]) -> dict[str, list[str]]:
+    """Return, by name, the files beside the pair's by which kube-apiserver believes what the pair's key signed."""
+    found: dict[str, list[str]] = {}
+    for name, (component, flag) in BELIEVED_FLAGS.items():
+        paths = [
+            one["path"] for one in discovery["certificates"] if (one["component"], one["flag"]) == (component, flag)
+        ]
+        others = [path for path in dict.fromkeys(paths) if path != pairs.get(name, {}).get("certificate")]
+        if name in pairs and others:
+            found[name] = others
+    return found
 
 
 #: What cannot be issued where an authority is not used.

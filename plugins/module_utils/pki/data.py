@@ -74,6 +74,7 @@ def layout(data: Mapping[str, Any]) -> Layout:
         pairs=pairs,
         kubeconfigs={name: str(path) for name, path in _mapping(data, "kubeconfigs")},
         absent=frozenset(data.get("absent") or ()),
+        believed={name: tuple(map(str, paths)) for name, paths in _mapping(data, "believed")},
     )
 
 

@@ -357,6 +357,8 @@ class Layout:
     authority_keys_on_hosts: bool = True
     # Names of rows that this host does not have: nothing that runs there reads them.
     absent: frozenset[str] = frozenset()
+    # By the name of a row, files beside its own whose keys are believed as those of the row are.
+    believed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def pair(self, name: str, path: str) -> PairPath:
         base = path.format(pki=self.pki, configuration=self.configuration, kubelet=self.kubelet)
@@ -448,6 +450,8 @@ class HostPki:
     service_account: PairPath | None
     # Whether it runs pods alone, so that it is trusted with no name but its own.
     is_worker: bool = False
+    # As in the layout.
+    believed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def leaf(self, name: str) -> Leaf:
         return next(leaf for leaf in self.leaves if leaf.name == name)
@@ -476,6 +480,7 @@ def host_pki(layout: Layout, cluster: ClusterFacts, node_name: str) -> HostPki:
         kubeconfigs=tuple(kubeconfigs),
         service_account=service_account if CONTROL_PLANE in roles and SERVICE_ACCOUNT not in layout.absent else None,
         is_worker=roles == {NODE},
+        believed=layout.believed,
     )
 
 

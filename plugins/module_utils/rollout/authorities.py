@@ -34,10 +34,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     HostPki,
     PairPath,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import (
     Store,
     authority_paths,
+    believed,
     file_change,
     load_authorities,
 )
@@ -162,14 +162,10 @@ class Authorities:
         brought_files.unfit_for(self._brought[item.name], leaves, f"what is brought as '{item.name}'")
 
     def _require_separate(self) -> None:
-        """What is brought is not one authority for the front proxy and for clients."""
-        bundles: dict[str, list[CertificateFacts]] = {}
-        for item in self._pki.authorities:
-            if item.name in self._brought:
-                bundles[item.name] = [self._brought[item.name].facts]
-            elif item.path.certificate in self._files:
-                bundles[item.name] = bundle.parse(self._files[item.path.certificate], item.path.certificate)
-        authority.check_separate(bundles)
+        """What is there and what is brought is not one authority for the front proxy and for clients."""
+        there = believed(self._pki, self._files)
+        brought = {name: [one.facts] for name, one in self._brought.items()}
+        authority.check_separate({name: [*brought.get(name, ()), *there[name]] for name in there})
 
     def changes(self, create: bool) -> list[Change]:
         """What would change: directories, missing authorities, the service-account pair."""

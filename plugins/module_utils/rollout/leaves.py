@@ -46,6 +46,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import (
     Store,
+    believed,
     file_change,
     load_authorities,
     request_path,
@@ -128,6 +129,7 @@ class Leaves:
         self._now = now
         self._pki = _checked(pki, options)
         self._authorities = load_authorities(self._pki, files, now, options.brought)
+        authority_files.check_separate(believed(self._pki, files))
         self._lacking = self._lacking_authorities()
         signers = {**self._stand_ins(), **self._authorities}
         self._own = frozenset(name for name, fingerprints in store.issued().items() if self._has(name, fingerprints))

@@ -27,10 +27,18 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     sha256,
     write_atomic,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, keys, kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    authority,
+    bundle,
+    keys,
+    kubeconfig,
+    pem,
+    profile,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES, HostPki
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Waiting
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import finish_files
 
 KEY_MODE = 0o600
@@ -68,6 +76,7 @@ def public_paths(pki: HostPki) -> list[str]:
     found += [leaf.path.certificate for leaf in pki.leaves if leaf.path is not None]
     if pki.service_account is not None:
         found.append(pki.service_account.certificate)
+    found += [path for paths in pki.believed.values() for path in paths]
     return [path for path in dict.fromkeys(found) if path not in secret_paths(pki)]
 
 
@@ -131,6 +140,22 @@ def load_authorities(
             if item.name == KUBERNETES and item.path.key not in files:
                 signers += _trusted(pki, files, files[item.path.certificate])
             found[item.name] = authority.load(item.path, files, now, need_key=False, above=above, signers=signers)
+    return found
+
+
+def believed(pki: HostPki, files: t.Mapping[str, bytes]) -> dict[str, list[CertificateFacts]]:
+    """By name of the authority, every certificate that is believed as it is, in whichever file.
+
+    Raises:
+        HardeningError: A file that makes a component start with less than what is there, or not at all.
+    """
+    found = {}
+    for item in pki.authorities:
+        certificates = []
+        for path in dict.fromkeys([item.path.certificate, *pki.believed.get(item.name, ())]):
+            plain = [block for block in pem.blocks(files.get(path, b""), path) if not block.has_headers]
+            certificates += [profile.from_der(block.der, path) for block in plain if block.label == "CERTIFICATE"]
+        found[item.name] = certificates
     return found
 
 

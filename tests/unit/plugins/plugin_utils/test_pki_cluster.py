@@ -239,6 +239,8 @@ def test_below_a_bundle_of_clients_authorities_it_is_the_one_that_signs() -> Non
     (kubernetes,) = [item for item in rows({"cp1": bundled}, "cp1").authorities if item.name == "kubernetes"]
     assert kubernetes.path == table.PairPath(f"{PKI}/ca.crt", f"{PKI}/ca.key")
     assert pki_cluster.has_authority(bundled)
+    assert rows({"cp1": bundled}, "cp1").believed == {"kubernetes": (f"{PKI}/clients.crt",)}
+    assert rows(FOUND, "cp1").believed == {}
     # A key that lies beside the bundle is the authority's, as ever; so it is where nothing is known of who signs.
     beside = {**bundled, "files": {"pki_key": [f"{PKI}/clients.key", f"{PKI}/ca.key"]}}
     for one in (beside, {**bundled, "signing_authority": None}):

@@ -160,6 +160,33 @@ def test_an_authority_that_has_ended_is_refused(tmp_path: Path) -> None:
         host.authorities(now=NOW + 3651 * DAY)
 
 
+CLIENTS = f"{PKI}/clients.crt"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "names"),
+    [
+        pytest.param(f"{PKI}/ca.crt", ("ca", "front-proxy-ca"), id="beside the clients' authority"),
+        pytest.param(CLIENTS, ("ca", "front-proxy-ca"), id="in a bundle by which clients are believed"),
+        pytest.param(f"{PKI}/front-proxy-ca.crt", ("front-proxy-ca", "ca"), id="the clients' beside the front proxy's"),
+    ],
+)
+@pytest.mark.parametrize("renews", [False, True])
+def test_no_authority_among_several_is_the_front_proxys_and_the_clients(
+    tmp_path: Path, spoilt: str, names: tuple[str, ...], renews: bool
+) -> None:
+    host = made(Directory(tmp_path, "cp1", believed={"kubernetes": [CLIENTS]}))
+    apart = host.path(f"{PKI}/ca.crt").read_bytes() + authority.files(_own("clients"))[0]
+    host.path(CLIENTS).write_bytes(apart)
+    assert host.authorities().changes == []
+    assert host.leaves(check=True)[0] == []
+    host.path(spoilt).write_bytes(b"".join(host.path(f"{PKI}/{name}.crt").read_bytes() for name in names))
+    state = host.state()
+    with pytest.raises(HardeningError, match="any client certificate could speak for any user"):
+        host.leaves() if renews else host.authorities()
+    assert host.state() == state
+
+
 def test_an_open_key_is_closed_and_told(tmp_path: Path) -> None:
     host = made(Directory(tmp_path, "cp1"))
     host.path(f"{PKI}/ca.key").chmod(0o644)
