@@ -32,9 +32,9 @@ class ActionModule(PkiAction):
         """Make them on the first control plane, only when every control plane was asked and none has any."""
         arguments = super().prepare(arguments, task_vars)
         group = arguments.pop("control_planes", [])
-        source = pki_cluster.authority_host(self._found)
-        self._source = source
-        arguments.setdefault("create", source == self._target and pki_cluster.are_made(self._found, group))
+        first = pki_cluster.authority_host(self._found)
+        self._source = source = pki_cluster.source_host(self._found, self._target)
+        arguments.setdefault("create", first == self._target and pki_cluster.are_made(self._found, group))
         arguments.setdefault("source", source != self._target and pki_cluster.can_sign(self._found, group))
         arguments.setdefault("repair", self.repairs())
         # Who only gives what it has needs nothing of the user's.

@@ -45,7 +45,9 @@ class PkiAction(KeepingAction):
 
     def layout_of(self, host: str) -> dict[str, t.Any]:
         """Return where a host's files are, and which it has."""
-        fresh = bool(self.registered(host, AUTHORITIES).get("missing"))
+        missing = self.registered(host, AUTHORITIES).get("missing") or []
+        # With the key of service accounts alone no kubeconfig comes back that somebody removed.
+        fresh = any(name != "service-account" for name in missing)
         return pki_cluster.layout(self._found[host], self.variables(host), fresh, pki_cluster.signer(self._found))
 
     def registered(self, host: str, name: str) -> dict[str, t.Any]:

@@ -29,7 +29,10 @@ AUTHORITY_FLAGS = {
     "etcd": ("kube-apiserver", "etcd-cafile"),
     "front-proxy": ("kube-apiserver", "requestheader-client-ca-file"),
 }
-BELIEVED_FLAGS = {"kubernetes": AUTHORITY_FLAGS["kubernetes"]}
+BELIEVED_FLAGS = {
+    "kubernetes": AUTHORITY_FLAGS["kubernetes"],
+    "service-account": ("kube-apiserver", "service-account-key-file"),
+}
 KUBECONFIG_FLAGS = {
     "controller-manager": ("kube-controller-manager", "kubeconfig"),
     "scheduler": ("kube-scheduler", "kubeconfig"),
@@ -132,6 +135,24 @@ def authority_host(found: t.Mapping[str, Discovery]) -> str:
     having = [host for host in control_planes if has_authority(found[host])]
     having += [host for host in control_planes if has_service_account(found[host])]
     return (having or control_planes or [""])[0]
+
+
+def source_host(found: t.Mapping[str, Discovery], target: str) -> str:
+    """Return the host that is asked for what another lacks: the one that signs.
+
+    For a control plane that lacks nothing but the key of service-account tokens it is the first one that has it.
+    """
+    source = authority_host(found)
+    if not lacks_service_account(found, target):
+        return source
+    having = [host for host, one in found.items() if is_control_plane(one) and has_service_account(one)]
+    return having[0] if having else target
+
+
+def lacks_service_account(found: t.Mapping[str, Discovery], target: str) -> bool:
+    """Return whether a control plane lacks the key of service-account tokens, but not the authorities."""
+    one = found.get(target)
+    return one is not None and is_issued_here(one, "kubernetes") and not has_service_account(one)
 
 
 def signer(found: t.Mapping[str, Discovery]) -> str:

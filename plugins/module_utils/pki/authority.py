@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import bundle, issue, keys, pem, refuse
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    bundle,
+    issue,
+    keys,
+    pem,
+    profile as profile_files,
+    refuse,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
     ETCD_AUTHORITY,
@@ -134,22 +141,38 @@ def service_account_pair(algorithm: str = keys.DEFAULT_ALGORITHM) -> tuple[bytes
     return keys.public_pem(key), keys.private_pem(key)
 
 
-def missing_service_account_public(path: PairPath, contents: Mapping[str, bytes]) -> bytes | None:
+def missing_service_account_public(
+    path: PairPath, contents: Mapping[str, bytes], beside: Sequence[bytes] = ()
+) -> bytes | None:
     """The bytes that the public file needs: None when it is right, else the signing key's public half in front of what
     is there, because tokens of earlier keys stay valid for up to a year.
 
-    HardeningError when the private key is missing or damaged.
+    `beside` are the contents of further files with public keys. HardeningError when the private key is missing or
+    damaged.
     """
     if path.key not in contents:
         raise HardeningError(
             "KH302",
             f"The service-account key {path.key} is missing; nothing was changed. Bring it from another control "
-            "plane: a new "
+            "plane, or let one that has it take part: a new "
             "one makes every token of the cluster invalid.",
         )
     key = keys.load_private(contents[path.key], path.key, validate=False)
     present = contents.get(path.certificate, b"")
-    known = [block.der for block in pem.blocks(present, path.certificate) if block.label == "PUBLIC KEY"]
-    if keys.public_bytes(key) in known:
+    is_known = any(keys.public_bytes(key) in _public_keys(data, path.certificate) for data in (present, *beside))
+    if is_known and path.certificate in contents:
         return None
     return keys.public_pem(key) + present
+
+
+def _public_keys(data: bytes, where: str) -> list[bytes]:
+    """Those by which kube-apiserver knows tokens: it takes public keys, certificates and private keys."""
+    found = []
+    for block in pem.blocks(data, where):
+        if block.label == "CERTIFICATE":
+            found.append(profile_files.from_der(block.der, where).public_key)
+        elif block.label.endswith("PRIVATE KEY"):
+            found.append(keys.public_bytes(keys.load_private(block.text, where, validate=False)))
+        else:
+            found.append(block.der)
+    return found

@@ -136,6 +136,7 @@ class Authorities:
         pair = pki.service_account
         if pair is not None and pair.key not in files and pair.certificate not in files:
             self.missing.append(SERVICE_ACCOUNT)
+        self._has_lost_key = pair is not None and pair.key not in files and pair.certificate in files
 
     def _is_missing(self, item: HostAuthority) -> bool:
         if item.path.certificate in self._files:
@@ -187,9 +188,11 @@ class Authorities:
         pair = self._pki.service_account
         if pair is not None and SERVICE_ACCOUNT in self.missing:
             found.append(file_change(pair.key, None, texts.key(self._making.algorithm if create else "any", origin)))
-            found.append(file_change(pair.certificate, None, f"public key of {pair.key}\n"))
-        elif pair is not None and pair.certificate not in self._files:
-            found.append(file_change(pair.certificate, None, f"public key of {pair.key}\n"))
+            if not self._has_lost_key:
+                found.append(file_change(pair.certificate, None, f"public key of {pair.key}\n"))
+        elif pair is not None and self._service_account_public():
+            before = f"without the public key of {pair.key}\n" if pair.certificate in self._files else None
+            found.append(file_change(pair.certificate, before, f"public key of {pair.key}\n"))
         return self._store.missing_directories(change.target for change in found) + found
 
     def _pair_changes(self, item: HostAuthority, origin: str) -> list[Change]:
@@ -267,6 +270,8 @@ class Authorities:
             check: Whether nothing is written.
         """
         self._require_separate()
+        if self._has_lost_key and source and not create and SERVICE_ACCOUNT not in self.missing:
+            self.missing.append(SERVICE_ACCOUNT)
         elsewhere = [name for name in self.missing if name not in self._offered and name not in self._made]
         if elsewhere and not create and not source:
             names = ", ".join(elsewhere)
@@ -301,11 +306,16 @@ class Authorities:
         return contents
 
     def _service_account_public(self) -> dict[str, bytes]:
-        """What can be told from what is there: the public half of the service-account key."""
+        """What can be told from what is there: the public half of the service-account key, where no file has it.
+
+        Raises:
+            HardeningError: The key is lost or damaged.
+        """
         pair = self._pki.service_account
-        if pair is None or SERVICE_ACCOUNT in self.missing or pair.certificate in self._files:
+        if pair is None or SERVICE_ACCOUNT in self.missing:
             return {}
-        data = authority.missing_service_account_public(pair, self._files)
+        beside = [self._files.get(path, b"") for path in self._pki.believed.get(SERVICE_ACCOUNT, ())]
+        data = authority.missing_service_account_public(pair, self._files, beside)
         return {} if data is None else {pair.certificate: data}
 
     def _write(self, contents: t.Mapping[str, bytes]) -> None:
@@ -413,8 +423,23 @@ class Authorities:
         if SERVICE_ACCOUNT in names:
             pair = self._pairs()[SERVICE_ACCOUNT]
             keys.load_private(contents[pair.key], pair.key)
+            if self._has_lost_key:
+                self._require_lost_key(pair, contents)
+                del contents[pair.certificate]
         self._store.forget_waiting()
         return contents
+
+    def _require_lost_key(self, pair: PairPath, contents: t.Mapping[str, bytes]) -> None:
+        """The key that another control plane has is the one that was lost here, and its public half is still there."""
+        beside = [self._files.get(path, b"") for path in self._pki.believed.get(SERVICE_ACCOUNT, ())]
+        there = {pair.key: contents[pair.key], pair.certificate: self._files[pair.certificate]}
+        if authority.missing_service_account_public(pair, there, beside) is not None:
+            raise HardeningError(
+                "KH304",
+                f"{pair.key} is missing here, and the one of the other control plane does not belong to "
+                f"{pair.certificate} of this host. Nothing was changed; bring back the key that does, or remove "
+                f"{pair.certificate} to have both from there.",
+            )
 
     def _pairs(self) -> dict[str, PairPath]:
         pairs = {item.name: item.path for item in self._pki.authorities}

@@ -262,6 +262,29 @@ def test_the_first_control_plane_that_has_the_key_signs(found: dict[str, Any], h
     assert pki_cluster.authority_host(found) == host
 
 
+def test_who_lacks_the_key_of_service_accounts_alone_asks_who_has_it() -> None:
+    certificates = [f"{PKI}/ca.crt"]
+    whole = {"pki_key": [f"{PKI}/ca.key", f"{PKI}/sa.key"], "pki_certificate": certificates}
+    lost = {"pki_key": [f"{PKI}/ca.key"], "pki_certificate": certificates}
+    for first, second, sources in (
+        (lost, whole, ("cp2", "cp1")),
+        (whole, lost, ("cp1", "cp1")),
+        (lost, lost, ("cp1", "cp2")),
+        (whole, {}, ("cp1", "cp1")),
+    ):
+        found = {"cp1": control_plane(1, files=first), "cp2": control_plane(2, files=second), "w1": worker()}
+        assert tuple(pki_cluster.source_host(found, host) for host in ("cp1", "cp2")) == sources
+        assert pki_cluster.source_host(found, "w1") == "cp1"
+
+
+def test_every_file_by_which_tokens_are_known_is_read() -> None:
+    one = control_plane(1)
+    more = used("kube-apiserver", service_account_key_file="sa-old.pub")
+    assert rows({"cp1": {**one, "certificates": one["certificates"] + more}}, "cp1").believed == {
+        "service-account": (f"{PKI}/sa.pub",)
+    }
+
+
 @pytest.mark.parametrize(
     ("found", "group", "made", "signed"),
     [

@@ -158,6 +158,13 @@ def test_the_service_account_pair() -> None:
     assert authority.missing_service_account_public(SERVICE_ACCOUNT, rotated) == public + older
     both = {**files, SERVICE_ACCOUNT.certificate: older + public}
     assert authority.missing_service_account_public(SERVICE_ACCOUNT, both) is None
+    assert authority.missing_service_account_public(SERVICE_ACCOUNT, rotated, [older, public]) is None
+    # kube-apiserver takes a certificate, or the private key itself, for the public half.
+    own = keys.load_private(private, "sa.key")
+    certificate = issue.certificate_pem(issue.self_signed_authority(root().facts.profile, own, NOW))
+    for held in (certificate, private):
+        files[SERVICE_ACCOUNT.certificate] = older + held
+        assert authority.missing_service_account_public(SERVICE_ACCOUNT, files) is None
 
 
 def test_a_lost_service_account_key_is_not_made_anew() -> None:

@@ -207,6 +207,79 @@ def test_a_missing_public_half_is_written(tmp_path: Path) -> None:
     assert host.path(f"{PKI}/sa.pub").read_bytes() == before
 
 
+# The key of service accounts
+
+
+def _damage(host: Directory, name: str, content: bytes | None) -> None:
+    path = host.path(f"{PKI}/{name}")
+    mode = path.stat().st_mode if path.exists() else 0o600
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+        path.chmod(mode)
+
+
+@pytest.mark.parametrize(
+    ("length", "words"), [(None, "is missing; nothing was changed"), (0, "no private key"), (80, "truncated")]
+)
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("create", [True, False])
+def test_a_lost_or_damaged_service_account_key_is_the_users_decision(
+    tmp_path: Path, length: int | None, words: str, check: bool, create: bool
+) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    whole = host.path(f"{PKI}/sa.key").read_bytes()
+    _damage(host, "sa.key", None if length is None else whole[:length])
+    state = host.state()
+    with pytest.raises(HardeningError, match=words):
+        host.authorities(check=check, create=create)
+    assert host.state() == state
+
+
+def test_a_lost_service_account_key_comes_from_another_control_plane(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    cp2 = Directory(tmp_path / "cp2", "cp2")
+    asked = cp2.authorities(source=True, run_id="run")
+    cp2.authorities(source=True, taken=_given(cp1, asked.receiver), run_id="run")
+    older = authority.service_account_pair()[0]
+    public = cp2.path(f"{PKI}/sa.pub").read_bytes() + older
+    _damage(cp2, "sa.pub", public)
+    _damage(cp2, "sa.key", None)
+    foretold = cp2.authorities(check=True, source=True)
+    asked = cp2.authorities(source=True, run_id="again")
+    assert asked.missing == ["service-account"]
+    done = cp2.authorities(source=True, taken=_given(cp1, asked.receiver, "again"), run_id="again")
+    assert told(done.changes) == told(foretold.changes)
+    assert [change.target for change in done.changes] == [f"{PKI}/sa.key"]
+    assert cp2.path(f"{PKI}/sa.key").read_bytes() == cp1.path(f"{PKI}/sa.key").read_bytes()
+    assert cp2.path(f"{PKI}/sa.pub").read_bytes() == public
+    assert cp2.authorities(source=True).changes == []
+    # One that signs with another key cannot help.
+    _damage(cp2, "sa.pub", older)
+    _damage(cp2, "sa.key", None)
+    asked = cp2.authorities(source=True, run_id="third")
+    state = cp2.state()
+    with pytest.raises(HardeningError, match="does not belong to /etc/kubernetes/pki/sa"):
+        cp2.authorities(source=True, taken=_given(cp1, asked.receiver, "third"), run_id="third")
+    assert cp2.state() == state
+
+
+def test_a_public_half_that_no_file_has_is_put_in_front(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1", believed={"service-account": [f"{PKI}/sa-new.pub"]}))
+    other, secret = authority.service_account_pair()
+    _damage(host, "sa.key", secret)
+    before = host.path(f"{PKI}/sa.pub").read_bytes()
+    # While keys are rotated it stands in a file of its own, which another flag names.
+    host.path(f"{PKI}/sa-new.pub").write_bytes(other)
+    assert host.authorities().changes == []
+    host.path(f"{PKI}/sa-new.pub").unlink()
+    foretold = host.authorities(check=True)
+    assert told(host.authorities().changes) == told(foretold.changes)
+    assert [(change.action, change.target) for change in foretold.changes] == [("update", f"{PKI}/sa.pub")]
+    assert host.path(f"{PKI}/sa.pub").read_bytes() == other + before
+    assert host.authorities().changes == []
+
+
 # Brought by the user
 
 
