@@ -258,9 +258,10 @@ class Leaves:
         step = self._steps.get(name)
         if step is not None and step.what in (outside.ASK, outside.WAIT) and item.kubeconfig.client_files is None:
             return False
-        if any(chosen.leaf.name == name for chosen in self._leaves) and item.kubeconfig.client_files is None:
-            return True
-        return item.kubeconfig.path not in self._files
+        if item.kubeconfig.client_files is None:
+            return any(chosen.leaf.name == name for chosen in self._leaves)
+        named = f"{item.kubeconfig.name}.conf"
+        return item.kubeconfig.path not in self._files and named in (self._options.only or (named,))
 
     # What would change
 

@@ -214,6 +214,21 @@ def test_only_the_named_ones_are_renewed(tmp_path: Path) -> None:
         host.leaves(only=("etcd-pear",))
 
 
+def test_a_kubeconfig_that_is_missing_and_not_named_is_left(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    for name in ("scheduler", "kubelet"):
+        host.path(f"/etc/kubernetes/{name}.conf").unlink()
+    renewal: dict[str, Any] = {"policy": Policy(renew_all=True), "only": ("apiserver",)}
+    foretold, _planned = host.leaves(check=True, **renewal)
+    done, _planned = host.leaves(**renewal)
+    assert told(done) == told(foretold)
+    assert [change.target for change in done] == [f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"]
+    for name in ("scheduler", "kubelet"):
+        path = f"/etc/kubernetes/{name}.conf"
+        assert [change.target for change in host.leaves(only=(f"{name}.conf",))[0]] == [path]
+    assert_pairs_fit(host)
+
+
 def test_a_renewal_makes_a_new_key_unless_told_to_keep_it(tmp_path: Path) -> None:
     host = made(Directory(tmp_path, "cp1"))
     key = host.path(f"{PKI}/apiserver.key").read_bytes()
