@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 from dataclasses import dataclass, field
 from typing import Any, Union
 
@@ -29,7 +30,7 @@ _LINE_WIDTH = 1 << 30  # Base64 stays on one line, as kubectl and kubeadm write 
 @dataclass(frozen=True)
 class KubeconfigFacts:
     """What the current context of a kubeconfig says. Contents are PEM; a file wins over nothing, content over a
-    file."""
+    file. Files are by their paths on the host, relative ones from where the kubeconfig lies."""
 
     context: str
     cluster: str
@@ -101,11 +102,11 @@ def parse(data: bytes, where: str) -> KubeconfigFacts:
         user=str(context.get("user")),
         server=str(cluster.get("server") or ""),
         authority=_content(cluster, _AUTHORITY, where),
-        authority_file=str(cluster.get(_AUTHORITY) or ""),
+        authority_file=_file(cluster, _AUTHORITY, where),
         certificate=_content(credentials, _CERTIFICATE, where),
-        certificate_file=str(credentials.get(_CERTIFICATE) or ""),
+        certificate_file=_file(credentials, _CERTIFICATE, where),
         key=_content(credentials, _KEY, where),
-        key_file=str(credentials.get(_KEY) or ""),
+        key_file=_file(credentials, _KEY, where),
         skips_verification=bool(cluster.get("insecure-skip-tls-verify")),
         other_credentials=tuple(sorted(str(key) for key in credentials if key not in known)),
     )
@@ -183,6 +184,12 @@ def _entry(document: dict[str, Any], listing: str, kind: str, name: str, where: 
     raise HardeningError(
         "KH310", f"The kubeconfig {where} has no {kind} named '{name}'; it was left as it was. Correct it."
     )
+
+
+def _file(entry: dict[str, Any], name: str, where: str) -> str:
+    """A relative path is one from the kubeconfig's own directory, as client-go has it."""
+    path = str(entry.get(name) or "")
+    return posixpath.normpath(posixpath.join(posixpath.dirname(where), path)) if path else ""
 
 
 def _content(entry: dict[str, Any], name: str, where: str) -> bytes | None:

@@ -51,6 +51,16 @@ def test_files_by_reference() -> None:
     assert (facts.user, facts.context, facts.cluster) == ("system:node:n1", "system:node:n1@kubernetes", "kubernetes")
 
 
+def test_a_relative_file_lies_beside_the_kubeconfig() -> None:
+    data = kubeconfig.render(SERVER, "admin", "pki/ca.crt", "../kubernetes/pki/admin.crt", "admin.key")
+    facts = kubeconfig.parse(data, "/etc/kubernetes/admin.conf")
+    assert (facts.authority_file, facts.certificate_file, facts.key_file) == (
+        "/etc/kubernetes/pki/ca.crt",
+        "/etc/kubernetes/pki/admin.crt",
+        "/etc/kubernetes/admin.key",
+    )
+
+
 def test_facts() -> None:
     facts = kubeconfig.parse(KUBEADM, "here")
     assert facts == kubeconfig.KubeconfigFacts(

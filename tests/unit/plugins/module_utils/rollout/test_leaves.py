@@ -229,6 +229,27 @@ def test_a_kubeconfig_that_is_missing_and_not_named_is_left(tmp_path: Path) -> N
     assert_pairs_fit(host)
 
 
+def test_a_kubeconfig_with_relative_files_has_its_certificate(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    path = "/etc/kubernetes/admin.conf"
+    data_there = host.path(path).read_bytes()
+    facts = kubeconfig.parse(data_there, path)
+    for name, content in (("admin.crt", facts.certificate), ("admin.key", facts.key)):
+        host.path(f"{PKI}/{name}").write_bytes(content or b"")
+        host.path(f"{PKI}/{name}").chmod(0o600)
+    host.path(path).write_bytes(kubeconfig.update(data_there, path, None, "pki/admin.crt", "./pki/admin.key"))
+    for scope in (leaves.SCOPE_MISSING, leaves.SCOPE_DUE):
+        assert host.leaves(scope=scope)[0] == []
+    # What a kubelet's names is seen to end.
+    kubelet = "/etc/kubernetes/kubelet.conf"
+    mine = "../../var/lib/kubelet/pki/mine.pem"
+    host.path(kubelet).write_bytes(kubeconfig.update(host.path(kubelet).read_bytes(), kubelet, None, mine, mine))
+    host.path("/var/lib/kubelet/pki").mkdir(parents=True)
+    host.path("/var/lib/kubelet/pki/mine.pem").write_bytes(facts.certificate or b"")
+    found = pki_files.read_kubelets(host.host, host.pki, host.files(), {}, "/var/lib/kubelet/pki")
+    assert list(found) == ["/var/lib/kubelet/pki/mine.pem"]
+
+
 def test_a_renewal_makes_a_new_key_unless_told_to_keep_it(tmp_path: Path) -> None:
     host = made(Directory(tmp_path, "cp1"))
     key = host.path(f"{PKI}/apiserver.key").read_bytes()
