@@ -30,13 +30,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     authority,
     bundle,
+    issue,
     keys,
     kubeconfig,
     pem,
     profile,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES, HostPki
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES, HostAuthority, HostPki
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Waiting
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import finish_files
@@ -137,8 +138,8 @@ def load_authorities(
             above = bundle.parse(files[item.chain_file], item.chain_file) if item.chain_file in files else []
             known = (brought or {}).get(item.name)
             signers = [item.path.signer] if known is None else [bundle.digest(known.facts.public_key)]
-            if item.name == KUBERNETES and item.path.key not in files:
-                signers += _trusted(pki, files, files[item.path.certificate])
+            if item.path.key not in files:
+                signers += _likely_signers(pki, item, files, now)
             found[item.name] = authority.load(item.path, files, now, need_key=False, above=above, signers=signers)
     return found
 
@@ -159,20 +160,29 @@ def believed(pki: HostPki, files: t.Mapping[str, bytes]) -> dict[str, list[Certi
     return found
 
 
-def _trusted(pki: HostPki, files: t.Mapping[str, bytes], held: bytes) -> list[str]:
-    """What tells the cluster's authority where no control plane does: by it the host's clients know the API server.
+def _likely_signers(pki: HostPki, item: HostAuthority, files: t.Mapping[str, bytes], now: float) -> list[str]:
+    """What tells an authority in a file of several where nobody says it and no key does, the likeliest first.
 
-    The file by which a kubelet knows its clients may hold others' authorities beside it.
+    It has signed what is here, or by it the host's clients know the API server: the file may hold one that was rotated
+    out, and that of a kubelet's clients others' authorities. One that has ended signs nothing.
     """
+    held = files[item.path.certificate]
     if held.count(b"-----BEGIN CERTIFICATE-----") < 2:
         return []
+    valid = [one for one in bundle.parse(held, item.path.certificate) if one.not_before <= now < one.not_after]
+    paths = [leaf.path.certificate for leaf in pki.leaves if leaf.path is not None and leaf.authority == item.name]
+    below = [profile.from_pem(files[path], path) for path in paths if path in files]
+    signed = [one for one in valid if any(issue.is_signed_by(facts, one) for facts in below)]
+    trusted = _trusted(pki, files) if item.name == KUBERNETES else []
+    keys_of_valid = {one.public_key for one in valid}
+    likely = [*signed, *(one for one in trusted if one.public_key in keys_of_valid), *valid[:1]]
+    return [bundle.digest(one.public_key) for one in likely]
+
+
+def _trusted(pki: HostPki, files: t.Mapping[str, bytes]) -> list[CertificateFacts]:
+    """By what the host's clients know the API server."""
     known = [(one.path, kubeconfig.parse(files[one.path], one.path)) for one in pki.kubeconfigs if one.path in files]
-    return [
-        bundle.digest(one.public_key)
-        for path, facts in known
-        if facts.authority is not None
-        for one in bundle.parse(facts.authority, path)
-    ]
+    return [one for path, facts in known if facts.authority is not None for one in bundle.parse(facts.authority, path)]
 
 
 class Store:

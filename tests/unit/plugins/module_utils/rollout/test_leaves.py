@@ -370,6 +370,31 @@ def test_the_authority_that_signs_now_counts_before_the_one_that_a_kubeconfig_tr
         assert pki_files.load_authorities(w1.pki, w1.files(), NOW, brought)["kubernetes"].facts == new.facts
 
 
+@pytest.mark.parametrize("age", [4000 * DAY, 300 * DAY], ids=["the old one has ended", "the old one is valid"])
+def test_what_a_rotation_left_in_front_is_not_the_authority(tmp_path: Path, age: float) -> None:
+    """Without its keys a host tells it by what it has signed, and a worker by what its kubelet trusts."""
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1")
+    row = w1.pki.kubeconfigs[0]
+    kubernetes = cp1.path(f"{PKI}/ca.crt").read_bytes()
+    for name in ("ca", "etcd/ca", "front-proxy-ca"):
+        old = authority.create(profile.wanted_authority(name.replace("/", "-")), NOW - age).facts
+        present = cp1.path(f"{PKI}/{name}.crt")
+        present.write_bytes(bundle.join([old]) + present.read_bytes())
+        cp1.path(f"{PKI}/{name}.key").unlink()
+    assert cp1.authorities(check=True).changes == []
+    assert cp1.leaves(check=True)[0] == []
+    trusted = cp1.path(f"{PKI}/ca.crt").read_bytes() if age > 3650 * DAY else kubernetes
+    for path, content in (
+        (f"{PKI}/ca.crt", cp1.path(f"{PKI}/ca.crt").read_bytes()),
+        (row.path, kubeconfig.render(row.server, row.user, trusted, "/c", "/k")),
+    ):
+        w1.path(path).parent.mkdir(parents=True, exist_ok=True)
+        w1.path(path).write_bytes(content)
+    assert w1.signers()["kubernetes"].facts == bundle.parse(kubernetes, "ca.crt")[0]
+    assert w1.authorities(check=True).changes == []
+
+
 def test_what_a_host_may_not_have_is_not_signed(tmp_path: Path) -> None:
     cp1 = made(Directory(tmp_path / "cp1", "cp1"))
     w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
