@@ -48,7 +48,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One entry for each certificate, as the module kubeharden.core.pki_info returns them.
+  description:
+    - One entry for each certificate, as the module kubeharden.core.pki_info returns them, without C(used_by).
   type: list
   elements: dict
 """

@@ -12,7 +12,7 @@ short_description: List every certificate and kubeconfig of a host
 version_added: 0.1.0
 description:
   - Reads the directories in which Kubernetes and etcd keep certificates and says of each certificate whose it is, who
-    issued it, for which names and uses, how long it lasts, and whether the key beside it belongs to it.
+    issued it, for which names and uses, how long it lasts, whether the key beside it belongs to it, and what uses it.
   - Private keys are read on the host to compare them with their certificates. No byte of one is returned or logged.
   - Changes nothing.
 options:
@@ -68,7 +68,7 @@ certificates:
     kind:
       description:
         - V(certificate), V(bundle) (one of several authorities in a file), V(kubeconfig) or V(unreadable).
-        - An unreadable file has only O(ignore:path), RV(ignore:kind) and RV(ignore:problem).
+        - An unreadable file has only C(name), C(path), C(kind), C(problem) and C(used_by).
       type: str
     subject: {description: The subject., type: str}
     issuer: {description: The subject of the authority that signed it., type: str}
@@ -89,6 +89,14 @@ certificates:
     user: {description: "Of a kubeconfig, the name of its user entry.", type: str}
     certificate_path: {description: "Of a kubeconfig without data, the file that it names.", type: str}
     note: {description: "Of a kubeconfig without data, where its credentials are.", type: str}
+    used_by:
+      description:
+        - What uses the file, each as component and flag by which the running process has it, such as
+          V(kube-apiserver --tls-cert-file). What the kubelet uses without a flag is told by the nearest one.
+        - Empty where nothing does, as for administrators' kubeconfigs, and where nothing runs, as on a directory. There
+          the files of the kubelet's configuration still count.
+      type: list
+      elements: str
     problem: {description: "What a person must act on, as a sentence; empty when all is well.", type: str}
   sample:
     - name: front-proxy-client
@@ -109,6 +117,7 @@ certificates:
       fingerprint_sha256: 7e1c...
       key_path: /etc/kubernetes/pki/front-proxy-client.key
       key_fits: true
+      used_by: [kube-apiserver --proxy-client-cert-file]
       problem: ""
 """
 
@@ -144,10 +153,17 @@ def read(root: str, directories: list[str]) -> dict[str, bytes]:
 
 
 def work(module: AnsibleModule) -> dict[str, object]:
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
     from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
 
-    files = read(module.params["root"], module.params["directories"])
-    return {"changed": False, "certificates": listing.describe(files, time.time())}
+    root, now = module.params["root"], time.time()
+    files = read(root, module.params["directories"])
+    collector = Collector(View(Host(root)), True, None, lambda _command: (1, "", ""), now, time.monotonic)
+    users = collector.users_of_files()
+    found = [{**entry, "used_by": users.get(entry["path"], [])} for entry in listing.describe(files, now)]
+    return {"changed": False, "certificates": found}
 
 
 def main() -> None:

@@ -122,6 +122,14 @@ class Collector:
             "probes": self._port_evidence.probe(kubelet, kube_proxy) if self._view.host.live else {},
         }
 
+    def users_of_files(self) -> dict[str, list[str]]:
+        """Return by path what uses a certificate or kubeconfig, each as component and flag, and nothing else."""
+        self._view.see_processes()
+        kubelet = self._kubelet()
+        self._manifests(str(kubelet["static_pod_path"]))
+        self._view.see_environment()
+        return {path: sorted(uses) for path, uses in self._file_evidence.users_of_files(kubelet).items()}
+
     def _components(self, manifests: t.Mapping[str, str], problem: str) -> dict[str, dict[str, t.Any]]:
         expected = {*manifests, *self._view.processes}
         if self._control_plane:

@@ -206,7 +206,7 @@ class Files:
         kubeconfigs = {one["path"] for word in _KUBECONFIGS for one in files.get(word, [])}
         listed = [one for word in words for one in files.get(word, []) if not _RENEWED.fullmatch(one["path"])]
         unseen = {one["path"]: f"{one['path']}: {one['problem']}" for one in listed if one.get("problem")}
-        users = self._users_of_files(kubelet)
+        users = self.users_of_files(kubelet)
         served = {path for path, uses in users.items() if uses & _SERVED}
         paths = [path for path in (*(one["path"] for one in listed), _CLIENT, *sorted(served)) if path not in unseen]
         read: dict[str, bytes] = {}
@@ -375,7 +375,7 @@ class Files:
         # Where its configuration cannot be read, what the authority signed is in use most likely.
         return asked if kubelet.get("problem") and self._view.exists(asked) else f"{directory}/kubelet.crt"
 
-    def _users_of_files(self, kubelet: t.Mapping[str, t.Any]) -> dict[str, set[str]]:
+    def users_of_files(self, kubelet: t.Mapping[str, t.Any]) -> dict[str, set[str]]:
         """Return by path the components that use a file, each with the flag that names it."""
         users: dict[str, set[str]] = {}
         for component, flags in PKI_FLAGS.items():

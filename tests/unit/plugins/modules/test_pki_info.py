@@ -17,6 +17,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import wanted_authority
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import evidence
 from ansible_collections.kubeharden.core.plugins.modules import pki_info
 
 
@@ -59,7 +60,16 @@ def test_it_lists_and_changes_nothing(host: Path, check: bool, capsys: pytest.Ca
         ("/var/lib/kubelet/pki/kubelet-client-2026-11-24.pem", "", True),
         ("/var/lib/kubelet/pki/kubelet-client-current.pem", "kubelet-client", True),
     ]
+    assert [entry["used_by"] for entry in result["certificates"]] == [[], [], ["kubelet --kubeconfig"]]
     assert {path: path.lstat().st_mtime_ns for path in host.rglob("*")} == before
+
+
+def test_who_uses_them_is_told(host: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    users = {"/etc/kubernetes/pki/ca.crt": ["etcd --trusted-ca-file", "kube-apiserver --client-ca-file"]}
+    monkeypatch.setattr(evidence.Collector, "users_of_files", lambda _self: users)
+    first, *others = run(capsys, root=str(host))["certificates"]
+    assert first["used_by"] == users[first["path"]]
+    assert [entry["used_by"] for entry in others] == [[], []]
 
 
 def test_other_directories(host: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,23 @@ def test_what_is_mounted_is_not_known_where_the_manifest_was_not_read(root: Path
     assert unmounted() is None
 
 
+def test_who_uses_a_file_is_told_as_the_host_has_it(root: Path, tmp_path: Path) -> None:
+    mounted = (
+        POD
+        + """\
+    volumeMounts: [{name: pki, mountPath: /certs}]
+  volumes: [{name: pki, hostPath: {path: /etc/kubernetes/pki}}]
+"""
+    )
+    write(root, f"{MANIFESTS}/kube-apiserver.yaml", mounted)
+    made = MadeProc(tmp_path / "made")
+    made.start(8, "kube-apiserver", STATIC, inner="1", flags="--client-ca-file=/certs/ca.crt")
+    view = Standing(Host(str(root)), str(made.proc))
+    users = Collector(view, True, None, lambda _words: (1, "", ""), 1_795_500_000.0, lambda: 0.0).users_of_files()
+    assert users["/etc/kubernetes/pki/ca.crt"] == ["kube-apiserver --client-ca-file"]
+    assert users["/var/lib/kubelet/pki/kubelet-client-current.pem"] == ["kubelet --kubeconfig"]
+
+
 ETCD = """\
 kind: Pod
 metadata: {name: etcd, namespace: kube-system}
