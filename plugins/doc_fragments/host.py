@@ -26,6 +26,14 @@ options:
     description: The run, which names the backups.
     type: str
     required: true
+  locks:
+    description:
+      - The locks that the run has taken; the module does nothing where the run does not have them any more. Filled in
+        by the action plugin.
+    type: list
+    elements: str
+    choices: [host, cluster]
+    default: []
 requirements:
   - Python 3.9 or newer, PyYAML and cryptography of the distribution on the target
 """

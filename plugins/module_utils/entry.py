@@ -30,6 +30,7 @@ HOST_OPTIONS: dict[str, dict[str, t.Any]] = {
     "root": {"type": "path", "default": "/"},
     "root_seed": {"type": "path"},
     "run_id": {"type": "str", "required": True},
+    "locks": {"type": "list", "elements": "str", "choices": ["host", "cluster"], "default": []},
 }
 #: Beside these, what the modules of certificates take.
 PKI_OPTIONS: dict[str, dict[str, t.Any]] = {
@@ -91,7 +92,11 @@ def require_libraries(module: AnsibleModule) -> None:
 
 @contextlib.contextmanager
 def _at_work(module: AnsibleModule) -> t.Iterator[None]:
-    """Mark the host's lock as in use: a module call goes on to its end when its controller dies."""
+    """Mark the host's lock as in use: a module call goes on to its end when its controller dies.
+
+    A call does not begin where the run does not have the locks any more that it took. A module that is called without a
+    run, by a play of the user's, has none; it does not begin beside a run that has one.
+    """
     # Here, since they need the libraries that a host may lack when a module begins.
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host  # noqa: PLC0415
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock  # noqa: PLC0415
@@ -100,14 +105,15 @@ def _at_work(module: AnsibleModule) -> t.Iterator[None]:
     if module.check_mode or root is None:
         yield
         return
-    with Lock(Host(root)).in_use(module.params["run_id"]):
+    locks = module.params.get("locks") or []
+    with Lock(Host(root)).in_use(module.params["run_id"], "host" in locks):
         kubeconfig = (module.params.get("discovery") or {}).get("admin_kubeconfig")
         if kubeconfig and root == "/":
             from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import (  # noqa: PLC0415
                 lease_of,
             )
 
-            lease_of(kubeconfig).renew(module.params["run_id"])
+            lease_of(kubeconfig).renew(module.params["run_id"], "cluster" in locks)
         yield
 
 

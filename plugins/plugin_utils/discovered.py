@@ -18,3 +18,17 @@ def found_of(variables: t.Mapping[str, t.Any], names: t.Sequence[str] = RESULTS)
         if isinstance(result, dict) and not result.get("skipped"):
             return result
     return {}
+
+
+def locks_of(task_vars: t.Mapping[str, t.Any], host: str) -> list[str]:
+    """Return which locks the run has taken that a module on a host works under.
+
+    Discovery took them: that of the host there, and that of the cluster on one control plane for all hosts. Where there
+    was no discovery, as on a host that joins later, there are none.
+    """
+    known = task_vars["hostvars"].raw_get
+    if "discovery" not in found_of(known(host)):
+        return []
+    control_planes = task_vars["groups"].get("kubeharden_control_planes") or []
+    held = any(found_of(known(one)).get("cluster_lock") == "held" for one in control_planes)
+    return ["host", "cluster"] if held else ["host"]

@@ -15,6 +15,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
 from ansible_collections.kubeharden.core.plugins.plugin_utils.connections import end_when_silent
+from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import locks_of
 
 
 def reason(error: Exception) -> str:
@@ -42,6 +43,10 @@ class HostAction(ActionBase):
         end_when_silent(self._connection)
         variables = task_vars or {}
         arguments = self.prepare(dict(self._task.args), variables)
+        # A module that finds no lock must know whether there was one.
+        locks = locks_of(variables, str(self._task.delegate_to or variables["inventory_hostname"]))
+        if locks:
+            arguments["locks"] = locks
         result = self.execute(arguments, variables)
         if arguments.get("report_dir") and not result.get("failed"):
             result = self._written_down(result, arguments, variables)

@@ -117,30 +117,44 @@ class Lock:
         return True
 
     @contextlib.contextmanager
-    def in_use(self, run_id: str) -> t.Iterator[None]:
+    def in_use(self, run_id: str, taken: bool = True) -> t.Iterator[None]:
         """Let the kernel know that this process works on the host under the lock, even if its controller dies.
 
+        Args:
+            run_id: The run that works.
+            taken: Whether the run took the lock. One that did not works all the same, but not beside another one.
+
         Raises:
-            HardeningError: Another run holds it by now: this one was taken for dead.
+            HardeningError: The lock is not this run's, or not any more: it was taken for dead.
         """
         try:
             descriptor = os.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
-            yield  # check mode takes no lock
+            self._require_holder(None, run_id, taken)
+            yield
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             # Only now: who takes it over looks whether it is in use before it does.
             current = self.holder()
-            if current is not None and current.run_id != run_id:
-                raise HardeningError(
-                    "KH106",
-                    f"Run {current.run_id} from {current.controller.split()[0]} has taken this host's lock over from "
-                    f"{run_id}. What this task was to do was left undone; wait for that run, and run again.",
-                )
+            self._require_holder(current, run_id, taken)
             yield
         finally:
             os.close(descriptor)
+
+    def _require_holder(self, current: Holder | None, run_id: str, taken: bool) -> None:
+        if current is not None and current.run_id != run_id:
+            raise HardeningError(
+                "KH106",
+                f"Run {current.run_id} from {current.controller.split()[0]} has taken this host's lock over from "
+                f"{run_id}. What this task was to do was left undone; wait for that run, and run again.",
+            )
+        if current is None and taken:
+            raise HardeningError(
+                "KH106",
+                f"Run {run_id} has no lock on this host any more: another one took it for dead and has ended since, or "
+                "the host was started anew. What this task was to do was left undone; run again.",
+            )
 
     def is_used_by(self, run_id: str) -> bool:
         """Return whether a run holds it and a process of that run works on this host at this moment."""

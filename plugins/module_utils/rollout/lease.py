@@ -84,27 +84,38 @@ class Lease:
         found, now = self._look()
         return None if found is None else _blocking(found, wanted, now, dead)
 
-    def renew(self, run_id: str) -> None:
+    def renew(self, run_id: str, taken: bool = True) -> None:
         """Say that a run is still at work; an API that does not answer is no matter, since it may be restarting.
 
+        Args:
+            run_id: The run.
+            taken: Whether the run has taken it; it did not where the API was away when it began.
+
         Raises:
-            HardeningError: Another run holds it by now.
+            HardeningError: The run does not hold it any more.
         """
         try:
             found, now = self._look()
-            if found is None or _holder(found) == "":
-                return  # begun without it, when the API was away
-            holder = _as_holder(found)
-            if holder.run_id == run_id and now - _renewed(found) >= RENEW_AFTER:
-                self._client.put(_OBJECT, json.dumps(_document(holder, now, found)))
+            holder = None if found is None or _holder(found) == "" else _as_holder(found)
+            if found is not None and holder is not None and holder.run_id == run_id:
+                if now - _renewed(found) >= RENEW_AFTER:
+                    self._client.put(_OBJECT, json.dumps(_document(holder, now, found)))
+                return
         except UnknownError:
             return
-        if holder.run_id != run_id:
+        if holder is not None:
             raise HardeningError(
                 "KH106",
                 f"Run {holder.run_id} from {holder.controller.split()[0]} has taken the lock of the cluster (Lease "
                 f"{NAME}) over from {run_id}. What this task was to do was left undone; wait for that run, and run "
                 "again.",
+            )
+        if taken:
+            raise HardeningError(
+                "KH106",
+                f"Run {run_id} does not have the lock of the cluster (Lease {NAME}) any more: another one took it for "
+                "dead and has ended since, or it was given back when a task failed on another host. What this task was "
+                "to do was left undone; run again.",
             )
 
     def release(self, run_id: str) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.kubeharden.core.plugins.module_utils import entry
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import lease
 
 
 class Ended(Exception):
@@ -85,6 +89,55 @@ def test_a_sentence_for_a_person_is_the_message() -> None:
 
 def test_a_result_is_the_result() -> None:
     assert ended(Module(), lambda _module: {"changed": False}) == {"changed": False}
+
+
+def at_work(root: str, locks: list[str], **options: bool) -> dict[str, t.Any]:
+    """A run that changes something makes a call, and has taken these locks."""
+    module = Module()
+    module.check_mode = False
+    module.params = {"root": root, "run_id": "first", "discovery": {"admin_kubeconfig": "a"}, "locks": locks}
+    with pytest.raises(Ended) as caught:
+        entry.run(t.cast(t.Any, module), lambda _module: {"changed": False}, **options)
+    return dict(caught.value.args[0])
+
+
+def test_a_call_of_a_run_that_lost_its_lock_does_nothing(tmp_path: Path) -> None:
+    """The other one may have ended by now, so that there is none at all."""
+    root, taken = str(tmp_path), ["host", "cluster"]
+    assert at_work(root, taken)["msg"].startswith("KH106: Run first has no lock on this host any more")
+    assert at_work(root, taken, under_lock=False) == {"changed": False}
+    assert at_work(root, []) == {"changed": False}
+    holder = Holder("first", "controller boot", "100 5000 pid:[1]", 1.0)
+    assert Lock(Host(root)).acquire(holder) is None
+    assert at_work(root, taken) == {"changed": False}
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_call_on_a_control_plane_renews_the_lock_of_the_cluster_that_the_run_took(
+    monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    renewed: list[tuple[str, str, bool]] = []
+
+    class Lease:
+        def __init__(self, kubeconfig: str) -> None:
+            self.kubeconfig = kubeconfig
+
+        def renew(self, run_id: str, taken: bool) -> None:
+            renewed.append((self.kubeconfig, run_id, taken))
+
+    monkeypatch.setattr(lease, "lease_of", Lease)
+    monkeypatch.setattr(Lock, "in_use", lambda *_arguments: contextlib.nullcontext())
+    module = Module()
+    module.check_mode = False
+    locks = ["host", "cluster"] if held else ["host"]
+    module.params = {
+        "root": "/",
+        "run_id": "first",
+        "discovery": {"admin_kubeconfig": "/admin.conf"},
+        "locks": locks,
+    }
+    assert ended(module, lambda _module: {"changed": False}) == {"changed": False}
+    assert renewed == [("/admin.conf", "first", held)]
 
 
 def test_a_defect_is_not_made_a_sentence() -> None:

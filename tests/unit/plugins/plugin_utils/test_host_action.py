@@ -21,6 +21,25 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import
 STILL = "A module of run r still works on this host."
 
 
+class Hostvars:
+    """What is registered of each host."""
+
+    def __init__(self, known: dict[str, dict[str, t.Any]]) -> None:
+        self._known = known
+
+    def raw_get(self, host: str) -> dict[str, t.Any]:
+        return self._known.get(host, {})
+
+
+def variables(known: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
+    """The variables of a task on cp2."""
+    return {
+        "inventory_hostname": "cp2",
+        "groups": {"kubeharden_control_planes": list(known)},
+        "hostvars": Hostvars(known),
+    }
+
+
 class Action(HostAction):
     """Loses the connection to its module, and then reaches the host again."""
 
@@ -41,8 +60,8 @@ class Action(HostAction):
 def test_a_lost_module_that_works_on_is_told(monkeypatch: pytest.MonkeyPatch, in_use: bool) -> None:
     monkeypatch.setattr(host_action, "end_when_silent", lambda _connection: None)
     monkeypatch.setattr(host_action.ActionBase, "run", lambda *_arguments: {})
-    result = Action({"in_use": in_use, "notes": [STILL]}).run(None, {"inventory_hostname": "cp1"})
-    assert result["msg"].startswith("KH102: The connection to cp1 was lost: Broken pipe.")
+    result = Action({"in_use": in_use, "notes": [STILL]}).run(None, variables({}))
+    assert result["msg"].startswith("KH102: The connection to cp2 was lost: Broken pipe.")
     assert result["msg"].endswith(STILL) is in_use
 
 
@@ -65,10 +84,48 @@ def test_what_was_done_is_told_and_the_lock_given_back_where_it_cannot_be_writte
     action = Working({})
     action._task.args["report_dir"] = str(tmp_path / "report")
     action._task.check_mode = check_mode
-    result = action.run(None, {"inventory_hostname": "cp1"})
+    result = action.run(None, variables({}))
     assert result["failed"]
     assert result["msg"].startswith("KH201: The reports of the run cannot be written to ")
     done = changes and not check_mode
-    kept = "What this task changed stays; its record is on cp1, in /var/lib/kubeharden/backups/r."
-    assert result["msg"].endswith(kept if done else "This task changed nothing on cp1.")
+    kept = "What this task changed stays; its record is on cp2, in /var/lib/kubeharden/backups/r."
+    assert result["msg"].endswith(kept if done else "This task changed nothing on cp2.")
     assert asked == ["kubelet"] + ([] if check_mode else ["release_lock"])
+
+
+@pytest.mark.parametrize(
+    ("speaker", "mine", "locks"),
+    [
+        ({"__discover_found": {"cluster_lock": "held"}}, {"discovery": {}}, ["host", "cluster"]),
+        (
+            {"__discover_found": {"cluster_lock": "unknown"}, "__discover_again": {"cluster_lock": "held"}},
+            {"discovery": {}},
+            ["host", "cluster"],
+        ),
+        (
+            {"__discover_found": {"cluster_lock": "held"}, "__discover_again": {"skipped": True}},
+            {"discovery": {}},
+            ["host", "cluster"],
+        ),
+        ({"__discover_found": {"cluster_lock": "unknown"}}, {"discovery": {}}, ["host"]),
+        ({}, {"discovery": {}}, ["host"]),
+        # As a host that joins later, or in a play of the user's own.
+        ({"__discover_found": {"cluster_lock": "held"}}, {}, None),
+        ({}, {}, None),
+    ],
+)
+def test_a_module_knows_which_locks_the_run_took(
+    monkeypatch: pytest.MonkeyPatch, speaker: dict[str, t.Any], mine: dict[str, t.Any], locks: list[str] | None
+) -> None:
+    """One control plane took that of the cluster for all; a module that finds none by then must not work on."""
+    given: list[dict[str, t.Any]] = []
+
+    class Working(Action):
+        def _execute_module(self, name: str, **arguments: t.Any) -> dict[str, t.Any]:
+            given.append({"name": name, **arguments["module_args"]})
+            return {"changed": False}
+
+    monkeypatch.setattr(host_action, "end_when_silent", lambda _connection: None)
+    monkeypatch.setattr(host_action.ActionBase, "run", lambda *_arguments: {})
+    Working({}).run(None, variables({"cp1": speaker, "cp2": {"__discover_found": mine}}))
+    assert given[0].get("locks") == locks

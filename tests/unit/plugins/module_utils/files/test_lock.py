@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import stat
 import subprocess
@@ -157,9 +158,39 @@ def test_it_is_not_given_back_while_a_module_works(lock: Lock, tmp_path: Path) -
 
 
 def test_without_a_lock_nothing_is_in_use(lock: Lock, tmp_path: Path) -> None:
-    with lock.in_use("first"):
+    with lock.in_use("first", taken=False):
         assert not lock.is_in_use()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_run_that_took_no_lock_does_not_work_beside_one_that_did(lock: Lock) -> None:
+    assert lock.acquire(SECOND) is None
+    with pytest.raises(HardeningError, match="Run second from controller"), lock.in_use("first", taken=False):
+        raise AssertionError("it worked")
+
+
+def test_a_run_whose_lock_was_taken_over_does_nothing_more_when_the_other_has_ended(lock: Lock) -> None:
+    assert lock.acquire(FIRST) is None
+    assert lock.acquire(SECOND, dead="first") is None
+    assert lock.release("second") is True
+    with pytest.raises(HardeningError, match="Run first has no lock on this host any more"), lock.in_use("first"):
+        raise AssertionError("it worked")
+
+
+def test_a_run_whose_lock_vanishes_at_the_moment_when_it_begins_does_nothing(
+    lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has opened the file by then; the other takes it over and ends before it is looked at."""
+    assert lock.acquire(FIRST) is None
+
+    def overtaken(_descriptor: int, _how: int) -> None:
+        monkeypatch.undo()
+        assert lock.acquire(SECOND, dead="first") is None
+        assert lock.release("second") is True
+
+    monkeypatch.setattr(fcntl, "flock", overtaken)
+    with pytest.raises(HardeningError, match="Run first has no lock on this host any more"), lock.in_use("first"):
+        raise AssertionError("it worked")
 
 
 def test_a_run_that_lost_its_lock_works_on_no_host(lock: Lock) -> None:

@@ -135,6 +135,20 @@ def test_it_ends_by_itself_after_its_last_renewal(api: Api) -> None:
         lock(api).renew("first")
 
 
+def test_a_run_whose_lock_was_taken_over_does_nothing_more_when_the_other_has_ended(api: Api) -> None:
+    """Nobody holds it by then, which is what a run finds as well that began while the API was away."""
+    lock(api).acquire(FIRST)
+    api.now += DURATION + 1
+    assert lock(api).acquire(SECOND) is None
+    lock(api).release("second")
+    with pytest.raises(HardeningError, match="Run first does not have the lock of the cluster"):
+        lock(api).renew("first")
+    lock(api).renew("first", taken=False)
+    lock(api).acquire(SECOND)
+    with pytest.raises(HardeningError, match="Run second from two has taken the lock of the cluster"):
+        lock(api).renew("first", taken=False)
+
+
 def test_a_run_that_is_known_to_be_dead_is_taken_over_at_once(api: Api) -> None:
     lock(api).acquire(FIRST)
     second = lock(api)
@@ -173,5 +187,6 @@ def test_what_somebody_emptied_or_broke_is_free(api: Api) -> None:
     api.post("/leases", json.dumps({"metadata": {}, "spec": {"holderIdentity": "x", "renewTime": "soon"}}))
     assert lock(api).acquire(FIRST) is None
     api.object = {"metadata": {"resourceVersion": str(api.version)}, "spec": {}}
-    lock(api).renew("first")
+    with pytest.raises(HardeningError, match="Run first does not have the lock of the cluster"):
+        lock(api).renew("first")
     assert lock(api).acquire(SECOND) is None
