@@ -105,11 +105,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 def release_cluster(kubeconfig: str, run_id: str) -> list[str]:
     """Give the lock of the cluster back; a sentence where that is not possible."""
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import (
-        DURATION,
-        UnknownError,
-        lease_of,
-    )
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import UnknownError, lease_of
 
     try:
         lease_of(kubeconfig).release(run_id)

@@ -161,6 +161,11 @@ class Event:
         return [*([descriptor.group(1)] if descriptor else []), *quoted]
 
     @property
+    def is_sign_of_life(self) -> bool:
+        """Each call of a run gives its lock a new time, and changes nothing by it."""
+        return self.name == "utimensat" and any(one.endswith(f"{OURS[1]}/lock") for one in self.paths)
+
+    @property
     def opens_for_writing(self) -> bool:
         return bool(re.search(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC", self.arguments))
 
@@ -193,7 +198,7 @@ def _events(log: Path, root: Path) -> tuple[Event, ...]:
         arguments = arguments or rest.partition(" <unfinished")[0]
         event = Event(name, counts[process, name], arguments, done, result)
         opened = name not in ("openat", "open") or event.opens_for_writing
-        if opened and any(one.startswith(f"{root}/") for one in event.paths):
+        if opened and any(one.startswith(f"{root}/") for one in event.paths) and not event.is_sign_of_life:
             assert process == first, f"not the module's own process: {line}"
             found.append(event)
     return tuple(found)

@@ -10,6 +10,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -19,6 +20,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     make_directory,
     write_atomic,
 )
+
+#: Seconds after its last sign of life from which on a run counts as dead for every controller: the renewal of the lock
+#: of the cluster (rollout.lease), or for a run that asks for none, the begin of its last module call on a host. A long
+#: phase of other hosts lies between two of them.
+DURATION = 1800
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +50,10 @@ class Holder:
         """Return whether this is the same run of the same process: a name that a user gives may be used twice."""
         mine, theirs = (self.run_id, self.controller, self.process), (other.run_id, other.controller, other.process)
         return mine == theirs
+
+    def has_ended(self, dead: str | None, leads: bool) -> bool:
+        """Return whether who asks for the lock knows that this run has ended; arguments as for Lock.acquire."""
+        return self.run_id == dead or (leads and self.cluster)
 
 
 _HOLDER = {"run_id": str, "controller": str, "process": str, "since": NUMBER, "cluster?": bool}
@@ -79,6 +89,8 @@ class Lock:
     def acquire(self, wanted: Holder, dead: str | None = None, leads: bool = False) -> Holder | None:
         """Take the lock for a run and return None, or return the holder that keeps it.
 
+        One that asks for no lock of the cluster counts as dead when it has done nothing here for DURATION.
+
         Args:
             wanted: The run that asks; a run that holds the lock already keeps it.
             dead: A run whose controller process is known to have ended: its lock is taken over.
@@ -86,21 +98,35 @@ class Lock:
                 ended, or is about to, since it did not get it or has given it back: its lock is taken over.
         """
         make_directory(self._directory, 0o700)
-        with self._exclusive():
-            blocking = self.blocking(wanted, dead, leads)
-            if blocking is not None:
-                return blocking
+        with self._exclusive(), self._kept_unused() as unused:
             current = self.holder()
-            if current is None or not current.is_same(wanted):
-                write_atomic(self._path, (json.dumps(dataclasses.asdict(wanted)) + "\n").encode(), 0o600)
+            if current is not None and current.is_same(wanted):
+                return None
+            if current is not None and not (unused and self._yields(current, dead, leads, unused)):
+                return current
+            write_atomic(self._path, (json.dumps(dataclasses.asdict(wanted)) + "\n").encode(), 0o600)
         return None
 
     def blocking(self, wanted: Holder, dead: str | None = None, leads: bool = False) -> Holder | None:
-        """Return the holder that would keep the lock from a run, without taking it; arguments as for acquire."""
+        """Return the holder that would keep the lock from a run, without taking it; arguments as for acquire.
+
+        A process of a run that is known to have ended may still work on the host: its end is to be waited for.
+        """
         current = self.holder()
-        if current is None or current.is_same(wanted) or current.run_id == dead or (leads and current.cluster):
+        if current is None or current.is_same(wanted) or self._yields(current, dead, leads, not self.is_in_use()):
             return None
         return current
+
+    def _yields(self, current: Holder, dead: str | None, leads: bool, unused: bool) -> bool:
+        """Return whether the holder has ended, or counts as dead: the Lease says that of those that ask for it."""
+        return current.has_ended(dead, leads) or (not current.cluster and unused and self.idle() > DURATION)
+
+    def idle(self) -> float:
+        """Return the seconds since the holder's last module call on this host began; 0 where nobody holds it."""
+        try:
+            return max(0.0, time.time() - os.stat(self._path).st_mtime)
+        except FileNotFoundError:
+            return 0.0
 
     def release(self, run_id: str) -> bool:
         """Give the lock back, and return whether it was: another run's is left alone, and so is one that is in use.
@@ -135,9 +161,11 @@ class Lock:
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-            # Only now: who takes it over looks whether it is in use before it does.
+            # Only now: who takes it over keeps it unused while it does.
             current = self.holder()
             self._require_holder(current, run_id, taken)
+            if current is not None:
+                os.utime(descriptor)
             yield
         finally:
             os.close(descriptor)
@@ -163,14 +191,24 @@ class Lock:
 
     def is_in_use(self) -> bool:
         """Return whether a process of the holder works on this host at this moment."""
+        with self._kept_unused() as unused:
+            return not unused
+
+    @contextlib.contextmanager
+    def _kept_unused(self) -> t.Iterator[bool]:
+        """Say whether no process of the holder works on this host; then none begins within the block."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
-            return False
+            yield True
+            return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                unused = False
+            else:
+                unused = True
+            yield unused
         finally:
             os.close(descriptor)
-        return False

@@ -13,16 +13,14 @@ import json
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION, Holder
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import load
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import micro_time, seconds_of
 
 NAME = "kube-system/kubeharden"
-#: Seconds after its last renewal from which on a run counts as dead for every controller. It is renewed by each call
-#: of a module on a control plane; a long phase of workers alone lies between two of them.
-DURATION = 1800
-#: Seconds within which it is not renewed again, so that a run with nothing to do costs one request a call.
+#: Seconds within which it is not renewed again. Each call of a module on a control plane renews it, and a run with
+#: nothing to do has many.
 RENEW_AFTER = 60
 _FOLDER = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 _OBJECT = f"{_FOLDER}/kubeharden"

@@ -11,7 +11,7 @@ import time
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION, Holder, Lock
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import UnknownError, lease_of
 
 
@@ -102,7 +102,7 @@ def take(host: Host, asking: Asking, leads: bool, cluster_lock: str, limit: floa
     Args:
         host: The host.
         asking: The run.
-        leads: Whether the run has the lock of the cluster, so that a host's lock of another run has ended.
+        leads: Whether the run has the lock of the cluster, so that another run that asked for it too has ended.
         cluster_lock: The state of that lock, as the module discover returns it.
         limit: Seconds for the end of a module call whose controller died.
 
@@ -111,20 +111,35 @@ def take(host: Host, asking: Asking, leads: bool, cluster_lock: str, limit: floa
         HardeningError: That module call does not end, or there has been a run of this name.
     """
     lock = Lock(host)
-    before = lock.holder()
+    before, idle = lock.holder(), lock.idle()
     told: list[str] = []
     if before is not None and not before.is_same(asking.run):
         free = lock.blocking(asking.run, asking.dead_run, leads) is None
         if free:
             _await_end(lock, limit)
             if not asking.check_mode:
-                told = [f"Run {before.run_id} ended early without giving its lock back; it was taken over."]
+                words = (
+                    "ended early without giving its lock back; it was taken over"
+                    if before.has_ended(asking.dead_run, leads)
+                    else f"has done nothing on this host for {idle / 60:.0f} minutes; its lock was taken over"
+                )
+                told = [f"Run {before.run_id} {words}."]
     holder = (lock.blocking if asking.check_mode else lock.acquire)(asking.run, asking.dead_run, leads)
     if holder is not None:
-        raise LockedError(holder, "on this host", "remove /run/kubeharden/lock on the host", cluster_lock)
+        raise LockedError(holder, "on this host", _way_out(holder, asking.run), cluster_lock)
     if before is None or not before.is_same(asking.run):
         _refuse_used_name(host, asking.run.run_id)
     return told
+
+
+def _way_out(holder: Holder, asking: Holder) -> str:
+    """Return what to do about a dead run's lock on a host, half a sentence."""
+    way_out = "remove /run/kubeharden/lock on the host"
+    if not holder.cluster:
+        return f"{way_out}, or wait until it has done nothing there for {DURATION // 60} minutes"
+    if not asking.cluster:
+        return f"{way_out}, or let a control plane take part once, so that its lock is taken over"
+    return way_out
 
 
 def _await_end(lock: Lock, limit: float) -> None:

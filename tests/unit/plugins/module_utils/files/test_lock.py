@@ -11,13 +11,15 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files import lock as lock_file
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION, Holder, Lock
 
 FIRST = Holder("first", "controller boot", "100 5000 pid:[1]", 1.0)
 SECOND = Holder("second", "controller boot", "200 6000 pid:[1]", 2.0)
@@ -26,7 +28,7 @@ SECOND = Holder("second", "controller boot", "200 6000 pid:[1]", 2.0)
 RACER = """
 import os, sys, time
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION, Holder, Lock
 root, name, gate = sys.argv[1:]
 lock = Lock(Host(root))
 print("ready", flush=True)
@@ -191,6 +193,70 @@ def test_a_run_whose_lock_vanishes_at_the_moment_when_it_begins_does_nothing(
     monkeypatch.setattr(fcntl, "flock", overtaken)
     with pytest.raises(HardeningError, match="Run first has no lock on this host any more"), lock.in_use("first"):
         raise AssertionError("it worked")
+
+
+def ago(tmp_path: Path, seconds: float) -> None:
+    """The holder's last call on the host began so long ago."""
+    then = time.time() - seconds
+    os.utime(tmp_path / "run/kubeharden/lock", (then, then))
+
+
+def test_a_run_of_workers_alone_counts_as_dead_when_it_has_done_nothing_for_long(lock: Lock, tmp_path: Path) -> None:
+    assert lock.acquire(FIRST) is None
+    ago(tmp_path, DURATION - 60)
+    assert lock.acquire(SECOND) == FIRST
+    ago(tmp_path, DURATION + 60)
+    assert lock.idle() == pytest.approx(DURATION + 60, abs=30)
+    assert lock.blocking(SECOND) is None
+    assert lock.acquire(SECOND) is None
+    assert lock.holder() == SECOND
+    assert lock.idle() < 60
+
+
+def test_each_call_of_a_run_is_a_sign_of_life(lock: Lock, tmp_path: Path) -> None:
+    assert lock.acquire(FIRST) is None
+    ago(tmp_path, DURATION + 60)
+    with lock.in_use("first"):
+        pass
+    assert lock.acquire(SECOND) == FIRST
+
+
+def test_a_call_that_lasts_is_no_dead_run(lock: Lock, tmp_path: Path) -> None:
+    assert lock.acquire(FIRST) is None
+    with lock.in_use("first"):
+        ago(tmp_path, DURATION + 60)
+        assert lock.blocking(SECOND) == FIRST
+        assert lock.acquire(SECOND) == FIRST
+
+
+def test_of_a_run_that_asked_for_the_cluster_too_its_lease_says_whether_it_is_dead(lock: Lock, tmp_path: Path) -> None:
+    first = dataclasses.replace(FIRST, cluster=True)
+    assert lock.acquire(first) is None
+    ago(tmp_path, DURATION + 60)
+    assert lock.acquire(SECOND) == first
+
+
+def test_nobody_begins_to_work_while_the_lock_is_taken_over(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else both would: one has seen that it is its own, the other that nobody works."""
+    assert lock.acquire(FIRST) is None
+    write, tried = lock_file.write_atomic, []
+
+    def written(path: str, data: bytes, mode: int) -> None:
+        with open(path, encoding="utf-8") as stream, pytest.raises(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        tried.append(path)
+        write(path, data, mode)
+
+    monkeypatch.setattr(lock_file, "write_atomic", written)
+    assert lock.acquire(SECOND, dead="first") is None
+    assert len(tried) == 1
+
+
+def test_of_a_dead_run_whose_module_works_it_is_not_taken_over(lock: Lock) -> None:
+    assert lock.acquire(FIRST) is None
+    with lock.in_use("first"):
+        assert lock.blocking(SECOND, dead="first") is None  # its end is waited for
+        assert lock.acquire(SECOND, dead="first") == FIRST
 
 
 def test_a_run_that_lost_its_lock_works_on_no_host(lock: Lock) -> None:

@@ -12,10 +12,10 @@ from email.utils import formatdate
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION, Holder
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import lease
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import DURATION, RENEW_AFTER, Lease
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import RENEW_AFTER, Lease
 
 FIRST = Holder("first", "one boot", "100 5000", 0.0, True)
 SECOND = Holder("second", "two boot", "200 6000", 0.0, True)
