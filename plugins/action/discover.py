@@ -70,6 +70,13 @@ class ActionModule(HostAction):
             }
             return {"changed": False, "problems": [result["msg"]], **kept}
         if "discovery" not in result:
+            missing = result.get("libraries_missing") or []
+            if missing and not boolean(arguments.get("install_packages", True)):
+                sentence = (
+                    f"No Python on {task_vars['inventory_hostname']} has {' and '.join(missing)}. Nothing was changed; "
+                    f"install {' and '.join(result['packages'])}, or leave kubeharden_install_packages at true."
+                )
+                return {**result, "problems": [numbered("KH103", sentence)]}
             return result
         # Here and not only where they are written: a host whose turn comes later stops the run before its first write.
         problems = self._problems or [

@@ -10,9 +10,9 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIG
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import RESULTS, found_of
+from ansible_collections.kubeharden.core.plugins.plugin_utils.ending_action import EndingAction
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 NOT_LOOKED_AT = (
@@ -35,11 +35,10 @@ def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
     )
 
 
-class ActionModule(HostAction):
+class ActionModule(EndingAction):
     """Documented in plugins/modules/preflight.py."""
 
     MODULE = "preflight"
-    _requires_connection = False  # but where locks are given back
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Judge what discovery saw; where a host is not ready every host gives its lock back, and the run ends."""
@@ -59,27 +58,16 @@ class ActionModule(HostAction):
         )
         problems = {name: [*result.get("problems", []), *judged.problems[name]] for name, result in found.items()}
         unreachable = {name for name, result in found.items() if result.get("unreachable_since")}
-        if (any(problems.values()) or unreachable) and host not in unreachable:
-            self._give_back(arguments, found[host], variables)
+        ends = any(problems.values()) or unreachable
+        kept = self.give_back(arguments, found[host], variables) if ends else []
         if host in unreachable:
             raise AnsibleConnectionFailure(str(found[host]["unreachable_since"]))
         if problems[host]:
-            return {"failed": True, "msg": " ".join(problems[host]) + _left(found[host], judged.problems[host])}
+            words = " ".join(problems[host]) + _left(found[host], judged.problems[host])
+            return {"failed": True, "msg": " ".join([words, *kept])}
         # A directory that stands for a host shows nothing; what could not be discovered at all is said elsewhere.
         blind = wanted and "discovery" in found[host] and not found[host].get("evidence")
         return {"changed": False, "notes": judged.notes[host], "not_done": [NOT_LOOKED_AT] if blind else []}
-
-    def _give_back(
-        self, arguments: dict[str, t.Any], found: t.Mapping[str, t.Any], task_vars: dict[str, t.Any]
-    ) -> None:
-        """Give back what discovery took; a host that it could not read has taken its lock all the same."""
-        if not found:
-            return
-        if found.get("cluster_lock") == "held":
-            arguments = {"kubeconfig": ADMIN_KUBECONFIG, **arguments}
-        else:
-            arguments.pop("kubeconfig", None)
-        self.release(arguments, task_vars)
 
 
 def _left(found: t.Mapping[str, t.Any], judged: t.Sequence[str]) -> str:

@@ -140,6 +140,12 @@ options:
         before its first write. Looked at by the action plugin.
     type: bool
     default: false
+  install_packages:
+    description:
+      - Whether libraries that no Python of the host has are going to be installed. Else that is a problem which ends
+        the run. Looked at by the action plugin.
+    type: bool
+    default: true
   checks_user:
     description:
       - Whether flags and admission plugins of the user's own are checked. Where nothing of them is written, as by a
@@ -388,23 +394,11 @@ def api_answers(run_program: t.Any, admin_kubeconfig: str, program: str | None) 
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
-    """Discover the host."""
+    """Lock the host, and where it is this host's part the cluster, and discover."""
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-    from ansible_collections.kubeharden.core.plugins.module_utils.files import history
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
-        kube_proxy_api,
-        kubelet,
-        locking,
-        named_files,
-        preparation,
-        pulls_api,
-        recovery,
-        sight,
-    )
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import locking
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 
     parameters = module.params
@@ -433,14 +427,49 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = host.live and parameters["takes_cluster_lock"] and parameters["cluster_lock"]
     cluster = locking.ClusterLock(asking, discovery.admin_kubeconfig if wanted else None)
     cluster.take()
-    leads = cluster.leads or parameters["holds_cluster"]
-    told = locking.take(host, asking, leads, cluster.state, 2.0 * parameters["gate_timeout"])
+    told: list[str] = []
+    try:
+        leads = cluster.leads or parameters["holds_cluster"]
+        told += locking.take(host, asking, leads, cluster.state, 2.0 * parameters["gate_timeout"])
+        found = look(module, host, discovery, cluster, told)
+    except HardeningError as error:
+        # Whatever it is, the run gives back what it holds by now. And what was done for a run that died is told, though
+        # another may have to be waited for.
+        error.facts = {"cluster_lock": cluster.state, **error.facts, "notes": [*told, *cluster.notes]}
+        raise
+    return {
+        "changed": False,
+        **found,
+        "notes": [*told, *cluster.notes],
+        "cluster_lock": cluster.state,
+        "libraries_missing": [],
+        "packages": [],
+    }
+
+
+def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, told: list[str]) -> dict[str, t.Any]:
+    """Undo what a run that died left, and return what is found then; what a person should know is added to ``told``."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files import history
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
+        kube_proxy_api,
+        kubelet,
+        named_files,
+        preparation,
+        pulls_api,
+        recovery,
+        sight,
+    )
+
+    parameters = module.params
     with contextlib.ExitStack() as stack:
         if not module.check_mode:
             # From here on this process writes, where a run that died left something under way.
             stack.enter_context(Lock(host).in_use(parameters["run_id"]))
         # Before anything is read: an administrator's kubeconfig may be among them.
-        finished = [] if module.check_mode else recovery.finish_files(host)
+        told += [] if module.check_mode else recovery.finish_files(host)
         for package in [] if module.check_mode else parameters["installed"]:
             Backup(host, parameters["run_id"]).note("package", package)
         view = None
@@ -456,49 +485,41 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         limit = float(parameters["gate_timeout"])
         if module.check_mode:
             recovery.require_presence(host, Journal(host))
-            notes = recovery.foretell(host)
+            told += recovery.foretell(host)
             found = {**discovery.run(), "live": host.live}
         else:
             # First of all: a run that died may have left this host without its API server.
-            notes = recovery.recover(host, view, limit)
+            before = len(told)
+            told += recovery.recover(host, view, limit)
             found = {**discovery.run(), "live": host.live}
             service = kubelet.service(found["kubelet"]["configuration"], runner(module)) if host.live else None
-            notes += kubelet.recover(host, service, limit)
+            told += kubelet.recover(host, service, limit)
             if host.live and parameters["control_plane"]:
                 given = (runner(module), discovery.admin_kubeconfig, parameters["kubectl"])
-                notes += recovery.recover_cluster(
+                told += recovery.recover_cluster(
                     host,
                     lambda: kube_proxy_api.build(*given),
                     lambda: pulls_api.build(*given),
                     limit,
                     (lambda: api_answers(*given)) if parameters["without_api"] else None,
                 )
-            found = {**discovery.run(), "live": host.live} if notes else found
-        try:
-            cluster.take(last=True)
-            # All of them: a damaged one would be met in the middle of the run, or when it is to be put back.
-            history.past_runs(host)
-            if parameters["control_plane"]:
-                # Only now: an API server that a run which died left away comes back in any case.
-                named_files.require(host, parameters["named_files"])
-        except HardeningError as error:
-            # What was done for a run that died is told, though another may have to be waited for.
-            error.facts = {"cluster_lock": cluster.state, **error.facts, "notes": [*told, *finished, *notes]}
-            raise
+            found = {**discovery.run(), "live": host.live} if len(told) > before else found
+        cluster.take(last=True)
+        # All of them: a damaged one would be met in the middle of the run, or when it is to be put back.
+        history.past_runs(host)
+        if parameters["control_plane"]:
+            # Only now: an API server that a run which died left away comes back in any case.
+            named_files.require(host, parameters["named_files"])
         if parameters["flag_files"]:
             found["flag_files"] = preparation.named_by_flags(host, found["components"])
         if host.live and parameters["read_api"]:
             facts, sentences = read_api(module, host, found, view)
-            found, notes = {**found, **facts}, [*notes, *sentences]
+            found = {**found, **facts}
+            told += sentences
         return {
-            "changed": False,
             "discovery": found,
             "evidence": look_at_readiness(module, host, found, view),
             "flag_problems": flag_problems(module, host, found),
-            "notes": [*told, *cluster.notes, *finished, *notes],
-            "cluster_lock": cluster.state,
-            "libraries_missing": [],
-            "packages": [],
         }
 
 
@@ -533,6 +554,7 @@ def main() -> None:
             "allow_expired": {"type": "bool", "default": False},
             "without_api": {"type": "bool", "default": False},
             "allow_unreachable": {"type": "bool", "default": False},
+            "install_packages": {"type": "bool", "default": True},
             "checks_user": {"type": "bool", "default": True},
         },
         supports_check_mode=True,

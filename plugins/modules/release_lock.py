@@ -66,6 +66,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, require_libraries, run
 
+#: What ends a run may be a front door that loses requests, which must not lose this one too; and the pause between two
+#: attempts, in seconds.
+ATTEMPTS, PAUSE = 5, 1.0
+
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Release."""
@@ -108,15 +112,24 @@ def release_cluster(kubeconfig: str, run_id: str) -> list[str]:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import UnknownError, lease_of
 
-    try:
-        lease_of(kubeconfig).release(run_id)
-    except (UnknownError, HardeningError) as error:
-        sentence = (
-            f"The lock of the cluster was not given back ({error}); it ends by itself {DURATION // 60} minutes "
-            "after its last renewal, or with kubectl -n kube-system delete lease kubeharden."
-        )
-        return [sentence]
-    return []
+    why = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE)
+        try:
+            lease_of(kubeconfig).release(run_id)
+        except UnknownError as error:
+            why = str(error)
+        except HardeningError as error:
+            why = str(error)
+            break
+        else:
+            return []
+    sentence = (
+        f"The lock of the cluster was not given back ({why}); it ends by itself {DURATION // 60} minutes "
+        "after its last renewal, or with kubectl -n kube-system delete lease kubeharden."
+    )
+    return [sentence]
 
 
 def main() -> None:

@@ -11,20 +11,25 @@ module: rollback_choose
 short_description: Choose the runs that are put back
 version_added: 1.0.0
 description:
-  - Runs on the controller and reaches no host.
+  - Runs on the controller, for every host of the play, and reaches no host as long as there is something to choose.
   - Without O(asked) it is the last run, or what a rollback that did not come to its end was to put back. With it, it is
     every run from the newest back to that one.
-  - Fails where no host has the record of the run that is asked for, or where that run is a rollback itself.
+  - Fails where no host has the record of the run that is asked for, where that run is a rollback itself, or where the
+    records of a host cannot be read. Then every host gives back the locks that the run took.
+extends_documentation_fragment:
+  - kubeharden.core.host
+  - kubeharden.core.on_host
 options:
   seen:
-    description: By host, the runs as M(kubeharden.core.rollback_runs) returned them.
-    type: dict
-    required: true
+    description: Name of the variable that holds what M(kubeharden.core.rollback_runs) returned on a host.
+    type: str
+    default: __rollback_seen
   asked:
     description: The run that is asked for; the last where there is none.
     type: str
-extends_documentation_fragment:
-  - kubeharden.core.on_controller
+  kubeconfig:
+    description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
+    type: path
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -32,8 +37,8 @@ author:
 EXAMPLES = r"""
 - name: Choose what is put back
   kubeharden.core.rollback_choose:
-    seen: {cp1: [{run_id: 20261124T101500Z-3f2a, began: 1.0, undone_by: "", undoes: [], finished: false, count: 3}]}
-  run_once: true
+    run_id: 20261125T101500Z-3f2a
+    asked: 20261124T101500Z-3f2a
 """
 
 RETURN = r"""

@@ -33,6 +33,10 @@ runs:
   returned: success
   type: list
   elements: dict
+problem:
+  description: Why they cannot be read; M(kubeharden.core.rollback_choose) ends the run for all hosts at once.
+  returned: when they cannot
+  type: str
 """
 
 import typing as t

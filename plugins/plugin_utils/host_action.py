@@ -77,14 +77,15 @@ class HostAction(ActionBase):
         """Give locks back where a run ends early; one that could not be given back is recognised as dead later.
 
         Returns:
-            A sentence where they were kept, since the module goes on on the host though its connection was lost.
+            A sentence where they were kept, since the module goes on on the host though its connection was lost, and
+            where the API did not take the cluster's.
         """
         if self._task.check_mode or not arguments.get("run_id"):
             return []
         kept = {key: arguments[key] for key in ("root", "root_seed", "run_id", "kubeconfig") if arguments.get(key)}
         with contextlib.suppress(AnsibleConnectionFailure):
             given = self._execute_module("kubeharden.core.release_lock", module_args=kept, task_vars=task_vars)
-            return list(given.get("notes") or []) if given.get("in_use") else []
+            return list(given.get("notes") or [])
         return []
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

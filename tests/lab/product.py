@@ -28,6 +28,10 @@ ARTEFACTS = CHECKOUT / "build" / "artefacts"
 #: A value that is legal for every check but the component's own start.
 BAD_CIPHERS = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
 
+#: The lock of a host, and in kubectl's words that of the cluster.
+LOCK = "/run/kubeharden/lock"
+LEASE = ("lease", "kubeharden", "-n", "kube-system")
+
 COMPONENTS = {
     "containerd": "containerd",
     "etcd": "etcd",
@@ -332,6 +336,16 @@ class Product:
 
     def exists(self, host: str, path: str) -> bool:
         return self.cluster.ssh(host, f"test -e {path}", check=False).returncode == 0
+
+    def lease(self) -> str:
+        """The run that holds the lock of the cluster, empty where nobody does."""
+        found = self.cluster.kubectl("get", *LEASE, "--ignore-not-found", "-o", "jsonpath={.spec.holderIdentity}")
+        return found.stdout
+
+    def locked(self) -> list[str]:
+        """What a run has locked: the cluster, and hosts by name."""
+        cluster = ["cluster"] if self.lease() else []
+        return cluster + [host for host in self.cluster.hosts if self.exists(host, LOCK)]
 
     def on_each(self, look: Callable[[str], Any]) -> dict[str, Any]:
         """What a look at each host gives, by host."""

@@ -116,6 +116,20 @@ def test_hardened_and_put_back_a_host_is_what_it_was(hosts: Hosts) -> None:
     }
 
 
+def test_a_rollback_that_is_refused_keeps_no_lock_on_any_host(hosts: Hosts) -> None:
+    """A name that is mistyped, and a record that is damaged on one host."""
+    well(hosts.harden("--limit", "w1", "--tags", "files", run_id="first"))
+    locks = [hosts.root(name) / "run/kubeharden/lock" for name in hosts.names]
+    refused(rollback(hosts, run_id="frist"), "has the record of frist; there are first. Nothing was changed.")
+    assert all(lock.parent.is_dir() for lock in locks)
+    assert [lock for lock in locks if lock.exists()] == []
+    (hosts.root("w1") / BACKUPS / "first" / "record.json").write_text("{", encoding="utf-8")
+    run = rollback(hosts)
+    refused(run, "first/record.json is damaged: it is no ")
+    assert set(messages_of(run)) == {"w1"}
+    assert [lock for lock in locks if lock.exists()] == []
+
+
 @pytest.mark.slow
 def test_back_to_before_the_first_of_two_runs_one_host_first(hosts: Hosts) -> None:
     """The second run had the other profile; what was left of a host is not asked for by name any more."""

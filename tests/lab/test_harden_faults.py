@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from lab.kubelab.harness import CHECKOUT, Cluster, Served
-from lab.product import BAD_CIPHERS, HardenRun, Product, keep_figures, messages_of, wait_until
+from lab.product import BAD_CIPHERS, LOCK, HardenRun, Product, keep_figures, messages_of, wait_until
 from lab.story import differences, keep_served
 from tools.runs import Run
 
@@ -31,7 +31,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.on("3+2", name="faults")]
 MANIFESTS = "/etc/kubernetes/manifests"
 PKI = "/etc/kubernetes/pki"
 KUBELET = "/var/lib/kubelet/config.yaml"
-LOCK = "/run/kubeharden/lock"
 SILENT = "w2"
 """The host whose connection hangs: not the one from which the poller asks."""
 GATE = 300
@@ -232,6 +231,8 @@ def test_a_fault_ends_the_run_with_its_own_sentence_and_nothing_changes(product:
         assert differences(content, product.on_each(product.content)) == []
         assert differences(maps, product.config_maps()) == []
         assert differences(processes, product.on_each(product.processes)) == []
+    # Where it was met before the first write nobody has a lock; else the host that failed, and the cluster, have none.
+    assert product.lease() == ""
     assert (served.failed, served.kept) == (0, 0), served.output
     assert run.seconds < GATE
 
@@ -262,6 +263,7 @@ def test_an_unknown_flag_that_the_table_takes_for_known(
         )
     keep(product, f"unknown-flag-of-{component}-in-a-table-that-lies", run.seconds, served)
     ended(run, number, *words)
+    assert product.lease() == ""
     assert differences(content, product.on_each(product.content)) == []
     assert (served.failed, served.kept) == (0, 0), served.output
 

@@ -17,14 +17,11 @@ from pathlib import Path
 import pytest
 
 from lab.kubelab.harness import Cluster
-from lab.product import BAD_CIPHERS, HardenRun, Product, kill_run, messages_of, wait_until
+from lab.product import BAD_CIPHERS, LEASE, LOCK, HardenRun, Product, kill_run, messages_of, wait_until
 from lab.story import differences
 from tools.runs import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="preflight")]
-
-LEASE = ("lease", "kubeharden", "-n", "kube-system")
-LOCK = "/run/kubeharden/lock"
 
 # What etcdctl has no command for: raising an alarm, as a member does whose quota is used up.
 ALARM = """
@@ -46,8 +43,11 @@ def product(cluster: Cluster) -> Product:
 
 
 @contextlib.contextmanager
-def refused(product: Product, host: str, *words: str) -> Iterator[list[HardenRun]]:
-    """A run that is made within the block ends with code 2 and one message, and changes nothing and keeps no lock."""
+def refused(product: Product, host: str, *words: str, theirs: str = "") -> Iterator[list[HardenRun]]:
+    """A run that is made within the block ends with code 2 and one message, and changes nothing and keeps no lock.
+
+    :param theirs: another run that has the lock of the cluster, and keeps it
+    """
     before = product.on_each(product.content)
     runs: list[HardenRun] = []
     yield runs
@@ -59,20 +59,8 @@ def refused(product: Product, host: str, *words: str) -> Iterator[list[HardenRun
     assert "Traceback" not in run.output
     assert run.changes == []
     assert differences(before, product.on_each(product.content)) == []
-    for name in product.cluster.hosts:
-        assert not product.exists(name, LOCK), name
-
-
-def lease(product: Product) -> str:
-    """Who holds the lock of the cluster, empty where nobody does."""
-    found = product.cluster.kubectl("get", *LEASE, "-o", "jsonpath={.spec.holderIdentity}", check=False)
-    return found.stdout
-
-
-def no_locks(product: Product) -> None:
-    assert lease(product) == ""
-    for host in product.cluster.hosts:
-        assert not product.exists(host, LOCK), host
+    assert product.lease() == theirs
+    assert [name for name in product.cluster.hosts if product.exists(name, LOCK)] == []
 
 
 def test_a_healthy_cluster_is_ready_and_nothing_changes(product: Product) -> None:
@@ -83,7 +71,7 @@ def test_a_healthy_cluster_is_ready_and_nothing_changes(product: Product) -> Non
     assert "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed." in run.output
     assert "The restarts would take about " in run.output
     assert differences(before, product.on_each(product.attributes)) == []
-    assert lease(product) == ""
+    assert product.lease() == ""
     foretold = product.harden("--check").well()
     assert run.changes == foretold.changes != []
 
@@ -109,7 +97,7 @@ def test_a_node_that_is_not_ready_and_a_full_disk_are_told_at_once(product: Prod
         words = ("Node w1 is not Ready (NodeStatusUnknown)", "The file system of /var/lib/kubeharden on cp1 has")
         with refused(product, "cp1", *words) as runs:
             runs.append(product.harden())
-        assert lease(product) == ""
+        assert product.lease() == ""
     finally:
         cluster.ssh("cp1", "umount /var/lib/kubeharden", check=False)
         cluster.ssh("w1", "systemctl start kubelet")
@@ -150,17 +138,17 @@ def test_a_lock_that_another_controller_holds(product: Product) -> None:
     product.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(document))
     said = "Run theirs from elsewhere has been at work on this cluster since "
     try:
-        with refused(product, "cp1", said, "Nothing was changed; wait for it.", "delete lease kubeharden") as runs:
+        ways_out = ("Nothing was changed; wait for it.", "delete lease kubeharden")
+        with refused(product, "cp1", said, *ways_out, theirs="theirs") as runs:
             runs.append(product.harden("--check"))
         for play in (product.harden, product.rollback):
-            with refused(product, "cp1", said) as runs:
+            with refused(product, "cp1", said, theirs="theirs") as runs:
                 runs.append(play())
-        assert lease(product) == "theirs"
         document["spec"] = {**document["spec"], "renewTime": "2020-01-01T00:00:00.000000Z"}  # type: ignore[dict-item]
         product.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(document))
         run = product.harden("--tags", "discover").well()
         assert "Run theirs ended early without giving the lock of the cluster back; it was taken over." in run.output
-        assert lease(product) == ""
+        assert product.lease() == ""
     finally:
         product.cluster.kubectl("delete", *LEASE, "--ignore-not-found")
 
@@ -188,14 +176,14 @@ def test_two_controllers_at_once(product: Product, tmp_path: Path, pause: float)
     messages = messages_of(Run("", 2, loser))
     assert f"from {name} has been at work on this cluster since" in messages["cp1"], loser
     assert "changed=0" in loser
-    no_locks(product)
+    assert product.locked() == []
 
 
 def test_a_run_whose_controller_is_gone(product: Product, tmp_path: Path) -> None:
     """No other controller can see that it is dead: it is told who has the lock, and how to go on."""
     process = product.start(tmp_path / "log", "--tags", "files,discover", controller="gone-controller")
     try:
-        wait_until("the lock", 120, lambda: lease(product) != "", 0.1)
+        wait_until("the lock", 120, lambda: product.lease() != "", 0.1)
     finally:
         kill_run(process)
     run = product.harden("--tags", "discover")
@@ -204,14 +192,14 @@ def test_a_run_whose_controller_is_gone(product: Product, tmp_path: Path) -> Non
     product.cluster.kubectl("delete", *LEASE)
     run = product.harden("--tags", "discover").well()
     assert "ended early without giving its lock back; it was taken over." in run.output
-    no_locks(product)
+    assert product.locked() == []
 
 
 def test_a_run_that_failed_keeps_nobody_waiting(product: Product, tmp_path: Path) -> None:
     """Its own host and the cluster are free at once; what it left on other hosts is seen to be a dead run's."""
     failed = product.harden(extra_flags={"kube-apiserver": {"tls-cipher-suites": BAD_CIPHERS}})
     assert failed.code == 2, str(failed)
-    assert lease(product) == ""
+    assert product.lease() == ""
     assert not product.exists("cp1", LOCK)
     assert product.exists("w1", LOCK)
     log = tmp_path / "log"
@@ -220,4 +208,4 @@ def test_a_run_that_failed_keeps_nobody_waiting(product: Product, tmp_path: Path
     assert re.search(
         r"^w1: Run \S+ ended early without giving its lock back; it was taken over\.$", said, re.MULTILINE
     ), said
-    no_locks(product)
+    assert product.locked() == []

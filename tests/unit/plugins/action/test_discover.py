@@ -28,6 +28,30 @@ def test_what_was_put_back_is_told(first: dict[str, t.Any], second: dict[str, t.
     assert found == {**second, "notes": notes}
 
 
+class Lacking(ActionModule):
+    """A host of which no Python has the libraries."""
+
+    def __init__(self) -> None:
+        pass
+
+    def _discover(self, _arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        return {"changed": False, "libraries_missing": ["yaml"], "packages": ["python3-yaml"]}
+
+
+@pytest.mark.parametrize(("install", "told"), [(True, False), (False, True), ("no", True)])
+def test_a_library_that_may_not_be_installed_is_a_problem_that_is_told_with_all_others(
+    install: t.Any, told: bool
+) -> None:
+    """And no failure of its own: the other hosts give back what they have taken by then."""
+    found = Lacking().execute({"install_packages": install}, {"inventory_hostname": "w1"})
+    assert "failed" not in found
+    sentence = (
+        "KH103: No Python on w1 has yaml. Nothing was changed; install python3-yaml, or leave "
+        "kubeharden_install_packages at true."
+    )
+    assert found.get("problems") == ([sentence] if told else None)
+
+
 class _Templar:
     """Templates nothing, and refuses what the user has wrong."""
 

@@ -16,9 +16,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
+from ansible_collections.kubeharden.core.plugins.module_utils.files import host as hosts
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import readiness
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import locking, named_files, readiness, sight
 from ansible_collections.kubeharden.core.plugins.modules import discover
 
 SEEDS = Path(__file__).parents[4] / "inventories" / "demo" / "hosts.orig"
@@ -108,3 +109,60 @@ def test_a_file_that_a_flag_of_the_kubelets_names_is_looked_for_on_a_worker_too(
     assert found["flag_problems"] == [
         "--tls-cert-file of kubelet names /srv/no.crt, but there is no file /srv/no.crt on this host."
     ]
+
+
+class Held:
+    """The lock of the cluster, which this host has taken for the run."""
+
+    state, leads, notes = "held", True, ()
+
+    def __init__(self, *_arguments: t.Any) -> None:
+        pass
+
+    def take(self, last: bool = False) -> None:
+        pass
+
+
+def damage_manifest(host: Host, _patch: pytest.MonkeyPatch) -> None:
+    Path(host.path("/etc/kubernetes/manifests/theirs.yaml")).write_text("{{ no: [yaml\n", encoding="utf-8")
+
+
+def use_name(host: Host, _patch: pytest.MonkeyPatch) -> None:
+    Path(host.path("/var/lib/kubeharden/backups/r")).mkdir(parents=True)
+
+
+def refuse_kubeconfig(_host: Host, patch: pytest.MonkeyPatch) -> None:
+    def build(*_arguments: t.Any) -> None:
+        raise HardeningError("KH136", "The administrator's certificate has ended.")
+
+    patch.setattr(sight, "build", build)
+
+
+def refuse_the_api(host: Host, patch: pytest.MonkeyPatch) -> None:
+    def read(*_arguments: t.Any) -> None:
+        raise HardeningError("KH123", "ConfigMap kube-system/kubeadm-config cannot be read.")
+
+    def require(*_arguments: t.Any) -> None:
+        host.live = True  # from here on: what runs on this machine is none of its own
+
+    patch.setattr(named_files, "require", require)
+    patch.setattr(discover, "read_api", read)
+
+
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    [(damage_manifest, "KH111"), (use_name, "KH005"), (refuse_kubeconfig, "KH136"), (refuse_the_api, "KH123")],
+)
+def test_whatever_ends_it_says_that_the_cluster_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: t.Callable[[Host, pytest.MonkeyPatch], None], number: str
+) -> None:
+    """Else nobody gives that lock back, and other controllers wait for half an hour."""
+    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, read_api=True)
+    monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
+    monkeypatch.setattr(locking, "ClusterLock", Held)
+    fault(host, monkeypatch)
+    with pytest.raises(HardeningError) as caught:
+        discover.work(module_with(given, tmp_path))
+    assert caught.value.number == number
+    assert caught.value.facts["cluster_lock"] == "held"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from pathlib import Path
 
@@ -15,6 +16,7 @@ pytest.importorskip("ansible", reason="not on a host with the oldest libraries")
 from ansible_collections.kubeharden.core.plugins.module_utils.files import host as hosts
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import lease
 from ansible_collections.kubeharden.core.plugins.modules import release_lock
 
 
@@ -84,3 +86,26 @@ def test_a_damaged_record_is_told_at_the_end_of_a_run_and_no_failure(
     (note,) = result["notes"]
     assert "/var/lib/kubeharden/backups/a is damaged" in note
     assert (backups / "b").exists()
+
+
+@pytest.mark.parametrize(("lost", "told"), [(0, 0), (4, 0), (5, 1)])
+def test_a_request_that_is_lost_keeps_no_lock_of_the_cluster(
+    monkeypatch: pytest.MonkeyPatch, lost: int, told: int
+) -> None:
+    """A load balancer that loses requests may be what ends the run."""
+    answers = [lease.UnknownError("it answered refused")] * lost
+    paused: list[float] = []
+
+    class Lease:
+        def release(self, run_id: str) -> bool:
+            assert run_id == "first"
+            if answers:
+                raise answers.pop()
+            return True
+
+    monkeypatch.setattr(lease, "lease_of", lambda _kubeconfig: Lease())
+    monkeypatch.setattr(time, "sleep", paused.append)
+    notes = release_lock.release_cluster("/etc/kubernetes/admin.conf", "first")
+    assert len(notes) == told
+    assert all("was not given back (it answered refused); it ends by itself 30 minutes" in note for note in notes)
+    assert len(paused) == min(lost, 4)
