@@ -221,3 +221,16 @@ def test_old_backups_are_removed_but_never_the_last(hosts: Hosts) -> None:
     assert sorted(one.name for one in kept.iterdir()) == ["run-2", "run-3"]
     assert "Backups of run-1 were removed: these runs cannot be put back any more." in run.output
     refused(rollback(hosts, run_id="run-1"), "has the record of run-1; there are run-2, run-3. Nothing was changed.")
+
+
+@pytest.mark.slow
+def test_a_host_that_is_silent_is_gone_without_by_a_rollback_too(hosts: Hosts) -> None:
+    """Its record is not marked, so that the next rollback puts it back. Port 1 takes no connection."""
+    well(hosts.harden("--limit", "w1,cp2", "--tags", "files", run_id="first"))
+    silent = "        cp1: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}\n"
+    text = hosts.inventory.read_text(encoding="utf-8")
+    hosts.inventory.write_text(text.replace("        cp1:\n", silent), encoding="utf-8")
+    run = hosts.play("rollback.yml", allow_unreachable=True)
+    assert run.code == 0, str(run)
+    assert "KH101: cp1 could not be reached" in run.output
+    assert {change["host"] for change in hosts.changes} == {"cp2", "w1"}
