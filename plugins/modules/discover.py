@@ -297,7 +297,7 @@ def require_root(host: t.Any) -> None:
 
 
 def look_at_readiness(
-    module: AnsibleModule, host: t.Any, found: t.Mapping[str, t.Any], view: t.Any
+    module: AnsibleModule, host: t.Any, found: t.Mapping[str, t.Any], view: t.Any, front_door: t.Mapping[str, t.Any]
 ) -> dict[str, t.Any]:
     """Return what this host shows of being ready, and where the API is read, what the cluster does."""
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
@@ -309,9 +309,18 @@ def look_at_readiness(
     evidence = readiness.look()
     if module.params["read_api"] and view is not None:
         kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
-        evidence.update(readiness.look_at_cluster(lambda: kubectl.list_objects("/api/v1/nodes")))
+        evidence.update(readiness.look_at_cluster(lambda: kubectl.list_objects("/api/v1/nodes"), front_door))
     # The last of all, since it is held against the controller's clock when the answer has come.
     return {**evidence, "now": time.time()}
+
+
+def look_at_front_door(
+    module: AnsibleModule, host: t.Any, found: t.Mapping[str, t.Any], view: t.Any
+) -> dict[str, t.Any]:
+    """Return how the API's clients are served."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.readiness import Readiness
+
+    return Readiness(host, found, view, {}, allow_expired=module.params["allow_expired"]).look_at_front_door()
 
 
 def read_api(
@@ -512,13 +521,16 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             named_files.require(host, parameters["named_files"])
         if parameters["flag_files"]:
             found["flag_files"] = preparation.named_by_flags(host, found["components"])
+        front_door: dict[str, t.Any] = {}
         if host.live and parameters["read_api"]:
-            facts, sentences = read_api(module, host, found, view)
+            front_door = look_at_front_door(module, host, found, view)
+            # Where it loses requests nothing that is read would be sure; the run ends with all other problems.
+            facts, sentences = ({}, []) if front_door["served"] else read_api(module, host, found, view)
             found = {**found, **facts}
             told += sentences
         return {
             "discovery": found,
-            "evidence": look_at_readiness(module, host, found, view),
+            "evidence": look_at_readiness(module, host, found, view, front_door),
             "flag_problems": flag_problems(module, host, found),
         }
 

@@ -41,9 +41,6 @@ IN_FLIGHT = 2
 
 APISERVER_IMAGE = "$(sed -n 's/^ *image: //p' /etc/kubernetes/manifests/kube-apiserver.yaml)"
 IMAGES = "ctr -n k8s.io images"
-FRONT_DOOR = "$(sed -n 's|^ *server: https://\\([0-9.]*\\):.*|\\1|p' /etc/kubernetes/admin.conf)"
-EVERY_THIRD = "-m statistic --mode nth --every 3 --packet 0"
-LOSES = f"-d {FRONT_DOOR} -p tcp --dport 6443 --syn {EVERY_THIRD} -j REJECT --reject-with tcp-reset"
 
 
 def on(component: str, **flags: str) -> dict[str, dict[str, str]]:
@@ -166,13 +163,6 @@ FAULTS = [
         lay={"cp2": f"printf '{{{{ no: [yaml\\n' >{MANIFESTS}/theirs.yaml"},
         take={"cp2": f"rm {MANIFESTS}/theirs.yaml"},
     ),
-    Fault(
-        "front-door-that-loses-requests",
-        "KH123",
-        ("cannot be read", "refuses connections"),
-        lay={"cp1": f"iptables -I OUTPUT {LOSES}"},
-        take={"cp1": f"iptables -D OUTPUT {LOSES}"},
-    ),
 ]
 
 
@@ -234,6 +224,26 @@ def test_a_fault_ends_the_run_with_its_own_sentence_and_nothing_changes(product:
     # Where it was met before the first write nobody has a lock; else the host that failed, and the cluster, have none.
     assert product.lease() == ""
     assert (served.failed, served.kept) == (0, 0), served.output
+    assert run.seconds < GATE
+
+
+def test_a_load_balancer_that_loses_requests_before_the_run(product: Product) -> None:
+    """Then the run does not begin; of all faults this is the one that clients notice, without any run."""
+    content, maps = product.on_each(product.content), product.config_maps()
+    processes = product.on_each(product.processes)
+    with product.cluster.poller() as served:
+        time.sleep(3)  # its kept connections and its watch are there
+        with product.cluster.losing():
+            run = product.harden()
+    keep(product, "load-balancer-that-loses-requests", run.seconds, served)
+    ended(run, "KH140", "of 10 requests to https://", "failed without any change", KEPT)
+    assert set(run.messages) == {"cp1"}
+    assert run.changes == []
+    assert product.locked() == []
+    assert differences(content, product.on_each(product.content)) == []
+    assert differences(maps, product.config_maps()) == []
+    assert differences(processes, product.on_each(product.processes)) == []
+    assert served.failed > 0, served.output
     assert run.seconds < GATE
 
 

@@ -27,6 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     Sight,
     etcd_client,
     local_client,
+    refuses,
     require_served,
     silent,
     stranger_client,
@@ -88,25 +89,35 @@ class Readiness:
             **self._api(),
         }
 
-    def look_at_cluster(self, nodes: t.Callable[[], t.Sequence[t.Mapping[str, t.Any]]]) -> dict[str, t.Any]:
-        """Return what one control plane sees of all: etcd's members, nodes, and how the API's clients are served.
+    def look_at_front_door(self) -> dict[str, t.Any]:
+        """Return how the API's clients are served: asked before anything is read, since what is lost is no answer.
 
-        ``apart`` is the number of seconds by which the clock of the API server that differs most is ahead of this
-        host's.
-
-        Args:
-            nodes: Lists the API's nodes.
+        ``served`` is how requests are lost, by number and sentence, empty where none is; of one that is refused, who
+        reads the API says more. ``apart`` is the number of seconds by which the clock of the API server that differs
+        most is ahead of this host's.
         """
         view = t.cast(Sight, self._view)
-        seen: dict[str, t.Any] = {"etcd": self._etcd(view), "nodes": [], "served": "", "apart": 0.0}
+        seen: dict[str, t.Any] = {"served": "", "apart": 0.0}
         if self.is_closed():
             return seen
-        seen["nodes"] = self._nodes(view, nodes)
         try:
             seen["apart"] = max(require_served(view), key=abs, default=0.0)
         except HardeningError as error:
-            seen["served"] = error.numbered
+            seen["served"] = "" if refuses(view) else error.numbered
         return seen
+
+    def look_at_cluster(
+        self, nodes: t.Callable[[], t.Sequence[t.Mapping[str, t.Any]]], front_door: t.Mapping[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Return what one control plane sees of all: etcd's members, nodes, and how the API's clients are served.
+
+        Args:
+            nodes: Lists the API's nodes.
+            front_door: What look_at_front_door returned; where requests are lost the API is not asked.
+        """
+        view = t.cast(Sight, self._view)
+        answers = not front_door["served"] and not self.is_closed()
+        return {"etcd": self._etcd(view), "nodes": self._nodes(view, nodes) if answers else [], **front_door}
 
     def _api(self) -> dict[str, t.Any]:
         """Return what is wrong with this host's own API server."""

@@ -454,6 +454,11 @@ def require_members_well(sight: Sight, etcd: Process, left: str = "Nothing was c
     return len(members)
 
 
+def refuses(sight: Sight) -> bool:
+    """Return whether the API's front door answers by refusing the administrator: then it loses nothing."""
+    return ApiClient(sight.kubeconfig).get("/readyz").status in (401, 403)
+
+
 def require_served(sight: Sight, left: str = "Nothing was changed", count: int = 10) -> list[float]:
     """Refuse to begin while the API's clients lose requests without any change, by new connections to its front door.
 

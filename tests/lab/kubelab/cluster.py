@@ -59,6 +59,7 @@ HAPROXY = """\
 global
   maxconn 4000
   log stdout format raw local0
+  stats socket ipv4@{control} level admin
 defaults
   mode tcp
   log global
@@ -69,6 +70,11 @@ defaults
   retries 3
 frontend api
   bind {endpoint}
+  # Nobody is, until a test adds addresses to the list.
+  acl unlucky src -f {unlucky}
+  stick-table type ip size 1k store conn_cnt
+  tcp-request connection track-sc0 src if unlucky
+  tcp-request connection reject if unlucky {{ sc0_conn_cnt,mod(3) eq 0 }}
   default_backend api
 backend api
   option httpchk GET /readyz
@@ -152,7 +158,10 @@ def _start_registry(lab: state.Lab) -> None:
 def _start_load_balancer(lab: state.Lab) -> None:
     servers = "".join(f"  server {host.name} {host.address}:6443\n" for host in lab.control_planes)
     configuration = lab.directory / "haproxy.cfg"
-    configuration.write_text(HAPROXY.format(endpoint=lab.endpoint) + servers, encoding="utf-8")
+    unlucky = lab.directory / state.UNLUCKY
+    unlucky.touch()
+    text = HAPROXY.format(endpoint=lab.endpoint, control=state.BALANCER_CONTROL, unlucky=unlucky)
+    configuration.write_text(text + servers, encoding="utf-8")
     _background(["haproxy", "-db", "-f", str(configuration)], lab.directory / "log/haproxy.log")
 
 

@@ -177,6 +177,22 @@ class Cluster:
             for name, value in json.loads(report.read_text(encoding="utf-8")).items():
                 setattr(served, name, value)
 
+    @contextlib.contextmanager
+    def losing(self) -> Iterator[None]:
+        """Within the block the load balancer loses every third new connection of whoever asks; kept ones stay."""
+        unlucky = self.directory / state.UNLUCKY
+        self._tell_balancer(f"add acl {unlucky} 0.0.0.0/0")
+        try:
+            yield
+        finally:
+            self._tell_balancer(f"clear acl {unlucky}")
+
+    def _tell_balancer(self, command: str) -> None:
+        """Give the load balancer a command; it says nothing when it has done so."""
+        server = "/dev/tcp/" + state.BALANCER_CONTROL.replace(":", "/")
+        said = self.run("bash", "-c", f'exec 3<>{server} && echo "$0" >&3 && cat <&3', command).stdout.strip()
+        assert said == "", said
+
     def kube_bench(self, host: str, keep: Path | None = None) -> list[str]:
         """The FAIL and WARN lines of kube-bench on a host, such as ``FAIL 1.1.12 Ensure ...``.
 

@@ -18,6 +18,10 @@ NETWORK = "10.213.0"
 GATEWAY = f"{NETWORK}.1"
 REGISTRY = f"{GATEWAY}:5000"
 STATE_FILE = "lab.json"
+BALANCER_CONTROL = "127.0.0.1:6444"
+"""Where the load balancer takes commands, within the lab's network."""
+UNLUCKY = "unlucky"
+"""The list of addresses of which the load balancer loses every third connection."""
 
 
 @dataclasses.dataclass

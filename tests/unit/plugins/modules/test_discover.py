@@ -146,6 +146,7 @@ def refuse_the_api(host: Host, patch: pytest.MonkeyPatch) -> None:
         host.live = True  # from here on: what runs on this machine is none of its own
 
     patch.setattr(named_files, "require", require)
+    patch.setattr(discover, "look_at_front_door", lambda *_arguments: {"served": ""})
     patch.setattr(discover, "read_api", read)
 
 
@@ -166,3 +167,36 @@ def test_whatever_ends_it_says_that_the_cluster_is_locked(
         discover.work(module_with(given, tmp_path))
     assert caught.value.number == number
     assert caught.value.facts["cluster_lock"] == "held"
+
+
+@pytest.mark.parametrize(("served", "read"), [("", True), ("KH140: 4 of 10 requests failed.", False)])
+def test_the_front_door_is_asked_before_anything_is_read_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: str, read: bool
+) -> None:
+    """Else the first request that is lost ends the run as an object that cannot be read."""
+    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, read_api=True)
+    asked: list[str] = []
+
+    def is_live(*_arguments: t.Any) -> None:
+        host.live = True
+
+    def see(*_arguments: t.Any) -> dict[str, t.Any]:
+        asked.append("front door")
+        return {"served": served}
+
+    def ask(*_arguments: t.Any) -> tuple[dict[str, t.Any], list[str]]:
+        asked.append("API")
+        return {"oldest_kubelet": 36}, []
+
+    monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
+    monkeypatch.setattr(locking, "ClusterLock", Held)
+    monkeypatch.setattr(named_files, "require", is_live)
+    monkeypatch.setattr(discover, "look_at_front_door", see)
+    monkeypatch.setattr(discover, "read_api", ask)
+    monkeypatch.setattr(discover, "look_at_readiness", lambda *arguments: dict(arguments[-1]))
+    found = discover.work(module_with(given, tmp_path))
+    assert asked == (["front door", "API"] if read else ["front door"])
+    assert found["evidence"] == {"served": served}
+    assert ("oldest_kubelet" in found["discovery"]) is read
+    assert found["cluster_lock"] == "held"

@@ -196,7 +196,9 @@ def test_an_api_server_that_refuses_a_certificate_that_has_ended_is_there(
     api = readiness_there.look()["api"]
     assert (api["unwell"], api["closed"]) == ("", True)
     # Nothing that takes the administrator's certificate is asked.
-    assert readiness_there.look_at_cluster(nowhere)["served"] == ""  # type: ignore[arg-type]
+    front_door = readiness_there.look_at_front_door()
+    assert front_door == {"served": "", "apart": 0.0}
+    assert readiness_there.look_at_cluster(nowhere, front_door)["served"] == ""  # type: ignore[arg-type]
     strict = closed(cp1, proc, world, False, kubeconfig)
     api = strict.look()["api"]
     assert (api["unwell"], api["closed"]) == ("/livez answered 401", False)
@@ -252,7 +254,8 @@ def test_etcd(
     world.lives = [Life(1, OLD), Life(2, ["etcd"])]
     monkeypatch.setattr(readiness, "etcd_client", lambda _process: etcd)
     monkeypatch.setattr(readiness, "require_served", lambda _view: [1.0, -600.0])
-    looked = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc)).look_at_cluster(list)
+    look = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc))
+    looked = look.look_at_cluster(list, look.look_at_front_door())
     assert looked == {"etcd": seen_of_it, "nodes": [], "served": "", "apart": -600.0}
 
 
@@ -261,7 +264,7 @@ def node(name: str, status: str, since: str = "2020-01-01T00:00:00Z") -> dict[st
     return {"metadata": {"name": name}, "status": {"conditions": [{"type": "Other", "status": "True"}, condition]}}
 
 
-def test_nodes_and_a_front_door_that_loses(cp1: Host, proc: Path, world: World) -> None:
+def test_nodes(cp1: Host, proc: Path, world: World) -> None:
     """One that is not Ready for long is not waited for; one that has just become so is."""
     found = {**Discovery(cp1, True).run(), "components": {}}
     world.time = 1_800_000_000.0
@@ -276,7 +279,8 @@ def test_nodes_and_a_front_door_that_loses(cp1: Host, proc: Path, world: World) 
             {"metadata": {"name": "x"}},
         ]
 
-    looked = Readiness(cp1, found, world.sight(), {}, str(proc)).look_at_cluster(nodes)
+    look = Readiness(cp1, found, world.sight(), {}, str(proc))
+    looked = look.look_at_cluster(nodes, {"served": "", "apart": 2.0})
     assert looked["nodes"] == [
         {"name": "old", "trouble": "KubeletNotReady"},
         {"name": "new", "trouble": ""},
@@ -284,4 +288,23 @@ def test_nodes_and_a_front_door_that_loses(cp1: Host, proc: Path, world: World) 
     ]
     assert len(asked) == 4
     assert looked["etcd"]["unseen"] == "it is no static pod of this host"
-    assert looked["served"].startswith("KH140: 10 of 10 requests to https://192.0.2.1:6443 failed")
+    assert (looked["served"], looked["apart"]) == ("", 2.0)
+
+
+def test_of_a_front_door_that_loses_requests_nothing_else_is_asked(cp1: Host, proc: Path, world: World) -> None:
+    def nodes() -> list[dict[str, t.Any]]:
+        raise AssertionError("it was asked")
+
+    look = Readiness(cp1, {**Discovery(cp1, True).run(), "components": {}}, world.sight(), {}, str(proc))
+    front_door = look.look_at_front_door()
+    assert front_door["served"].startswith("KH140: 10 of 10 requests to https://192.0.2.1:6443 failed")
+    looked = look.look_at_cluster(nodes, front_door)
+    assert (looked["nodes"], looked["served"]) == ([], front_door["served"])
+
+
+def test_a_front_door_that_refuses_us_loses_nothing(cp1: Host, proc: Path, world: World) -> None:
+    """Who reads the API says which credentials it takes no more."""
+    world.lives = [Life(1, OLD)]
+    world.answers["/readyz"] = 401
+    look = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc))
+    assert look.look_at_front_door() == {"served": "", "apart": 0.0}
