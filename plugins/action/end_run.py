@@ -15,7 +15,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import write_atomic
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, estimate, metrics
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import BATCH
-from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, render
+from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, readiness, render
 
 
 class ActionModule(ActionBase):
@@ -35,12 +35,13 @@ class ActionModule(ActionBase):
         except HardeningError as error:
             return {"failed": True, "msg": f"{error.numbered} Everything else of this run is done."}
         rows = []
-        silent = 0
+        silent = ready = 0
         for host in sorted(variables["ansible_play_hosts_all"]):
             # Raw: what looks like a template in a host's file is text here too.
             known = variables["hostvars"].raw_get(host)
             results = [known.get(name) for name in arguments["results"]]
-            silent += any(isinstance(result, dict) and bool(result.get("silent")) for result in results)
+            silent += _says(results, "silent")
+            ready += _says(results, "looked_at")
             rows.append(Row.from_results(host, results, changes, mode))
         notes = list(arguments.get("notes") or [])
         if mode == "check":
@@ -48,8 +49,7 @@ class ActionModule(ActionBase):
             control_planes, nodes = (groups.get(f"kubeharden_{kind}", []) for kind in ("control_planes", "workers"))
             seconds = estimate.of_run(changes, control_planes, nodes, arguments.get("batch") or BATCH)
             if arguments.get("ready"):
-                ready = len(rows) - silent
-                notes.insert(0, f"Ready: nothing keeps a run from beginning on {ready} hosts. Nothing was changed.")
+                notes.insert(0, readiness(ready, len(rows) - silent - ready))
             if seconds:
                 notes.insert(
                     0,
@@ -87,3 +87,7 @@ class ActionModule(ActionBase):
             return [f"{path} was left as it was, since this run did not see the certificates of {', '.join(missing)}."]
         write_atomic(path, text, 0o644)
         return []
+
+
+def _says(results: t.Sequence[t.Any], key: str) -> bool:
+    return any(isinstance(result, dict) and bool(result.get(key)) for result in results)

@@ -67,7 +67,9 @@ class ActionModule(EndingAction):
             return {"failed": True, "msg": " ".join([words, *kept])}
         # A directory that stands for a host shows nothing; what could not be discovered at all is said elsewhere.
         blind = wanted and "discovery" in found[host] and not found[host].get("evidence")
-        return {"changed": False, "notes": judged.notes[host], "not_done": [NOT_LOOKED_AT] if blind else []}
+        not_done = [NOT_LOOKED_AT] if blind else []
+        looked_at = bool(wanted and found[host].get("evidence"))
+        return {"changed": False, "looked_at": looked_at, "notes": judged.notes[host], "not_done": not_done}
 
 
 def _left(found: t.Mapping[str, t.Any], judged: t.Sequence[str]) -> str:

@@ -47,6 +47,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+looked_at:
+  description: Whether this host was seen to be ready; of a directory that stands for one nobody knows.
+  returned: success
+  type: bool
 notes:
   description: What a person should know, as sentences.
   returned: success

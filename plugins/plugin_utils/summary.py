@@ -83,6 +83,14 @@ def _seconds(row: Row) -> str:
     return f"{row.seconds:.0f}" if row.seconds else "-"
 
 
+def readiness(ready: int, others: int) -> str:
+    """Return what preflight found, of the hosts that were looked at and the others."""
+    if not ready:
+        return "Whether a run can begin was not looked at on any host. Nothing was changed."
+    beside = f"; hosts that were not looked at: {others}" if others else ""
+    return f"Ready: nothing keeps a run from beginning on {ready} hosts{beside}. Nothing was changed."
+
+
 def render(
     rows: t.Sequence[Row],
     mode: str,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, render
+from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, readiness, render
 
 
 def change(host: str, restart: t.Sequence[str] = ()) -> dict[str, t.Any]:
@@ -110,3 +110,9 @@ def test_what_is_to_be_signed_outside_stands_in_a_table_of_its_own() -> None:
         "",
         "Lay each certificate beside its request, as .crt instead of .csr, and run again.",
     ]
+
+
+def test_preflight_calls_ready_only_what_it_looked_at() -> None:
+    assert readiness(2, 0) == "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed."
+    assert readiness(0, 5) == "Whether a run can begin was not looked at on any host. Nothing was changed."
+    assert readiness(2, 1).startswith("Ready: nothing keeps a run from beginning on 2 hosts; hosts that were not looked at: 1.")

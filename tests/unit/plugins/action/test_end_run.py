@@ -1,0 +1,53 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the account of a run says of hosts that nobody has looked at."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ansible", reason="action plugins run on the controller")
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.kubeharden.core.plugins.action.end_run import ActionModule
+
+#: What a variable of each kind of host holds.
+SEEN: dict[str, t.Any] = {"looked_at": True}
+DIRECTORY: dict[str, t.Any] = {"looked_at": False}
+SILENT: dict[str, t.Any] = {"silent": True}
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., str]:
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+
+    def end(check_mode: bool, results: t.Mapping[str, t.Any], **arguments: t.Any) -> str:
+        lines: list[str] = []
+        action = ActionModule.__new__(ActionModule)
+        given = {"report_dir": str(tmp_path / "report"), "run_id": "r", "results": ["found"], **arguments}
+        action._task = types.SimpleNamespace(args=given, check_mode=check_mode)
+        action._display = types.SimpleNamespace(display=lines.append)
+        hostvars = types.SimpleNamespace(raw_get=lambda name: {"found": results[name]})
+        action.run(None, {"ansible_play_hosts_all": list(results), "hostvars": hostvars, "groups": {}})
+        return "\n".join(lines)
+
+    return end
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [
+        ({"cp1": SEEN, "w1": SEEN}, "Ready: nothing keeps a run from beginning on 2 hosts. Nothing"),
+        ({"cp1": SEEN, "w1": SILENT}, "Ready: nothing keeps a run from beginning on 1 hosts. Nothing"),
+        ({"cp1": SEEN, "w1": DIRECTORY}, "beginning on 1 hosts; hosts that were not looked at: 1. Nothing"),
+        ({"cp1": DIRECTORY, "w1": None}, "Whether a run can begin was not looked at on any host. Nothing"),
+    ],
+)
+def test_preflight_calls_ready_what_was_seen(told: t.Callable[..., str], results: dict[str, t.Any], words: str) -> None:
+    assert words in told(True, results, ready=True)
