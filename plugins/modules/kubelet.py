@@ -117,7 +117,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, kubelet, sight, sysctl
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import THIS_STEP, require_well
 
     parameters = module.params
     found = parameters["discovery"]
@@ -140,7 +140,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             view = sight.build(host, found["admin_kubeconfig"], None, runner(module)) if found["components"] else None
             if view is not None and "kube-apiserver" in found["components"]:
                 # A kubelet that starts while its own API server hangs starts no static pod for minutes.
-                require_well(view, "kube-apiserver")
+                require_well(view, "kube-apiserver", left=THIS_STEP)
         seconds = planned.apply(Backup(host, parameters["run_id"]), service, float(parameters["gate_timeout"]))
         restarted = {} if seconds is None else {"kubelet": seconds}
     not_done = ["The kubelet: no restart and proof, which take a running host."] if changes and not host.live else []

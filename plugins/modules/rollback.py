@@ -211,7 +211,7 @@ def put_static_pods_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.
 def put_kubelet_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any], steps: t.Sequence[t.Any]) -> Done:
     """Put the kubelet back, then the kernel's settings that it may have insisted on."""
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, kubelet, sight
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import require_well
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import THIS_STEP, require_well
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.way_back import KubeletBack, put_rest_back
 
     parameters, found = module.params, module.params["discovery"]
@@ -224,7 +224,7 @@ def put_kubelet_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
     if service is not None and restarts and "kube-apiserver" in found["components"] and service.healthy():
         view = sight.build(host, found["admin_kubeconfig"], None, runner(module))
         # A kubelet that starts while its own API server hangs starts no static pod for minutes.
-        require_well(view, "kube-apiserver")  # type: ignore[arg-type]
+        require_well(view, "kube-apiserver", left=THIS_STEP)  # type: ignore[arg-type]
     back = KubeletBack(host, found["kubelet"], {}, found["node_name"]).put_back(steps)
     seconds = back.apply(backup, service, float(parameters["gate_timeout"]))
     put_rest_back(host, [step for step in steps if not step.change.restart], backup, runner(module))

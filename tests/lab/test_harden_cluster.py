@@ -170,7 +170,7 @@ def test_the_trial_stops_a_value_that_the_component_refuses(story: Story) -> Non
     assert "--tls-cipher-suites" in message
     assert "most likely --tls-cipher-suites is to blame" in message
     assert "missing an HTTP/2-required AES_128_GCM_SHA256 cipher" in message
-    assert message.endswith("Nothing was changed and nothing was restarted.")
+    assert message.endswith("; nothing was restarted.")
     before = story.untouched
     assert differences(before.processes, after.processes) == []
     assert differences(before.content, after.content) == []

@@ -119,7 +119,7 @@ class ControlPlane:
         if self._sight is not None:
             for plan in plans:
                 wanted = Manifest.parse(plan.before, plan.path).arguments(plan.component)
-                process = require_well(self._sight, plan.component, wanted)
+                process = require_well(self._sight, plan.component, wanted, self._left)
                 self._require_images(plan)
                 if plan.component == "etcd":
                     self._require_known(plan, self._sight.usage(process))
@@ -136,6 +136,11 @@ class ControlPlane:
         return self._write_and_prove(plans)
 
     # Before
+
+    @property
+    def _left(self) -> str:
+        """What a refusal leaves as it was: an earlier step of the run may have made certificates on this host."""
+        return THIS_STEP if os.path.isdir(self._backup.directory) else "Nothing was changed on this host"
 
     def _absence_for(self, etcd: ComponentPlan, plans: t.Sequence[ComponentPlan], members: int) -> Absence | None:
         """Return how the API server is away while etcd restarts, None where both restart by their manifests at once.
@@ -170,8 +175,7 @@ class ControlPlane:
                 raise HardeningError(
                     "KH210",
                     f"{os.path.dirname(plan.path)} is a file system of its own, so no file can be renamed into it from "
-                    "a directory that the kubelet does not watch. Nothing was changed; unmount it or move the "
-                    "manifests.",
+                    f"a directory that the kubelet does not watch. {self._left}; unmount it or move the manifests.",
                 )
 
     def _unwatched(self, path: str) -> str:
@@ -193,7 +197,7 @@ class ControlPlane:
             raise HardeningError(
                 "KH209",
                 f"{', '.join(missing)}, which {plan.component} needs to start again, is not on {self._node}. "
-                "Nothing was changed; pull it (ctr -n k8s.io images pull, crictl pull) and run again.",
+                f"{self._left}; pull it (ctr -n k8s.io images pull, crictl pull) and run again.",
             )
 
     def _require_known(self, plan: ComponentPlan, usage: str) -> None:
@@ -204,8 +208,8 @@ class ControlPlane:
         if known and unknown:
             raise HardeningError(
                 "KH008",
-                f"{plan.component} on {self._node} says itself (--help) that it has no {', '.join(unknown)}. Nothing "
-                "was changed and nothing was restarted; correct the variable or the template.",
+                f"{plan.component} on {self._node} says itself (--help) that it has no {', '.join(unknown)}. "
+                f"{self._left} and nothing was restarted; correct the variable or the template.",
             )
         if added and not known:
             plan.notes.append(f"{plan.component} was not asked whether it knows its new flags: it prints no usage.")
@@ -242,7 +246,7 @@ class ControlPlane:
                     plan,
                     failure,
                     "its trial beside the running one failed",
-                    "Nothing was changed and nothing was restarted",
+                    f"{self._left}; nothing was restarted",
                 ),
             ) from failure
         self.tried = {attempt.component: _fingerprint(attempt.manifest) for attempt in attempts}

@@ -140,7 +140,7 @@ class Gate:
         if components:
             sight = t.cast(Sight, self._sight)
             for component in [] if ended else components:
-                require_well(sight, component)
+                require_well(sight, component, left=THIS_STEP)
             if not ended:
                 require_served(sight, THIS_STEP)
             self._journal.note(**{STEP: components})

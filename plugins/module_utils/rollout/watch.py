@@ -397,7 +397,9 @@ class Watcher:
         return self._complaints()
 
 
-def require_well(sight: Sight, component: str, wanted: t.Sequence[str] = ()) -> Process:
+def require_well(
+    sight: Sight, component: str, wanted: t.Sequence[str] = (), left: str = "Nothing was changed"
+) -> Process:
     """Return the running process of a component that is about to be changed.
 
     Args:
@@ -405,21 +407,20 @@ def require_well(sight: Sight, component: str, wanted: t.Sequence[str] = ()) -> 
         component: The component.
         wanted: Its manifest's argument vector, by which it is told from another program of that name; the newest of
             them is taken where nothing is said.
+        left: What was left as it was, for the sentence.
 
     Raises:
         HardeningError: It does not run or is not well, so that a change could not be told from the trouble before.
     """
     running = sight.find(component)
     if not running:
-        raise HardeningError(
-            "KH127", f"{component} does not run on this host. Nothing was changed; get it running first."
-        )
+        raise HardeningError("KH127", f"{component} does not run on this host. {left}; get it running first.")
     process = next((one for one in reversed(running) if matches(one, wanted)), running[-1])
     trouble = unwell_here(sight, process)
     if trouble:
         raise HardeningError(
             "KH127",
-            f"{component} on this host is not well before any change: {trouble}. Nothing was changed; mend that first.",
+            f"{component} on this host is not well before any change: {trouble}. {left}; mend that first.",
         )
     return process
 

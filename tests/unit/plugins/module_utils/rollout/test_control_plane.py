@@ -331,6 +331,16 @@ def test_a_component_that_is_not_well_is_left_alone(make: Callable[..., Place]) 
     assert not (place.root / "var").exists()
 
 
+def test_what_the_run_made_on_this_host_before_is_none_of_what_was_left_as_it_was(make: Callable[..., Place]) -> None:
+    """Certificates that were missing are made before the trial, and stay when it fails."""
+    place = make(without("audit-policy-file"))
+    record.Backup(place.host, RUN).note("one_way", "/etc/kubernetes/pki/new.crt", why="is new")
+    stays = "Nothing was changed by this step, and what the run did before it stays; "
+    assert place.refused().endswith(f"{stays}nothing was restarted.")
+    place.world.answers = {"/readyz": 500}
+    assert place.refused().endswith(f"{stays}mend that first.")
+
+
 def test_a_front_door_that_loses_requests_leaves_this_host_alone_and_says_no_more_than_that(
     make: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,9 +380,8 @@ def test_a_failed_trial_changes_nothing_and_speaks_the_components_words(make: Ca
     said = place.refused()
     assert said.startswith("kube-apiserver on cp1: its trial beside the running one failed: it ended with exit code 1.")
     assert "This run changed --audit-policy-file, --audit-log-path." in said
-    assert (
-        'Its last words: "Error: unknown flag: --no-such-flag". Nothing was changed and nothing was restarted.' in said
-    )
+    assert 'Its last words: "Error: unknown flag: --no-such-flag". ' in said
+    assert said.endswith("Nothing was changed on this host; nothing was restarted.")
     assert place.state() == place.before
     assert place.started() == 0
     assert Journal(place.host).read() == {}
