@@ -9,6 +9,7 @@ import os
 import time
 import typing as t
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
@@ -63,7 +64,10 @@ class ActionModule(ActionBase):
                 notes += self._write_metrics(rows)
             except HardeningError as error:
                 problem = str(error)
-        for line in render(rows, mode, arguments["run_id"], arguments["report_dir"], notes, every_end):
+        # What a rotation made stays, and a rollback is put back by the next run.
+        way_back = boolean(arguments.get("way_back", True)) and not every_end
+        where = (arguments["run_id"], arguments["report_dir"])
+        for line in render(rows, mode, *where, notes, every_end, arguments.get("root") or "/", way_back):
             self._display.display(line)
         if problem:
             return {"failed": True, "msg": numbered("KH201", f"Everything else of this run is done. {problem}")}

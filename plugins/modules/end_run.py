@@ -40,6 +40,14 @@ options:
     description: Whether this was preflight alone, which says that nothing keeps a run from beginning.
     type: bool
     default: false
+  root:
+    description: kubeharden_root of one of the hosts; of another than C(/) the account says that paths are below it.
+    type: path
+    default: /
+  way_back:
+    description: Whether the account names C(rollback.yml) for this run, as it does where something can go back.
+    type: bool
+    default: true
   certificates:
     description:
       - Whether the account lists every certificate of each host with its end. Outside check mode C(metrics.prom) beside

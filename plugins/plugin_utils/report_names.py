@@ -11,6 +11,8 @@ import typing as t
 
 # Evidence longer than this is cut on the page; report.json has all of it.
 EVIDENCE_LIMIT = 4000
+#: Hosts that are named where one sentence is about many.
+_MOST_HOSTS = 6
 
 # Controls but tab and line feed; what turns the direction of writing or has no width; halves of surrogate pairs, which
 # stand for bytes that were no UTF-8 and which no file of UTF-8 can hold.
@@ -77,6 +79,13 @@ def host_list(names: t.Iterable[str]) -> str:
         parts.extend(_run(run))
         run = [] if name is None else [name]
     return ", ".join(parts)
+
+
+def few(names: t.Iterable[str]) -> str:
+    """Return hosts' names, each once, of many only the first."""
+    listed = list(dict.fromkeys(names))
+    more = f" and {len(listed) - _MOST_HOSTS} more" if len(listed) > _MOST_HOSTS else ""
+    return ", ".join(listed[:_MOST_HOSTS]) + more
 
 
 def _counted(name: str) -> tuple[str, str, str] | None:

@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils import estimate
-from ansible_collections.kubeharden.core.plugins.plugin_utils.report_names import seen
+from ansible_collections.kubeharden.core.plugins.plugin_utils.report_names import few, seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +98,8 @@ def render(
     report_dir: str,
     run_notes: t.Sequence[str] = (),
     every_end: bool = False,
+    root: str = "/",
+    way_back: bool = True,
 ) -> list[str]:
     """Return the lines: a table, then what a person should know, then where everything is.
 
@@ -110,13 +112,24 @@ def render(
         report_dir: Where its reports are.
         run_notes: Sentences about the run as a whole.
         every_end: Whether every certificate is listed, rather than those that were issued.
+        root: kubeharden_root of one of the hosts.
+        way_back: Whether rollback.yml puts this run back.
     """
-    return [seen(line) for line in _lines(rows, mode, run_id, report_dir, run_notes, every_end)]
+    lines = _lines(rows, mode, run_notes, every_end)
+    backups = {row.backup for row in rows if row.backup}
+    if backups:
+        where = "on each changed host" if root == "/" else "below kubeharden_root of each changed host"
+        lines.append(
+            f"Old bytes, owners and modes: {', '.join(sorted(backups))} {where}; "
+            "record.json there says how each goes back."
+        )
+        if way_back:
+            lines.append(f"To put them back: rollback.yml -e kubeharden_run_id={run_id}")
+    lines.append(f"Run {run_id}: {report_dir}/changes.json")
+    return [seen(line) for line in lines]
 
 
-def _lines(
-    rows: t.Sequence[Row], mode: str, run_id: str, report_dir: str, run_notes: t.Sequence[str], every_end: bool
-) -> list[str]:
+def _lines(rows: t.Sequence[Row], mode: str, run_notes: t.Sequence[str], every_end: bool) -> list[str]:
     would = "would change" if mode == "check" else "changed"
     header = ("host", would, "would restart" if mode == "check" else "restarted", "seconds")
     lines = _table([header, *((row.host, str(row.changed), _restarts(row), _seconds(row)) for row in rows)])
@@ -130,16 +143,9 @@ def _lines(
         lines += _table([("to be signed", "by", "subject", "names"), *unsigned])[1:]
         lines.append("Lay each certificate beside its request, as .crt instead of .csr, and run again.")
     lines.extend(run_notes)
-    for row in rows:
-        lines.extend(f"{row.host}: {note}" for note in dict.fromkeys(row.notes))
-    lines.extend(_left_undone(rows))
-    backups = {row.backup for row in rows if row.backup}
-    if backups:
-        lines.append(
-            f"Old bytes, owners and modes: {', '.join(sorted(backups))} on each changed host; "
-            "record.json there says how each goes back."
-        )
-    lines.append(f"Run {run_id}: {report_dir}/changes.json")
+    lines += [f"{few(hosts)}: {note}" for note, hosts in _together((row.host, row.notes) for row in rows)]
+    left = _together((row.host, row.not_done) for row in rows)
+    lines += [f"Not done on {few(hosts)}: {sentence}" for sentence, hosts in left]
     return lines
 
 
@@ -159,10 +165,10 @@ def _table(table: t.Sequence[tuple[str, ...]]) -> list[str]:
     return ["", *("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table), ""]
 
 
-def _left_undone(rows: t.Sequence[Row]) -> list[str]:
-    """Return what was left undone, each sentence once with the hosts that it is true of."""
+def _together(said: t.Iterable[tuple[str, t.Sequence[str]]]) -> t.Iterable[tuple[str, list[str]]]:
+    """Return sentences that hosts said, each once with the hosts that it is true of."""
     hosts: dict[str, list[str]] = {}
-    for row in rows:
-        for sentence in dict.fromkeys(row.not_done):
-            hosts.setdefault(sentence, []).append(row.host)
-    return [f"Not done on {', '.join(names)}: {sentence}" for sentence, names in hosts.items()]
+    for host, sentences in said:
+        for sentence in dict.fromkeys(sentences):
+            hosts.setdefault(sentence, []).append(host)
+    return hosts.items()

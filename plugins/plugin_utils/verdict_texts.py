@@ -10,7 +10,7 @@ import typing as t
 from xml.etree import ElementTree
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import FAIL, SEVERITIES, UNKNOWN
-from ansible_collections.kubeharden.core.plugins.plugin_utils.report_names import seen
+from ansible_collections.kubeharden.core.plugins.plugin_utils.report_names import few, seen
 from ansible_collections.kubeharden.core.plugins.plugin_utils.verdicts import CLUSTER
 
 Report = t.Mapping[str, t.Any]
@@ -19,8 +19,6 @@ Result = t.Mapping[str, t.Any]
 _WIDTH = 118
 _COLUMNS = ("fail", "unknown", "explained", "waived", "pass", "not_applicable")
 _HEADS = ("host", "fail", "unknown", "explained", "waived", "pass", "n/a")
-#: Hosts that are named where a control failed on many.
-_MOST_HOSTS = 6
 #: Characters that XML 1.0 has no place for.
 _NOT_IN_XML = {code: " " for code in (*range(32), 0xFFFE, 0xFFFF) if code not in (9, 10, 13)}
 
@@ -42,7 +40,10 @@ def _lines(report: Report, where: str, in_brief: bool) -> list[str]:
     table = [_HEADS, *((name, *(str(count) for count in counts[name].values())) for name in names)]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEADS))]
     lines = ["", *(_row(row, widths) for row in table), ""]
-    lines += [f"{host['name']}: {host['note']}" for host in report["hosts"] if host["note"]]
+    notes: dict[str, list[str]] = {}
+    for host in report["hosts"]:
+        notes.setdefault(host["note"], []).append(host["name"])
+    lines += [f"{few(hosts)}: {note}" for note, hosts in notes.items() if note]
     reports = f"{where}/report.html, report.json, junit.xml"
     if in_brief:
         return [*lines, f"Judged as it is now, before what check mode foretells: {reports}"]
@@ -86,9 +87,7 @@ def _by_evidence(results: t.Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def _hosts(results: t.Sequence[Result]) -> str:
-    names = list(dict.fromkeys(str(one["host"]) for one in results))
-    more = f" and {len(names) - _MOST_HOSTS} more" if len(names) > _MOST_HOSTS else ""
-    return ", ".join(names[:_MOST_HOSTS]) + more
+    return few(str(one["host"]) for one in results)
 
 
 def _where(results: t.Sequence[Result]) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the account of a run says of hosts that nobody has looked at."""
+"""What the account of a run says of hosts that nobody has looked at, and of the way back."""
 
 from __future__ import annotations
 
@@ -51,3 +51,10 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., str
 )
 def test_preflight_calls_ready_what_was_seen(told: t.Callable[..., str], results: dict[str, t.Any], words: str) -> None:
     assert words in told(True, results, ready=True)
+
+
+def test_neither_a_rollback_nor_a_rotation_is_sent_back(told: t.Callable[..., str]) -> None:
+    wrote = {"cp1": {"backup": "/var/lib/kubeharden/backups/r"}}
+    assert "To put them back: rollback.yml -e kubeharden_run_id=r" in told(False, wrote)
+    assert "rollback.yml" not in told(False, wrote, way_back="False")
+    assert "rollback.yml" not in told(False, wrote, certificates=True)

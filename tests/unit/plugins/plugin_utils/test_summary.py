@@ -60,10 +60,10 @@ def test_the_account_of_a_run() -> None:
         "cp1       3        kube-apiserver, kubelet  58",
         "worker-1  1        -                        -",
         "",
-        "cp1: note",
-        "worker-1: note",
+        "cp1, worker-1: note",
         "Not done on cp1, worker-1: left",
         "Old bytes, owners and modes: /b on each changed host; record.json there says how each goes back.",
+        "To put them back: rollback.yml -e kubeharden_run_id=r",
         "Run r: /reports/r/changes.json",
     ]
 
@@ -75,8 +75,11 @@ def test_check_mode_says_would() -> None:
 
 
 def test_three_hundred_hosts_with_one_sentence_have_it_once() -> None:
-    rows = [Row(f"w{number}", 0, {}, (), ("left",), "") for number in range(300)]
-    assert len([line for line in render(rows, "run", "r", "/r") if "left" in line]) == 1
+    rows = [Row(f"w{number}", 0, {}, ("note",), ("left",), "") for number in range(300)]
+    assert [line for line in render(rows, "run", "r", "/r") if "left" in line or "note" in line] == [
+        "w0, w1, w2, w3, w4, w5 and 294 more: note",
+        "Not done on w0, w1, w2, w3, w4, w5 and 294 more: left",
+    ]
 
 
 def certificate(name: str, end: str, new: bool = False) -> dict[str, t.Any]:
@@ -115,4 +118,14 @@ def test_what_is_to_be_signed_outside_stands_in_a_table_of_its_own() -> None:
 def test_preflight_calls_ready_only_what_it_looked_at() -> None:
     assert readiness(2, 0) == "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed."
     assert readiness(0, 5) == "Whether a run can begin was not looked at on any host. Nothing was changed."
-    assert readiness(2, 1).startswith("Ready: nothing keeps a run from beginning on 2 hosts; hosts that were not looked at: 1.")
+    assert readiness(2, 1).startswith(
+        "Ready: nothing keeps a run from beginning on 2 hosts; hosts that were not looked at: 1."
+    )
+
+
+def test_the_way_back_is_named_where_there_is_one_and_paths_are_those_of_a_directory_that_stands_for_a_host() -> None:
+    rows = [Row("cp1", 1, {}, (), (), "/var/lib/kubeharden/backups/r")]
+    text = "\n".join(render(rows, "run", "r", "/r", root="/demo/cp1", way_back=False))
+    assert "/var/lib/kubeharden/backups/r below kubeharden_root of each changed host; record.json" in text
+    assert "rollback.yml" not in text
+    assert "rollback.yml" not in "\n".join(render([Row("cp1", 0, {}, (), (), "")], "run", "r", "/r"))

@@ -207,6 +207,15 @@ def test_the_console_has_a_row_a_host_and_what_to_do() -> None:
     assert max(map(len, lines)) <= 140
 
 
+def test_what_is_true_of_many_hosts_is_said_once() -> None:
+    document = report()
+    one = document["hosts"][0]
+    document["hosts"] = [{**one, "name": f"w{number}", "note": "away"} for number in range(9)]
+    document["results"] = []
+    lines = render(document, "/reports/run-1")
+    assert [line for line in lines if line.endswith(": away")] == ["w0, w1, w2, w3, w4, w5 and 3 more: away"]
+
+
 def test_what_a_host_said_is_no_word_to_the_terminal() -> None:
     document = report()
     for result in document["results"]:
