@@ -64,10 +64,15 @@ def test_in_the_checkout(programs: Programs, project: Path, home: Path) -> None:
     hardens(programs(NEWEST), ["ansible-playbook", "harden.yml"], project, home)
 
 
-def test_from_another_directory_without_ansible_cfg(programs: Programs, project: Path, home: Path) -> None:
-    """Everything is found from the playbook's own place."""
+def test_from_another_directory_without_ansible_cfg(
+    programs: Programs, project: Path, home: Path, tmp_path: Path
+) -> None:
+    """Everything is found from the playbook's own place; reports lie where the command was given."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     words = ["ansible-playbook", "-i", project / "inventories" / "demo", project / "harden.yml"]
-    hardens(programs(NEWEST), words, Path("/"), home)
+    hardens(programs(NEWEST), words, elsewhere, home)
+    assert [path.name for path in elsewhere.iterdir()] == ["reports"]
 
 
 def test_ordinary_user_with_a_fresh_clone(home: Path) -> None:
