@@ -76,7 +76,7 @@ class Attributes:
         self._run = run
         #: What was left undone, as sentences.
         self.not_done: list[str] = []
-        self._owners_left = 0
+        self._owners_left = False
         self._users: list[Change] = []
         self._steps: list[Step] = []
         self._overrides: list[tuple[Change, str]] = []
@@ -93,7 +93,7 @@ class Attributes:
                 lines[wanted.path] = wanted
         self._plan_persistence(lines)
         if self._owners_left:
-            self.not_done.append(f"{self._owners_left} files were not given to their owner, which takes root.")
+            self.not_done.append("Owners were not set, which takes root.")
         extra = [self._tmpfiles] if self._tmpfiles else []
         overrides = [change for change, path in self._overrides]
         return [*self._users, *(step.change for step in self._steps), *overrides, *extra]
@@ -126,7 +126,7 @@ class Attributes:
         uid = self._identifier(wanted.owner, status.st_uid, _uid_of)
         gid = self._identifier(wanted.group, status.st_gid, _gid_of)
         if (uid, gid) != (-1, -1) and not self._host.can_own:
-            self._owners_left += 1
+            self._owners_left = True
             return -1, -1
         return uid, gid
 
