@@ -73,8 +73,8 @@ class ActionModule(ActionBase):
         run_id = str(arguments.get("run_id") or controller.new_run_id(now))
         tags = (variables["ansible_run_tags"], variables["ansible_skip_tags"])
         problems = each_numbered("KH001", controller.problems_with_names(names, sorted(specified)))
-        for one in extra:
-            problems += each_numbered("KH002", controller.problems_with_extra_flags(one))
+        flags = [problem for one in extra for problem in controller.problems_with_extra_flags(one)]
+        problems += each_numbered("KH002", flags)
         try:
             chosen = self._selection(arguments, variables, now) if checks_user else selection.Selection()
             of_controls = each_numbered("KH004", chosen.problems)

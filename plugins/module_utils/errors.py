@@ -18,8 +18,9 @@ def numbered(number: str, sentence: str) -> str:
 
 
 def each_numbered(number: str, sentences: t.Iterable[str]) -> list[str]:
-    """Return errors of one kind, which are told beside others, as a user sees them."""
-    return [numbered(number, sentence) for sentence in sentences]
+    """Return errors of one kind, which are told beside others, as a user sees them: each once after one number."""
+    first, *others = dict.fromkeys(sentences) or [""]
+    return [numbered(number, first), *others] if first else []
 
 
 class HardeningError(Exception):

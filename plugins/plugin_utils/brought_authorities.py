@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import typing as t
 
@@ -14,6 +13,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import authori
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import AUTHORITIES
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.authorities import seal_pair
+from ansible_collections.kubeharden.core.plugins.plugin_utils.nearest import nearest
 
 VARIABLE = "kubeharden_pki_authorities"
 _PARTS = ("certificate", "key", "passphrase_file")
@@ -30,8 +30,7 @@ def problems(declared: t.Any) -> list[str]:
     found = []
     for name, entry in declared.items():
         if name not in known:
-            nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
-            found.append(f"{VARIABLE}: there is no authority {name}; the nearest is {nearest[0]}.")
+            found.append(f"{VARIABLE}: there is no authority {name}; {nearest(name, known)}.")
         elif not isinstance(entry, dict) or not all(isinstance(path, str) and path for path in entry.values()):
             found.append(f"{VARIABLE}: {name} must be a mapping of {', '.join(_PARTS)} to paths.")
         else:
@@ -41,9 +40,7 @@ def problems(declared: t.Any) -> list[str]:
 
 def _problems_with_entry(name: str, entry: t.Mapping[str, str]) -> list[str]:
     found = [
-        f"{VARIABLE}: {name} has no {part}; the nearest is {difflib.get_close_matches(part, _PARTS, 1, 0.0)[0]}."
-        for part in map(str, entry)
-        if part not in _PARTS
+        f"{VARIABLE}: {name} has no {part}; {nearest(part, _PARTS)}." for part in map(str, entry) if part not in _PARTS
     ]
     if "certificate" not in entry:
         found.append(f"{VARIABLE}: {name} lacks certificate.")

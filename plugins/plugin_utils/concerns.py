@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import difflib
 import typing as t
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils.nearest import nearest
 
 #: Every tag that our tasks have, but for Ansible's ``always``.
 TAGS = (
@@ -34,8 +35,7 @@ def problems(run_tags: t.Iterable[str], skip_tags: t.Iterable[str], ours: bool) 
         unknown = [("--tags", tag) for tag in sorted(run - {*TAGS, *_ALL})]
         unknown += [("--skip-tags", tag) for tag in sorted(skip - {*TAGS, *_NONE})]
         for option, tag in unknown:
-            nearest = difflib.get_close_matches(tag, TAGS, n=1, cutoff=0.0)[0]
-            found.append(f"{option}: there is no tag {tag}; the nearest is {nearest}.")
+            found.append(f"{option}: there is no tag {tag}; {nearest(tag, TAGS)}.")
     if _NEEDED in skip:
         found.append(f"--skip-tags: {_NEEDED} is part of every run; name what is to be left out, or use --tags.")
     return found

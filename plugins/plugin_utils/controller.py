@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pathlib
 import re
@@ -17,6 +16,7 @@ import typing as t
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.proxyconfig import FIELD_OF_FLAG
+from ansible_collections.kubeharden.core.plugins.plugin_utils.nearest import nearest
 
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = "kubeharden_"
@@ -118,8 +118,7 @@ def problems_with_names(names: t.Iterable[str], known: t.Sequence[str]) -> list[
         if RESERVED.match(name):
             problems.append(f"{name} is reserved and has no effect in this version.")
             continue
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        problems.append(f"There is no variable {name}; the nearest is {nearest[0]}.")
+        problems.append(f"There is no variable {name}; {nearest(name, known, 'docs/variables.md lists them')}.")
     return problems
 
 
@@ -174,8 +173,8 @@ def problems_with_extra_flags(extra: t.Any) -> list[str]:
     problems = []
     for component, flags in extra.items():
         if component not in COMPONENTS:
-            nearest = difflib.get_close_matches(str(component), COMPONENTS, n=1, cutoff=0.0)
-            problems.append(f"kubeharden_extra_flags: there is no component {component}; the nearest is {nearest[0]}.")
+            hint = nearest(component, COMPONENTS)
+            problems.append(f"kubeharden_extra_flags: there is no component {component}; {hint}.")
         if not isinstance(flags, dict):
             problems.append(f"kubeharden_extra_flags: {component} must be a mapping of flag to value.")
             continue

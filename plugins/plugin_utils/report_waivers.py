@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.plugin_utils.nearest import nearest
 from ansible_collections.kubeharden.core.plugins.plugin_utils.waivers import (
     KEYS,
+    LISTED,
     REQUIRED,
     Matching,
     Waiver,
@@ -113,8 +114,7 @@ def _problem(entry: t.Any, known: t.Sequence[str]) -> str:
             [*(f"it lacks {key}." for key in missing), *(f"there is no key {key} in a waiver." for key in wrong)]
         )
     if entry["control"] not in known:
-        nearest = difflib.get_close_matches(str(entry["control"]), known, n=1, cutoff=0.0)
-        return f"there is no control {entry['control']}; the nearest is {nearest[0]}."
+        return f"there is no control {entry['control']}; {nearest(entry['control'], known, LISTED)}."
     if day_of(entry["expires"]) is None:
         return f"{entry['expires']} is no day; write one such as 2027-01-31."
     if "hosts" in entry and not patterns_of(entry):

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
 import re
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.plugin_utils.nearest import nearest
+
 WAIVERS = "kubeharden_waivers"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+#: Where controls are listed, for sentences.
+LISTED = "docs/controls.md lists them"
 #: What a waiver must say.
 REQUIRED = ("control", "reason", "owner", "expires")
 #: What it may say.
@@ -52,8 +55,7 @@ class Waiver:
 
 def unknown(variable: str, control: str, known: t.Sequence[str]) -> str:
     """Return a sentence about a control that does not exist."""
-    nearest = difflib.get_close_matches(control, known, n=1, cutoff=0.0)
-    return f"{variable}: there is no control {control}; the nearest is {nearest[0]}."
+    return f"{variable}: there is no control {control}; {nearest(control, known, LISTED)}."
 
 
 def read(raw: t.Any, known: t.Sequence[str], problems: list[str]) -> list[Waiver]:
@@ -88,10 +90,11 @@ def _problems(name: str, entry: t.Mapping[str, t.Any], known: t.Sequence[str]) -
     wrong = []
     missing = [key for key in REQUIRED if not str(entry.get(key) or "").strip()]
     if missing:
-        wrong.append(f"{WAIVERS}: {name} lacks {' and '.join(missing)}.")
-    for key in sorted(str(key) for key in entry if key not in KEYS):
-        nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.0)
-        wrong.append(f"{WAIVERS}: {name} has no key {key}; the nearest is {nearest[0]}.")
+        wrong.append(f"{WAIVERS}: {name} lacks {', '.join(missing)}.")
+    wrong += [
+        f"{WAIVERS}: {name} has no key {key}; {nearest(key, KEYS)}."
+        for key in sorted(str(key) for key in entry if key not in KEYS)
+    ]
     if entry.get("control") and entry["control"] not in known:
         wrong.append(unknown(WAIVERS, str(entry["control"]), known))
     if entry.get("expires") and day_of(entry["expires"]) is None:

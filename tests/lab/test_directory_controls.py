@@ -118,7 +118,7 @@ def test_all_that_is_wrong_with_the_variables_is_said_at_once(hosts: Hosts) -> N
         "kubeharden_only: apiserver-node-restriction is a part of apiserver-admission-plugins, which is set as a",
         "kubeharden_waivers: there is no control apiserver-profilling; the nearest is apiserver-profiling.",
         "the waiver of apiserver-profiling expires on 2027-02-30, which is no day; write one such as 2027-01-31.",
-        "the waiver of apiserver-hsts lacks reason and owner.",
+        "the waiver of apiserver-hsts lacks reason, owner.",
         "the waiver of scheduler-profiling names w9, which no host and no group of the inventory is called.",
         "the waiver of kubelet-profiling has no key host; the nearest is hosts.",
         "apiserver-tls-version is in kubeharden_only and waived (kubeharden_waivers); take it out of one of them.",

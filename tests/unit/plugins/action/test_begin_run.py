@@ -86,7 +86,7 @@ def test_values_of_another_kind_are_refused_before_anything_is_made_of_them(
     result = begin({**USERS, **wrong}, checks_user=checks_user)
     assert result["failed"]
     assert result["msg"] == (
-        "KH016: kubeharden_pki_authorities is none; it must be a mapping. KH016: kubeharden_profile is CIS; it must be "
+        "KH016: kubeharden_pki_authorities is none; it must be a mapping. kubeharden_profile is CIS; it must be "
         "one of baseline, cis. Nothing was changed; correct the inventory or the command line."
     )
 

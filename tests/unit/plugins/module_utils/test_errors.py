@@ -21,6 +21,6 @@ def test_who_says_more_of_an_error_passes_its_number_on() -> None:
 
 
 def test_sentences_that_are_told_together_have_a_number_each() -> None:
-    assert each_numbered("KH001", ["One.", "Two."]) == ["KH001: One.", "KH001: Two."]
+    assert each_numbered("KH001", ["One.", "Two.", "One."]) == ["KH001: One.", "Two."]
     assert each_numbered("KH001", []) == []
     assert numbered("KH002", "Three.") == "KH002: Three."

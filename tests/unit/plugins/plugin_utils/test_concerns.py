@@ -19,7 +19,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import concerns, c
         (["always"], [], []),
         (["audits"], [], ["--tags: there is no tag audits; the nearest is audit."]),
         (["audit", "kube-proxy"], [], ["--tags: there is no tag kube-proxy; the nearest is kube_proxy."]),
-        (["untagged"], [], ["--tags: there is no tag untagged; the nearest is "]),
+        (["untagged"], [], ["--tags: there is no tag untagged; there are discover, files, "]),
         (["all"], ["verfy"], ["--skip-tags: there is no tag verfy; the nearest is verify."]),
         (["all"], ["discover"], ["--skip-tags: discover is part of every run; name what is to be left out, or use"]),
     ],
