@@ -142,7 +142,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    both = f"{address(KUBEADM[0])} and {KUBELET[0]}"
+    both = f"ConfigMaps kube-system/{KUBEADM[0]} and {KUBELET[0]}"
     if not host.live:
         return result_of(module, [], not_done=[f"{both} were not touched, which takes a running cluster."], backup="")
     if parameters["missing"]:

@@ -55,6 +55,13 @@ def test_harden_stops_at_the_first_host_that_fails() -> None:
     assert all(play["any_errors_fatal"] is True for play in plays("harden")[:-2])
 
 
+def test_control_planes_and_nodes_take_their_turn_by_name() -> None:
+    """Names of tasks list the hosts: in another order they read as if that meant something."""
+    kinds = ("{{ 'kubeharden_control_planes'", "{{ 'kubeharden_workers'")
+    of_kind = [play for play in plays("harden") if play["hosts"].startswith(kinds)]
+    assert [play["order"] for play in of_kind] == ["sorted"] * 4
+
+
 NAMES_OF_SPEAKERS = ("__kubeharden_speaker", "__discover_speaker", "__rollback_speaker")
 
 

@@ -25,7 +25,7 @@ from lab.story import Story, differences, story_of
 pytestmark = pytest.mark.on("3+2")
 
 CONFIG_MAPS_LEFT = (
-    "Not done on cp1: ConfigMap kube-system/kubeadm-config and kubelet-config were left as they are, since cp2, cp3 "
+    "Not done on cp1: ConfigMaps kube-system/kubeadm-config and kubelet-config were left as they are, since cp2, cp3 "
     "took no part in this run."
 )
 OTHERS = ("cp2", "cp3", "w1", "w2")

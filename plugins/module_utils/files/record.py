@@ -113,6 +113,12 @@ def _ended(text: str | None) -> str:
     return text + "\n" if text and not text.endswith("\n") else text or ""
 
 
+def directory_change(host: Host, path: str, controls: t.Sequence[str] = (), mode: int = 0o700) -> Change:
+    """Return the making of a directory, which is root's where this process is."""
+    owner = " root root" if host.can_own else ""
+    return Change("directory", path, "create", after=f"{path} {mode:04o}{owner}\n", controls=tuple(controls))
+
+
 def file_change(
     kind: str, target: str, before: str | None, after: str, controls: t.Sequence[str], restart: t.Sequence[str] = ()
 ) -> Change:

@@ -187,7 +187,8 @@ class Authorities:
         found += [self._chain_change(path, data) for path, data in self._chains().items()]
         pair = self._pki.service_account
         if pair is not None and SERVICE_ACCOUNT in self.missing:
-            found.append(file_change(pair.key, None, texts.key(self._making.algorithm if create else "any", origin)))
+            kind = self._making.algorithm if create else "that signs tokens of service accounts"
+            found.append(file_change(pair.key, None, texts.key(kind, origin)))
             if not self._has_lost_key:
                 found.append(file_change(pair.certificate, None, f"public key of {pair.key}\n"))
         elif pair is not None and self._service_account_public():

@@ -16,7 +16,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.manifes
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import admission, audit_policy
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, directory_change, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import flag_files
 
@@ -258,9 +258,7 @@ def _directory(host: Host, plan: ComponentPlan, directory: str, setting: Setting
     if os.path.isdir(host.path(directory)) or directory in [change.target for change in plan.directories]:
         return
     control = str(setting.data.get("control", ""))
-    controls = (control,) if control else ()
-    words = f"{directory} 0700 root root\n"
-    plan.directories.append(Change("directory", directory, "create", after=words, controls=controls))
+    plan.directories.append(directory_change(host, directory, (control,) if control else ()))
 
 
 def _file(

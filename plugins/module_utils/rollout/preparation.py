@@ -15,7 +15,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.manifes
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import admission
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import (
+    Backup,
+    Change,
+    directory_change,
+    file_change,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     make_directory,
     read_text,
@@ -128,11 +133,7 @@ def plan(
     """
     files = {**{path: text for path, text in (owners or {}).items() if not _exists(host, path)}, **files}
     wanted = sorted({*directories, *(os.path.dirname(path) for path in files)})
-    changes = [
-        Change("directory", path, "create", after=f"{path} 0700 root root\n")
-        for path in wanted
-        if not os.path.isdir(host.path(path))
-    ]
+    changes = [directory_change(host, path) for path in wanted if not os.path.isdir(host.path(path))]
     for path, text in sorted(files.items()):
         before = read_text(host.path(path))
         if before != text:

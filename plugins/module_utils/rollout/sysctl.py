@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components import sysctl
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, file_change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, directory_change, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     explain,
     make_directory,
@@ -65,8 +65,7 @@ class Sysctls:
         text = sysctl.render(self._values, self._controls)
         directory = os.path.dirname(sysctl.FILE)
         if not os.path.isdir(self._host.path(directory)):
-            words = f"{directory} 0755 root root\n"
-            changes.insert(0, Change("directory", directory, "create", after=words, controls=tuple(self._controls)))
+            changes.insert(0, directory_change(self._host, directory, self._controls, 0o755))
         if before != text:
             changes.append(file_change("file", sysctl.FILE, before, text, self._controls))
         self._changes = changes

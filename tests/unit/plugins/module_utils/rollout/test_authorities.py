@@ -74,6 +74,10 @@ def test_another_control_plane_takes_them_sealed(tmp_path: Path) -> None:
     cp1 = made(Directory(tmp_path / "cp1", "cp1"))
     cp2 = Directory(tmp_path / "cp2", "cp2")
     foretold = cp2.authorities(check=True, source=True)
+    shown = {change.target: change.after for change in foretold.changes}
+    assert shown[f"{PKI}/sa.key"] == (
+        "private key: that signs tokens of service accounts, from the control plane that has it\n"
+    )
     asked = cp2.authorities(source=True, run_id="run")
     assert (asked.changes, asked.missing) == ([], NAMES)
     assert not (tmp_path / "cp2/etc").exists()

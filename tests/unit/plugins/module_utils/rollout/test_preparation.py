@@ -154,6 +154,7 @@ def test_what_is_no_yaml_names_nothing_more(pattern: Pattern) -> None:
 
 def test_a_file_of_the_owners_is_laid_where_none_is_and_one_that_is_there_stays(tmp_path: Path) -> None:
     host = Host(str(tmp_path))
+    host.can_own = True
     (tmp_path / "own").mkdir()
     (tmp_path / "own/there").write_text("another", encoding="utf-8")
     changes = preparation.plan(host, {"/ours": "1"}, [], {"/own/there": "x", "/own/gone": "y", "/new/z": "z"})
@@ -163,3 +164,10 @@ def test_a_file_of_the_owners_is_laid_where_none_is_and_one_that_is_there_stays(
         ("file", "/ours", "1"),
         ("file", "/own/gone", "y"),
     ]
+
+
+def test_a_directory_is_roots_only_where_the_run_is(tmp_path: Path) -> None:
+    host = Host(str(tmp_path))
+    host.can_own = False
+    (change, _file) = preparation.plan(host, {"/new/ours": "1"}, [])
+    assert change.after == "/new 0700\n"
