@@ -10,6 +10,7 @@ a certificate; whether the certificate will do is decided by comparing the two.
 from __future__ import annotations
 
 import calendar
+import functools
 import hashlib
 import ipaddress
 import time
@@ -237,6 +238,8 @@ def from_pem(data: bytes, where: str) -> CertificateFacts:
 _UNREADABLE = (ValueError, KeyError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
 
 
+# A plan, its proof and its diff read the same certificate; an authority's is on every host.
+@functools.lru_cache(maxsize=256)
 def from_der(data: bytes, where: str) -> CertificateFacts:
     """HardeningError when `data` is no certificate. Whether Go could read it stands in `defects`."""
     try:

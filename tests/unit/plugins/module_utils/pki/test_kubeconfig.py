@@ -80,6 +80,16 @@ def test_long_data_stay_on_one_line() -> None:
     assert len(data.splitlines()) == len(KUBEADM.splitlines())
 
 
+def test_the_bytes_are_the_same_with_libyaml_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = yaml.safe_dump({**yaml.safe_load(KUBEADM), "preferences": {"ü": "1.20", "b": ["no", "", None, "a: b #"]}})
+    made = []
+    for dumper in (yaml.SafeDumper, getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
+        monkeypatch.setattr(kubeconfig, "_Dumper", dumper)
+        made.append(kubeconfig.render("https://h:6443", "a:b", b"x" * 3000, b"c", "/k"))
+        made.append(kubeconfig.update(data.encode(), "here", certificate=b"new" * 500))
+    assert made[:2] == made[2:]
+
+
 def test_an_update_changes_the_current_context_and_nothing_else() -> None:
     document = yaml.safe_load(KUBEADM)
     document["clusters"].append({"name": "other", "cluster": {"server": "https://other", "tls-server-name": "x"}})
