@@ -75,6 +75,7 @@ class Options:
         brought: By name, authorities without keys that the user brings and this run lays.
         outside: Names of authorities whose keys are on no control plane: they sign what is brought to them.
         returned: By name of the leaf, what came back from them.
+        at_hand: By name, authorities with keys that this process may sign with though this host has no key of them.
     """
 
     policy: Policy = dataclasses.field(default_factory=Policy)
@@ -87,6 +88,7 @@ class Options:
     brought: t.Mapping[str, Authority] = dataclasses.field(default_factory=dict)
     outside: frozenset[str] = frozenset()
     returned: t.Mapping[str, Returned] = dataclasses.field(default_factory=dict)
+    at_hand: t.Mapping[str, Authority] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +130,8 @@ class Leaves:
         self._files = files
         self._now = now
         self._pki = _checked(pki, options)
-        self._authorities = load_authorities(self._pki, files, now, options.brought)
+        found = load_authorities(self._pki, files, now, options.brought)
+        self._authorities = {name: self._with_key(name, one) for name, one in found.items()}
         authority_files.check_separate(believed(self._pki, files))
         self._lacking = self._lacking_authorities()
         signers = {**self._stand_ins(), **self._authorities}
@@ -166,11 +169,16 @@ class Leaves:
 
     def _stand_ins(self) -> dict[str, Authority]:
         """What is decided without an authority that is not here yet: all that it will sign is missing."""
-        brought = self._options.brought
+        known = {**self._options.brought, **self._options.at_hand}
         return {
-            item.name: brought.get(item.name) or authority_files.create(item.profile, self._now)
-            for item in self._lacking
+            item.name: known.get(item.name) or authority_files.create(item.profile, self._now) for item in self._lacking
         }
+
+    def _with_key(self, name: str, one: Authority) -> Authority:
+        """The authority as this process can use it: with the key that is at hand, if it is the same."""
+        known = self._options.at_hand.get(name)
+        same = known is not None and known.facts.fingerprint == one.facts.fingerprint
+        return known if known is not None and same and one.key is None else one
 
     # Authorities outside
 
@@ -402,9 +410,8 @@ class Leaves:
             data = bundles.get(item.name, "").encode("ascii")
             bundle.parse(data, f"the authority '{item.name}' of the other host")
             files[item.path.certificate] = (data, False)
-            self._signers[item.name] = authority_files.load(
-                item.path, {item.path.certificate: data}, self._now, None, False
-            )
+            given = authority_files.load(item.path, {item.path.certificate: data}, self._now, None, False)
+            self._signers[item.name] = self._with_key(item.name, given)
         pairs = {item.leaf.name: (item, *self._pair(item, answers)) for item in self._leaves}
         for chosen, certificate, key in pairs.values():
             if chosen.leaf.path is not None:
