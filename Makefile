@@ -57,7 +57,7 @@ demo: setup ## harden inventories/demo (directories, no root, no cluster) into b
 lint: setup ## the gates that only read, one after the other: the next seven
 	@$(GATE) ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog
 
-.PHONY: ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit unit-oldest
+.PHONY: ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit unit-oldest unit-libraries
 ruff: ## style, likely mistakes and format of Python
 mypy: ## types of plugins and tests
 yamllint: ## form of YAML
@@ -68,7 +68,8 @@ changelog: ## changelog fragments
 sanity: ## ansible-test sanity, in a copy below build/
 unit: ## tests of pure logic
 unit-oldest: ## the same on the oldest Python and libraries that a host may have
-ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit unit-oldest: setup
+unit-libraries: ## those of certificates on four versions of cryptography in between, under five Pythons; slow
+ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit unit-oldest unit-libraries: setup
 	@$(GATE) $@
 
 .PHONY: frame
@@ -120,11 +121,11 @@ test: setup left-out ## what CI runs; says by name what it leaves out
 left-out: setup
 	@echo "Left out of make test, run by make test-all:"
 	@$(PYTEST) tests/unit tests/frame tests/pki tests/lab -m slow --collect-only -q --no-header 2>&1 | grep -F "::" | sed -E 's/\[kill-[0-9]+\]$$/, many kills/' | uniq || echo "nothing"
-	@echo "molecule test -s default, molecule test -s ha"
+	@echo "make unit-libraries, molecule test -s default, molecule test -s ha"
 
 # What has slow tests.
 SLOW_WAITING := lab-parts lab-test molecule molecule-ha
-SLOW_COMPUTING := lab-parts-rest unit lab-directories lab-kills lab-mutations
+SLOW_COMPUTING := lab-parts-rest unit unit-libraries lab-directories lab-kills lab-mutations
 
 .PHONY: test-slow
 test-slow: export KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)
@@ -136,11 +137,11 @@ test-slow: setup ## what make test leaves out; the two together are test-all
 test-all: export KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)
 test-all: WANTED = slow or not slow
 test-all: setup ## everything: all versions, all faults; takes hours
-	@tests/tools/run_parts "$(WAITING) molecule molecule-ha" "$(COMPUTING)"
+	@tests/tools/run_parts "$(WAITING) molecule molecule-ha" "$(COMPUTING) unit-libraries"
 
 .PHONY: bench
 bench: setup ## the measures, as ratios, also written to build/bench.json
-	@PYTHONPATH=tests $(BIN)/python -m bench
+	@PYTHONPATH=tests:collections $(BIN)/python -m bench
 
 ##@ The lab: KUBE=1.37 CONTROL_PLANES=3 WORKERS=2, KUBEHARDEN_CACHE says where its parts are kept
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: what a run costs where there is nothing to do, and what verify costs, on a cluster of the lab.
+"""`make bench`: what certificates cost, and on a cluster of the lab what verify costs and a run with nothing to do.
 
 Measured are:
 
@@ -10,7 +10,7 @@ Measured are:
 - how long the run takes in profile `baseline`, as a multiple of an empty play over the same connections. The empty play
   runs `true` on every host through `raw`, so that it pays for Ansible's start and one round trip, and for nothing else.
   The two are run in turn, and medians are compared, so that a slow minute of the machine meets both;
-- what bench/verify.py says.
+- what bench/verify.py and, without a cluster, bench/pki.py say.
 
 Figures are printed as `name value unit`, and written to build/bench.json.
 """
@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import verify
+from bench import pki, verify
 from tools.checkout import ROOT
 from tools.runs import RECAP
 
@@ -168,22 +168,40 @@ def of_verify(directory: Path, names: Sequence[str], rounds: int) -> list[dict[s
     ]
 
 
+def on_a_cluster(options: argparse.Namespace) -> list[dict[str, str | float]]:
+    """What runs and verify cost on a cluster of the lab."""
+    with cluster(options.lab, options.control_planes, options.workers) as directory:
+        inventory = directory / "inventory.yml"
+        names = hosts(inventory)
+        figures = [] if options.only_verify else without_changes(directory, inventory, names, options.rounds)
+        return figures + of_verify(directory, names, options.rounds)
+
+
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--lab", type=Path, metavar="DIR", help="a cluster that is up and that may be hardened")
     parser.add_argument("--control-planes", type=int, default=1, metavar="N", help="of the cluster made; default 1")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="of the cluster made; default 1")
-    parser.add_argument("--only-verify", action="store_true", help="leave out the runs of harden.yml")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each of the two plays; default 5")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--only-verify", action="store_true", help="leave out certificates and the runs of harden.yml")
+    only.add_argument("--only-pki", action="store_true", help="certificates alone, which need no cluster")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each of the plays compared; default 5")
+    parser.add_argument(
+        "--peer-nodes",
+        type=int,
+        default=pki.NODES,
+        metavar="N",
+        help=f"nodes for which community.crypto makes certificates; of fewer than {pki.NODES} the time is scaled up",
+    )
     options = parser.parse_args()
     os.environ["ANSIBLE_NOCOLOR"] = "1"
+    figures = []
     try:
-        with cluster(options.lab, options.control_planes, options.workers) as directory:
-            inventory = directory / "inventory.yml"
-            names = hosts(inventory)
-            figures = [] if options.only_verify else without_changes(directory, inventory, names, options.rounds)
-            figures += of_verify(directory, names, options.rounds)
+        if not options.only_verify:
+            figures += pki.measure(run, options.rounds, options.peer_nodes)
+        if not options.only_pki:
+            figures += on_a_cluster(options)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

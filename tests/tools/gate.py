@@ -30,6 +30,10 @@ SANITY = ROOT / "build" / "sanity"
 # What a kubeadm wrote and what tests read is kept as it was found: it is evidence, not our YAML.
 FOREIGN = ("inventories/demo/hosts.orig/", "tests/unit/fixtures/")
 
+# Versions of cryptography between the oldest and the newest, each a group of pyproject.toml, and the Pythons of hosts.
+BETWEEN = ("36", "38", "41", "43")
+HOST_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+
 
 class GateError(Exception):
     """The gate is closed. The message is what the tool said."""
@@ -276,12 +280,13 @@ def sanity() -> str:
     return f"{len(ran)} tests, {files} files"
 
 
-def pytest_unit(python: str | Path) -> str:
-    """Run the unit tests that the environment's WANTED asks for, in pytest's words; by default all but the slow ones.
+def pytest_unit(python: str | Path, files: Sequence[str] = ("tests/unit",), wanted: str = "") -> str:
+    """Run the unit tests that are wanted, in pytest's words: by default the environment's WANTED, or all but slow ones.
 
     pytest's own lines are shown: they say what was skipped and why.
     """
-    command = [str(python), "-m", "pytest", "tests/unit", "-m", os.environ.get("WANTED", "not slow")]
+    wanted = wanted or os.environ.get("WANTED", "not slow")
+    command = [str(python), "-m", "pytest", *files, "-m", wanted]
     if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
         raise GateError("see above")
     return f"{len([path for path in python_files() if path.startswith('tests/unit/')])} files"
@@ -299,6 +304,37 @@ def unit_oldest() -> str:
     return pytest_unit(target_venv("3.9") / "bin" / "python")
 
 
+def certificate_tests() -> list[str]:
+    """The unit tests in which cryptography is at work, but the kills: those are about the file system."""
+    words = ("cryptography", "module_utils.pki", "rollout.directories")
+    found = [path for path in tracked() if re.fullmatch(r"tests/unit/.*/test_\w+\.py", path)]
+    found = [path for path in found if not path.endswith("/test_killed.py")]
+    return [path for path in found if any(word in (ROOT / path).read_text(encoding="utf-8") for word in words)]
+
+
+def unit_libraries() -> str:
+    """The tests of certificates on the cryptography of distributions in between, under every Python of a host.
+
+    All pairs are tried, and those that fail are named together.
+    """
+    tests = some(certificate_tests(), "test of certificates")
+    found = [(version, python) for version in HOST_PYTHONS if (python := find_python(version)) is not None]
+    if os.environ.get("CI") == "true" and len(found) < len(HOST_PYTHONS):
+        raise GateError(f"of Python {', '.join(HOST_PYTHONS)} only {', '.join(name for name, _path in found)} is here")
+    failed = []
+    for version, python in found:
+        for library in BETWEEN:
+            print(f"===> Python {version}, cryptography {library}", flush=True)
+            try:
+                environment = venv(f"target-{library}-{version}", f"target-{library}", python)
+                pytest_unit(environment / "bin" / "python", tests, "not slow")
+            except (GateError, subprocess.CalledProcessError):
+                failed.append(f"Python {version} with cryptography {library}")
+    if failed:
+        raise GateError(f"see above: {', '.join(failed)}")
+    return f"{len(tests)} files, {len(found) * len(BETWEEN)} pairs"
+
+
 GATES: dict[str, Callable[[], str]] = {
     "ruff": ruff,
     "mypy": mypy,
@@ -310,6 +346,7 @@ GATES: dict[str, Callable[[], str]] = {
     "sanity": sanity,
     "unit": unit,
     "unit-oldest": unit_oldest,
+    "unit-libraries": unit_libraries,
 }
 
 
