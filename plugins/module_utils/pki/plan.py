@@ -256,6 +256,13 @@ def sign(
     return issue.issue(wanted, facts.public_key, authority, now, lifetime)
 
 
+def issue_here(item: LeafPlan, authority: Authority, now: float) -> tuple[bytes, bytes]:
+    """PEM of certificate and key where the authority's key is at hand: there is nobody to ask with a request."""
+    key = item.key or keys.generate(item.profile.key_algorithm or keys.DEFAULT_ALGORITHM)
+    facts = issue.issue(item.profile, keys.public_bytes(key), authority, now, item.lifetime)
+    return complete(Prepared(item, b"", key), facts, authority.chain)
+
+
 def complete(
     prepared: Prepared, facts: CertificateFacts, chain: Sequence[CertificateFacts] = ()
 ) -> tuple[bytes, bytes]:

@@ -464,9 +464,7 @@ class Leaves:
             known = self._options.brought.get(item.leaf.authority, signer)
             return plan.complete(prepared, step.certificate, known.chain)
         if signer.key is not None:
-            prepared = plan.prepare(item)
-            facts = plan.sign(prepared.request, item.profile, signer, self._now, item.lifetime, item.leaf.name)
-            return plan.complete(prepared, facts, signer.chain)
+            return plan.issue_here(item, signer, self._now)
         waiting = self._store.waiting().get(item.leaf.name, "")
         answer = answers.get(item.leaf.name, "")
         if not waiting or not answer:

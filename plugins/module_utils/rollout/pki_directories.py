@@ -115,9 +115,9 @@ class _Directory:
     missing: t.Sequence[str] = ()
 
     def add(self, changes: t.Iterable[Change]) -> None:
-        """Add changes; in check mode what needs a directory does not know that something else makes it."""
-        known = {(change.kind, change.target) for change in self.changes}
-        self.changes += [change for change in changes if (change.kind, change.target) not in known]
+        """Add changes; those of directories below a new one go without saying."""
+        is_new = any(change.target == "/" for change in self.changes)
+        self.changes += [change for change in changes if not (is_new and change.kind == "directory")]
 
 
 @dataclasses.dataclass(frozen=True)
