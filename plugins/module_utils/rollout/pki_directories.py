@@ -178,7 +178,7 @@ class Directories:
         names = self._names()
         with contextlib.ExitStack() as locks:
             self._take_parent(locks)
-            directories = [self._open(name, locks) for name in names]
+            directories = [self._open(name) for name in names]
             try:
                 signing = self._authorities(directories)
                 planned = [(one, self._plan(one)) for one in directories]
@@ -225,7 +225,7 @@ class Directories:
                 )
         return names
 
-    def _open(self, name: str, locks: contextlib.ExitStack) -> _Directory:
+    def _open(self, name: str) -> _Directory:
         root = os.path.join(self._parent, name)
         pki = table.host_pki(self._wanted.layout, self._wanted.cluster, name)
         if not os.path.isdir(root):
@@ -239,7 +239,13 @@ class Directories:
         host = Host(root)
         store = pki_files.Store(host, self._run_id)
         if not self._check:
-            locks.enter_context(Lock(host).in_use(self._run_id))
+            holder = Lock(host).holder()
+            if holder is not None and holder.run_id != self._run_id:
+                raise HardeningError(
+                    "KH105",
+                    f"Run {holder.run_id} from {holder.controller.split()[0]} holds the lock of {root}. Nothing was "
+                    "written; wait for that run, and run again.",
+                )
             self._notes += store.recover(pki)
         return _Directory(name, root, host, pki, store, pki_files.read(host, pki), [])
 

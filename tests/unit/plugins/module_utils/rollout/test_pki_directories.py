@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import data
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import pki_directories
@@ -179,6 +181,16 @@ def test_names_that_are_no_directories_are_refused(tmp_path: Path, names: list[s
 def test_the_parent_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(HardeningError, match="make that directory"):
         settle(tmp_path / "none")
+
+
+def test_a_directory_that_another_run_has_is_left_alone(tmp_path: Path) -> None:
+    settle(tmp_path)
+    Lock(Host(str(tmp_path / "w1"))).acquire(Holder("other", "controller boot", "1 2", NOW))
+    (tmp_path / "cp1/etc/kubernetes/admin.conf").unlink()
+    before = state(tmp_path)
+    with pytest.raises(HardeningError, match="Run other from controller holds"):
+        settle(tmp_path, run_id="second")
+    assert state(tmp_path) == before
 
 
 def test_a_refusal_writes_nothing(tmp_path: Path) -> None:
