@@ -54,6 +54,8 @@ _MADE: dict[tuple[str, str], tuple[str, ...]] = {
     ("kube-system/kubeadm:kubelet-config", "kubeadm:kubelet-config"): (_JOINING,),
     ("kube-system/kubeadm:nodes-kubeadm-config", "kubeadm:nodes-kubeadm-config"): (_JOINING,),
     ("kube-system/kube-proxy", "kube-proxy"): (_JOINING,),
+    # What a control plane needs that joins: authorities and keys, encrypted by who made them, for two hours.
+    ("kube-system/kubeadm:kubeadm-certs", "kubeadm:kubeadm-certs"): (_JOINING,),
 }
 #: kubeadm before 1.24 had a ConfigMap for the kubelets of each minor version, and a binding; upgrades leave them.
 _OF_A_MINOR = re.compile(r"(?<=kubeadm:kubelet-config)-1\.\d+$")

@@ -306,6 +306,7 @@ def test_what_a_bootstrap_token_may_do_beyond_joining() -> None:
             "kubeadm:kubelet-config",
             "kubeadm:kubelet-config-1.23",
             "kubeadm:nodes-kubeadm-config",
+            "kubeadm:kubeadm-certs",
         )
     ]
     assert find("bootstrap_rights", clusterrolebindings=known, rolebindings=joining) == []
