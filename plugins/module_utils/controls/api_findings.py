@@ -38,6 +38,8 @@ _MADE: dict[tuple[str, str], tuple[str, ...]] = {
         "Group system:unauthenticated",
     ),
     ("system:service-account-issuer-discovery", "system:service-account-issuer-discovery"): (f"Group {_ACCOUNTS}",),
+    # Where ClusterTrustBundle is on, as it is in 1.37.
+    ("system:cluster-trust-bundle-discovery", "system:cluster-trust-bundle-discovery"): (f"Group {_ACCOUNTS}",),
     ("kubeadm:cluster-admins", "cluster-admin"): (f"Group {_ADMINISTRATORS}",),
     # By this the API server reaches kubelets.
     ("kubeadm:apiserver-kubelet-client", "system:kubelet-api-admin"): ("User kube-apiserver-kubelet-client",),

@@ -225,6 +225,13 @@ MADE = (
         "system:serviceaccounts",
         "",
     ),
+    (
+        "system:cluster-trust-bundle-discovery",
+        "system:cluster-trust-bundle-discovery",
+        "Group",
+        "system:serviceaccounts",
+        "",
+    ),
     ("kubeadm:cluster-admins", "cluster-admin", "Group", "kubeadm:cluster-admins", ""),
     (
         "kubeadm:bootstrap-signer-clusterinfo",
