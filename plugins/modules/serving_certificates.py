@@ -54,6 +54,12 @@ options:
         told.
     type: bool
     default: false
+  closed:
+    description:
+      - Whether certificates that have ended keep this host from the API. What came before in the run has renewed them,
+        but in check mode, where nothing is looked at then.
+    type: bool
+    default: false
   reached:
     description:
       - By node name, the names and addresses at which the controller reaches the hosts that take part. The action
@@ -238,6 +244,12 @@ def api_server_names(discovery: t.Mapping[str, t.Any]) -> list[str]:
     return names
 
 
+def not_looked_at(module: AnsibleModule, why: str) -> dict[str, t.Any]:
+    """Return the result where nobody could be asked."""
+    note = f"No request of a kubelet for a serving certificate was looked at, {why}."
+    return result_of(module, [], proven=False, unproven={}, notes=[], not_done=[note])
+
+
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Judge, and outside check mode approve and prove."""
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
@@ -247,8 +259,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     expected = module.params["expected"]
     if not Host(module.params["root"]).live:
-        note = "No request of a kubelet for a serving certificate was looked at, which takes a running cluster."
-        return result_of(module, [], proven=False, unproven={}, notes=[], not_done=[note])
+        return not_looked_at(module, "which takes a running cluster")
+    if module.check_mode and module.params["closed"]:
+        return not_looked_at(module, "since the API can be asked only when what has ended is renewed")
     cluster = cluster_of(module)
     backup = Backup(Host(module.params["root"]), module.params["run_id"])
     elsewhere = module.params["signed_elsewhere"]
@@ -305,6 +318,7 @@ def main() -> None:
             "granted": {"type": "list", "elements": "str", "default": []},
             "approve": {"type": "bool", "default": True},
             "renewals": {"type": "bool", "default": False},
+            "closed": {"type": "bool", "default": False},
             "kubectl": {"type": "path"},
             "limit": {"type": "int", "default": 120},
             "reached": {"type": "dict", "default": {}},
