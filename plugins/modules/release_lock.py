@@ -66,9 +66,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, require_libraries, run
 
-#: What ends a run may be a front door that loses requests, which must not lose this one too; and the pause between two
-#: attempts, in seconds.
-ATTEMPTS, PAUSE = 5, 1.0
+#: What ends a run may be a front door that loses requests, which must not lose this one too.
+ATTEMPTS = 5
+#: Seconds between two attempts.
+PAUSE = 1.0
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:

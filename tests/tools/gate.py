@@ -180,7 +180,8 @@ def ansible_doc() -> str:
             shown = json.loads(output)
         except ValueError as error:
             # It warns on the same stream and ends well.
-            raise GateError(output[-2000:]) from error
+            warnings = [line for line in output.splitlines() if line.startswith("[")]
+            raise GateError("\n".join(warnings) or output[-2000:]) from error
         missing = [
             name for name in names if not (shown.get(name) or {}).get("entry_points" if kind == "role" else "doc")
         ]
