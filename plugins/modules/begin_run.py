@@ -27,7 +27,7 @@ options:
         holds for all further batches.
     type: list
     elements: str
-    default: [1, 25%]
+    default: ["1", 25%]
   extra_flags:
     description: The user's own flags, which are checked for what can never be done.
     type: dict

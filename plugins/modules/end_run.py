@@ -30,7 +30,7 @@ options:
     description: How many nodes were changed at a time, as M(kubeharden.core.begin_run) returned it.
     type: list
     elements: str
-    default: [1, 25%]
+    default: ["1", 25%]
   notes:
     description: Sentences about the run as a whole.
     type: list

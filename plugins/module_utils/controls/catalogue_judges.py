@@ -115,7 +115,7 @@ def _problem_of_values(judge: t.Mapping[str, t.Any], kind: str) -> str:
     for key, value in judge.items():
         words, is_right = _VALUES.get(key, _ANY)
         if key == "flag" and kind == "field":
-            words, is_right = "a flag, or empty for none", lambda one: isinstance(one, str)
+            words, is_right = "a flag, or empty for none", _is_text_or_empty
         if key == "newest" and judge.get("check") == "versions_patched":
             words, is_right = 'the newest patch of each minor version, such as {"1.37": "1.37.2"}', _is_patches
         if not is_right(value):
@@ -139,6 +139,10 @@ def _shown(value: t.Any) -> str:
 
 def _is_text(value: t.Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_text_or_empty(value: t.Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_scalar(value: t.Any) -> bool:
