@@ -20,9 +20,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.audit_log i
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
-#: Seconds that a record may take to be in the log, and that the marker's namespace may take to go.
+#: Seconds that a record may take to be in the log, and that the marker's namespace may take to go: a controller removes
+#: it, which waits for its election anew where the API server was away just before.
 RECORD_LIMIT = 5.0
-REMOVAL_LIMIT = 20.0
+REMOVAL_LIMIT = 60.0
 NO_TIME = "there was no time left to ask"
 _STEP = 0.2
 #: Secrets whose first bytes are looked at, of all and of kube-system.
