@@ -45,10 +45,13 @@ class ActionModule(ActionBase):
             ready += _says(results, "looked_at")
             rows.append(Row.from_results(host, results, changes, mode))
         notes = list(arguments.get("notes") or [])
+        puts_back = not boolean(arguments.get("way_back", True))
         if mode == "check":
             groups = variables["groups"]
             control_planes, nodes = (groups.get(f"kubeharden_{kind}", []) for kind in ("control_planes", "workers"))
-            seconds = estimate.of_run(changes, control_planes, nodes, arguments.get("batch") or BATCH)
+            # What is put back is tried when each host's turn comes.
+            batch = arguments.get("batch") or BATCH
+            seconds = estimate.of_run(changes, control_planes, nodes, batch, at_once=not puts_back)
             if arguments.get("ready"):
                 notes.insert(0, readiness(ready, len(rows) - silent - ready))
             if seconds:
@@ -65,7 +68,7 @@ class ActionModule(ActionBase):
             except HardeningError as error:
                 problem = str(error)
         # What a rotation made stays, and a rollback is put back by the next run.
-        way_back = boolean(arguments.get("way_back", True)) and not every_end
+        way_back = not puts_back and not every_end
         where = (arguments["run_id"], arguments["report_dir"])
         for line in render(rows, mode, *where, notes, every_end, arguments.get("root") or "/", way_back):
             self._display.display(line)

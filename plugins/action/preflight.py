@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The end of preflight, on the controller: what keeps the run from beginning, of all hosts at once."""
+"""The end of preflight, on the controller: what keeps the run from its first write, of all hosts at once."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
     )
 
 
+def problems_in(variables: t.Mapping[str, t.Any], names: t.Sequence[str]) -> list[str]:
+    """Return what keeps a host from being changed by the word of later tasks than discovery."""
+    results = [variables.get(name) for name in names]
+    return [one for result in results if isinstance(result, dict) for one in result.get("problems", [])]
+
+
 class ActionModule(EndingAction):
     """Documented in plugins/modules/preflight.py."""
 
@@ -51,12 +57,20 @@ class ActionModule(EndingAction):
         found = {
             name: found_of(variables["hostvars"].raw_get(name), names) for name in variables["ansible_play_hosts_all"]
         }
+        later = arguments.get("later_results") or []
         wanted = boolean(arguments.get("readiness", True))
         judged = readiness.judge(
             {name: as_host(result if wanted else {}) for name, result in found.items()},
             boolean(arguments.get("allow_expired", False)),
         )
-        problems = {name: [*result.get("problems", []), *judged.problems[name]] for name, result in found.items()}
+        problems = {
+            name: [
+                *result.get("problems", []),
+                *judged.problems[name],
+                *problems_in(variables["hostvars"].raw_get(name), later),
+            ]
+            for name, result in found.items()
+        }
         unreachable = {name for name, result in found.items() if result.get("unreachable_since")}
         ends = any(problems.values()) or unreachable
         kept = self.give_back(arguments, found[host], variables) if ends else []

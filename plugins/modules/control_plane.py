@@ -64,6 +64,18 @@ options:
     description: RV(tried) of an earlier task of the run; what was tried there is not tried again.
     type: dict
     default: {}
+  write:
+    description:
+      - Whether what is planned is written. Otherwise it is only tried, which all control planes may do at once, and
+        nothing of it stays; what it is stopped by is in RV(problems), so that the run can be ended on every host.
+    type: bool
+    default: true
+  planned:
+    description:
+      - What an earlier task of the run returned here with O(write=false). What was tried then is not tried again. Where
+        nothing was to be changed and nothing else is asked for now, that is the result, and the module is not started.
+    type: dict
+    default: {}
   gate_timeout:
     description: Seconds that a changed component may take to be well.
     type: int
@@ -87,6 +99,14 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Try what every control plane becomes
+  kubeharden.core.control_plane:
+    run_id: 20261124T101500Z-3f2a
+    discovery: "{{ found.discovery }}"
+    flags: "{{ flags }}"
+    write: false
+  register: planned
+
 - name: Harden the control plane of this host
   kubeharden.core.control_plane:
     run_id: 20261124T101500Z-3f2a
@@ -99,7 +119,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What changed, or would change, as changes.json has it.
+  description: What changed, or would change, as changes.json has it; empty with O(write=false).
   returned: success
   type: list
   elements: dict
@@ -121,9 +141,24 @@ restarted:
   returned: success
   type: dict
 tried:
-  description: By component, a fingerprint of the manifest that was started beside the running one and was well.
+  description:
+    - By component, a fingerprint of the manifest that was started beside the running one and was well, and of the files
+      that its flags name.
   returned: success
   type: dict
+due:
+  description: Whether there is something to change.
+  returned: with O(write=false)
+  type: bool
+asked:
+  description: A digest of what was asked for.
+  returned: with O(write=false)
+  type: str
+problems:
+  description: What the change would be stopped by, as sentences.
+  returned: with O(write=false), where there is something
+  type: list
+  elements: str
 notes:
   description: What a person should know, as sentences.
   returned: success
@@ -209,7 +244,14 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         plans, lambda name: plan_component(host, name, found["components"][name]["manifest"], {}, {})
     )
     changes = [change for plan in plans for change in plan.changes()]
-    seconds = {} if module.check_mode else control_plane.apply(plans)
+    due = bool(changes)
+    seconds: dict[str, float] = {}
+    if not parameters["write"]:
+        changes = []
+        if not module.check_mode:
+            control_plane.try_out(plans)
+    elif not module.check_mode:
+        seconds = control_plane.apply(plans)
     return result_of(
         module,
         changes,
@@ -218,6 +260,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         later_components={plan.component: plan.state() for plan in later},
         restarted=seconds,
         tried=control_plane.tried,
+        **({} if parameters["write"] else {"due": due}),
         notes=[note for plan in plans for note in plan.notes],
         not_done=[]
         if host.live
@@ -244,6 +287,8 @@ def main() -> None:
             "only": {"type": "list", "elements": "str", "default": []},
             "trial": {"type": "bool", "default": True},
             "tried": {"type": "dict", "default": {}},
+            "write": {"type": "bool", "default": True},
+            "planned": {"type": "dict", "default": {}},
             "api_servers": {"type": "dict", "default": {}},
             "nodes": {"type": "list", "elements": "str", "default": []},
             "gate_timeout": {"type": "int", "default": 300},

@@ -23,6 +23,11 @@ options:
     type: list
     elements: str
     default: [__discover_again, __discover_found]
+  later_results:
+    description: Names of variables that hold what later tasks of the run returned; their C(problems) end the run too.
+    type: list
+    elements: str
+    default: []
   kubeconfig:
     description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
     type: path

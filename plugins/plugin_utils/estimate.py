@@ -21,8 +21,8 @@ SECONDS = {
     "kubelet": 14,
     "kube-proxy": 12,
 }
-#: Seconds that the trial of a host's changed manifests takes, all at once beside the running components. What is
-#: written later in the run is tried with them.
+#: Seconds that the trial of a host's changed manifests takes, all at once beside the running components, and on all
+#: control planes at once. What is written later in the run is tried with them.
 TRIAL = 8
 _TRIED = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
@@ -37,12 +37,20 @@ def of_host(changes: t.Iterable[Change]) -> int:
     """
     own = [change for change in changes if change["restart"]]
     restarts = {component: 1 for change in own for component in change["restart"]}
-    manifests = [change["restart"][0] for change in own if change["kind"] == "manifest"]
+    manifests = _manifests(own)
     restarts.update({component: manifests.count(component) for component in manifests})
-    tried = any(component in manifests for component in _TRIED)
     together = max((SECONDS[name] * restarts[name] for name in _TRIED if name in restarts), default=0)
     alone = sum(SECONDS[name] for name in ("etcd", "kubelet", "kube-proxy") if name in restarts)
-    return together + alone + (TRIAL if tried else 0)
+    return together + alone + (TRIAL if _is_tried(own) else 0)
+
+
+def _manifests(changes: t.Iterable[Change]) -> list[str]:
+    return [change["restart"][0] for change in changes if change["kind"] == "manifest" and change["restart"]]
+
+
+def _is_tried(changes: t.Iterable[Change]) -> bool:
+    manifests = _manifests(changes)
+    return any(component in manifests for component in _TRIED)
 
 
 def of_run(
@@ -50,6 +58,7 @@ def of_run(
     control_planes: t.Collection[str],
     nodes: t.Collection[str] = (),
     batch: t.Sequence[str] = BATCH,
+    at_once: bool = True,
 ) -> int:
     """Return about how many seconds a run's restarts take: control planes one after the other, then nodes in batches.
 
@@ -58,12 +67,16 @@ def of_run(
         control_planes: Those that take part.
         nodes: The other hosts that take part.
         batch: How many of these are changed at a time (kubeharden_batch).
+        at_once: Whether control planes are tried all at once, before the first is changed.
     """
     by_host: dict[str, list[Change]] = {}
     for change in changes:
         by_host.setdefault(change["host"], []).append(change)
     seconds = {host: of_host(own) for host, own in by_host.items()}
     total = sum(value for host, value in seconds.items() if host in control_planes or not host)
+    tried = sum(1 for host, own in by_host.items() if host in control_planes and _is_tried(own))
+    if at_once and tried:
+        total -= (tried - 1) * TRIAL
     left = sorted(nodes)
     for size in batch_sizes(batch, len(left)):
         total += max(seconds.get(host, 0) for host in left[:size])

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import re
 import typing as t
@@ -35,6 +34,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_he
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.tried import awaits_a_file, fingerprint, future
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import outcomes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     THIS_STEP,
@@ -65,7 +65,7 @@ class Options:
         run_id: The run, which names the backup.
         trial: Whether the future manifest is tried first.
         limit: Seconds that a changed component may take to be well.
-        tried: By component, the fingerprint of the manifest that an earlier task of this run has tried here.
+        tried: By component, the fingerprint of what an earlier task of this run has tried here.
         api_servers: By host, the address of each API server that must be well before this control plane is changed.
         nodes: Names of the nodes that must be Ready before.
     """
@@ -99,8 +99,8 @@ class ControlPlane:
         self._watchers: dict[str, Watcher] = {}
         #: The API server's, while etcd restarts.
         self._absence: Absence | None = None
-        #: By component, the fingerprint of the manifest that was tried and found good.
-        self.tried: dict[str, str] = {}
+        #: By component, the fingerprint of what was tried and found good, by an earlier task of the run or by this one.
+        self.tried: dict[str, str] = dict(options.tried)
         #: Components of which the kubelet may have seen something: a new manifest, or a stopped container.
         self._touched: set[str] = set()
 
@@ -110,22 +110,12 @@ class ControlPlane:
         Raises:
             HardeningError: What stopped it; the host is then what it was.
         """
-        plans = sorted(
-            (plan for plan in plans if plan.changed or plan.along), key=lambda plan: CONTROL_PLANE.index(plan.component)
-        )
+        plans = _in_order(plans)
         if not plans:
             return {}
         self._require_room(plans)
         if self._sight is not None:
-            for plan in plans:
-                wanted = Manifest.parse(plan.before, plan.path).arguments(plan.component)
-                process = require_well(self._sight, plan.component, wanted, self._left)
-                self._require_images(plan)
-                if plan.component == "etcd":
-                    self._require_known(plan, self._sight.usage(process))
-                    self._absence = self._absence_for(
-                        plan, plans, require_members_well(self._sight, process, THIS_STEP)
-                    )
+            self._require_ready(self._sight, plans)
             require_served(self._sight, THIS_STEP)
             if any(plan.restarts for plan in plans):
                 # Hosts before this one were changed since discovery looked at all of them.
@@ -135,7 +125,31 @@ class ControlPlane:
             self._require_members(plans, THIS_STEP)  # once more: trials may have taken minutes
         return self._write_and_prove(plans)
 
+    def try_out(self, plans: t.Sequence[ComponentPlan]) -> None:
+        """Try what the plans make of the host, beside what runs; nothing else is done, and nothing of it stays.
+
+        A component with a flag that names a file which is not there yet is left out: an earlier step makes it when this
+        host's turn comes, such as a certificate that is missing.
+
+        Raises:
+            HardeningError: What the change would be stopped by.
+        """
+        plans = _in_order(plans)
+        if plans and self._sight is not None:
+            self._require_ready(self._sight, plans)
+            self._try([plan for plan in plans if not awaits_a_file(self._host, plan)])
+
     # Before
+
+    def _require_ready(self, sight: Sight, plans: t.Sequence[ComponentPlan]) -> None:
+        """Refuse where a component is not well or could not start again; say how etcd is going to be restarted."""
+        for plan in plans:
+            wanted = Manifest.parse(plan.before, plan.path).arguments(plan.component)
+            process = require_well(sight, plan.component, wanted, self._left)
+            self._require_images(plan)
+            if plan.component == "etcd":
+                self._require_known(plan, sight.usage(process))
+                self._absence = self._absence_for(plan, plans, require_members_well(sight, process, THIS_STEP))
 
     @property
     def _left(self) -> str:
@@ -222,7 +236,7 @@ class ControlPlane:
         for plan in plans:
             if plan.component not in TRIABLE or not plan.differs:
                 continue
-            if not plan.files and self._options.tried.get(plan.component) == _fingerprint(plan.manifest):
+            if self.tried.get(plan.component) == fingerprint(self._host, plan):
                 continue
             untried = _untried(plan) or self._crowded(plan)
             if untried:
@@ -230,8 +244,7 @@ class ControlPlane:
                 continue
             files = {change.target: change.after or "" for change in plan.files}
             created = [change.target for change in (*plan.directories, *(plan.ahead.directories if plan.ahead else ()))]
-            future = (plan.ahead or plan).manifest
-            attempts.append(Attempt(plan.component, future, files, created, plan.log_file))
+            attempts.append(Attempt(plan.component, future(plan), files, created, plan.log_file))
         if not attempts:
             return
         try:
@@ -249,7 +262,8 @@ class ControlPlane:
                     f"{self._left}; nothing was restarted",
                 ),
             ) from failure
-        self.tried = {attempt.component: _fingerprint(attempt.manifest) for attempt in attempts}
+        good = [attempt.component for attempt in attempts]
+        self.tried.update({plan.component: fingerprint(self._host, plan) for plan in plans if plan.component in good})
 
     def _crowded(self, plan: ComponentPlan) -> str:
         """Return why there is no room for a second API server, empty where there is or where nobody knows."""
@@ -423,8 +437,10 @@ def sandbox_image(configuration: str) -> list[str]:
     return [match.group(1) for match in _SANDBOX_IMAGE.finditer(configuration)][-1:]
 
 
-def _fingerprint(manifest: Manifest) -> str:
-    return hashlib.sha256(manifest.text.encode()).hexdigest()
+def _in_order(plans: t.Sequence[ComponentPlan]) -> list[ComponentPlan]:
+    """Return the plans of components that change or restart, in the order in which they are changed."""
+    concerned = (plan for plan in plans if plan.changed or plan.along)
+    return sorted(concerned, key=lambda plan: CONTROL_PLANE.index(plan.component))
 
 
 def _untried(plan: ComponentPlan) -> str:

@@ -11,7 +11,16 @@ import pytest
 
 pytest.importorskip("ansible", reason="action plugins run on the controller")
 
-from ansible_collections.kubeharden.core.plugins.action.control_plane import add_extra, around, select
+from ansible_collections.kubeharden.core.plugins.action.control_plane import (
+    ActionModule,
+    add_extra,
+    around,
+    asked,
+    select,
+    unchanged,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
+from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 API = "kube-apiserver"
 FLAGS: dict[str, dict[str, dict[str, dict[str, t.Any]]]] = {
@@ -105,3 +114,66 @@ def test_what_must_be_well_around_a_control_plane_is_what_takes_part() -> None:
         "api_servers": {"cp1": "https://192.0.2.1:443", "cp2": "https://[2001:db8::2]:6443"},
         "nodes": ["one", "two", "three", "worker"],
     }
+
+
+# ---- all control planes tried at once, then changed one by one
+
+
+ASKED = {"flags": {API: {"profiling": {"exact": "false"}}}, "files": {API: {"audit-policy-file": "kind: Policy"}}}
+FOUND = {"changed": False, "changes": [], "components": {API: {"settings": []}}, "later_due": [], "tried": {}}
+
+
+def test_what_is_asked_for_is_known_again_and_how_does_not_matter() -> None:
+    assert asked({**ASKED, "write": False, "later_flags": {}}) == asked({**ASKED, "trial": True, "tried": {API: "x"}})
+    assert asked(ASKED) != asked({**ASKED, "files": {}})
+    assert asked(ASKED) != asked({**ASKED, "later_flags": ASKED["flags"]})
+
+
+@pytest.mark.parametrize(
+    ("planned", "result"),
+    [
+        ({**FOUND, "asked": asked(ASKED), "due": False}, FOUND),
+        ({**FOUND, "asked": asked(ASKED), "due": True}, None),
+        ({**FOUND, "asked": asked({}), "due": False}, None),
+        ({"skipped": True, "changed": False}, None),
+        ({}, None),
+    ],
+)
+def test_a_host_of_which_nothing_is_due_is_not_asked_again(
+    planned: dict[str, t.Any], result: dict[str, t.Any] | None
+) -> None:
+    assert unchanged(planned, asked(ASKED)) == result
+
+
+def action(monkeypatch: pytest.MonkeyPatch, answer: dict[str, t.Any], problems: t.Sequence[str] = ()) -> ActionModule:
+    """An action behind its preparations, whose module gives this answer."""
+    monkeypatch.setattr(HostAction, "execute", lambda *_arguments: dict(answer))
+    found = ActionModule.__new__(ActionModule)
+    found._notes, found._not_done = ["a sentence"], []
+    found._looked_up = versions.Findings(list(problems), [])
+    found._asked, found._unchanged = "digest", None
+    return found
+
+
+VARIABLES = {"inventory_hostname": "cp1"}
+
+
+def test_what_a_trial_is_stopped_by_ends_no_task_yet_so_that_every_host_gives_its_lock_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = {"failed": True, "refused": True, "msg": "KH205: its trial failed"}
+    tried = action(monkeypatch, refused)
+    assert tried.execute({"write": False}, VARIABLES) == {"changed": False, "problems": ["KH205: its trial failed"]}
+    assert tried.execute({}, VARIABLES)["failed"] is True
+    (problem,) = action(monkeypatch, {}, ["It has no flag --x."]).execute({"write": False}, VARIABLES)["problems"]
+    assert problem.startswith("KH008: It has no flag --x. Nothing was changed on cp1;")
+    crash = action(monkeypatch, {"failed": True, "msg": "MODULE FAILURE"}).execute({"write": False}, VARIABLES)
+    assert crash["failed"] is True
+
+
+def test_the_module_is_not_started_where_nothing_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = action(monkeypatch, {"due": False}).execute({"write": False}, VARIABLES)
+    assert looked == {"due": False, "asked": "digest", "notes": ["a sentence"], "not_done": []}
+    later = action(monkeypatch, {"failed": True, "msg": "it was started"})
+    later._unchanged = unchanged(looked, "digest")
+    assert later.execute({}, VARIABLES) == {"notes": ["a sentence"], "not_done": []}

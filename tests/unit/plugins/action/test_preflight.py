@@ -14,7 +14,7 @@ pytest.importorskip("ansible", reason="not on a host with the oldest libraries")
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.action.preflight import ActionModule, as_host
+from ansible_collections.kubeharden.core.plugins.action.preflight import ActionModule, as_host, problems_in
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
 
 
@@ -39,3 +39,53 @@ def test_a_host_without_evidence_was_not_looked_at(
     result = action.run(None, {"inventory_hostname": "w1", "hostvars": hostvars, "ansible_play_hosts_all": ["w1"]})
     assert result["looked_at"] is looked_at
     assert bool(result["not_done"]) is not looked_at
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, []),
+        ({"planned": {"skipped": True}}, []),
+        ({"planned": {"due": True}}, []),
+        ({"planned": {"problems": ["KH205: a", "KH008: b"]}}, ["KH205: a", "KH008: b"]),
+    ],
+)
+def test_what_later_tasks_found_keeps_a_host_from_being_changed_too(
+    variables: dict[str, t.Any], found: list[str]
+) -> None:
+    assert problems_in(variables, ["planned"]) == found
+
+
+def test_where_a_trial_failed_every_host_gives_back_its_lock_and_the_one_that_failed_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+    given: list[str] = []
+
+    def release(_self: ActionModule, _arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> list[str]:
+        given.append(variables["inventory_hostname"])
+        return []
+
+    monkeypatch.setattr(ActionModule, "release", release)
+    known: dict[str, dict[str, t.Any]] = {
+        host: {
+            "__discover_found": {"discovery": {}, "cluster_lock": "held" if host == "cp1" else ""},
+            "planned": {"problems": ["KH205: no"]} if host == "cp2" else {"due": True},
+        }
+        for host in ("cp1", "cp2", "w1")
+    }
+    hostvars = types.SimpleNamespace(raw_get=known.__getitem__)
+    action = ActionModule.__new__(ActionModule)
+    action._task = types.SimpleNamespace(args={"later_results": ["planned"], "readiness": False})
+    results = {
+        host: action.run(
+            None, {"inventory_hostname": host, "hostvars": hostvars, "ansible_play_hosts_all": list(known)}
+        )
+        for host in known
+    }
+    assert given == ["cp1", "cp2", "w1"]
+    assert {host: result.get("msg") for host, result in results.items()} == {
+        "cp1": None,
+        "cp2": "KH205: no",
+        "w1": None,
+    }

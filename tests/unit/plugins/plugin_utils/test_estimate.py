@@ -48,6 +48,14 @@ def test_control_planes_come_one_by_one_and_nodes_in_batches(batch: tuple[str, .
     assert estimate.of_run(kubelets, ["cp1", "cp2"], nodes, batch) == (2 + times) * SECONDS["kubelet"]
 
 
+@pytest.mark.parametrize(("at_once", "trials"), [(True, 1), (False, 2)])
+def test_control_planes_are_tried_all_at_once_but_on_the_way_back(at_once: bool, trials: int) -> None:
+    manifests = [change("kube-apiserver", host="cp1"), change("kube-apiserver", host="cp2")]
+    others = [change("kubelet", kind="file", host="cp3")]
+    found = estimate.of_run([*manifests, *others], ["cp1", "cp2", "cp3"], at_once=at_once)
+    assert found == 2 * API + SECONDS["kubelet"] + trials * TRIAL
+
+
 def test_a_batch_without_a_restart_takes_no_time() -> None:
     changes = [change("kubelet", kind="file", host="w2"), change(kind="attributes", host="w1")]
     assert estimate.of_run(changes, [], ["w1", "w2"]) == SECONDS["kubelet"]

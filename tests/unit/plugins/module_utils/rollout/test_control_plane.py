@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import types
 import typing as t
@@ -83,11 +84,20 @@ class Place:
             os.chmod(folder / f"{component}.yaml", 0o600)
             os.utime(folder / f"{component}.yaml", ns=(1_600_000_000_000_000_001, 1_500_000_000_000_000_002))
         self.host = Host(str(root))
+        self._lay_named_files(folder)
         self.kubelet = Kubelet(world, self.host, good)
         assert world.runtime is not None
         world.runtime.store = [image(str(one)) for one in self.images()] + [image("registry.k8s.io/pause:3.10.1")]
         self.before = self.state()
         world.sleep(1.0)
+
+    def _lay_named_files(self, folder: Path) -> None:
+        """Certificates, keys and kubeconfigs: a component of which one is missing is not tried before its turn."""
+        for path in folder.iterdir():
+            for named in re.findall(r"=(/etc/kubernetes/\S+)", path.read_text(encoding="utf-8")):
+                file = Path(self.host.path(named))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
 
     def images(self) -> list[str]:
         found = []
@@ -447,6 +457,97 @@ def test_what_a_later_task_makes_of_it_is_tried_with_it_and_not_again(make: Call
     assert len(place.trials()) == 1
     place.control_plane(tried=done.tried).apply([place.plan(flags={"request-timeout": {"exact": "61s"}})])
     assert len(place.trials()) == 2
+
+
+# ---- tried before a host's turn comes
+
+
+ANOTHER = "kind: Policy\nrules: []\n"
+
+
+def test_what_was_tried_before_its_turn_is_not_tried_again(make: Callable[..., Place]) -> None:
+    place = make()
+    first = place.control_plane()
+    first.try_out([place.plan(), place.plan("kube-scheduler", PROFILING)])
+    assert place.state() == place.before
+    assert Journal(place.host).read() == {}
+    assert (len(place.trials()), place.started()) == (1, 0)
+    assert sorted(first.tried) == [API, "kube-scheduler"]
+    done = place.control_plane(tried=first.tried)
+    assert list(done.apply([place.plan(), place.plan("kube-scheduler", PROFILING)])) == [API, "kube-scheduler"]
+    assert (len(place.trials()), place.started()) == (1, 1)
+    assert done.tried == first.tried  # for a later task, which writes what was tried with it
+
+
+def test_nothing_to_do_tries_nothing(make: Callable[..., Place]) -> None:
+    place = make()
+    place.control_plane().try_out([place.plan(flags={"allow-privileged": {"exact": "true"}}, text="")])
+    assert place.kubelet.starts == []
+    assert not (place.root / "var").exists()
+
+
+def replace_key(place: Place) -> None:
+    path = Path(place.host.path("/etc/kubernetes/pki/apiserver.key"))
+    path.with_suffix(".new").write_bytes(path.read_bytes())
+    os.replace(path.with_suffix(".new"), path)
+
+
+@pytest.mark.parametrize(
+    ("text", "since"), [(ANOTHER, lambda _place: None), ("kind: Policy\n", replace_key)], ids=["our file", "a key"]
+)
+def test_what_has_changed_since_it_was_tried_is_tried_again(
+    make: Callable[..., Place], text: str, since: Callable[[Place], None]
+) -> None:
+    """The text of a file of ours, and another file in the place of one that a flag names."""
+    place = make()
+    first = place.control_plane()
+    first.try_out([place.plan()])
+    since(place)
+    place.control_plane(tried=first.tried).apply([place.plan(text=text)])
+    assert len(place.trials()) == 2
+
+
+def test_a_file_that_is_changed_alone_is_tried_once_too(make: Callable[..., Place]) -> None:
+    place = make()
+    place.apply(trial=False)
+    first = place.control_plane()
+    first.try_out([place.plan(text=ANOTHER)])
+    place.control_plane(tried=first.tried).apply([place.plan(text=ANOTHER)])
+    assert len(place.trials()) == 1
+
+
+def test_what_awaits_a_certificate_is_tried_when_that_is_there(make: Callable[..., Place]) -> None:
+    """A step of the run makes it when the host's turn comes; the others are tried all the same."""
+    place = make()
+    path = Path(place.host.path("/etc/kubernetes/pki/apiserver-kubelet-client.crt"))
+    kept = path.read_bytes()
+    path.unlink()
+    first = place.control_plane()
+    first.try_out([place.plan(), place.plan("kube-scheduler", PROFILING)])
+    assert list(first.tried) == ["kube-scheduler"]
+    path.write_bytes(kept)
+    place.control_plane(tried=first.tried).apply([place.plan(), place.plan("kube-scheduler", PROFILING)])
+    assert len(place.trials()) == 1
+    assert [name for name, _arguments in place.kubelet.starts].count("kube-scheduler") == 2
+
+
+def test_a_trial_that_fails_before_its_turn_speaks_as_one_in_its_turn(make: Callable[..., Place]) -> None:
+    place = make(without("audit-policy-file"))
+    with pytest.raises(HardeningError) as caught:
+        place.control_plane().try_out([place.plan()])
+    assert caught.value.number == "KH205"
+    assert str(caught.value) == place.refused()
+    assert (place.state(), place.started()) == (place.before, 0)
+
+
+@pytest.mark.parametrize("gone", ["registry.k8s.io/pause:3.10.1", "kube-apiserver"])
+def test_what_could_not_start_again_is_said_before_its_turn(make: Callable[..., Place], gone: str) -> None:
+    place = make()
+    assert place.world.runtime is not None
+    place.world.runtime.store = [one for one in place.world.runtime.store if gone not in one.tags[0]]
+    with pytest.raises(HardeningError, match=r"is not on cp1\. Nothing was changed on this host"):
+        place.control_plane().try_out([place.plan()])
+    assert place.trials() == []
 
 
 def test_of_a_trial_that_fails_the_flag_of_a_later_task_is_blamed_too(make: Callable[..., Place]) -> None:
