@@ -111,7 +111,9 @@ changes:
   type: list
   elements: dict
 proven:
-  description: Whether every node of the cluster serves such a certificate, or would after this run.
+  description:
+    - Whether every node of the cluster serves such a certificate, or would after this run; where some are O(expected),
+      whether those do.
   returned: success
   type: bool
 unproven:
@@ -294,7 +296,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         )
     signs = not elsewhere or bool(module.params["certificates"])
     renewed = bool(changes) and signs and not expected and not module.check_mode
-    seen = serving.look_when_renewed(cluster, _SWITCHED) if renewed else serving.look(cluster)
+    # Those that are waited for are seen while they are; of the others the last task of a run says what they serve.
+    seen = serving.look_when_renewed(cluster, _SWITCHED) if renewed else serving.look(cluster, expected)
     seen = {node: one for node, one in seen.items() if node not in granted}
     left = serving.troubles(seen)
     verifier = verifier_of(module.params["discovery"])

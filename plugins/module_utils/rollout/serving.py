@@ -23,6 +23,10 @@ ONE_WAY = (
     "configuration is back."
 )
 INTERVAL = 1.0
+#: Seconds between two looks at a kubelet whose request was just approved, and for how many of them nothing else is
+#: looked at: it is signed and taken up within one or two.
+MOMENT = 0.25
+SIGNED = 5.0
 #: Of a certificate's life: when a kubelet begins to ask for the next one, at the earliest.
 RENEWS_AFTER = 0.7
 _LISTED = 10
@@ -86,8 +90,13 @@ def look(cluster: Cluster, asked: t.Collection[str] = ()) -> dict[str, Seen]:
         cluster: The cluster.
         asked: Names of the nodes that are meant; empty for every node of the cluster. One that is silent takes seconds.
     """
-    nodes = [node for node in cluster.nodes() if not asked or _name(node) in asked]
-    return {_name(node): _seen(cluster, node) for node in nodes}
+    return _look_at(cluster, cluster.nodes(), asked)
+
+
+def _look_at(
+    cluster: Cluster, nodes: t.Iterable[t.Mapping[str, t.Any]], asked: t.Collection[str] = ()
+) -> dict[str, Seen]:
+    return {_name(node): _seen(cluster, node) for node in nodes if not asked or _name(node) in asked}
 
 
 def unproven(cluster: Cluster, asked: t.Collection[str] = ()) -> dict[str, str]:
@@ -201,7 +210,13 @@ def pending(cluster: Cluster, expected: t.Collection[str] = ()) -> tuple[list[di
         cluster: The cluster.
         expected: Names of nodes whose requests alone are meant; empty for all.
     """
-    nodes = {_name(node): node for node in cluster.nodes()}
+    return _pending_of(cluster, cluster.nodes(), expected)
+
+
+def _pending_of(
+    cluster: Cluster, known: t.Iterable[dict[str, t.Any]], expected: t.Collection[str]
+) -> tuple[list[dict[str, t.Any]], list[str]]:
+    nodes = {_name(node): node for node in known}
     good, refused = [], []
     for request in cluster.requests():
         if not serving_request.is_pending(request):
@@ -257,7 +272,8 @@ def approve(
     noted: set[str] = set()
     refused: list[str] = []
     while True:
-        good, refused = pending(cluster, expected)
+        nodes = cluster.nodes()
+        good, refused = _pending_of(cluster, nodes, expected)
         lost = []
         for request in good:
             node = serving_request.node_of(request)
@@ -268,7 +284,9 @@ def approve(
                 changes[node] = change_for(node, node in expected)
             else:
                 lost.append(str(request["metadata"]["name"]))
-        missing = unproven(cluster, expected) if expected else {}
+        missing = troubles(_look_at(cluster, nodes, expected)) if expected else {}
+        if len(lost) < len(good) and not signed_elsewhere:
+            missing = _await_signed(cluster, nodes, missing)
         if signed_elsewhere:
             asking = {serving_request.node_of(request) for request in unsigned(cluster, expected)}
             missing = {name: trouble for name, trouble in missing.items() if name not in asking}
@@ -288,6 +306,20 @@ def approve(
                 "and run again.",
             )
         cluster.sleep(INTERVAL)
+
+
+def _await_signed(
+    cluster: Cluster, nodes: t.Sequence[t.Mapping[str, t.Any]], missing: dict[str, str]
+) -> dict[str, str]:
+    """Look at kubelets whose requests were just approved, for a moment, and return which do not serve them yet.
+
+    No list is asked for meanwhile, which takes longer than that.
+    """
+    begun = cluster.clock()
+    while missing and cluster.clock() - begun < SIGNED:
+        cluster.sleep(MOMENT)
+        missing = troubles(_look_at(cluster, nodes, missing))
+    return missing
 
 
 def _note(backup: Backup, purpose: str, node: str) -> None:

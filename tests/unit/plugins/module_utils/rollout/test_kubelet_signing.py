@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import ipaddress
 import typing as t
 import warnings
@@ -333,6 +334,37 @@ def test_a_kubelet_that_asks_anew_while_it_is_signed_is_signed_again(backup: Bac
         serving.certify(world.cluster(), found.certificates, backup)
         world.requests.pop("old", None)  # a kubelet does not serve what it gave up
     assert serving.unproven(world.cluster()) == {}
+
+
+@pytest.mark.parametrize(("delay", "lists"), [(0.0, 2), (2.0, 2), (serving.SIGNED + 0.5, 4)])
+def test_what_was_just_approved_is_looked_at_without_a_list_of_anything(
+    backup: Backup, delay: float, lists: int
+) -> None:
+    """A list through kubectl takes longer than kube-controller-manager and the kubelet do."""
+    world, clock, listed = World(pending()), [0.0], [0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+        signed = kubelet_signing.sign_all([kubelet_signing.shown(request)], NODES, SIGNER, NOW)
+        if clock[0] >= delay:
+            request["status"]["certificate"] = signed.certificates["csr-1"]["certificate"]
+
+    def counted(found: t.Callable[[], list[dict[str, t.Any]]]) -> t.Callable[[], list[dict[str, t.Any]]]:
+        def count() -> list[dict[str, t.Any]]:
+            listed[0] += 1
+            return found()
+
+        return count
+
+    (request,) = world.requests.values()
+    seen = world.cluster()
+    seen = dataclasses.replace(
+        seen, nodes=counted(seen.nodes), requests=counted(seen.requests), clock=lambda: clock[0], sleep=sleep
+    )
+    changes, refused = serving.approve(seen, ["w1"], 120.0, backup)
+    assert ([change.action for change in changes], refused) == (["approve"], [])
+    assert clock[0] <= delay + serving.INTERVAL
+    assert listed == [lists]
 
 
 def test_a_kubelet_that_does_not_ask_is_waited_for(backup: Backup) -> None:
