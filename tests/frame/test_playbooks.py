@@ -62,6 +62,25 @@ def test_control_planes_and_nodes_take_their_turn_by_name() -> None:
     assert [play["order"] for play in of_kind] == ["sorted"] * 4
 
 
+def test_what_every_control_plane_becomes_is_tried_before_anything_is_written() -> None:
+    """And by a play of all hosts, since all of them give their lock back where it fails."""
+    names = [play["name"] for play in plays("harden")]
+    begin, discover, tried, first = plays("harden")[:4]
+    assert names.index(first["name"]) == 3
+    assert (first["serial"], "serial" in tried) == (1, False)
+    assert tried["hosts"] == discover["hosts"] != begin["hosts"]
+    trial, stop = yaml.safe_load((ROOT / "roles/harden_control_plane/tasks/trial.yml").read_text(encoding="utf-8"))
+    assert trial["kubeharden.core.control_plane"]["write"] is False
+    assert stop["kubeharden.core.preflight"]["later_results"] == [trial["register"]]
+    assert trial["when"][0] == stop["when"]
+    (task,) = yaml.safe_load((ROOT / "roles/harden_control_plane/tasks/main.yml").read_text(encoding="utf-8"))
+    written, asked = task["kubeharden.core.control_plane"], trial["kubeharden.core.control_plane"]
+    # What is asked for is the same, else each control plane would be asked twice.
+    assert {name: asked[name] for name in asked if name != "write"}.items() <= written.items()
+    assert trial["register"] in written["planned"]
+    assert trial["tags"] == stop["tags"] == task["tags"]
+
+
 NAMES_OF_SPEAKERS = ("__kubeharden_speaker", "__discover_speaker", "__rollback_speaker")
 
 

@@ -28,6 +28,8 @@ STEADY = 3.0
 STEADY_TRIAL = 1.0
 #: Seconds between two looks.
 INTERVAL = 0.5
+#: Seconds between two requests to the front door: it is their number that shows what is lost.
+PAUSE = 0.05
 #: On the way back the kubelet may have seen nothing, so that the old process runs on; one that is being stopped answers
 #: 500 at once, so this many seconds without trouble prove the old one too.
 STEADY_OLD = 10.0
@@ -477,13 +479,14 @@ def require_served(sight: Sight, left: str = "Nothing was changed", count: int =
     """
     client = ApiClient(sight.kubeconfig)
     failures, ahead = [], []
-    for _number in range(count):
+    for number in range(count):
+        if number:
+            sight.sleep(PAUSE)
         answer = client.get("/readyz")
         if answer.status != 200:
             failures.append(str(answer.status or answer.reason))
         if answer.date is not None:
             ahead.append(answer.date - sight.now())
-        sight.sleep(0.1)
     if failures:
         raise HardeningError(
             "KH140",
