@@ -34,7 +34,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_he
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.tried import awaits_a_file, fingerprint, future
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.tried import (
+    awaits_a_file,
+    fingerprint,
+    future,
+    require_pairs,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import outcomes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     THIS_STEP,
@@ -137,6 +142,8 @@ class ControlPlane:
         plans = _in_order(plans)
         if plans and self._sight is not None:
             self._require_ready(self._sight, plans)
+            for plan in plans:
+                require_pairs(self._host, plan)
             self._try([plan for plan in plans if not awaits_a_file(self._host, plan)])
 
     # Before

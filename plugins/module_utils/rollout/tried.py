@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a trial is of: so that a later task of the run knows what was tried, and tries it again when it has changed."""
+"""What a trial is of: what it needs, and by what a later task knows that the same was tried before."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ import os
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest, program_at
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import keys, profile, refuse
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import flag_files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan
+
+#: Flags that name a certificate, and its key.
+_PAIRS = (
+    ("tls-cert-file", "tls-private-key-file"),
+    ("kubelet-client-certificate", "kubelet-client-key"),
+    ("etcd-certfile", "etcd-keyfile"),
+    ("proxy-client-cert-file", "proxy-client-key-file"),
+)
 
 
 def future(plan: ComponentPlan) -> Manifest:
@@ -25,6 +35,31 @@ def awaits_a_file(host: Host, plan: ComponentPlan) -> bool:
     """Return whether a flag is going to name a file that neither is on the host nor is written with the plan."""
     written = _texts(plan)
     return any(path not in written and not os.path.exists(host.path(path)) for path in _named(plan))
+
+
+def require_pairs(host: Host, plan: ComponentPlan) -> None:
+    """Refuse a key that does not belong to its certificate: it, and no flag, would be what a trial fails by.
+
+    Whatever else is wrong with either is for the component itself to say.
+
+    Raises:
+        HardeningError: Which key, and which certificate.
+    """
+    for flags in _PAIRS:
+        certificate, key = (_file_of(plan, flag) for flag in flags)
+        pair = _read_pair(host, certificate, key) if certificate and key else None
+        if pair is not None:
+            refuse.unmatched_pair(*pair, str(certificate), str(key))
+
+
+def _read_pair(host: Host, certificate: str, key: str) -> tuple[profile.CertificateFacts, keys.PrivateKey] | None:
+    try:
+        texts = read_bytes(host.path(certificate)), read_bytes(host.path(key))
+        if texts[0] is None or texts[1] is None:
+            return None
+        return profile.from_pem(texts[0], certificate), keys.load_private(texts[1], key, validate=False)
+    except HardeningError:
+        return None
 
 
 def fingerprint(host: Host, plan: ComponentPlan) -> str:
@@ -45,6 +80,11 @@ def fingerprint(host: Host, plan: ComponentPlan) -> str:
 
 def _texts(plan: ComponentPlan) -> dict[str, str]:
     return {change.target: change.after or "" for change in plan.files}
+
+
+def _file_of(plan: ComponentPlan, flag: str) -> str | None:
+    values = future(plan).flag_values(plan.component, flag)
+    return future(plan).host_path_of(plan.component, values[-1]) if values else None
 
 
 def _named(plan: ComponentPlan) -> list[str]:

@@ -15,11 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files import record
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, issue, keys, pem, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import Names
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory
@@ -529,6 +532,35 @@ def test_what_awaits_a_certificate_is_tried_when_that_is_there(make: Callable[..
     place.control_plane(tried=first.tried).apply([place.plan(), place.plan("kube-scheduler", PROFILING)])
     assert len(place.trials()) == 1
     assert [name for name, _arguments in place.kubelet.starts].count("kube-scheduler") == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1, ""),
+        (2, "The key in /etc/kubernetes/pki/apiserver.key does not belong to the certificate in "),
+        (None, ""),  # for the component to say
+    ],
+)
+def test_a_key_that_does_not_belong_to_its_certificate_is_to_blame_and_no_flag(
+    make: Callable[..., Place], number: int | None, said: str
+) -> None:
+    """Certificates are looked at when a host's turn comes, which is after this."""
+    place = make()
+    pki = Path(place.host.path("/etc/kubernetes/pki"))
+    pairs = {one: ec.derive_private_key(one, ec.SECP256R1()) for one in (1, 2)}
+    signer = authority.create(profile.wanted_authority("kubernetes"), 1_800_000_000.0)
+    wanted = profile.wanted("kube-apiserver", [], Names(frozenset({"cp1"}), frozenset()), [profile.SERVER])
+    issued = issue.issue(wanted, keys.public_bytes(pairs[1]), signer, 1_800_000_000.0, 86400)
+    (pki / "apiserver.crt").write_bytes(pem.encode("CERTIFICATE", issued.der))
+    (pki / "apiserver.key").write_bytes(keys.private_pem(pairs[number]) if number else b"none")
+    if said:
+        with pytest.raises(HardeningError) as caught:
+            place.control_plane().try_out([place.plan()])
+        assert (caught.value.number, str(caught.value)[: len(said)]) == ("KH304", said)
+    else:
+        place.control_plane().try_out([place.plan()])
+    assert len(place.trials()) == (0 if said else 1)
 
 
 def test_a_trial_that_fails_before_its_turn_speaks_as_one_in_its_turn(make: Callable[..., Place]) -> None:
