@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import itertools
 import json
 import os
 import re
@@ -170,11 +172,27 @@ class VerifyRun(Run):
 class HardenRun(Run):
     """A run of harden.yml or rollback.yml.
 
-    ``report`` is the directory of changes.json, and of report.json where it verified; ``seconds`` how long it took.
+    ``report`` is the directory of changes.json, and of report.json where it verified; ``seconds`` how long it took;
+    ``log`` what Ansible wrote of it with the time of each line.
     """
 
     report: Path
     seconds: float
+    log: str = ""
+
+    @property
+    def tasks(self) -> list[tuple[float, str]]:
+        """Seconds that each play and task took until the next began, and its name, in the order of the run."""
+        found = [
+            (datetime.datetime.strptime(when, "%Y-%m-%d %H:%M:%S,%f"), name)
+            for when, name in re.findall(
+                r"^(\S+ \S+) p=\d+ u=\S+ n=ansible INFO\| (?:TASK|PLAY) (.+?) \**$", self.log, re.MULTILINE
+            )
+        ]
+        return [
+            (round((end - begin).total_seconds(), 1), name.removeprefix("[").removesuffix("]"))
+            for (begin, name), (end, _next) in itertools.pairwise(found)
+        ]
 
     @property
     def changes(self) -> list[dict[str, Any]]:
@@ -271,10 +289,13 @@ class Product:
         return self.play("rotate_certificates.yml", *arguments, **variables)
 
     def _run(self, words: list[str], report: Path) -> HardenRun:
+        log = report.with_suffix(".log")
+        environment = {**self.environment(), "ANSIBLE_LOG_PATH": str(log)}  # says when each task began
         begun = time.monotonic()
-        done = self.cluster.playbook(words[0], *words[1:], check=False, env=self.environment())
+        done = self.cluster.playbook(words[0], *words[1:], check=False, env=environment)
         seconds = time.monotonic() - begun
-        return HardenRun(" ".join(words), done.returncode, done.stdout + done.stderr, report, seconds)
+        text = log.read_text(encoding="utf-8") if log.exists() else ""
+        return HardenRun(" ".join(words), done.returncode, done.stdout + done.stderr, report, seconds, text)
 
     def start(self, log: Path, *arguments: str, controller: str = "", **variables: Any) -> subprocess.Popen[bytes]:
         """Start harden.yml in a process group of its own, so that it can be killed; its output goes to a file.

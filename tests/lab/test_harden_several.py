@@ -141,8 +141,10 @@ def test_the_time_of_the_run_beside_that_of_its_restarts_is_known(story: Story) 
     seconds = {host: run.restart_seconds(host) for host in cluster.hosts}
     restarts = sum(seconds.values())
     figures = {"run": round(run.seconds), "restarts": restarts, "beside": round(run.seconds) - restarts}
-    keep_figures("times", cluster, "hardened", {**figures, "by_host": seconds})
+    keep_figures("times", cluster, "hardened", {**figures, "by_host": seconds, "tasks": run.tasks})
     print(f"time {shape_of(cluster)} hardened: {figures} s, by host {seconds}")
+    for took, name in run.tasks:
+        print(f"{took:6.1f} s  {name}")
     assert all(seconds.values()), seconds
     assert figures["beside"] > 0, figures
 

@@ -38,7 +38,7 @@ _UNTRIED = "Nothing was changed; set kubeharden_trial to false to do without a t
 _TRIAL_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _ELECTING = ("kube-controller-manager", "kube-scheduler")
 # Seconds after which the kubelet itself ends a trial, where its run died and nobody removes it. No run lets one go on
-# for so long: 120 s to be well and 90 s to end (rollout/trial.py).
+# for so long: 180 s to be well and 90 s to end (rollout/trial.py).
 TRIAL_DEADLINE = 300
 # What a trial must not have: its probes would ask the live server's port, its lifecycle hooks may act on the host, its
 # requests would evict other pods to make room.
