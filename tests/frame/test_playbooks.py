@@ -81,6 +81,40 @@ def test_what_every_control_plane_becomes_is_tried_before_anything_is_written() 
     assert trial["tags"] == stop["tags"] == task["tags"]
 
 
+@pytest.mark.parametrize(
+    ("groups", "seen"),
+    [
+        ({"cp1": "control_planes", "w1": "workers", "w2": "silent"}, "cp1 w1"),
+        ({"w1": "workers", "w2": "workers"}, "w1 w2"),
+        ({"w2": "silent"}, ""),
+    ],
+)
+def test_owners_and_modes_are_set_on_every_host_that_was_understood(
+    tmp_path: Path, groups: dict[str, str], seen: str
+) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        yaml.safe_dump({"all": {"hosts": dict.fromkeys(groups), "vars": {"ansible_connection": "local"}}}),
+        encoding="utf-8",
+    )
+    (real,) = (play for play in plays("harden") if play["name"] == "Set owners and modes, on all hosts at once")
+    assert [role["role"] for role in real["roles"]] == ["kubeharden.core.harden_files"]
+    begin: dict[str, Any] = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": {"kinds": groups},
+        "tasks": [{"ansible.builtin.group_by": {"key": "kubeharden_{{ kinds[inventory_hostname] }}"}}],
+    }
+    told = {**{key: real[key] for key in real if key != "roles"}, "tasks": [{"ansible.builtin.debug": {"msg": "x"}}]}
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([begin, told]), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
+    )
+    assert run.code == 0, str(run)
+    assert re.findall(r"^ok: \[(\w+)\] => ", run.output, re.MULTILINE) == seen.split()
+
+
 NAMES_OF_SPEAKERS = ("__kubeharden_speaker", "__discover_speaker", "__rollback_speaker")
 
 
