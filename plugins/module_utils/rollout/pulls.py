@@ -22,8 +22,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 
 #: The journal's step while there are such pods.
 STEP = "image_pulls"
-#: Pods on one node at a time: a node has room for a certain number only.
-PER_NODE = 4
+#: Pods on one node at a time, and of how many that it has room for these may be one: it takes a certain number only.
+PER_NODE = 8
+_SHARE = 2
+#: How many pods a kubelet takes by itself.
+_USUAL_ROOM = 110
 #: Images of one pod; a kubelet by itself pulls one after the other.
 PER_POD = 20
 #: Seconds that a pull which failed may still succeed; the kubelet tries again after ten.
@@ -142,14 +145,15 @@ class Probe:
 class _Work:
     """The pods that are to be made on each node, those that are there, and what was found."""
 
-    def __init__(self, cluster: Cluster, run_id: str, needs: t.Sequence[Need], nodes: t.Sequence[str]) -> None:
+    def __init__(self, cluster: Cluster, run_id: str, needs: t.Sequence[Need], rooms: t.Mapping[str, int]) -> None:
         self._cluster = cluster
+        self._rooms = rooms
         parts = [
             dataclasses.replace(need, images=need.images[start : start + PER_POD])
             for need in needs
             for start in range(0, len(need.images), PER_POD)
         ]
-        self._waiting = {node: collections.deque(_probes(run_id, node, parts)) for node in nodes}
+        self._waiting = {node: collections.deque(_probes(run_id, node, parts)) for node in rooms}
         self._there: dict[str, Probe] = {}
         self.unpulled: list[Unpulled] = []
 
@@ -184,7 +188,7 @@ class _Work:
     def _make(self) -> bool:
         moved = False
         for node, queue in self._waiting.items():
-            while queue and sum(1 for probe in self._there.values() if probe.node == node) < PER_NODE:
+            while queue and sum(1 for probe in self._there.values() if probe.node == node) < self._rooms[node]:
                 problem = self._cluster.create(queue[0].document())
                 if problem is None:
                     break
@@ -210,8 +214,10 @@ def prove(cluster: Cluster, run_id: str, limit: float) -> list[Unpulled]:
         limit: Seconds without a step forward after which what is left counts as not pulled.
     """
     clean(cluster)
-    nodes = sorted(str(node["metadata"]["name"]) for node in cluster.nodes())
-    work = _Work(cluster, run_id, pulls.needs(cluster.pods()), nodes)
+    nodes = sorted(cluster.nodes(), key=lambda node: str(node["metadata"]["name"]))
+    pods = cluster.pods()
+    rooms = {str(node["metadata"]["name"]): _room(node, pods) for node in nodes}
+    work = _Work(cluster, run_id, pulls.needs(pods), rooms)
     try:
         last = cluster.clock()
         while not work.done:
@@ -225,6 +231,15 @@ def prove(cluster: Cluster, run_id: str, limit: float) -> list[Unpulled]:
     finally:
         clean(cluster)
     return work.unpulled
+
+
+def _room(node: t.Mapping[str, t.Any], pods: t.Iterable[t.Mapping[str, t.Any]]) -> int:
+    """Return how many pods that only pull are on a node at a time."""
+    name = node["metadata"]["name"]
+    there = [pod for pod in pods if pod["spec"].get("nodeName") == name]
+    left = [pod for pod in there if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
+    most = int(((node.get("status") or {}).get("allocatable") or {}).get("pods") or _USUAL_ROOM)
+    return max(1, min(PER_NODE, (most - len(left)) // _SHARE))
 
 
 def clean(cluster: Cluster) -> list[str]:
