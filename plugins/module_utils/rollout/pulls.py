@@ -37,6 +37,21 @@ _ATTEMPTS = 5
 _DEADLINE = 3600
 
 
+_T = t.TypeVar("_T")
+_R = t.TypeVar("_R")
+
+
+class AtOnce(t.Protocol):
+    """Asks the API for several things at a time, and returns the answers in their order."""
+
+    def __call__(self, ask: t.Callable[[_T], _R], items: t.Sequence[_T]) -> list[_R]: ...
+
+
+def one_by_one(ask: t.Callable[[_T], _R], items: t.Sequence[_T]) -> list[_R]:
+    """Ask for one thing after the other."""
+    return [ask(item) for item in items]
+
+
 @dataclasses.dataclass(frozen=True)
 class Cluster:
     """How the cluster is seen and asked; tests give their own.
@@ -50,6 +65,7 @@ class Cluster:
             matter.
         clock: Seconds, monotonic.
         sleep: Waits that many seconds.
+        at_once: How several pods are made or removed.
     """
 
     pods: t.Callable[[], list[dict[str, t.Any]]]
@@ -59,6 +75,7 @@ class Cluster:
     remove: t.Callable[[str, str], str]
     clock: t.Callable[[], float]
     sleep: t.Callable[[float], None]
+    at_once: AtOnce = one_by_one
 
 
 @dataclasses.dataclass
@@ -168,15 +185,16 @@ class _Work:
             return moved
         seen = {str(pod["metadata"]["name"]): pod for pod in self._cluster.probes()}
         now = self._cluster.clock()
-        for probe in list(self._there.values()):
+        for probe in self._there.values():
             found = probe.look(seen.get(probe.name), now)
             for image, words in found.items():
                 self._tell(probe, image, words)
             moved = moved or bool(found)
-            if not probe.left:
-                # At once, for the room that it takes; what is not removed now is at the end.
-                self._cluster.remove(probe.need.namespace, probe.name)
-                del self._there[probe.name]
+        done = [probe for probe in self._there.values() if not probe.left]
+        # At once, for the room that they take; what is not removed now is at the end.
+        self._cluster.at_once(lambda probe: self._cluster.remove(probe.need.namespace, probe.name), done)
+        for probe in done:
+            del self._there[probe.name]
         return moved
 
     def give_up(self, limit: float) -> None:
@@ -186,19 +204,20 @@ class _Work:
                 self._tell(probe, image, f"nothing was heard of it for {limit:.0f} s")
 
     def _make(self) -> bool:
-        moved = False
+        """Make what there is room for; returns whether anything came of it. What is to be asked again stays first."""
+        chosen = []
         for node, queue in self._waiting.items():
-            while queue and sum(1 for probe in self._there.values() if probe.node == node) < self._rooms[node]:
-                problem = self._cluster.create(queue[0].document())
-                if problem is None:
-                    break
-                probe = queue.popleft()
-                moved = True
-                if not problem:
-                    self._there[probe.name] = probe
-                for image in sorted(probe.left) if problem else []:
-                    self._tell(probe, image, problem)
-        return moved
+            room = self._rooms[node] - sum(1 for probe in self._there.values() if probe.node == node)
+            chosen += [queue.popleft() for _number in range(min(room, len(queue)))]
+        problems = self._cluster.at_once(lambda probe: self._cluster.create(probe.document()), chosen)
+        for probe, problem in zip(chosen, problems):
+            if problem == "":
+                self._there[probe.name] = probe
+            for image in sorted(probe.left) if problem else []:
+                self._tell(probe, image, str(problem))
+        for probe in [probe for probe, problem in zip(chosen, problems) if problem is None][::-1]:
+            self._waiting[probe.node].appendleft(probe)
+        return any(problem is not None for problem in problems)
 
     def _tell(self, probe: Probe, image: str, words: str) -> None:
         if words:
@@ -251,7 +270,8 @@ def clean(cluster: Cluster) -> list[str]:
     found = {(str(pod["metadata"]["namespace"]), str(pod["metadata"]["name"])) for pod in cluster.probes()}
     left = found
     for _attempt in range(_ATTEMPTS):
-        problems = {pod: cluster.remove(*pod) for pod in sorted(left)}
+        pods = sorted(left)
+        problems = dict(zip(pods, cluster.at_once(lambda pod: cluster.remove(*pod), pods)))
         left = {pod for pod, words in problems.items() if words}
         if not left:
             return [f"{namespace}/{name}" for namespace, name in sorted(found)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import time
 import typing as t
@@ -20,6 +21,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pulls impo
 #: Statuses of an API that may say something else in a moment; 0 is no answer.
 _AGAIN = (0, 409, 429, 500, 502, 503, 504)
 _MOST_WORDS = 200
+#: Requests at a time: each is a connection of its own, most of which is spent waiting.
+_AT_ONCE = 8
+_T = t.TypeVar("_T")
+_R = t.TypeVar("_R")
 
 
 def build(run: Run, admin_kubeconfig: str, program: str | None) -> Cluster:
@@ -48,7 +53,14 @@ def build(run: Run, admin_kubeconfig: str, program: str | None) -> Cluster:
         remove=remove,
         clock=time.monotonic,
         sleep=time.sleep,
+        at_once=several,
     )
+
+
+def several(ask: t.Callable[[_T], _R], items: t.Sequence[_T]) -> list[_R]:
+    """Ask the API for several things at a time, and return the answers in their order."""
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(ask, items))
 
 
 def of_creation(answer: Answer) -> str | None:

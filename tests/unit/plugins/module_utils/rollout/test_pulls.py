@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import typing as t
 from pathlib import Path
 
@@ -171,6 +172,20 @@ def test_at_most_half_of_what_a_node_has_room_for_is_taken(allocatable: int | No
         pod["status"]["phase"] = phase
     status = {} if allocatable is None else {"allocatable": {"pods": str(allocatable)}}
     assert pulls._room({"metadata": {"name": "w1"}, "status": status}, pods) == most
+
+
+def test_several_requests_at_a_time_give_their_answers_in_order() -> None:
+    begun = threading.Barrier(2, timeout=10)  # each waits for the other
+
+    def ask(number: int) -> int:
+        begun.wait()
+        return 2 * number
+
+    assert pulls_api.several(ask, [1, 2, 3, 4]) == [2, 4, 6, 8]
+    assert pulls_api.several(ask, []) == []
+    world = World(*(running(f"ns{number}", "web:1") for number in range(20)))
+    assert pulls.prove(dataclasses.replace(world.cluster(), at_once=pulls_api.several), "run-1", 60.0) == []
+    assert (len(world.made), world.there) == (40, {})
 
 
 def test_what_the_api_refuses_is_told_and_what_it_cannot_do_now_is_asked_again() -> None:
