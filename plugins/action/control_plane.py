@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import typing as t
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
-from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
+from ansible_collections.kubeharden.core.plugins.plugin_utils import planned, version_check
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, NOTES, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
@@ -84,24 +82,6 @@ def around(found: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     return {"api_servers": servers, "nodes": nodes}
 
 
-def asked(arguments: t.Mapping[str, t.Any]) -> str:
-    """Return a digest of what a control plane is asked for, by which two tasks that ask for the same are known."""
-    wanted = [arguments.get(name) or {} for name in _ASKED]
-    return hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def unchanged(planned: t.Mapping[str, t.Any], digest: str) -> dict[str, t.Any] | None:
-    """Return the result of a task for which an earlier one found nothing to do; None where there is, or may be.
-
-    Args:
-        planned: What the earlier task returned, empty where there was none.
-        digest: Of what is asked for now.
-    """
-    if planned.get("asked") != digest or planned.get("due", True):
-        return None
-    return {name: value for name, value in planned.items() if name not in ("asked", "due")}
-
-
 class ActionModule(HostAction):
     """Documented in plugins/modules/control_plane.py."""
 
@@ -133,22 +113,18 @@ class ActionModule(HostAction):
         # Raw: what looks like a template in a host's file is text here too.
         known = task_vars["hostvars"].raw_get
         found = {name: found_of(known(name)) for name in task_vars["groups"].get("kubeharden_candidates", [])}
-        planned = arguments.pop("planned", None) or {}
-        if planned:
-            arguments["tried"] = planned.get("tried") or {}
-        self._asked = asked(arguments)
-        self._unchanged = unchanged(planned, self._asked)
+        earlier = arguments.pop("planned", None) or {}
+        if earlier:
+            arguments["tried"] = earlier.get("tried") or {}
+        self._asked = planned.digest([arguments.get(name) or {} for name in _ASKED])
+        self._unchanged = planned.unchanged(earlier, self._asked)
         return {**arguments, **around(found)}
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Change the control plane, or say what it would be stopped by where all of them are tried at once."""
         if boolean(arguments.get("write", True)):
             return self._unchanged or self._execute(arguments, task_vars)
-        result = self._execute(arguments, task_vars)
-        # Anything else that fails is no word of ours, and ends the run as it is.
-        if result.get("failed") and str(result.get("msg")).startswith("KH"):
-            return {"changed": False, "problems": [result["msg"]]}
-        return {**result, "asked": self._asked}
+        return planned.told(self._execute(arguments, task_vars), self._asked)
 
     def _execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module, unless a version does not know what it would write; say what the templates left as it was."""

@@ -80,6 +80,19 @@ options:
     description: Whether keys and kubeconfigs that others may read are closed.
     type: bool
     default: true
+  write:
+    description:
+      - Whether what is due is done. Otherwise it is only looked, which all hosts may do at once, and what it would be
+        stopped by is in RV(problems), so that the run can be ended on every host. What a run that died left is removed
+        in any case.
+    type: bool
+    default: true
+  planned:
+    description:
+      - What an earlier task of the run returned here with O(write=false). Where nothing was due and nothing else is
+        asked for now, that is the result, and the module is not started.
+    type: dict
+    default: {}
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -113,6 +126,19 @@ given:
   description: By name, certificate and key, sealed; by the action plugin, of what the user brings.
   returned: when O(give) is set, or something is brought
   type: dict
+due:
+  description: Whether there is something to do.
+  returned: with O(write=false)
+  type: bool
+asked:
+  description: A digest of what was asked for.
+  returned: with O(write=false)
+  type: str
+problems:
+  description: What it would be stopped by, as sentences.
+  returned: with O(write=false), where there is something
+  type: list
+  elements: str
 notes:
   description: What a person should know, as sentences.
   returned: success
@@ -159,6 +185,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     now = time.time()
+    check = module.check_mode or not parameters["write"]
     seen = view(host, parameters, now, module.check_mode)
     making = Making(parameters["key_algorithm"], float(parameters["lifetime_days"]) * DAY)
     brought = Brought(
@@ -179,9 +206,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         taken=parameters["take"],
         node=parameters["node_name"],
         repair=parameters["repair"],
-        check=module.check_mode,
+        check=check,
     )
-    written = bool(outcome.changes) and not module.check_mode
+    written = bool(outcome.changes) and not check
     return result_of(
         module,
         outcome.changes,
@@ -216,6 +243,8 @@ def main() -> None:
             },
             "lifetime_days": {"type": "int", "default": 3650},
             "repair": {"type": "bool", "default": True},
+            "write": {"type": "bool", "default": True},
+            "planned": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

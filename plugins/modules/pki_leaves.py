@@ -23,6 +23,20 @@ extends_documentation_fragment:
   - kubeharden.core.on_host
   - kubeharden.core.pki
   - kubeharden.core.pki_leaves
+options:
+  write:
+    description:
+      - Whether what is due is done. Otherwise it is only looked, which all hosts may do at once, and what it would be
+        stopped by is in RV(problems), so that the run can be ended on every host. What a run that died left is removed
+        in any case.
+    type: bool
+    default: true
+  planned:
+    description:
+      - What an earlier task of the run returned here with O(write=false). Where nothing was due and nothing else is
+        asked for now, that is the result, and the module is not started.
+    type: dict
+    default: {}
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -81,6 +95,19 @@ restarted:
   description: Seconds until it was proven well, by component that was restarted.
   returned: success
   type: dict
+due:
+  description: Whether there is something to do.
+  returned: with O(write=false)
+  type: bool
+asked:
+  description: A digest of what was asked for.
+  returned: with O(write=false)
+  type: str
+problems:
+  description: What it would be stopped by, as sentences.
+  returned: with O(write=false), where there is something
+  type: list
+  elements: str
 notes:
   description: What a person should know, as sentences.
   returned: success
@@ -123,7 +150,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={**HOST_OPTIONS, **PKI_OPTIONS, **LEAF_OPTIONS},
+        argument_spec={
+            **HOST_OPTIONS,
+            **PKI_OPTIONS,
+            **LEAF_OPTIONS,
+            "write": {"type": "bool", "default": True},
+            "planned": {"type": "dict", "default": {}},
+        },
         supports_check_mode=True,
     )
     require_libraries(module)

@@ -8,7 +8,14 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import brought_authorities, per_host, pki_cluster
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.kubeharden.core.plugins.plugin_utils import (
+    brought_authorities,
+    per_host,
+    pki_cluster,
+    planned,
+)
 from ansible_collections.kubeharden.core.plugins.plugin_utils.brought_authorities import BroughtAuthorities
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.keeping_action import KeepingAction
@@ -16,6 +23,10 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.keeping_action imp
 #: Under which the role registers what it learns of a host.
 AUTHORITIES = "__pki_authorities"
 LEAVES = "__pki_leaves"
+#: How and when a task is done; what else it says is what it asks for.
+_HOW = ("now", "write", "report_dir")
+#: What a result has of which something is to be done.
+_DUE = ("changed", "missing", "receiver", "from_source", "requests", "bundles", "unsigned")
 
 
 class PkiAction(KeepingAction):
@@ -34,6 +45,15 @@ class PkiAction(KeepingAction):
         arguments["cluster"] = pki_cluster.cluster(self._found, {host: self.variables(host) for host in self._found})
         arguments["layout"] = self.layout_of(self._target)
         return arguments
+
+    def answer(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Only look, or run the module unless an earlier task that looked has found nothing to do."""
+        earlier = arguments.pop("planned", None) or {}
+        asked = planned.digest({name: value for name, value in arguments.items() if name not in _HOW})
+        if boolean(arguments.get("write", True)):
+            return planned.unchanged(earlier, asked) or self.execute(arguments, task_vars)
+        result = self.execute(arguments, task_vars)
+        return planned.told({**result, "due": any(result.get(name) for name in _DUE) or "kept" in result}, asked)
 
     def variables(self, host: str) -> dict[str, t.Any]:
         """Return a host's variables that certificates depend on, templated."""

@@ -81,6 +81,26 @@ def test_what_every_control_plane_becomes_is_tried_before_anything_is_written() 
     assert trial["tags"] == stop["tags"] == task["tags"]
 
 
+def test_certificates_are_looked_at_before_anything_is_written_as_they_are_seen_to_later() -> None:
+    tasks = {
+        name: yaml.safe_load((ROOT / f"roles/pki/tasks/{name}.yml").read_text(encoding="utf-8"))
+        for name in ("look", "authorities", "leaves")
+    }
+    authorities, leaves, stop = tasks["look"]
+    assert stop["kubeharden.core.preflight"]["later_results"] == [authorities["register"], leaves["register"]]
+    for looks, later, module in (
+        (authorities, tasks["authorities"][0], "kubeharden.core.pki_authority"),
+        (leaves, tasks["leaves"][0], "kubeharden.core.pki_leaves"),
+    ):
+        asked, written = looks[module], later[module]
+        assert asked["write"] is False
+        assert looks["register"] in written["planned"]
+        # What another playbook says by variables is what harden.yml leaves away.
+        same = {name: asked[name] for name in asked if name not in ("write", "only", "policy")}
+        assert same.items() <= written.items()
+        assert asked.keys() - {"write"} == written.keys() - {"planned", "report_dir", "scope", "repair"}
+
+
 @pytest.mark.parametrize(
     ("groups", "seen"),
     [

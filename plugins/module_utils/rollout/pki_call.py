@@ -26,7 +26,7 @@ def leaves_call(
     """Plan, and outside check mode apply; return the changes and the other facts of the result.
 
     Args:
-        parameters: Of the module; ``leaves`` may be False for kubeconfigs alone.
+        parameters: Of the module; ``leaves`` may be False for kubeconfigs alone, ``write`` where it is only looked.
         check: Whether this is check mode.
         scratch: Gives the module's temporary directory.
         run: Runs a command of the host.
@@ -75,7 +75,7 @@ def leaves_call(
     if renews:
         facts["certificates"], unread = _ends(host, seen, parameters, planned.new_in)
         facts["notes"] += unread
-    if check:
+    if check or not parameters.get("write", True):
         return changes, {**facts, "unsigned": planned.unsigned()}
     if planned.asks and parameters["answers"] is None:
         asked = [dataclasses.asdict(request) for request in planned.ask()]

@@ -15,11 +15,10 @@ from ansible_collections.kubeharden.core.plugins.action.control_plane import (
     ActionModule,
     add_extra,
     around,
-    asked,
     select,
-    unchanged,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
+from ansible_collections.kubeharden.core.plugins.plugin_utils import planned
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 API = "kube-apiserver"
@@ -119,32 +118,6 @@ def test_what_must_be_well_around_a_control_plane_is_what_takes_part() -> None:
 # ---- all control planes tried at once, then changed one by one
 
 
-ASKED = {"flags": {API: {"profiling": {"exact": "false"}}}, "files": {API: {"audit-policy-file": "kind: Policy"}}}
-FOUND = {"changed": False, "changes": [], "components": {API: {"settings": []}}, "later_due": [], "tried": {}}
-
-
-def test_what_is_asked_for_is_known_again_and_how_does_not_matter() -> None:
-    assert asked({**ASKED, "write": False, "later_flags": {}}) == asked({**ASKED, "trial": True, "tried": {API: "x"}})
-    assert asked(ASKED) != asked({**ASKED, "files": {}})
-    assert asked(ASKED) != asked({**ASKED, "later_flags": ASKED["flags"]})
-
-
-@pytest.mark.parametrize(
-    ("planned", "result"),
-    [
-        ({**FOUND, "asked": asked(ASKED), "due": False}, FOUND),
-        ({**FOUND, "asked": asked(ASKED), "due": True}, None),
-        ({**FOUND, "asked": asked({}), "due": False}, None),
-        ({"skipped": True, "changed": False}, None),
-        ({}, None),
-    ],
-)
-def test_a_host_of_which_nothing_is_due_is_not_asked_again(
-    planned: dict[str, t.Any], result: dict[str, t.Any] | None
-) -> None:
-    assert unchanged(planned, asked(ASKED)) == result
-
-
 def action(monkeypatch: pytest.MonkeyPatch, answer: dict[str, t.Any], problems: t.Sequence[str] = ()) -> ActionModule:
     """An action behind its preparations, whose module gives this answer."""
     monkeypatch.setattr(HostAction, "execute", lambda *_arguments: dict(answer))
@@ -175,5 +148,5 @@ def test_the_module_is_not_started_where_nothing_is_due(monkeypatch: pytest.Monk
     looked = action(monkeypatch, {"due": False}).execute({"write": False}, VARIABLES)
     assert looked == {"due": False, "asked": "digest", "notes": ["a sentence"], "not_done": []}
     later = action(monkeypatch, {"failed": True, "msg": "it was started"})
-    later._unchanged = unchanged(looked, "digest")
+    later._unchanged = planned.unchanged(looked, "digest")
     assert later.execute({}, VARIABLES) == {"notes": ["a sentence"], "not_done": []}
