@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 #: The components of a control plane in the order in which they start.
-CONTROL_PLANE: tuple[str, ...] = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+API_SERVER = "kube-apiserver"
+CONTROL_PLANE: tuple[str, ...] = ("etcd", API_SERVER, "kube-controller-manager", "kube-scheduler")
 
 #: Components whose manifest may be tried beside the running one. Never etcd: two processes cannot share its data.
-TRIABLE: tuple[str, ...] = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+TRIABLE: tuple[str, ...] = (API_SERVER, "kube-controller-manager", "kube-scheduler")
 
 #: What restarts together with a component: an API server uses only the etcd of its own host.
 TOGETHER: dict[str, tuple[str, ...]] = {"etcd": ("kube-apiserver",)}

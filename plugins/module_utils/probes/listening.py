@@ -21,6 +21,26 @@ def ports(proc: str = "/proc") -> dict[int, list[str]]:
         OSError: The kernel's tables cannot be read. A host without IPv6 has one table less, which is no error.
     """
     found: dict[int, set[str]] = {}
+    for words in _entries(proc):
+        address, _colon, port = words[1].partition(":")
+        found.setdefault(int(port, 16), set()).add(_address(address))
+    return {port: sorted(addresses) for port, addresses in found.items()}
+
+
+def inodes(proc: str = "/proc") -> set[int]:
+    """Return the numbers by which the links in /proc/PID/fd name the TCP sockets that listen.
+
+    Args:
+        proc: ``/proc``, or the directory of a process there for those of the network that it lives in.
+
+    Raises:
+        OSError: As for :func:`ports`.
+    """
+    return {int(words[9]) for words in _entries(proc) if len(words) > 9}
+
+
+def _entries(proc: str) -> t.Iterator[list[str]]:
+    """Give the words of each line that is about a socket which listens."""
     for name in _TABLES:
         try:
             with open(f"{proc}/net/{name}", encoding="ascii", errors="replace") as stream:
@@ -29,18 +49,10 @@ def ports(proc: str = "/proc") -> dict[int, list[str]]:
             if name == _TABLES[0]:
                 raise
             continue
-        for address, port in _entries(lines):
-            found.setdefault(port, set()).add(address)
-    return {port: sorted(addresses) for port, addresses in found.items()}
-
-
-def _entries(lines: t.Iterable[str]) -> t.Iterator[tuple[str, int]]:
-    for line in lines:
-        words = line.split()
-        if len(words) < 4 or words[3] != _LISTEN:
-            continue
-        address, _colon, port = words[1].partition(":")
-        yield _address(address), int(port, 16)
+        for line in lines:
+            words = line.split()
+            if len(words) > 3 and words[3] == _LISTEN:
+                yield words
 
 
 def _address(text: str) -> str:

@@ -14,14 +14,15 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import move_file, read_text, remove_file
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.draining import drained
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import INTERVAL, Sight, matches
 
-API_SERVER = "kube-apiserver"
 _SUFFIX = ".taken-away-by-kubeharden"
 
 
@@ -72,7 +73,9 @@ class Absence:
         if text is None:
             return
         self._arguments = Manifest.parse(text, self.manifest).arguments(API_SERVER)
-        move_file(self._host.path(self.manifest), self._host.path(self.moved_to))
+        # Where nobody else could take them, requests are not kept from it.
+        with drained(self._sight if self.apart else None, self._arguments):
+            move_file(self._host.path(self.manifest), self._host.path(self.moved_to))
 
     def ended(self, limit: float) -> bool:
         """Wait until the API server has ended, at most so many seconds, and return whether it has."""

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE, TRIABLE
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
+    API_SERVER,
+    CONTROL_PLANE,
+    TRIABLE,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -25,13 +30,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     write_atomic,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import (
-    API_SERVER,
     Absence,
     put_back_in_order,
     refusal_of,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import require_cluster_well
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.draining import drained
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.tried import (
@@ -356,15 +361,24 @@ class ControlPlane:
 
     def _lay_manifests(self, plans: t.Sequence[ComponentPlan]) -> None:
         """Lay each manifest in one rename; where only a file has changed, the container starts again."""
-        for plan in plans:
-            self._touched.add(plan.component)
-            away = self._absence if self._absence is not None and self._absence.manifest == plan.path else None
-            if plan.manifest_changed:
-                self._lay_manifest(plan, away.moved_to if away else plan.path)
-            if away:
-                away.end()
-            elif plan.files and not plan.manifest_changed and self._sight is not None:
-                self._restart_container(plan.component)
+        with self._drained(plans):
+            for plan in plans:
+                self._touched.add(plan.component)
+                away = self._absence if self._absence is not None and self._absence.manifest == plan.path else None
+                if plan.manifest_changed:
+                    self._lay_manifest(plan, away.moved_to if away else plan.path)
+                if away:
+                    away.end()
+                elif plan.files and not plan.manifest_changed and self._sight is not None:
+                    self._restart_container(plan.component)
+
+    def _drained(self, plans: t.Sequence[ComponentPlan]) -> t.ContextManager[None]:
+        """Let the API server among these finish what it has begun, where it does not end together with its etcd."""
+        by_component = {plan.component: plan for plan in plans}
+        ending = by_component.get(API_SERVER)
+        if ending is None or "etcd" in by_component:
+            return contextlib.nullcontext()
+        return drained(self._sight, Manifest.parse(ending.before, ending.path).arguments(API_SERVER))
 
     def _lay_manifest(self, plan: ComponentPlan, path: str) -> None:
         status = os.stat(self._host.path(path))

@@ -12,6 +12,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
     belonging,
     cri,
+    doors,
     kubeconfig,
     pod_logs,
     processes,
@@ -57,6 +58,9 @@ def build(
         complaints=lambda since: pod_logs.kubelet_journal(run, since),
         usage=lambda process: _usage(process, run),
         memory=processes.memory,
+        close=doors.close,
+        reopen=doors.reopen,
+        listens=doors.listens,
         clock=time.monotonic,
         now=time.time,
         sleep=time.sleep,

@@ -66,6 +66,9 @@ class Sight:
         complaints: What the kubelet said since a time that matters, newest last.
         usage: What the program of a process prints of its flags, empty where it says nothing.
         memory: What memory there is beside a process, None where that is not known.
+        close: Lets a process take no new connections, and returns whether it could be done.
+        reopen: Lets it take them again.
+        listens: Whether it listens at all.
         clock: Seconds, monotonic.
         now: Seconds since the epoch.
         sleep: Waits that many seconds.
@@ -79,6 +82,9 @@ class Sight:
     complaints: t.Callable[[float], list[str]]
     usage: t.Callable[[Process], str]
     memory: t.Callable[[Process], Memory | None]
+    close: t.Callable[[Process], bool]
+    reopen: t.Callable[[Process], None]
+    listens: t.Callable[[Process], bool]
     clock: t.Callable[[], float]
     now: t.Callable[[], float]
     sleep: t.Callable[[float], None]

@@ -9,13 +9,14 @@ import dataclasses
 import os
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved, staging_for
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import recovery
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import API_SERVER, Absence
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import Absence
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.attributes import Run, remove_user, set_override
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import ControlPlane, Options
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet import Kubelet

@@ -163,6 +163,10 @@ class World:
         self.runtime: Runtime | None = Runtime(self)
         #: What every path answers while a process is well; others answer 200.
         self.answers: dict[str, int] = {}
+        #: Whether the kernel lets new connections be kept from a process; from which they are kept; when that began.
+        self.can_close = True
+        self.closed: set[int] = set()
+        self.closings: list[tuple[float, int]] = []
         #: The members of etcd's cluster, and what is wrong with each.
         self.members: dict[str, str] = {"cp1": ""}
         #: The cluster's nodes, and why each is not Ready.
@@ -199,6 +203,17 @@ class World:
     def same(self, process: Process) -> bool:
         return any(one.pid == process.pid for one in self.find(process.name))
 
+    def close(self, process: Process) -> bool:
+        """Keep new connections from a process, where this world's kernel can."""
+        if self.can_close:
+            self.closed.add(process.pid)
+            self.closings.append((self.time, process.pid))
+        return self.can_close
+
+    def listens(self, process: Process) -> bool:
+        """Whether a process has not been told to end yet."""
+        return any(life.pid == process.pid and self.time < min(life.end, life.unwell) for life in self.lives)
+
     def answer(self, path: str, server: str | None = None) -> Answer:
         """What a server's port answers, by default the front door's: whoever is well has it, else nobody."""
         if server in self.others:
@@ -234,6 +249,9 @@ class World:
             complaints=lambda since: [line for time, line in self.journal if since <= time <= self.time],
             usage=lambda process: self.usage.get(process.arguments[0], ""),
             memory=lambda _process: self.memory,
+            close=self.close,
+            reopen=lambda process: self.closed.discard(process.pid),
+            listens=self.listens,
             clock=lambda: self.time,
             now=lambda: self.time,
             sleep=self.sleep,
