@@ -266,22 +266,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.kubeharden.core.plugins.module_utils import os_release
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run, runner
 
-PACKAGES = {
-    "debian": {"yaml": "python3-yaml", "cryptography": "python3-cryptography"},
-    "redhat": {"yaml": "python3-pyyaml", "cryptography": "python3-cryptography"},
-    "suse": {"yaml": "python3-PyYAML", "cryptography": "python3-cryptography"},
-}
 CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
-
-
-def packages_for(missing: t.Sequence[str]) -> list[str]:
-    """Return the distribution's names of the packages that bring the libraries."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.os_release import family
-
-    names = PACKAGES.get(family(), PACKAGES["debian"])
-    return [names[library] for library in missing]
 
 
 def require_root(host: t.Any) -> None:
@@ -573,7 +561,7 @@ def main() -> None:
     )
     missing = find_libraries()
     if missing:
-        module.exit_json(changed=False, libraries_missing=missing, packages=packages_for(missing))
+        module.exit_json(changed=False, libraries_missing=missing, packages=os_release.packages_for(missing))
     run(module, work, under_lock=False)
 
 

@@ -11,9 +11,6 @@ import base64
 import dataclasses
 import typing as t
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
@@ -34,6 +31,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     HostPki,
     PairPath,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import one_time
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import (
     Store,
     authority_paths,
@@ -42,8 +40,6 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files 
     load_authorities,
 )
 
-#: The name under which the one-time key of a transfer waits.
-_ONE_TIME = "one-time key"
 #: What a brought authority's changes say of where it comes from.
 _BROUGHT = "brought by the user"
 #: Likewise of one that the controller makes in the same run, in its own directory.
@@ -329,12 +325,7 @@ class Authorities:
 
     def ask(self) -> str:
         """Make a one-time key pair, and return its public half, in base64, to which the others' secrets are sealed."""
-        receiver = sealed.new_receiver()
-        private = receiver.private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        self._store.let_wait({_ONE_TIME: private.decode("ascii")})
-        return base64.b64encode(receiver.public).decode("ascii")
+        return one_time.ask(self._store)
 
     def give(
         self, names: t.Collection[str], receiver: str, node: str, chain: bool = False
@@ -383,7 +374,7 @@ class Authorities:
                 continue
             own = authority.load(item.path, self._files, self._now)
             message = _proof_message(self._store.run_id, node, item.name)
-            if not keys.verifies(own.facts.public_key, message, _decoded(proofs[item.name])):
+            if not keys.verifies(own.facts.public_key, message, one_time.decoded(proofs[item.name])):
                 raise HardeningError(
                     "KH305",
                     f"What the controller signed is not signed with {item.path.key} of this host, so no key was "
@@ -398,16 +389,10 @@ class Authorities:
 
     def take(self, names: t.Collection[str], given: t.Mapping[str, t.Mapping[str, str]], node: str) -> dict[str, bytes]:
         """Open what was sealed for this host and check it; returns the bytes by path."""
-        text = self._store.waiting().get(_ONE_TIME, "")
-        if not text:
-            raise HardeningError(
-                "KH309", "No one-time key waits on this host; nothing was written. Start the run again."
-            )
-        private = serialization.load_pem_private_key(text.encode("ascii"), None)
-        receiver = sealed.Receiver(t.cast(ec.EllipticCurvePrivateKey, private))
+        receiver = one_time.receiver(self._store)
 
         def opened(name: str, half: str) -> bytes:
-            secret = _decoded(given.get(name, {}).get(half, ""))
+            secret = one_time.decoded(given.get(name, {}).get(half, ""))
             return receiver.open(secret, _context(self._store.run_id, node, name, half))
 
         contents: dict[str, bytes] = {}
@@ -451,7 +436,7 @@ class Authorities:
 
 def seal_pair(pair: tuple[bytes, bytes], receiver: str, run_id: str, node: str, name: str) -> dict[str, str]:
     """Seal certificate and key of one name for a host that asked; returns the base64 of each."""
-    public = _decoded(receiver)
+    public = one_time.decoded(receiver)
     return {
         half: base64.b64encode(sealed.seal(data, public, _context(run_id, node, name, half))).decode("ascii")
         for half, data in zip((CERTIFICATE, KEY), pair)
@@ -463,7 +448,8 @@ def open_pair(
 ) -> tuple[bytes, bytes]:
     """Open what `seal_pair` sealed for the holder of a one-time key; returns certificate and key."""
     halves = [
-        receiver.open(_decoded(given.get(half, "")), _context(run_id, node, name, half)) for half in (CERTIFICATE, KEY)
+        receiver.open(one_time.decoded(given.get(half, "")), _context(run_id, node, name, half))
+        for half in (CERTIFICATE, KEY)
     ]
     return halves[0], halves[1]
 
@@ -479,15 +465,6 @@ def _proof_message(run_id: str, node: str, name: str) -> bytes:
 
 def _is_secret(data: bytes) -> bool:
     return any(block.label.endswith("PRIVATE KEY") for block in pem.blocks(data, "a new file"))
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        raise HardeningError(
-            "KH309", "What another host sent is damaged; nothing was written. Start the run again."
-        ) from None
 
 
 def _context(run_id: str, node: str, name: str, half: str) -> bytes:
