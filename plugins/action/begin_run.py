@@ -30,6 +30,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
 )
 
 EXTRA_FLAGS = "kubeharden_extra_flags"
+BOOTSTRAP_MINUTES = "kubeharden_pki_bootstrap_minutes"
 _LEFT = " Nothing was changed; correct the inventory or the command line."
 
 
@@ -56,12 +57,15 @@ class ActionModule(ActionBase):
         names: set[str] = set()
         extra = [arguments.get("extra_flags") or {}]
         access: list[str] = []
+        lives: list[str] = []
         checks_user = boolean(self._task.args.get("checks_user", True))
         for host in variables["ansible_play_hosts_all"]:
             known = variables["hostvars"][host]
             names.update(known)
             if not checks_user:
                 continue
+            if BOOTSTRAP_MINUTES in known:
+                lives += controller.problems_with_bootstrap_minutes(known[BOOTSTRAP_MINUTES])
             if EXTRA_FLAGS in known:  # a group or a host may have its own
                 extra.append(known[EXTRA_FLAGS])
             declared = known.get(brought_authorities.VARIABLE) or {}
@@ -81,6 +85,7 @@ class ActionModule(ActionBase):
         except HardeningError as error:  # a catalogue of the user's
             chosen, of_controls = selection.Selection(), [error.numbered]
         problems += each_numbered("KH003", access)
+        problems += each_numbered("KH016", lives)
         newest = controller.problems_with_newest_versions(arguments.get("newest_versions") or {})
         problems += each_numbered("KH006", newest)
         batch = controller.batch_of(arguments.get("batch", controller.BATCH))

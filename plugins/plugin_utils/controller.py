@@ -16,6 +16,7 @@ import typing as t
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.proxyconfig import FIELD_OF_FLAG
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.bootstrap import LONGEST, SHORTEST
 from ansible_collections.kubeharden.core.plugins.plugin_utils.nearest import nearest
 
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
@@ -127,6 +128,13 @@ def problems_with_run_id(run_id: str) -> list[str]:
     if _RUN_ID.fullmatch(run_id):
         return []
     return [f"kubeharden_run_id: {run_id} is no name of a run; take letters, digits, dots, dashes and underscores."]
+
+
+def problems_with_bootstrap_minutes(minutes: t.Any) -> list[str]:
+    """Return a sentence where kubeharden_pki_bootstrap_minutes, which is a whole number, is none for a token."""
+    if SHORTEST <= int(minutes) <= LONGEST:
+        return []
+    return [f"kubeharden_pki_bootstrap_minutes is {minutes}; it must be from {SHORTEST} to {LONGEST}."]
 
 
 def problems_with_newest_versions(newest: t.Any) -> list[str]:

@@ -264,3 +264,64 @@ def test_kubelets_beside_one_that_fails_get_their_certificates_before_the_run_en
     assert "KH207: its own words" in run.output
     assert (tmp_path / "approved").read_text(encoding="utf-8") == "w2 w3"
     assert not (tmp_path / "later").exists()
+
+
+JOINING = """\
+import json
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"name": {}, "nodes": {"type": "list"}, "given": {"type": "dict"}, "place": {}})
+given = module.params
+if given["nodes"] is not None:
+    with open(given["place"] + "/asked", "a") as stream:
+        stream.write(json.dumps([node["node_name"] for node in given["nodes"]]) + "\\n")
+    made = {node["node_name"]: {"action": "make", "sealed": node["node_name"]} for node in given["nodes"]}
+    module.exit_json(changes=[], cluster={"server": "x"}, given=made)
+if given["given"] is not None:
+    with open(given["place"] + "/laid-" + given["name"], "w") as stream:
+        stream.write(given["given"]["sealed"])
+    module.exit_json(changes=[])
+state = "joined" if given["name"] == "w3" else "new"
+node = {"node_name": "n-" + given["name"], "state": state, "spent": False, "token_id": "", "receiver": ""}
+module.exit_json(changes=[], node=node, libraries_missing=[], packages=[])
+"""
+
+
+def test_nodes_that_join_without_kubeadm_get_their_tokens_in_one_call_and_each_its_own(tmp_path: Path) -> None:
+    """One that has joined asks for nothing, and neither does a control plane."""
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "stand_in.py").write_text(JOINING, encoding="utf-8")
+    tasks = yaml.safe_load((ROOT / "roles/prepare_node/tasks/bootstrap.yml").read_text(encoding="utf-8"))
+    told = {"name": "{{ inventory_hostname }}", "place": str(tmp_path)}
+    for task in tasks:
+        for module in [name for name in task if name.startswith("kubeharden.core.")]:
+            given = task.pop(module)
+            task["stand_in"] = {**told, **{name: given[name] for name in ("nodes", "given") if name in given}}
+    play = {
+        "hosts": "all:!cp1",
+        "gather_facts": False,
+        "any_errors_fatal": True,
+        "vars_files": [str(ROOT / "roles/prepare_node/vars/main.yml")],
+        "vars": {
+            "kubeharden_control_plane_group": "kube_control_plane",
+            "kubeharden_node_group": "kube_node",
+            "kubeharden_pki_bootstrap": "true",
+            "__kubeharden_batch": "all",
+        },
+        "tasks": tasks,
+    }
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    inventory = tmp_path / "hosts.yml"
+    groups = {
+        "kube_control_plane": {"hosts": dict.fromkeys(["cp1", "cp2"])},
+        "kube_node": {"hosts": dict.fromkeys(["w1", "w2", "w3", "cp2"])},
+    }
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory.write_text(yaml.safe_dump({"all": {"children": groups, "vars": local}}), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
+    )
+    assert run.code == 0, str(run)
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == '["n-w1", "n-w2"]\n'
+    laid = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("laid-*")}
+    assert laid == {"laid-w1": "n-w1", "laid-w2": "n-w2"}

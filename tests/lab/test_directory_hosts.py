@@ -505,6 +505,22 @@ def test_a_new_control_plane_gets_what_the_owners_flags_name_but_no_secret(hosts
     assert hosts.changes == []
 
 
+def test_a_node_that_is_a_directory_gets_no_token(hosts: Hosts) -> None:
+    """A token takes a cluster that knows it; that none was made is said, and nothing else is laid."""
+    (hosts.root("w1") / "etc/kubernetes/kubelet.conf").unlink()
+    before = hosts.state()
+    run = hosts.play("prepare_node.yml", "--limit", "w1", pki_bootstrap=True)
+    assert run.code == 0, str(run)
+    assert "Not done on w1: No bootstrap token was made, which takes a running cluster." in run.output
+    assert hosts.changes == []
+    assert hosts.state() == before
+
+
+def test_a_token_that_would_live_too_long_is_refused(hosts: Hosts) -> None:
+    run = hosts.play("prepare_node.yml", "--limit", "w1", pki_bootstrap=True, pki_bootstrap_minutes=1441)
+    refused(run, "w1", "KH016: kubeharden_pki_bootstrap_minutes is 1441; it must be from 5 to 1440.")
+
+
 def test_a_root_that_does_not_exist_stops_the_run(hosts: Hosts) -> None:
     run = hosts.harden(root=str(hosts.directory / "nowhere"))
     assert run.code == 2, str(run)

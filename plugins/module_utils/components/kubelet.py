@@ -19,6 +19,8 @@ _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
 KUBEADM_ARGUMENTS = "KUBELET_KUBEADM_ARGS"
 #: That of /etc/default/kubelet, which comes behind it and so beats it.
 OWN_ARGUMENTS = "KUBELET_EXTRA_ARGS"
+#: Of our own drop-in.
+_FLAGS = "KUBELET_BOOTSTRAP_ARGS"
 #: How the files end that a kubelet with --config-dir lays over its configuration, in lexical order.
 DROP_INS = ".conf"
 #: Fields of its configuration that may hold a secret: with these headers it asks for static pods.
@@ -100,32 +102,33 @@ def _split(text: str) -> list[str]:
         return text.split()
 
 
-def kubeadm_arguments(text: str) -> list[str]:
-    """Return the arguments that kubeadm's environment file gives the kubelet."""
-    return _split(environment(text).get(KUBEADM_ARGUMENTS, ""))
+def arguments_in(text: str, variable: str = KUBEADM_ARGUMENTS) -> list[str]:
+    """Return the arguments that a variable of an environment file gives the kubelet."""
+    return _split(environment(text).get(variable, ""))
 
 
-def set_flags(text: str, flags: t.Mapping[str, str]) -> str:
-    """Return kubeadm's environment file (kubeadm-flags.env) with these flags, every other line and flag as it was.
+def set_flags(text: str, flags: t.Mapping[str, str], variable: str = KUBEADM_ARGUMENTS) -> str:
+    """Return an environment file (kubeadm-flags.env) with these flags, every other line and flag as it was.
 
     Args:
         text: The file.
         flags: By flag, its one value, without what a shell or systemd would take apart (blanks, quotes, backslashes,
             dollars).
+        variable: The variable whose arguments they become.
     """
-    present = parse_arguments(kubeadm_arguments(text))
+    present = parse_arguments(arguments_in(text, variable))
     wanted = {flag_name(flag): value for flag, value in flags.items()}
     if all([one.effective for one in present if one.name == name] == [value] for name, value in wanted.items()):
         return text
-    words = kubeadm_arguments(text)
+    words = arguments_in(text, variable)
     taken = {position for one in present if one.name in wanted for position in one.positions}
     kept = [word for position, word in enumerate(words) if position not in taken]
     end = kept.index("--") if "--" in kept else len(kept)  # what stands behind it is no flag
     new = [f"--{name}={value}" for name, value in wanted.items()]
     arguments = " ".join([*map(_word, kept[:end]), *new, *map(_word, kept[end:])])
-    line = f'{KUBEADM_ARGUMENTS}="{arguments}"'
+    line = f'{variable}="{arguments}"'
     lines = _lines(text)
-    places = [number for number, one in enumerate(lines) if (m := _ASSIGNMENT.match(one)) and m[1] == KUBEADM_ARGUMENTS]
+    places = [number for number, one in enumerate(lines) if (m := _ASSIGNMENT.match(one)) and m[1] == variable]
     if places:
         lines[places[-1]] = line
         return "\n".join(lines)
@@ -135,6 +138,30 @@ def set_flags(text: str, flags: t.Mapping[str, str]) -> str:
 def _word(word: str) -> str:
     """Return an argument as it may stand between double quotes in an environment file."""
     return word if _PLAIN.fullmatch(word) else shlex.quote(word).replace('"', '\\"')
+
+
+def reads(unit: str, path: str, variable: str) -> bool:
+    """Return whether a unit or drop-in, by its text, gives the kubelet what a variable of an environment file holds."""
+    return path in unit and variable in unit
+
+
+def drop_in(program: str, flags: t.Mapping[str, str], files: t.Mapping[str, str]) -> str:
+    """Return a drop-in of the unit that starts a kubelet as kubeadm's does: with flags, and with what files give it.
+
+    Args:
+        program: The kubelet.
+        flags: By flag, its value.
+        files: By environment file, which may be missing, the variable whose arguments it gets, in their order.
+    """
+    lines = [
+        "# Laid by prepare_node.yml of Kubeharden; the kubelet is started as kubeadm starts it.",
+        "[Service]",
+        f'Environment="{_FLAGS}={" ".join(f"--{name}={value}" for name, value in flags.items())}"',
+        *(f"EnvironmentFile=-{path}" for path in files),
+        "ExecStart=",
+        " ".join([f"ExecStart={program}", f"${_FLAGS}", *(f"${name}" for name in dict.fromkeys(files.values()))]),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def load(text: str, where: str) -> dict[str, t.Any]:

@@ -49,6 +49,11 @@ KUBELET_CONFIGURATION = "/var/lib/kubelet/config.yaml"
 KUBELET_INSTANCE = "/var/lib/kubelet/instance-config.yaml"
 KUBELET_FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
 KUBELET_OVERRIDES = ("/etc/default/kubelet", "/etc/sysconfig/kubelet")
+#: Of ours, for a kubelet whose unit gives it no flags: behind that of kubeadm, which a package may bring later.
+KUBELET_DROP_IN = "/etc/systemd/system/kubelet.service.d/10-kubeharden.conf"
+KUBELET_KUBECONFIG = "/etc/kubernetes/kubelet.conf"
+#: With what a kubelet asks for its first certificate, where it has no kubeconfig that is valid.
+KUBELET_BOOTSTRAP = "/etc/kubernetes/bootstrap-kubelet.conf"
 MANIFESTS = "/etc/kubernetes/manifests"
 PKI = "/etc/kubernetes/pki"
 ADMIN_KUBECONFIG = "/etc/kubernetes/admin.conf"

@@ -232,7 +232,7 @@ class Backup:
     user       it did not exist
     api_object ``before`` is the document, as text
     package    it was installed, and stays
-    one_way    it cannot go back; ``why`` is a sentence
+    one_way    it cannot go back; ``why`` is a sentence, and ``stored`` names the bytes before where they were kept
     ========== =========================================================================================
 
     Args:
@@ -272,6 +272,17 @@ class Backup:
     def note(self, kind: str, target: str, **details: t.Any) -> None:
         """Record a change that is no file (a user, a package override), before it is made."""
         self._append({"kind": kind, "target": target, **details})
+
+    def keep(self, path: str, why: str) -> None:
+        """Record that the change of a file does not go back, before it is made; its bytes are kept for a person.
+
+        Args:
+            path: The file on the host, which may not exist yet.
+            why: Why it does not go back, as a sentence.
+        """
+        self.prepare()
+        stored = self._capture(path, len(self._load()), content=True).stored
+        self._append({"kind": "one_way", "target": path, "why": why, **({"stored": stored} if stored else {})})
 
     def note_outcome(self, kind: str, target: str, after: t.Any) -> None:
         """Record what the newest change of a target came to, where that is known only when it was made."""

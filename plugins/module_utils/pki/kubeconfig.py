@@ -51,12 +51,21 @@ class KubeconfigFacts:
 
 def render(server: str, user: str, authority: Material, certificate: Material, key: Material) -> bytes:
     """A kubeconfig as kubeadm writes it: one cluster ``kubernetes``, one user, one context."""
-    context = f"{user}@{CLUSTER_NAME}"
-    cluster: dict[str, Any] = {"server": server}
     credentials: dict[str, Any] = {}
-    _set_material(cluster, _AUTHORITY, authority)
     _set_material(credentials, _CERTIFICATE, certificate)
     _set_material(credentials, _KEY, key)
+    return _rendered(server, user, authority, credentials)
+
+
+def render_with_token(server: str, user: str, authority: Material, token: str) -> bytes:
+    """The same for a user who has a token instead of a certificate."""
+    return _rendered(server, user, authority, {"token": token})
+
+
+def _rendered(server: str, user: str, authority: Material, credentials: dict[str, Any]) -> bytes:
+    context = f"{user}@{CLUSTER_NAME}"
+    cluster: dict[str, Any] = {"server": server}
+    _set_material(cluster, _AUTHORITY, authority)
     return _dump(
         {
             "apiVersion": "v1",
@@ -112,6 +121,13 @@ def parse(data: bytes, where: str) -> KubeconfigFacts:
         skips_verification=bool(cluster.get("insecure-skip-tls-verify")),
         other_credentials=tuple(sorted(str(key) for key in credentials if key not in known)),
     )
+
+
+def token_of(data: bytes, where: str) -> str:
+    """The token of the current context's user, empty where it has none. HardeningError as for `parse`."""
+    document = _load(data, where)
+    context = _entry(document, "contexts", "context", str(document.get("current-context") or ""), where)
+    return str(_entry(document, "users", "user", str(context.get("user")), where).get("token") or "")
 
 
 @dataclass(frozen=True)

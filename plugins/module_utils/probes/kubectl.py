@@ -164,6 +164,22 @@ class Kubectl:
             return False
         raise HardeningError("KH124", self._sentence(f"{what} cannot be written and is as it was", output + error))
 
+    def create_object(self, address: str, what: str, document: dict[str, Any]) -> None:
+        """Makes an object below the address of its kind; what it holds goes by kubectl's standard input.
+
+        What the API server answers is let go of: it repeats the object, which may be a secret.
+        """
+        code, _output, error = self._kubectl(["create", "--raw", address, "-f", "-"], json.dumps(document))
+        if code != 0:
+            raise HardeningError("KH124", self._sentence(f"{what} was not made", error))
+
+    def remove_object(self, address: str, what: str, uid: str) -> None:
+        """Removes an object, if it is still the one of that uid; well where it is gone, or another has its name."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        code, _output, error = self._kubectl(["delete", "--raw", address, "-f", "-"], json.dumps(options))
+        if code != 0 and "(NotFound)" not in error and "(Conflict)" not in error:
+            raise HardeningError("KH124", self._sentence(f"{what} was not removed", error))
+
     def approve(self, request: dict[str, Any], reason: str, message: str) -> bool:
         """Approves a CertificateSigningRequest, as it was read and judged; says whether it did.
 

@@ -112,6 +112,12 @@ class Discovery:
             "patches": self._patches(),
         }
 
+    def before_join(self) -> dict[str, t.Any]:
+        """Return what there is of a kubelet on a host that is no node yet: ``kubelet``, ``node_name``, ``socket``."""
+        self._refuse_foreign_layout()
+        kubelet = self._kubelet()
+        return {"kubelet": kubelet, "node_name": self._node_name(kubelet, {}), "socket": self.runtime_socket()}
+
     # Layout
 
     def _refuse_foreign_layout(self) -> None:

@@ -409,7 +409,7 @@ class Undo:
     def _serving(self, path: str, text: str) -> tuple[bool, str]:
         """Return whether a kubelet's file lets it ask for a serving certificate, and which one it names."""
         if path == KUBELET_FLAGS:
-            words = parse_arguments(kubelet_files.kubeadm_arguments(text))
+            words = parse_arguments(kubelet_files.arguments_in(text))
             flags = {one.name: one.effective for one in words}
             asks = parse_bool(flags.get("rotate-server-certificates", "false")) is True
             return asks, flags.get("tls-cert-file", "")

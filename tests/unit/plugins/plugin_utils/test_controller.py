@@ -181,6 +181,11 @@ def test_a_run_of_another_controller_is_never_dead(name: str) -> None:
     assert controller.is_dead({"controller": name, "process": "1 1"}, controller.identity()[0]) is False
 
 
+@pytest.mark.parametrize(("minutes", "problems"), [(5, 0), ("60", 0), (1440, 0), (4, 1), (0, 1), (-1, 1), (1441, 1)])
+def test_minutes_of_a_token(minutes: object, problems: int) -> None:
+    assert len(controller.problems_with_bootstrap_minutes(minutes)) == problems
+
+
 @pytest.mark.parametrize(
     ("newest", "problems"),
     [

@@ -126,4 +126,4 @@ def test_a_drop_in_is_a_merge_patch(base: dict[str, t.Any], patch: dict[str, t.A
 def test_flags_are_set_in_kubeadms_file(before: str, after: str) -> None:
     assert kubelet.set_flags(before, {"v": "4"}) == after
     assert kubelet.set_flags(after, {"v": "4"}) == after
-    assert "--v=4" in kubelet.kubeadm_arguments(after)
+    assert "--v=4" in kubelet.arguments_in(after)

@@ -308,3 +308,43 @@ def test_an_approval_that_is_refused_is_one_sentence() -> None:
     run = Runner(1, error="Error from server (Forbidden): may not\n")
     with pytest.raises(HardeningError, match="CertificateSigningRequest csr-1 was not approved"):
         kubectl(run).approve({"metadata": {"name": "csr-1"}}, "Checked", "all of it")
+
+
+def test_create_sends_what_may_be_a_secret_by_the_input_alone_and_lets_go_of_the_answer() -> None:
+    run = Runner(output='{"data": {"token-secret": "c2VjcmV0"}}')
+    address = "/api/v1/namespaces/kube-system/secrets"
+    kubectl(run).create_object(address, "Secret x", {"data": {"token-secret": "c2VjcmV0"}})
+    ((words, data),) = run.calls
+    assert words[3:] == ["create", "--raw", address, "-f", "-"]
+    assert json.loads(data or "") == {"data": {"token-secret": "c2VjcmV0"}}
+
+
+def test_create_refused() -> None:
+    error = 'Error from server (Forbidden): secrets is forbidden: User "u" cannot create resource'
+    with pytest.raises(HardeningError, match=r"Secret x was not made: the user of \S+ may not do this") as caught:
+        kubectl(Runner(1, '{"data": {"token-secret": "c2VjcmV0"}}', error)).create_object("/a", "Secret x", {})
+    assert "c2VjcmV0" not in str(caught.value)
+
+
+def test_remove_is_of_the_object_that_was_seen() -> None:
+    run = Runner(output="{}")
+    kubectl(run).remove_object("/a/b", "Secret x", "u1")
+    ((words, data),) = run.calls
+    assert words[3:] == ["delete", "--raw", "/a/b", "-f", "-"]
+    assert json.loads(data or "")["preconditions"] == {"uid": "u1"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'Error from server (NotFound): secrets "b" not found',
+        "Error from server (Conflict): Precondition failed: UID in precondition: u1, UID in object meta: u2",
+    ],
+)
+def test_remove_is_well_where_it_is_gone_or_another_has_its_name(error: str) -> None:
+    kubectl(Runner(1, "", error)).remove_object("/a/b", "Secret x", "u1")
+
+
+def test_remove_refused() -> None:
+    with pytest.raises(HardeningError, match="Secret x was not removed"):
+        kubectl(Runner(1, "", "Error from server (Forbidden): no")).remove_object("/a/b", "Secret x", "u1")
