@@ -156,19 +156,17 @@ def look(module: AnsibleModule, store: t.Any, bootstrap: t.Any, told: list[str])
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Look, or plan and outside check mode apply."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.history import remove_leftovers
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import bootstrap as rollout, recovery
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import bootstrap as rollout
 
     parameters, check = module.params, module.check_mode
     store, bootstrap = node_side(module)
     told: list[str] = []
     if parameters["cluster"] is None:
         if not check:
-            told = recovery.finish_files(store.host)
-            remove_leftovers(store.host)
-            store, bootstrap = node_side(module)  # what a run that died had begun may have been finished
+            told = bootstrap.recover()
+            store, bootstrap = node_side(module)
         return look(module, store, bootstrap, told)
     given = parameters["given"]
     cluster = rollout.Cluster.from_data(parameters["cluster"]) if parameters["cluster"] else None

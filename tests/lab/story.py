@@ -275,6 +275,24 @@ def story_of(cluster: Cluster, profile: str = "baseline") -> Story:
     return _stories[key]
 
 
+def leave(cluster: Cluster, host: str) -> None:
+    """A host leaves for good, as Kubernetes' documentation has it, and a new machine takes its place."""
+    cluster.ssh(host, "kubeadm reset --force")
+    cluster.kubectl("delete", "node", host)
+    on_it = ("--field-selector", f"spec.nodeName={host}", "--all-namespaces")
+    # Whoever else tidies up may be the first.
+    cluster.kubectl("delete", "pods", *on_it, "--force", "--grace-period=0", "--ignore-not-found")
+    cluster.renew(host)
+    old = "/etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/kubeharden"
+    assert cluster.ssh(host, f"find {old} -type f", check=False).stdout == "", host
+
+
+def is_ready(cluster: Cluster, host: str) -> bool:
+    """Whether a host's node is there and Ready."""
+    wait = ("wait", "--for=condition=Ready", f"node/{host}", "--timeout=5s")
+    return cluster.kubectl(*wait, check=False).returncode == 0
+
+
 def differences(before: Any, after: Any) -> list[str]:
     """What differs between two looks, one line each, so that a failed test names it."""
     if isinstance(before, dict) and isinstance(after, dict):

@@ -21,7 +21,7 @@ import yaml
 from lab.kubelab.harness import Cluster
 from lab.kubelab.prepare import TEST_IMAGE
 from lab.product import ARTEFACTS, Product, announced, restarted, shape_of, wait_until, without_random
-from lab.story import POD, differences, keep_served, story_of
+from lab.story import POD, differences, is_ready, keep_served, leave, story_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.on("3+2")]
 
@@ -92,27 +92,9 @@ def product(cluster: Cluster) -> Product:
 # Steps
 
 
-def leave(cluster: Cluster, host: str) -> None:
-    """A host leaves for good, as Kubernetes' documentation has it, and a new machine takes its place."""
-    cluster.ssh(host, "kubeadm reset --force")
-    cluster.kubectl("delete", "node", host)
-    on_it = ("--field-selector", f"spec.nodeName={host}", "--all-namespaces")
-    # Whoever else tidies up may be the first.
-    cluster.kubectl("delete", "pods", *on_it, "--force", "--grace-period=0", "--ignore-not-found")
-    cluster.renew(host)
-    old = "/etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/kubeharden"
-    assert cluster.ssh(host, f"find {old} -type f", check=False).stdout == "", host
-
-
 def token_join(cluster: Cluster) -> str:
     """The command with which a worker joins."""
     return cluster.ssh("cp1", "kubeadm token create --print-join-command").stdout.strip()
-
-
-def is_ready(cluster: Cluster, host: str) -> bool:
-    """Whether a host's node is there and Ready."""
-    wait = ("wait", "--for=condition=Ready", f"node/{host}", "--timeout=5s")
-    return cluster.kubectl(*wait, check=False).returncode == 0
 
 
 def join(cluster: Cluster, host: str, command: str) -> None:

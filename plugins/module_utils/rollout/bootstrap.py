@@ -27,8 +27,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     PKI,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files import history
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, file_change
-from ansible_collections.kubeharden.core.plugins.module_utils.files.together import NewFile, replace_together
+from ansible_collections.kubeharden.core.plugins.module_utils.files.together import (
+    NewFile,
+    remove_leftovers,
+    replace_together,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     make_directory,
     read_bytes,
@@ -46,6 +51,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import one_time
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import DIRECTORY_MODE, Store
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import finish_files
 
 #: What a node is: it has a kubeconfig that is valid, or it has none yet.
 JOINED, NEW = "joined", "new"
@@ -154,6 +160,17 @@ class Bootstrap:
         shown = profile.from_pem(certificate, facts.certificate_file or self._kubeconfig)
         own = keys.load_private(key, facts.key_file or self._kubeconfig)
         return keys.public_bytes(own) == shown.public_key and shown.not_before <= self._now < shown.not_after
+
+    def recover(self) -> list[str]:
+        """Finish what a run that died had begun, and remove what it left; returns it as sentences.
+
+        What is there may be something else then than what was seen.
+        """
+        finished = finish_files(self._host)
+        history.remove_leftovers(self._host)
+        places = [self._bootstrap, self._configuration, KUBELET_INSTANCE, KUBELET_FLAGS, KUBELET_DROP_IN]
+        remove_leftovers(self._host, [*places, *KUBELET_OVERRIDES, f"{PKI}/ca.crt"])
+        return finished
 
     def look(self) -> dict[str, t.Any]:
         """Return what a control plane must know of this node: nothing of it is a secret.

@@ -574,3 +574,33 @@ def test_what_was_sealed_for_another_run_is_not_opened(machine: Machine) -> None
     given = bootstrap_tokens.apply(machine.api.kubectl, wanted, [node], 60, backup, NOW)["w3"]
     with pytest.raises(HardeningError, match="could not be opened"):
         rollout.opened(store, given.sealed, "w3")
+
+
+# A run that dies (test_killed.py)
+
+TOKEN = b"abcdef.0123456789abcdef"
+
+
+def killed(root: str) -> None:
+    """Lay a node's files with that token, and with the authority that lies beside the node's directory."""
+    machine = Machine(Path(root), UNIT)
+    opened = machine.opened(Store(Host(root), "killed"))
+    opened.plan(MAKE, said((Path(root).parent / "ca.crt").read_bytes()), TOKEN.decode(), ROTATES)
+    opened.apply(Backup(Host(root), "killed"))
+
+
+def finish(root: Path) -> list[Change]:
+    """The next run, to which the token is valid where its file is there; returns what it changed."""
+    machine = Machine(root, UNIT)
+    store = Store(Host(str(root)), "next")
+    machine.opened(store).recover()
+    opened = machine.opened(store)
+    token = TOKEN.decode()
+    changes = opened.plan(KEEP if opened.look()["token_id"] else MAKE, said(CA), token, ROTATES)
+    opened.apply(Backup(Host(str(root)), "next"))
+    assert (root / BOOTSTRAP[1:]).read_bytes() == bootstrap.kubeconfig_with("https://lb:6443", CA, token)
+    return changes
+
+
+def said(authorities: bytes) -> rollout.Cluster:
+    return rollout.Cluster("https://lb:6443", authorities, authorities, CONFIGURATION)

@@ -20,16 +20,27 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout
     assert_pairs_fit,
     made,
 )
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.test_bootstrap import (
+    CA,
+    TOKEN,
+    finish,
+)
 from tools.checkout import ROOT
 from tools.lacking import lacking
 
 STRACE = shutil.which("strace")
 # Each write and each fchmod is followed by an fsync before the next rename: those two alone take little time.
-CALLS = ("rename", "fsync", *(pytest.param(call, marks=pytest.mark.slow) for call in ("write", "fchmod")))
+WRITES = ("rename", "fsync", "write", "fchmod")
+CALLS = (*WRITES[:2], *(pytest.param(call, marks=pytest.mark.slow) for call in WRITES[2:]))
 ONLY = ("apiserver", "admin.conf")
 #: No run of these two makes as many of one call; reaching it would mean that the end was never seen.
 MOST = 200
 
+_BOOTSTRAP = """
+import sys
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.test_bootstrap import killed
+killed(sys.argv[1])
+"""
 _RENEW = f"""
 import sys
 from pathlib import Path
@@ -39,12 +50,12 @@ Directory(Path(sys.argv[1]), "cp1").leaves(policy=Policy(renew_all=True), only={
 """
 
 
-def _renew(root: Path, call: str, number: int) -> int:
-    """Renew two leaves in a process that is killed at its `number`-th `call`; returns how it ended."""
+def _killed(program: str, root: Path, call: str, number: int) -> int:
+    """Run a program on a directory in a process that is killed at its `number`-th `call`; returns how it ended."""
     inject = f"inject={call}:signal=SIGKILL:when={number}"
     command = [str(STRACE), "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
     done = subprocess.run(
-        [*command, sys.executable, "-B", "-c", _RENEW, str(root)],
+        [*command, sys.executable, "-B", "-c", program, str(root)],
         env={"PYTHONPATH": f"{ROOT / 'collections'}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
@@ -86,7 +97,7 @@ def _kill_at_each(tmp_path: Path, call: str, is_mended: bool) -> None:
         assert number < MOST
         root = tmp_path / f"{call}-{number}"
         shutil.copytree(template, root)
-        ended = _renew(root, call, number)
+        ended = _killed(_RENEW, root, call, number)
         assert_no_key_is_open(root)
         for path in (root / "etc").rglob("*"):
             if path.suffix in (".crt", ".key") and not path.name.startswith("."):
@@ -107,3 +118,26 @@ def _kill_at_each(tmp_path: Path, call: str, is_mended: bool) -> None:
     assert number > 2
     # After each of the renames but the last of them, at which nothing is left to be done: certificate, key, kubeconfig.
     assert cut >= 2 * is_mended
+
+
+@pytest.mark.parametrize("call", [CALLS[0], *(pytest.param(call, marks=pytest.mark.slow) for call in WRITES[1:])])
+def test_a_node_that_is_to_join_is_killed_at_every_write(tmp_path: Path, call: str) -> None:
+    """A token is in its file or in none, and the next run ends as if nothing had happened."""
+    if STRACE is None:
+        lacking("strace is not installed, so no run is killed at its system calls")
+    (tmp_path / "ca.crt").write_bytes(CA)
+    number, ended = 0, -9
+    while ended != 0:
+        number += 1
+        assert number < MOST
+        root = tmp_path / f"{call}-{number}"
+        root.mkdir()
+        ended = _killed(_BOOTSTRAP, root, call, number)
+        with_token = [path for path in root.rglob("*") if path.is_file() and TOKEN in path.read_bytes()]
+        assert all(path.stat().st_mode & 0o077 == 0 for path in with_token)
+        assert len(with_token) < 2
+        finish(root)
+        assert not list(root.rglob(".kubeharden-*"))
+        assert finish(root) == []
+        shutil.rmtree(root)
+    assert number > 2
