@@ -120,11 +120,14 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     nodes = [bootstrap_tokens.Node.from_data(node) for node in parameters["nodes"]]
     joining = any(node.state == NEW for node in nodes)
     kubectl = on_host(parameters["kubectl"], found["admin_kubeconfig"], runner(module))
+    # All that may be refused comes before the first object is made.
+    cluster: dict[str, str] = {}
+    bindings: list[dict[str, t.Any]] = []
     if joining:
         bootstrap_tokens.require_acceptance(found)
-    # All that may be refused comes before the first object is made.
-    cluster = bootstrap_tokens.cluster_of(kubectl, found, parameters["endpoint"]).as_data() if joining else {}
-    bindings = bootstrap_tokens.cluster_bindings(kubectl) if joining else []
+        said = bootstrap_tokens.cluster_of(kubectl, found, parameters["endpoint"])
+        bootstrap_tokens.require_fit(nodes, said)
+        cluster, bindings = said.as_data(), bootstrap_tokens.cluster_bindings(kubectl)
     wanted = bootstrap_tokens.plan(nodes, bootstrap_tokens.known_tokens(kubectl), bindings, time.time())
     given = wanted.given
     if not module.check_mode:

@@ -78,7 +78,8 @@ changes:
 node:
   description: >-
     C(node_name), C(state) (C(new) or C(joined)), C(token_id) of the token in its bootstrap kubeconfig, C(spent),
-    whether that is to be removed, and C(receiver), its one-time public key, empty where it needs none.
+    whether that is to be removed, C(authorities), the fingerprints in the file by which its kubelet knows who asks it,
+    null where there is none, and C(receiver), its one-time public key, empty where it needs none.
   returned: when the call looks and the libraries are there
   type: dict
 libraries_missing:

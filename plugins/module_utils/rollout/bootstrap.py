@@ -175,8 +175,10 @@ class Bootstrap:
     def look(self) -> dict[str, t.Any]:
         """Return what a control plane must know of this node: nothing of it is a secret.
 
+        What is in the way of a node that is to join is met here, before there is a token for it.
+
         Raises:
-            HardeningError: What is in the way of a node that is to join.
+            HardeningError: What it is.
         """
         waits = self._waiting or bootstrap.Waiting("", True)
         if self.state == NEW and not (waits.id or waits.ours):
@@ -185,8 +187,20 @@ class Bootstrap:
                 f"{self._bootstrap} on this host is somebody else's and holds no bootstrap token. Nothing was changed; "
                 "let the kubelet join with it, or remove it and run again.",
             )
-        spent = self.state == JOINED and self._waiting is not None and waits.ours
-        return {"node_name": self.node, "state": self.state, "token_id": waits.id, "spent": spent}
+        known: list[str] | None = None
+        if self.state == NEW:
+            self._plan_flags()
+            text = read_text(self._host.path(self._configuration))
+            if text is not None:
+                kubeletconfig.apply(text, {}, self._configuration)
+            known = self._authorities(self._authority_path(text))
+        return {
+            "node_name": self.node,
+            "state": self.state,
+            "token_id": waits.id,
+            "spent": self.state == JOINED and self._waiting is not None and waits.ours,
+            "authorities": known,
+        }
 
     # What would change
 
@@ -224,21 +238,23 @@ class Bootstrap:
         self._files.append(self._store.new_file(path, after.encode("utf-8"), secret))
         return [file_change("file", path, before, after, [])]
 
+    def _authority_path(self, configuration: str | None) -> str:
+        """Return by which file the kubelet knows who asks it, when its configuration has this text."""
+        fields = kubelet_files.load(configuration or "{}", self._configuration)
+        named = kubeletconfig.at(fields, "authentication.x509.clientCAFile")
+        return self._flags.get("client-ca-file") or str(named or f"{PKI}/ca.crt")
+
+    def _authorities(self, path: str) -> list[str] | None:
+        """Return the fingerprints of the certificates in a file, None where there is none."""
+        data = read_bytes(self._host.path(path))
+        return None if data is None else [one.fingerprint for one in bundle.parse(data, path)]
+
     def _plan_authority(self, cluster: Cluster) -> list[Change]:
-        base = read_text(self._host.path(self._configuration)) or cluster.configuration
-        named = kubeletconfig.at(kubelet_files.load(base, self._configuration), "authentication.x509.clientCAFile")
-        path = self._flags.get("client-ca-file") or str(named or f"{PKI}/ca.crt")
+        path = self._authority_path(read_text(self._host.path(self._configuration)) or cluster.configuration)
         wanted = bundle.parse(cluster.clients, "what kube-apiserver knows its clients by")
-        there = read_bytes(self._host.path(path))
-        if there is not None:
-            known = {one.fingerprint for one in bundle.parse(there, path)}
-            if not known.issuperset(one.fingerprint for one in wanted):
-                raise HardeningError(
-                    "KH313",
-                    f"{path} on this host is there without the cluster's authority, so that its kubelet would answer "
-                    "nobody. Nothing was changed; remove the file where it is another cluster's or an old one, and "
-                    "run again.",
-                )
+        known = self._authorities(path)
+        if known is not None:
+            require_authority(known, cluster, self.node)
             return []
         self._files.append(self._store.new_file(path, bundle.join(wanted), secret=False))
         return [Change("file", path, "create", None, texts.chain(wanted))]
@@ -350,6 +366,27 @@ class Bootstrap:
         for path in self._removed:
             backup.note("one_way", path, why=_SPENT)
             remove_file(self._host.path(path))
+
+
+def require_authority(known: t.Iterable[str], cluster: Cluster, node: str) -> None:
+    """Refuse a node that knows others than the cluster by the file that is there.
+
+    Args:
+        known: The fingerprints in its file.
+        cluster: What a control plane says.
+        node: Its name.
+
+    Raises:
+        HardeningError: The cluster's authority is not among them.
+    """
+    wanted = bundle.parse(cluster.clients, "what kube-apiserver knows its clients by")
+    if not {one.fingerprint for one in wanted}.issubset(known):
+        raise HardeningError(
+            "KH313",
+            f"The file by which the kubelet of {node} knows who asks it (clientCAFile, else {PKI}/ca.crt) is there "
+            "without the cluster's authority, so that it would answer nobody. No file was changed; remove it where it "
+            "is another cluster's or an old one, and run again.",
+        )
 
 
 def opened(store: Store, sealed: str, node: str) -> str:

@@ -11,6 +11,7 @@ import typing as t
 from urllib.parse import quote
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change
@@ -40,17 +41,26 @@ class Node:
         state: `NEW` or `JOINED`.
         token_id: Of the token in its bootstrap kubeconfig, empty for none.
         receiver: Its one-time key, empty in check mode.
+        authorities: The fingerprints in the file by which it knows who asks its kubelet, None where there is none.
     """
 
     name: str
     state: str
     token_id: str
     receiver: str = ""
+    authorities: tuple[str, ...] | None = None
 
     @classmethod
     def from_data(cls, data: t.Mapping[str, t.Any]) -> Node:
         """Return it from what the node's own call returned."""
-        return cls(str(data["node_name"]), data["state"], str(data["token_id"]), str(data.get("receiver") or ""))
+        known = data.get("authorities")
+        return cls(
+            str(data["node_name"]),
+            data["state"],
+            str(data["token_id"]),
+            str(data.get("receiver") or ""),
+            None if known is None else tuple(known),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +85,17 @@ class Plan:
     bindings: tuple[bootstrap.Binding, ...]
     removed: tuple[tuple[bootstrap.KnownToken, str], ...]
     given: t.Mapping[str, Given]
+
+
+def require_fit(nodes: t.Sequence[Node], cluster: node_side.Cluster) -> None:
+    """Refuse a node that is to join and knows another cluster, before there is a token for it.
+
+    Raises:
+        HardeningError: Which, and by what.
+    """
+    for node in nodes:
+        if node.state == NEW and node.authorities is not None:
+            node_side.require_authority(node.authorities, cluster, node.name)
 
 
 def plan(
@@ -302,6 +323,7 @@ def _configuration(kubectl: Kubectl) -> str:
             "configured as the others are. Nothing was changed; make it with `kubeadm init phase upload-config "
             "kubelet`, and run again.",
         )
+    kubeletconfig.apply(text, {}, "The configuration in ConfigMap kubelet-config of kube-system")
     if mask_named(text) != text:
         raise HardeningError(
             "KH313",

@@ -164,6 +164,8 @@ class Machine:
             return []
         node = Node.from_data({**look, "receiver": "" if check else one_time.ask(store)})
         kubectl = self.api.kubectl
+        cluster = bootstrap_tokens.cluster_of(kubectl, DISCOVERY, "", files_of_control_plane)
+        bootstrap_tokens.require_fit([node], cluster)
         present = bootstrap_tokens.cluster_bindings(kubectl)
         wanted = bootstrap_tokens.plan([node], bootstrap_tokens.known_tokens(kubectl), present, self.now)
         changes = bootstrap_tokens.changes(wanted, 60)
@@ -171,12 +173,12 @@ class Machine:
         if not check:
             backup = Backup(Host(str(self.root.parent / "cp1")), run_id)
             given = bootstrap_tokens.apply(kubectl, wanted, [node], 60, backup, self.now)["w3"]
-        said = bootstrap_tokens.cluster_of(kubectl, DISCOVERY, "", files_of_control_plane).as_data()
-        self.seen += [json.dumps(said), given.sealed, given.ends]
-        cluster = rollout.Cluster.from_data(said) if look["state"] == NEW else None
+        handed_on = cluster.as_data()
+        self.seen += [json.dumps(handed_on), given.sealed, given.ends]
         machine = self.opened(store)
         token = rollout.opened(store, given.sealed, machine.node) if given.sealed else ""
-        changes += machine.plan(given.action, cluster, token, ROTATES)
+        joins = look["state"] == NEW
+        changes += machine.plan(given.action, rollout.Cluster.from_data(handed_on) if joins else None, token, ROTATES)
         if not check:
             machine.apply(Backup(store.host, run_id))
             store.forget_waiting()
@@ -423,8 +425,16 @@ def test_a_unit_that_reads_no_file_is_the_owners_to_change(tmp_path: Path) -> No
     machine = Machine(tmp_path / "w3")
     machine.lay("etc/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet --v=2\n")
     with pytest.raises(HardeningError, match=f"--bootstrap-kubeconfig={BOOTSTRAP}") as caught:
-        machine.run(check=True)
+        machine.run()
     assert caught.value.number == "KH122"
+    assert machine.api.secrets == []
+
+
+def test_what_is_no_configuration_is_met_before_there_is_a_token(machine: Machine) -> None:
+    machine.lay("var/lib/kubelet/config.yaml", "kind: Other\n")
+    with pytest.raises(HardeningError, match=r"/var/lib/kubelet/config\.yaml is no KubeletConfiguration"):
+        machine.run()
+    assert machine.api.secrets == []
 
 
 def test_a_flag_that_takes_the_rotation_back_is_told(tmp_path: Path) -> None:
@@ -443,8 +453,18 @@ def test_a_flag_that_takes_the_rotation_back_is_told(tmp_path: Path) -> None:
 def test_another_clusters_authority_is_in_the_way(machine: Machine) -> None:
     machine.lay("etc/kubernetes/pki/ca.crt", authority.files(makers.root("kubernetes", number=5))[0].decode())
     with pytest.raises(HardeningError, match="there without the cluster's authority") as caught:
-        machine.run(check=True)
+        machine.run()
     assert caught.value.number == "KH313"
+    assert machine.api.secrets == []
+
+
+def test_it_is_met_on_the_node_too_where_the_others_know_clients_by_another_file(machine: Machine) -> None:
+    """The node has no configuration yet, so that its first look was at kubeadm's place."""
+    machine.api.lay("kubelet-config", {"kubelet": CONFIGURATION.replace("/etc/kubernetes/pki/ca.crt", "/own/ca.crt")})
+    machine.lay("own/ca.crt", authority.files(makers.root("kubernetes", number=5))[0].decode())
+    with pytest.raises(HardeningError, match="No file was changed"):
+        machine.run()
+    assert machine.files() == {"own/ca.crt", "etc/hostname", UNIT, KUBEADMS_DROP_IN}
 
 
 def test_one_beside_which_there_is_another_stays(machine: Machine) -> None:
@@ -556,6 +576,7 @@ def test_where_the_api_is(given: str, configmap: str, server: str) -> None:
     ("text", "words"),
     [
         ("", "is missing or empty"),
+        ("kind: Other\n", "is no KubeletConfiguration"),
         ("kind: KubeletConfiguration\nstaticPodURLHeader: {Authorization: [Bearer x]}\n", "a header with a secret"),
     ],
 )
