@@ -85,6 +85,7 @@ def test_check_mode_foretells_what_is_made_and_laid(product: Product) -> None:
         (NODE, "create", "/var/lib/kubelet/config.yaml"),
     ]
     assert f"{NODE} joins when its kubelet is started: `systemctl daemon-reload" in run.output
+    assert f"Through cp1 was done: create ClusterRoleBinding {ROTATION}, create {TOKEN}." in run.output
     token = cluster.ssh(NODE, READ_TOKEN).stdout.strip()
     public, _dot, secret = token.partition(".")
     assert our_tokens(cluster) == [public]

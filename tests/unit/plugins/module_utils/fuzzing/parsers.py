@@ -45,6 +45,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import RECORD, Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    bootstrap,
     bundle,
     der,
     keys,
@@ -412,6 +413,7 @@ def _kubeconfig(data: bytes) -> None:
     for read in (
         lambda: json.dumps(listing.describe({"/a.conf": data}, makers.NOW)),
         lambda: kubeconfig_files.parse(data, "/a.conf"),
+        lambda: bootstrap.waiting(data, "/a.conf"),
         lambda: [user.certificate() for user in kubeconfig_files.users(data, "/a.conf")],
         lambda: kubeconfig_files.update(data, "/a.conf", certificate=b"x", key=b"y"),
         lambda: kube_proxy.kubeconfig_problems(_text(data)),
