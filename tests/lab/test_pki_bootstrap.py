@@ -40,9 +40,9 @@ def prepare(product: Product, *arguments: str, **variables: Any) -> HardenRun:
     return product.play("prepare_node.yml", *arguments, "--limit", NODE, pki_bootstrap=True, **variables).well()
 
 
-def told(run: HardenRun) -> list[tuple[str, str, str]]:
+def told(run: HardenRun) -> set[tuple[str, str, str]]:
     kinds = [change for change in run.changes if change["kind"] != "directory"]
-    return [(change["host"], change["action"], change["target"]) for change in kinds]
+    return {(change["host"], change["action"], change["target"]) for change in kinds}
 
 
 def our_tokens(cluster: Cluster) -> list[str]:
@@ -75,7 +75,7 @@ def test_check_mode_foretells_what_is_made_and_laid(product: Product) -> None:
     assert (our_tokens(cluster), ROTATION in bindings(cluster)) == ([], False)
     run = prepare(product, "--diff", "-vvvv")
     assert without_random(foretold.changes) == without_random(run.changes)
-    assert told(run) == [
+    assert told(run) == {
         ("cp1", "create", f"ClusterRoleBinding {ROTATION}"),
         ("cp1", "create", TOKEN),
         (NODE, "create", "/etc/kubernetes/pki/ca.crt"),
@@ -83,7 +83,7 @@ def test_check_mode_foretells_what_is_made_and_laid(product: Product) -> None:
         (NODE, "create", DROP_IN),
         (NODE, "create", "/var/lib/kubelet/instance-config.yaml"),
         (NODE, "create", "/var/lib/kubelet/config.yaml"),
-    ]
+    }
     assert f"{NODE} joins when its kubelet is started: `systemctl daemon-reload" in run.output
     assert f"Through cp1 was done: create ClusterRoleBinding {ROTATION}, create {TOKEN}." in run.output
     token = cluster.ssh(NODE, READ_TOKEN).stdout.strip()
@@ -131,7 +131,7 @@ def test_the_next_run_removes_the_token_and_the_one_after_has_nothing_to_do(prod
     cluster = product.cluster
     foretold = prepare(product, "--check")
     run = prepare(product)
-    assert told(run) == [("cp1", "remove", TOKEN), (NODE, "remove", BOOTSTRAP)]
+    assert told(run) == {("cp1", "remove", TOKEN), (NODE, "remove", BOOTSTRAP)}
     assert without_random(foretold.changes) == without_random(run.changes)
     assert our_tokens(cluster) == []
     assert cluster.ssh(NODE, f"ls {BOOTSTRAP}", check=False).stdout == ""
