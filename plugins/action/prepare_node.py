@@ -9,7 +9,10 @@ import base64
 import os
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_joining
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.pki_action import variables_of
 
 
 class ActionModule(HostAction):
@@ -17,12 +20,17 @@ class ActionModule(HostAction):
 
     MODULE = "prepare_node"
 
-    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:  # noqa: ARG002
+    _pattern: tuple[str, t.Mapping[str, t.Any], dict[str, t.Any]] | None = None
+    _serving: t.Sequence[str] = ()
+
+    def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Turn the settings and texts of the control planes into paths: each file where the flag that names it says.
 
         What else the flags of the control plane that is there name is the owner's: laid if it holds no secret, else it
         must be there, since kubeadm join writes the flag.
         """
+        self._see_serving(str(arguments.pop("pattern", "") or ""), arguments.get("discovery") or {}, task_vars)
+        made = pki_joining.paths(self._serving)
         flags = arguments.get("flags") or {}
         found = (arguments.get("discovery") or {}).get("components", {})
         contents = arguments.get("contents") or {}
@@ -47,7 +55,7 @@ class ActionModule(HostAction):
                 directories.add(one["folder"])
             elif one["path"] not in files and one["content"] is not None:
                 owners[one["path"]] = base64.b64decode(one["content"]).decode()
-            elif one["path"] not in files:
+            elif one["path"] not in files and one["path"] not in made:
                 named.setdefault(one["path"], f"--{one['flag']} of {one['component']}")
         return {
             **arguments,
@@ -59,3 +67,21 @@ class ActionModule(HostAction):
             "named_files": {path: name for path, name in named.items() if path not in owners},
             "directories": sorted(directories),
         }
+
+    def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module, and say what the tasks that come after need for certificates that are still to be made."""
+        result = super().execute(arguments, task_vars)
+        if self._pattern is None or not self._serving or result.get("failed"):
+            return {**result, "serving": {}}
+        host = str(task_vars["inventory_hostname"])
+        # A directory that stands for a host may not say its name.
+        node_name = str(result.get("node_name") or host)
+        facts = pki_joining.facts(self._serving, self._pattern, node_name, variables_of(task_vars, host))
+        return {**result, "serving": facts}
+
+    def _see_serving(self, pattern: str, discovery: t.Mapping[str, t.Any], task_vars: dict[str, t.Any]) -> None:
+        """See which certificates that the flags name this run makes: none where it leaves certificates out."""
+        if pattern and wanted(task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"], "pki"):
+            variables = variables_of(task_vars, pattern)
+            self._pattern = (pattern, discovery, variables)
+            self._serving = pki_joining.rows(discovery, variables)

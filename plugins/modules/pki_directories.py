@@ -43,7 +43,8 @@ options:
   layout:
     description:
       - Where things lie on every host, if not where kubeadm lays them, as for M(kubeharden.core.pki_leaves); with
-        C(kubelet_serving) and C(kubelet_client) kubelets get certificates too.
+        C(kubelet_serving) and C(kubelet_client) kubelets get certificates too, with C(component_serving)
+        controller-manager and scheduler, and with C(file_references) kubeconfigs name files instead of holding data.
     type: dict
     default: {}
   policy:

@@ -30,6 +30,10 @@ options:
     description: What M(kubeharden.core.discover) returned for a control plane that is there.
     type: dict
     default: {}
+  pattern:
+    description:
+      - The inventory's name of the control plane that O(discovery) is of; by it the action plugin returns C(serving).
+    type: str
   contents:
     description: By component, by the flag that names it, the text of a configuration file.
     type: dict
@@ -76,6 +80,17 @@ changes:
   returned: success
   type: list
   elements: dict
+node_name:
+  description: The host's name as kubeadm makes a node's name of it, empty where a directory does not say it.
+  returned: success
+  type: str
+serving:
+  description:
+    - By the action plugin, where controller-manager and scheduler serve certificates of the cluster's authority, what
+      M(kubeharden.core.pki_leaves) needs to make them on this host, C(node_name), C(cluster) and C(layout), and as
+      C(source) what M(kubeharden.core.pki_sign) needs on O(pattern). Empty where there are none.
+  returned: success
+  type: dict
 backup:
   description: Where the old bytes are on this host, empty where nothing was written.
   returned: success
@@ -112,6 +127,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     return result_of(
         module,
         changes,
+        node_name=preparation.node_name(host),
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes and not module.check_mode else "",
     )
 
@@ -123,6 +139,7 @@ def main() -> None:
             **HOST_OPTIONS,
             "flags": {"type": "dict", "default": {}},
             "discovery": {"type": "dict", "default": {}},
+            "pattern": {"type": "str"},
             "contents": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
             "owners_files": {"type": "dict", "default": {}},

@@ -29,6 +29,16 @@ _HOW = ("now", "write", "report_dir")
 _DUE = ("changed", "missing", "receiver", "from_source", "requests", "bundles", "unsigned")
 
 
+def variables_of(task_vars: t.Mapping[str, t.Any], host: str) -> dict[str, t.Any]:
+    """Return a host's variables that certificates depend on, templated."""
+    known = task_vars["hostvars"][host]
+    others = ("ansible_host", pki_cluster.EXTRA_FLAGS)
+    found = {name: known[name] for name in known if name.startswith("kubeharden_pki_") or name in others}
+    # From the command line they come as text.
+    switches = (pki_cluster.SERVING, pki_cluster.COMPONENT_SERVING)
+    return {**found, **{name: per_host.yes(found.get(name)) for name in switches}}
+
+
 class PkiAction(KeepingAction):
     """Adds cluster, layout and the controller's clock to a module's arguments."""
 
@@ -57,11 +67,7 @@ class PkiAction(KeepingAction):
 
     def variables(self, host: str) -> dict[str, t.Any]:
         """Return a host's variables that certificates depend on, templated."""
-        known = self._vars["hostvars"][host]
-        names = [name for name in known if name.startswith("kubeharden_pki_") or name == "ansible_host"]
-        found = {name: known[name] for name in names}
-        # From the command line it comes as text.
-        return {**found, pki_cluster.SERVING: per_host.yes(found.get(pki_cluster.SERVING))}
+        return variables_of(self._vars, host)
 
     def layout_of(self, host: str) -> dict[str, t.Any]:
         """Return where a host's files are, and which it has."""

@@ -11,10 +11,15 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import layout as table
 from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import words
 
 #: Whether kubelets have a serving certificate of the cluster's authority.
 SERVING = "kubeharden_pki_kubelet_serving"
+#: Whether controller-manager and scheduler serve certificates of the cluster's authority.
+COMPONENT_SERVING = "kubeharden_pki_component_serving"
+#: The user's own flags, among them perhaps those of a certificate of his.
+EXTRA_FLAGS = "kubeharden_extra_flags"
 #: By row of the table, the component and the flags that name certificate and key.
 LEAF_FLAGS = {
     "apiserver": ("kube-apiserver", "tls-cert-file", "tls-private-key-file"),
@@ -23,6 +28,11 @@ LEAF_FLAGS = {
     "front-proxy-client": ("kube-apiserver", "proxy-client-cert-file", "proxy-client-key-file"),
     "etcd-server": ("etcd", "cert-file", "key-file"),
     "etcd-peer": ("etcd", "peer-cert-file", "peer-key-file"),
+}
+#: The same for what serves a certificate of its own making where no flag names one. The owner's own is left to him.
+SERVING_FLAGS = {
+    "controller-manager-server": ("kube-controller-manager", "tls-cert-file", "tls-private-key-file"),
+    "scheduler-server": ("kube-scheduler", "tls-cert-file", "tls-private-key-file"),
 }
 AUTHORITY_FLAGS = {
     "kubernetes": ("kube-apiserver", "client-ca-file"),
@@ -307,7 +317,9 @@ def _endpoint(found: t.Mapping[str, Discovery]) -> str:
 
 
 def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    addresses = words(variables.get("kubeharden_pki_addresses")) or _addresses(discovery, variables)
+    addresses = (
+        words(variables.get("kubeharden_pki_addresses")) or _told_addresses(discovery) or addresses_set(variables)
+    )
     return {
         "node_name": discovery["node_name"],
         "addresses": addresses,
@@ -315,20 +327,25 @@ def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t
     }
 
 
-def _addresses(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the host's addresses as its components were told them, the one that it advertises first.
+def addresses_set(variables: t.Mapping[str, t.Any]) -> list[t.Any]:
+    """Return the addresses of a host as its variables say them.
 
-    Where none was told any it is the one by which this controller reaches the host, which is another's from elsewhere.
+    Without a word of the user's it is the one by which this controller reaches the host, which is another's from
+    elsewhere.
     """
+    reached = str(variables.get("ansible_host") or "")
+    return words(variables.get("kubeharden_pki_addresses")) or ([reached] if _is_address(reached) else [])
+
+
+def _told_addresses(discovery: Discovery) -> list[str]:
+    """Return the host's addresses as its components were told them, the one that it advertises first."""
     components = discovery["components"]
     told = [components.get("kube-apiserver", {}).get("flags", {}).get("advertise-address")]
     etcd = components.get("etcd", {}).get("flags", {})
     for flag in ("advertise-client-urls", "initial-advertise-peer-urls"):
         told += [urlsplit(url).hostname for url in (etcd.get(flag) or "").split(",")]
     told += (discovery["kubelet"]["flags"].get("node-ip") or "").split(",")
-    addresses = list(dict.fromkeys(address for address in told if address and _is_address(str(address))))
-    reached = str(variables.get("ansible_host") or "")
-    return addresses or ([reached] if _is_address(reached) else [])
+    return list(dict.fromkeys(address for address in told if address and _is_address(str(address))))
 
 
 def _is_address(text: str) -> bool:
@@ -361,6 +378,7 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool, 
                 absent.append(name)
         absent += ["etcd-healthcheck-client"] if "etcd-server" in absent else []
         _authorities(discovery, pairs, absent)
+        absent += without_serving(discovery, variables)
         for name, use in KUBECONFIG_FLAGS.items():
             _place(name, used.get(use), kubeconfigs, absent)
     else:
@@ -378,9 +396,34 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool, 
         "absent": absent,
         "believed": _believed(discovery, pairs),
         "super_admin": _SUPER_ADMIN in present,
+        "component_serving": True,
         "authority_keys_on_hosts": not variables.get("kubeharden_pki_authorities_dir"),
         "kubelet_serving": bool(variables.get(SERVING)) and not own_serving,
     }
+
+
+def without_serving(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the rows of SERVING_FLAGS that a control plane does not have: not asked for, nor served, or the owner's.
+
+    What is served stays in the table when nobody asks for it any more: it would end one day.
+    """
+    used = _used(discovery)
+    absent = []
+    for name, (component, *flags) in SERVING_FLAGS.items():
+        ours = serving_pair(name)
+        found = [used.get((component, flag)) for flag in flags]
+        wanted = (variables.get(EXTRA_FLAGS) or {}).get(component) or {}
+        is_owners = any(found) or any(str(flag).replace("_", "-") in flags for flag in wanted)
+        is_ours = found == [ours.certificate, ours.key]
+        if not is_ours and (is_owners or not variables.get(COMPONENT_SERVING)):
+            absent.append(name)
+    return absent
+
+
+def serving_pair(name: str) -> table.PairPath:
+    """Return where the pair of a row of SERVING_FLAGS lies: the templates name the same."""
+    row = next(row for row in table.LEAVES if row.name == name)
+    return table.Layout().pair(row.name, row.path)
 
 
 def _place(name: str, path: str | None, kubeconfigs: dict[str, str], absent: list[str]) -> None:
@@ -431,6 +474,7 @@ _BELOW = {
         "scheduler",
         "kubelet",
         "kubelet-server",
+        *SERVING_FLAGS,
     ),
     "etcd": ("apiserver-etcd-client", "etcd-server", "etcd-peer", "etcd-healthcheck-client"),
     "front-proxy": ("front-proxy-client",),

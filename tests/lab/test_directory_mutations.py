@@ -29,7 +29,9 @@ NOT_JUDGED = {
     "apiserver-graceful-stop",
     "apiserver-tls-curves",
     "apiserver-token-webhook",
+    "controller-manager-serving",
     "controller-manager-signing",
+    "scheduler-serving",
 }
 #: What is enforced beside the settings that carry its name: a mount comes with the flag that needs it.
 BESIDE = {"apiserver-paths-mounted"}

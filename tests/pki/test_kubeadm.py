@@ -242,6 +242,37 @@ def test_a_host_of_kubeadms_is_adopted_renewed_and_still_kubeadms(algorithm: str
     assert host.leaves(now=time.time())[0] == []
 
 
+def test_kubeadm_renews_kubeconfigs_that_hold_their_data_and_refuses_those_that_name_files(
+    kubeadm: str, tmp_path: Path
+) -> None:
+    """The reason why they hold their data on hosts of kubeadm's. It looks for them in one place, so that is a root."""
+    root = tmp_path / "root"
+    cluster = {"control_planes": [{"node_name": "cp1", "addresses": ["192.0.2.10"]}]}
+    done = subprocess.run([kubeadm, "version", "-o", "short"], stdout=subprocess.PIPE, check=True, text=True)
+    host = Directory(root, "cp1", cluster)
+    host.authorities(create=True, now=time.time())
+    host.leaves(now=time.time())
+    text = CONFIGURATION.format(version=done.stdout.strip(), directory="/etc/kubernetes/pki", algorithm="ECDSA-P256")
+    (root / "kubeadm.yaml").write_text(text, encoding="utf-8")
+    shutil.copy2(kubeadm, root / "kubeadm")
+    as_root = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
+
+    def renew(name: str) -> subprocess.CompletedProcess[str]:
+        words = ["chroot", str(root), "/kubeadm", "certs", "renew", name, "--config", "/kubeadm.yaml"]
+        return subprocess.run(
+            [*as_root, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+
+    held = renew("admin.conf")
+    assert held.returncode == 0, held.stdout
+    named = Directory(root, "cp1", cluster, file_references=True)
+    named.leaves(now=time.time())
+    for name in ("admin.conf", "controller-manager.conf", "all"):
+        refused = renew(name)
+        assert refused.returncode == 1, refused.stdout
+        assert "does not have an embedded" in refused.stdout
+
+
 class KubeadmHosts(Hosts):
     """Two control planes and a worker whose PKI kubeadm made, as after `kubeadm init` and `kubeadm join`."""
 

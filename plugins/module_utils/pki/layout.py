@@ -190,10 +190,11 @@ LEAVES = (
         "kube-etcd-healthcheck-client",
         (CLIENT,),
     ),
+    # Each in a directory of its own, which is mounted alone: the scheduler gets no other key with it.
     LeafRow(
         "controller-manager-server",
         KUBERNETES,
-        "{pki}/controller-manager",
+        "{pki}/controller-manager/server",
         _CONTROL_PLANES,
         "kube-controller-manager",
         (SERVER,),
@@ -203,7 +204,7 @@ LEAVES = (
     LeafRow(
         "scheduler-server",
         KUBERNETES,
-        "{pki}/scheduler",
+        "{pki}/scheduler/server",
         _CONTROL_PLANES,
         "kube-scheduler",
         (SERVER,),
@@ -286,8 +287,9 @@ def _node_names(_cluster: ClusterFacts, host: HostFacts) -> Names:
 
 
 def _local_names(_cluster: ClusterFacts, host: HostFacts) -> Names:
-    """For controller-manager and scheduler, which are dialled on the host itself or by its address."""
-    return name_rules.names([host.node_name, "localhost", host.address, "127.0.0.1", "::1"])
+    """For controller-manager and scheduler, which are dialled on the host itself or by its address. Of a host that has
+    not joined yet that may not be known; then the name is added when it is."""
+    return name_rules.names([host.node_name, "localhost", *host.addresses[:1], "127.0.0.1", "::1"])
 
 
 NAME_RULES: dict[str, Callable[[ClusterFacts, HostFacts], Names]] = {
@@ -363,6 +365,10 @@ class Layout:
     def pair(self, name: str, path: str) -> PairPath:
         base = path.format(pki=self.pki, configuration=self.configuration, kubelet=self.kubelet)
         return self.pairs.get(name) or PairPath(base + ".crt", base + ".key")
+
+    def client_pair(self, name: str) -> PairPath:
+        """Where certificate and key of a kubeconfig lie that names files."""
+        return self.pair(f"{name}.conf", "{pki}/" + name + "-client")
 
     def check(self) -> None:
         """HardeningError for a path given to a row that the table does not have."""
@@ -538,7 +544,7 @@ def _kubeconfig(
             files = layout.pair(leaf_name, "{kubelet}/kubelet-client")
     else:
         profile = wanted(user, organizations(row.organizations, cluster.version), NO_NAMES, (CLIENT,))
-        files = layout.pair(leaf_name, "{pki}/" + row.name + "-client") if layout.file_references else None
+        files = layout.client_pair(row.name) if layout.file_references else None
         leaf = Leaf(leaf_name, KUBERNETES, profile, path=files, kubeconfig="" if files else path)
     by_file = layout.file_references
     return HostKubeconfig(row.name, path, f"https://{server}", user, authority, leaf_name, files, by_file), leaf

@@ -52,6 +52,8 @@ def _known_names(layout: Layout) -> dict[str, str]:
     for row in KUBECONFIGS:
         path = layout.kubeconfigs.get(row.name) or row.path.format(configuration=layout.configuration)
         names[path] = f"{row.name}.conf"
+        if layout.file_references:
+            names[layout.client_pair(row.name).certificate] = f"{row.name}.conf"
     names[layout.rotating_kubelet_client] = "kubelet-client"
     names[f"{layout.kubelet}/kubelet-server-current.pem"] = "kubelet-server"
     return names

@@ -36,6 +36,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import
 
 #: The name of a kubeconfig's reason where its certificate is issued anew.
 LEAF = "leaf"
+#: And where it holds its data, though it is to name files: what is renewed there would never reach it.
+REFERENCES = "references"
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,10 @@ def _kubeconfig_plan(
         found.append(Reason(LEAF, "", f"the certificate '{item.leaf}' is issued anew"))
         if distrusts:
             found.append(Reason(decide.AUTHORITY, f"trusts {distrusts}", f"'{authority.facts.profile.subject}' too"))
+    # The kubelet's names what the kubelet replaces itself, or holds what is its own business.
+    names_own = item.client_files is not None and item.leaf == f"{item.name}.conf"
+    if names_own and (facts.certificate is not None or facts.key is not None):
+        found.append(Reason(REFERENCES, "holds certificate and key", "names their files"))
     return KubeconfigPlan(item, tuple(found), distrusts)
 
 
@@ -318,7 +324,8 @@ def _new_trust(
         is_ours = facts.authority_file == item.authority.certificate and not item.authority_by_file
         return authority if is_ours else None
     if not entry.distrusts:
-        return None
+        same = item.authority_by_file and bundle.parse(facts.authority, item.path) == bundle.parse(authority, "ca.crt")
+        return item.authority.certificate if same else None
     return bundle.join([*bundle.parse(facts.authority, item.path), signer])
 
 

@@ -96,7 +96,10 @@ def _unsayable(
     settings = [setting for content in contents for setting in content["settings"]]
     mounts = [mount for content in contents for mount in content["mounts"]]
     for flag in dict.fromkeys(setting["flag"] for setting in settings):
-        reason = _of_one_host([setting for setting in settings if setting["flag"] == flag])
+        having = [setting for setting in settings if setting["flag"] == flag]
+        reason = _of_one_host(having)
+        if len(having) < len(contents) and any(setting["data"].get("mount") == "laid" for setting in having):
+            reason = "not every control plane has its file yet"
         for mount in (one for one in mounts if one["flag"] == flag):
             reason = reason or _unmountable(configuration, component, mount, mounts)
         if reason:

@@ -269,7 +269,8 @@ class Leaves:
         if item.kubeconfig.client_files is None:
             return any(chosen.leaf.name == name for chosen in self._leaves)
         named = f"{item.kubeconfig.name}.conf"
-        return item.kubeconfig.path not in self._files and named in (self._options.only or (named,))
+        is_due = self._options.scope == SCOPE_DUE or item.kubeconfig.path not in self._files
+        return bool(item.reasons) and is_due and named in (self._options.only or (named,))
 
     # What would change
 

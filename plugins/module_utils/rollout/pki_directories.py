@@ -237,6 +237,7 @@ class Directories:
             change = Change("directory", "/", "create", after=f"mode {DIRECTORY_MODE:04o}\n")
             return _Directory(name, root, host, pki, _NewStore(host, self._run_id), {}, [change])
         host = Host(root)
+        pki_files.refuse_references(host, self._wanted.layout)
         store = pki_files.Store(host, self._run_id)
         if not self._check:
             holder = Lock(host).holder()

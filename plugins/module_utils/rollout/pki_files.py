@@ -10,6 +10,7 @@ import os
 import stat
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBELET_FLAGS
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.document import read_object
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import RUN_DIRECTORY, STATE_DIRECTORY, Host
@@ -37,7 +38,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     profile,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES, HostAuthority, HostPki
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
+    KUBERNETES,
+    HostAuthority,
+    HostPki,
+    Layout,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Waiting
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.recovery import finish_files
@@ -183,6 +189,20 @@ def _trusted(pki: HostPki, files: t.Mapping[str, bytes]) -> list[CertificateFact
     """By what the host's clients know the API server."""
     known = [(one.path, kubeconfig.parse(files[one.path], one.path)) for one in pki.kubeconfigs if one.path in files]
     return [one for path, facts in known if facts.authority is not None for one in bundle.parse(facts.authority, path)]
+
+
+def refuse_references(host: Host, layout: Layout) -> None:
+    """Refuse kubeconfigs that name files on a host of kubeadm's.
+
+    Raises:
+        HardeningError: They are asked for there.
+    """
+    if layout.file_references and os.path.isfile(host.path(KUBELET_FLAGS)):
+        raise HardeningError(
+            "KH314",
+            f"{KUBELET_FLAGS} says that kubeadm made this host, and kubeadm certs renew, which kubeadm upgrade does "
+            "too, refuses kubeconfigs that name files. Nothing was changed; leave file_references out here.",
+        )
 
 
 class Store:

@@ -245,12 +245,14 @@ def _mount(host: Host, plan: ComponentPlan, setting: Setting, file: str) -> None
         return
     if not access:
         return
-    read_only = access == "read_only"
+    read_only = access != "read_write"
     path_type = "Directory" if read_only else "DirectoryOrCreate"
     mount = Mount(setting.flag, volume_name(directory), directory, directory, read_only, path_type)
     plan.manifest.ensure_mount(plan.component, mount.name, directory, directory, read_only, mount.path_type)
     plan.mounts.append(mount)
-    _directory(host, plan, directory, setting)
+    # In check mode another step has not made it.
+    if access != "laid":
+        _directory(host, plan, directory, setting)
 
 
 def _directory(host: Host, plan: ComponentPlan, directory: str, setting: Setting) -> None:

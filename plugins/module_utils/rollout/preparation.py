@@ -141,6 +141,12 @@ def plan(
     return changes
 
 
+def node_name(host: Host) -> str:
+    """Return the host's name as kubeadm makes a node's name of it; empty where a directory does not say it."""
+    name = os.uname().nodename if host.live else read_text(host.path("/etc/hostname")) or ""
+    return name.strip().lower()
+
+
 def _exists(host: Host, path: str) -> bool:
     return os.path.exists(host.path(path))
 

@@ -37,6 +37,11 @@ STEP = "restarts"
 BACKOFF = 300.0
 #: Seconds between two looks at a server.
 INTERVAL = 1.0
+#: By certificate that a component serves once a flag names it, the component and its port.
+_SERVED_BY = {
+    "controller-manager-server": ("kube-controller-manager", 10257),
+    "scheduler-server": ("kube-scheduler", 10259),
+}
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not bound)
 
 
@@ -80,6 +85,11 @@ def endpoints(discovery: t.Mapping[str, t.Any]) -> dict[str, list[tuple[str, int
         flags = components["etcd"]["flags"]
         for name, flag in (("etcd-server", "listen-client-urls"), ("etcd-peer", "listen-peer-urls")):
             found[name] = [place for place in map(_place, (flags.get(flag) or "").split(",")) if place]
+    for name, (component, port) in _SERVED_BY.items():
+        flags = components.get(component, {}).get("flags", {})
+        if flags.get("tls-cert-file") and flags.get("secure-port") != "0":
+            address = flags.get("bind-address", "")
+            found[name] = [("127.0.0.1" if address in _ANY else address, int(flags.get("secure-port") or port))]
     # As discovery has them: flags beat the configuration.
     kubelet = {**discovery["kubelet"]["configuration"], **discovery["kubelet"].get("flags", {})}
     address = str(kubelet.get("address") or "")
@@ -146,9 +156,12 @@ class Gate:
             self._journal.note(**{STEP: components})
         saved = planned.apply(answers, bundles)
         try:
-            # Servers first: who is restarted has to believe its API server.
-            self._prove(planned.issued)
+            # Servers first: who is restarted has to believe its API server. But what is restarted may serve nothing
+            # before.
+            later = [one for one in planned.issued if _SERVED_BY.get(one.name, ("",))[0] in components]
+            self._prove([one for one in planned.issued if one not in later])
             seconds = {component: self._restart(component, may_be_down=ended) for component in components}
+            self._prove(later)
         except (Failure, HardeningError) as problem:
             raise HardeningError("KH217", self._go_back(saved, components, str(problem))) from problem
         self._journal.strike(STEP)

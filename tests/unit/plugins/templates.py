@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import layout
+
 TEMPLATES = Path(__file__).parents[3] / "templates"
+
+#: Certificates of a host on which every certificate of the table lies.
+LAID = [layout.Layout().pair(row.name, row.path).certificate for row in layout.LEAVES]
 
 #: What a kubeadm cluster of one control plane with nothing of the owner's looks like to a template.
 FRESH: dict[str, t.Any] = {
@@ -30,6 +35,8 @@ FRESH: dict[str, t.Any] = {
     "kubeharden_admission_plugins_extra": [],
     "kubeharden_pki_authorities_dir": "",
     "signing_key": False,
+    "kubeharden_pki_component_serving": False,
+    "laid": [],
     "kubeharden_oidc_issuer_url": "",
     "kubeharden_token_webhook_config_file": "",
     "minor": 37,

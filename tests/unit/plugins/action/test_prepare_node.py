@@ -78,3 +78,35 @@ def test_a_policy_that_is_not_even_there_must_be_laid_by_its_owner() -> None:
 
 def test_without_a_pattern_nothing_is_laid() -> None:
     assert prepared({}) == {"files": {}, "owners_files": {}, "named_files": {}, "directories": []}
+
+
+SCHEDULER = [
+    {"component": "kube-scheduler", "flag": flag, "path": f"/etc/kubernetes/pki/scheduler/server.{suffix}"}
+    for flag, suffix in (("tls-cert-file", "crt"), ("tls-private-key-file", "key"))
+]
+
+
+@pytest.mark.parametrize(
+    ("keys", "run_tags", "made"),
+    [
+        (["/etc/kubernetes/pki/ca.key"], ["all"], True),
+        ([], ["all"], False),
+        # Who leaves certificates out lays them.
+        (["/etc/kubernetes/pki/ca.key"], ["audit"], False),
+    ],
+)
+def test_what_is_made_here_need_not_be_there(keys: list[str], run_tags: list[str], made: bool) -> None:
+    action = ActionModule.__new__(ActionModule)
+    authority = {"component": API, "flag": "client-ca-file", "path": "/etc/kubernetes/pki/ca.crt"}
+    discovery = {
+        "components": {API: {"flags": {}}},
+        "certificates": [authority, *SCHEDULER],
+        "files": {"pki_key": keys},
+        "flag_files": [{**one, "content": None} for one in SCHEDULER],
+    }
+    given = {"discovery": discovery, "pattern": "cp1"}
+    task_vars = {"hostvars": {"cp1": {}}, "ansible_run_tags": run_tags, "ansible_skip_tags": []}
+    result = action.prepare(given, task_vars)
+    assert "pattern" not in result
+    named = {} if made else {one["path"]: f"--{one['flag']} of kube-scheduler" for one in SCHEDULER}
+    assert result["named_files"] == named

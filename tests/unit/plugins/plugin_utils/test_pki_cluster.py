@@ -219,6 +219,42 @@ def test_a_worker_has_the_authority_and_what_is_asked_for() -> None:
     assert [leaf.name for leaf in serving.leaves] == ["kubelet-server"]
 
 
+def serving(component: str, certificate: str, key: str) -> list[dict[str, str]]:
+    return used(f"kube-{component}", tls_cert_file=certificate, tls_private_key_file=key)
+
+
+@pytest.mark.parametrize(
+    ("named", "variables", "rows_of"),
+    [
+        ([], {}, set()),
+        ([], {"kubeharden_pki_component_serving": True}, {"controller-manager-server", "scheduler-server"}),
+        (serving("scheduler", "scheduler/server.crt", "scheduler/server.key"), {}, {"scheduler-server"}),
+        (
+            serving("scheduler", "own.crt", "own.key"),
+            {"kubeharden_pki_component_serving": True},
+            {"controller-manager-server"},
+        ),
+        (
+            [],
+            {
+                "kubeharden_pki_component_serving": True,
+                "kubeharden_extra_flags": {"kube-controller-manager": {"tls_cert_file": "/own.crt"}},
+            },
+            {"scheduler-server"},
+        ),
+    ],
+)
+def test_what_controller_manager_and_scheduler_serve_is_in_the_table_where_it_is_asked_for_or_ours(
+    named: list[dict[str, str]], variables: dict[str, Any], rows_of: set[str]
+) -> None:
+    found = {**FOUND, "cp1": control_plane(1, certificates=[*control_plane(1)["certificates"], *named])}
+    leaves = {leaf.name: leaf for leaf in rows(found, "cp1", **variables).leaves}
+    assert {name for name in leaves if name in pki_cluster.SERVING_FLAGS} == rows_of
+    for name in rows_of:
+        assert leaves[name].path == pki_cluster.serving_pair(name)
+    assert not set(pki_cluster.SERVING_FLAGS) & {leaf.name for leaf in rows(found, "w1", **variables).leaves}
+
+
 def test_every_host_is_told_which_authority_signs() -> None:
     assert pki_cluster.signer(FOUND) == pki_cluster.signer({"w1": worker()}) == ""
     signing = {"certificate": f"{PKI}/ca.crt", "key": f"{PKI}/ca.key", "signer": "c0ffee"}

@@ -33,7 +33,9 @@ NOT_JUDGED = {
     "apiserver-graceful-stop",
     "apiserver-tls-curves",
     "apiserver-token-webhook",
+    "controller-manager-serving",
     "controller-manager-signing",
+    "scheduler-serving",
 }
 
 #: The rules of the STIG for Kubernetes that was published in June 2024, first and last number of each run of them.

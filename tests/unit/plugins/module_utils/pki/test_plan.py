@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,7 +44,8 @@ BUNDLES = bundles(SIGNING)
 HOST = host_pki(Layout(), CLUSTER, "cp1")
 OWN = frozenset(leaf.name for leaf in HOST.leaves)
 PLAIN = Policy()
-APISERVER = "/etc/kubernetes/pki/apiserver"
+PKI = "/etc/kubernetes/pki"
+APISERVER = f"{PKI}/apiserver"
 
 
 def planned(
@@ -343,6 +345,43 @@ def test_kubeconfigs_by_reference() -> None:
     renewed = run(host, files, Policy(renew_all=True))
     assert renewed["/etc/kubernetes/admin.conf"] == files["/etc/kubernetes/admin.conf"]
     assert renewed[facts.certificate_file] != files[facts.certificate_file]
+
+
+def test_a_kubeconfig_that_holds_its_data_is_made_to_name_files_where_it_is_to() -> None:
+    """Else its certificate would end one day: what is renewed is in the files."""
+    path = "/etc/kubernetes/admin.conf"
+    before = run(HOST, {})
+    host = host_pki(Layout(file_references=True), CLUSTER, "cp1")
+    reasons = {item.kubeconfig.name: [str(one) for one in item.reasons] for item in planned(host, before).kubeconfigs}
+    words = ["references: holds certificate and key -> names their files"]
+    assert reasons == {"admin": words, "controller-manager": words, "scheduler": words, "kubelet": []}
+    files = run(host, before)
+    facts = kubeconfig.parse(files[path], path)
+    assert (facts.authority, facts.certificate, facts.key) == (None, None, None)
+    assert (facts.authority_file, facts.certificate_file) == (f"{PKI}/ca.crt", f"{PKI}/admin-client.crt")
+    assert facts.server == kubeconfig.parse(before[path], path).server
+    assert not planned(host, files).changes
+    # And back: with its next certificate it holds its data.
+    back = kubeconfig.parse(run(HOST, files, Policy(renew_all=True))[path], path)
+    assert None not in (back.authority, back.certificate, back.key)
+
+
+def test_a_kubeconfig_that_is_to_name_files_keeps_whom_it_trusts_and_how_its_user_logs_in() -> None:
+    path = "/etc/kubernetes/admin.conf"
+    host = host_pki(Layout(file_references=True), CLUSTER, "cp1")
+    before = run(HOST, {})
+    document = yaml.safe_load(before[path])
+    (entry,) = document["users"]
+    entry["user"] = {"exec": {"command": "login"}}
+    login = yaml.safe_dump(document).encode()
+    assert run(host, {**before, path: login})[path] == login
+    other = BUNDLES["etcd"]
+    document = yaml.safe_load(before[path])
+    document["clusters"][0]["cluster"]["certificate-authority-data"] = base64.b64encode(other).decode()
+    facts = kubeconfig.parse(run(host, {**before, path: yaml.safe_dump(document).encode()})[path], path)
+    assert facts.certificate_file == f"{PKI}/admin-client.crt"
+    assert facts.authority is not None
+    assert other.strip() in facts.authority
 
 
 def test_warnings_are_given_once() -> None:

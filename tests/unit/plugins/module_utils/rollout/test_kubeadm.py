@@ -220,6 +220,21 @@ def test_a_flag_whose_file_kubeadm_would_not_mount_is_left_out_and_told(
     assert is_said_as_it_was(text("plain"), [with_policy(host_path, path)], words)
 
 
+def test_a_certificate_that_one_control_plane_lacks_is_named_for_none() -> None:
+    """As where an authority outside has signed for one of them: the other would not start after an upgrade."""
+    scheduler, flag = "kube-scheduler", "tls-cert-file"
+    other = setting("profiling", ["false"], exact="false")
+    having = state(
+        setting(flag, ["/pki/s/server.crt"], exact="/pki/s/server.crt", mount="laid"), other, component=scheduler
+    )
+    lacking = state(other, component=scheduler)
+    assert flag in arguments(plan_cluster_configuration(text("plain"), [having, having])[0], "scheduler")
+    after, _controls = plan_cluster_configuration(text("plain"), [having, lacking])
+    assert arguments(after, "scheduler") == {"profiling": "false"}
+    (note,) = unsaid(text("plain"), [having, lacking])
+    assert "since not every control plane has its file yet" in note
+
+
 def test_one_place_of_the_container_is_one_place_of_every_host() -> None:
     states = [with_policy("/srv/a", "/policies"), with_policy("/srv/b", "/policies")]
     assert is_said_as_it_was(text("plain"), states, "/srv/a is mounted at /policies, and elsewhere /srv/b is")

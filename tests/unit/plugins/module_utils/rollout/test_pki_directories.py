@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import data
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import pki_directories
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_directories import (
@@ -41,7 +41,7 @@ LEAVES = 26
 
 def settle(parent: Path, check: bool = False, now: float = NOW, run_id: str = "run", **given: Any) -> Result:
     cluster = given.pop("cluster", CLUSTER)
-    wanted = Wanted(data.cluster(cluster), data.layout(LAYOUT), **given)
+    wanted = Wanted(data.cluster(cluster), data.layout(given.pop("layout", LAYOUT)), **given)
     return Directories(str(parent), run_id, wanted, now, check).settle()
 
 
@@ -215,3 +215,29 @@ def test_etcd_hosts_of_their_own_get_no_authority_key(tmp_path: Path) -> None:
     assert "etcd-server" in names
     assert not list((tmp_path / "e1").rglob("ca.key"))
     assert settle(tmp_path, cluster=cluster).changes == []
+
+
+def test_kubeconfigs_name_files_where_that_is_asked_for_and_kubeadm_did_not_make_the_host(tmp_path: Path) -> None:
+    layout = {"file_references": True}
+    settle(tmp_path, layout={})
+    asked = settle(tmp_path, check=True, layout=layout)
+    done = settle(tmp_path, layout=layout)
+    assert told(asked.changes) == told(done.changes)
+    for node in ("cp1", "cp2"):
+        place = tmp_path / node / "etc/kubernetes"
+        for name in ("admin", "controller-manager", "scheduler"):
+            facts = kubeconfig.parse((place / f"{name}.conf").read_bytes(), name)
+            assert (facts.authority, facts.certificate, facts.key) == (None, None, None)
+            pki = "/etc/kubernetes/pki"
+            named = (facts.authority_file, facts.certificate_file, facts.key_file)
+            assert named == (f"{pki}/ca.crt", f"{pki}/{name}-client.crt", f"{pki}/{name}-client.key")
+        assert_pairs_fit(Directory(tmp_path / node, node, **layout))
+    assert settle(tmp_path, layout=layout).changes == []
+    (tmp_path / "cp2/var/lib/kubelet").mkdir(parents=True)
+    (tmp_path / "cp2/var/lib/kubelet/kubeadm-flags.env").touch()
+    before = state(tmp_path)
+    with pytest.raises(HardeningError, match="leave file_references out here") as refusal:
+        settle(tmp_path, layout=layout, policy=Policy(renew_all=True))
+    assert refusal.value.number == "KH314"
+    assert state(tmp_path) == before
+    assert settle(tmp_path, layout={}).changes == []

@@ -145,6 +145,23 @@ def test_where_each_certificate_is_shown() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("flags", "places"),
+    [
+        ({"tls-cert-file": "/x.crt"}, [("127.0.0.1", 10259)]),
+        ({"tls-cert-file": "/x.crt", "bind-address": "192.0.2.11", "secure-port": "7"}, [("192.0.2.11", 7)]),
+        # One of its own making is no proof of anything.
+        ({"bind-address": "127.0.0.1"}, None),
+        ({"tls-cert-file": "/x.crt", "secure-port": "0"}, None),
+    ],
+)
+def test_a_scheduler_is_asked_for_what_its_flag_names(
+    flags: dict[str, str], places: list[tuple[str, int]] | None
+) -> None:
+    found = {"components": {"kube-scheduler": {"flags": flags}}, "kubelet": {"configuration": {}}}
+    assert rotation.endpoints(found).get("scheduler-server") == places
+
+
 def test_a_restart_that_a_dead_run_did_not_come_to_is_owed(tmp_path: Path) -> None:
     host = Directory(tmp_path, "cp1")
     assert rotation.owed(host.host) == []
@@ -179,19 +196,22 @@ FOUND = {
 }
 
 
-def rotate_manager(host: Directory, world: World, now: float, limit: float) -> dict[str, float]:
-    """Renew the kubeconfig of a controller-manager, which is read when it starts."""
+def rotate_manager(
+    host: Directory, world: World, now: float, limit: float, *names: str, found: dict[str, Any] = FOUND
+) -> dict[str, float]:
+    """Renew the kubeconfig of a controller-manager, which is read when it starts, and what else is named."""
     path = host.path(MANIFEST)
     path.parent.mkdir(parents=True)
     path.write_text(POD, encoding="utf-8")
     store = host.store()
-    options = leaves.Options(Policy(), leaves.SCOPE_DUE, only=("controller-manager.conf",), restarts=True)
+    only = ("controller-manager.conf", *names)
+    options = leaves.Options(Policy(), leaves.SCOPE_DUE, only=only, restarts=True)
     planned = leaves.Leaves(store, host.pki, host.files(), now, options)
 
     def no_command(args: list[str]) -> tuple[int, str, str]:
         raise AssertionError(args)
 
-    gate = rotation.Gate(host.host, store, FOUND, limit, no_command, world.sight())
+    gate = rotation.Gate(host.host, store, found, limit, no_command, world.sight())
     return gate.apply(planned, {}, {})
 
 
@@ -215,6 +235,24 @@ def test_who_has_a_certificate_that_has_ended_may_be_down_before(
     assert 290.0 < seconds["kube-controller-manager"] < 310.0
     assert Journal(host.host).read() == {}
     assert_pairs_fit(host)
+
+
+def test_what_is_down_until_its_restart_shows_its_new_certificate_after_that(
+    tmp_path: Path, manager: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, nothing listens there, and the old files would come back for nothing."""
+    manager.stand_in(monkeypatch)
+    host = made(Directory(tmp_path, "cp1", component_serving=True))
+    order: list[str] = []
+    restart = rotation.Gate._restart
+    monkeypatch.setattr(
+        rotation.Gate, "_restart", lambda *given, **named: (order.append("restarted"), restart(*given, **named))[1]
+    )
+    monkeypatch.setattr(rotation.Gate, "_await_served", lambda _gate, one, _place: order.append(one.name))
+    component = {"manifest": MANIFEST, "flags": {"tls-cert-file": "/etc/kubernetes/pki/controller-manager/server.crt"}}
+    found = {**FOUND, "components": {"kube-controller-manager": component}}
+    rotate_manager(host, manager, NOW + 400 * DAY, 30.0, "controller-manager-server", found=found)
+    assert order == ["restarted", "controller-manager-server"]
 
 
 def test_who_has_one_that_holds_must_be_well_before(

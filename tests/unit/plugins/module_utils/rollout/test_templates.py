@@ -550,6 +550,66 @@ def test_where_it_was_told_of_no_key_nothing_is_written(host: Host) -> None:
     assert not any(made.manifest.flag_values("kube-controller-manager", flag) for flag in SIGNING)
 
 
+# ---- serving certificates of controller-manager and scheduler
+
+SERVED = {"kube-controller-manager": f"{PKI}/controller-manager/server", "kube-scheduler": f"{PKI}/scheduler/server"}
+SERVING = ("tls-cert-file", "tls-private-key-file")
+
+
+@pytest.mark.parametrize("component", SERVED)
+def test_what_is_laid_is_served_mounted_alone_and_kubeadms_too(host: Host, component: str) -> None:
+    base = SERVED[component]
+    assert {f"{base}.crt"} <= set(templates.LAID)
+    given = {"kubeharden_pki_component_serving": "true", "laid": templates.LAID}
+    made, without = plan(host, component, **given), plan(host, component, kubeharden_pki_component_serving=True)
+    assert [made.manifest.flag_values(component, flag) for flag in SERVING] == [[f"{base}.crt"], [f"{base}.key"]]
+    assert [without.manifest.flag_values(component, flag) for flag in SERVING] == [[], []]
+    lines = [line for line in difference(without.manifest.text, made.manifest.text) if "--tls-" not in line]
+    mounted = [f"+- mountPath: {PKI}/scheduler", f"+path: {PKI}/scheduler", "+readOnly: true", "+type: Directory"]
+    assert sorted(line for line in lines if "name:" not in line and "hostPath:" not in line) == (
+        sorted(mounted) if component == "kube-scheduler" else []
+    )
+    # In check mode another step has not made it yet, and tells it.
+    assert made.directories == []
+    document = (FIXTURES / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    after, controls = plan_cluster_configuration(document, [{component: made.state()}])
+    said = yaml.safe_load(after)["scheduler" if component == "kube-scheduler" else "controllerManager"]
+    assert {one["name"]: one["value"] for one in said["extraArgs"]}.items() >= {
+        SERVING[0]: f"{base}.crt",
+        SERVING[1]: f"{base}.key",
+    }.items()
+    volumes = [(one["hostPath"], one["readOnly"]) for one in said.get("extraVolumes", [])]
+    assert volumes == ([(f"{PKI}/scheduler", True)] if component == "kube-scheduler" else [])
+    assert f"{component.partition('-')[2]}-serving" in controls
+    assert plan_cluster_configuration(after, [{component: made.state()}]) == (after, [])
+
+
+@pytest.mark.parametrize("component", SERVED)
+@pytest.mark.parametrize(
+    ("found", "extra", "is_owners"),
+    [
+        ({"tls-cert-file": "/own.crt", "tls-private-key-file": "/own.key"}, {}, True),
+        ({"tls-private-key-file": "/own.key"}, {}, True),
+        ({}, {"tls-cert-file": "/own.crt"}, True),
+        ({}, {"tls_private_key_file": "/own.key"}, True),
+        ({"tls-sni-cert-key": "/own.crt,/own.key"}, {"tls-min-version": "VersionTLS13"}, False),
+    ],
+)
+def test_a_certificate_of_the_owners_is_left_and_told(
+    component: str, found: dict[str, str], extra: dict[str, str], is_owners: bool
+) -> None:
+    given: dict[str, t.Any] = {"found_flags": found, "kubeharden_extra_flags": {component: extra}}
+    given.update(laid=templates.LAID, kubeharden_pki_component_serving=True)
+    told = yaml.safe_load(templates.render(f"{component}/flags.yaml.j2", **given))
+    assert (SERVING[0] in templates.flags(component, **given)) is not is_owners
+    assert bool(told.get("notes")) is is_owners
+    assert "not_done" not in told
+    (words,) = yaml.safe_load(templates.render(f"{component}/flags.yaml.j2", **{**given, "laid": []})).get(
+        "notes" if is_owners else "not_done"
+    )
+    assert component in words
+
+
 @pytest.mark.parametrize(
     ("token_join", "open_to_joining"), [(True, True), ("true", True), (False, False), ("false", False)]
 )
