@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
+from lab.test_directory_authorities import Outside
 from lab.test_directory_hosts import MANIFESTS, Hosts
 
 PKI = "/etc/kubernetes/pki"
@@ -114,6 +115,24 @@ def test_a_certificate_of_the_owners_stays_and_what_is_not_there_yet_is_not_name
     assert flags(hosts, "cp2", "controller-manager") == named("controller-manager")
     second = hosts.harden("--limit", "cp1,cp2", pki_component_serving=True)
     assert second.changed == {"cp1": 0, "cp2": 0}, str(second)
+
+
+@pytest.mark.slow
+def test_what_an_authority_outside_signs_is_named_when_it_is_there(hosts: Hosts, tmp_path: Path) -> None:
+    outside = Outside(tmp_path / "outside")
+    first = hosts.harden(pki_component_serving=True, **outside.variables)
+    assert first.code == 0, str(first)
+    wanted = {f"{host}/{name}-server.csr" for host in ("cp1", "cp2") for name in COMPONENTS}
+    assert wanted <= outside.waiting()
+    assert {str(flags(hosts, host, name)) for host in ("cp1", "cp2") for name in COMPONENTS} == {"{}"}
+    outside.sign()
+    (outside.requests / "cp2/scheduler-server.crt").unlink()
+    second = hosts.harden(pki_component_serving=True, **outside.variables)
+    assert second.code == 0, str(second)
+    for host in ("cp1", "cp2"):
+        for name in COMPONENTS:
+            is_there = (host, name) != ("cp2", "scheduler")
+            assert flags(hosts, host, name) == (named(name) if is_there else {}), (host, name)
 
 
 @pytest.mark.slow
