@@ -356,6 +356,20 @@ def test_the_certificate_that_a_kubelet_serves_is_looked_at(root: Path, configur
     assert (found["seconds_valid"] // 86400, found["seconds_left"] // 86400) == (365, found["days_left"])
 
 
+def test_the_certificate_that_a_scheduler_serves_is_looked_at_and_who_reads_its_key(tmp_path: Path) -> None:
+    base = "etc/kubernetes/pki/scheduler/server"
+    write(tmp_path, f"{base}.crt", issue.certificate_pem(CLIENT))
+    write(tmp_path, f"{base}.key", "-----BEGIN PRIVATE KEY-----\n", 0o644)
+    view = View(Host(str(tmp_path)))
+    words = ["kube-scheduler", f"--tls-cert-file=/{base}.crt", f"--tls-private-key-file=/{base}.key"]
+    view.processes["kube-scheduler"] = Process(7, words, 0.0, 0, 1)
+    files = Files(view, None, 1_795_500_000.0)
+    seen = files.attributes({}, {"documents": []}, "")
+    assert [(one["path"], one["mode"]) for one in seen["pki_key"]] == [(f"/{base}.key", "0644")]
+    (found,) = files.certificates(seen, {})["certificates"]
+    assert (found["path"], found["used_as"]) == (f"/{base}.crt", ["kube-scheduler --tls-cert-file"])
+
+
 def test_certificates_for_some_names_of_the_api_server_are_looked_at(tmp_path: Path) -> None:
     write(tmp_path, "etc/front/api.cert", issue.certificate_pem(CLIENT))
     write(tmp_path, "etc/front/api-key.pem", "-----BEGIN PRIVATE KEY-----\n", 0o644)
