@@ -396,6 +396,7 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool, 
         "absent": absent,
         "believed": _believed(discovery, pairs),
         "super_admin": _SUPER_ADMIN in present,
+        # Which of the two there are, `absent` says.
         "component_serving": True,
         "authority_keys_on_hosts": not variables.get("kubeharden_pki_authorities_dir"),
         "kubelet_serving": bool(variables.get(SERVING)) and not own_serving,

@@ -9,12 +9,14 @@ The tests are one story and run in their order.
 from __future__ import annotations
 
 import functools
+import re
 
 import pytest
 import yaml
 
 from lab.kubelab.harness import Cluster
 from lab.product import Product, restarted, wait_until, without_random
+from lab.test_hosts_join import is_ready, leave, token_join
 
 pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="serving")]
 
@@ -32,8 +34,8 @@ def product(cluster: Cluster) -> Product:
     return Product(cluster)
 
 
-def answer(product: Product, name: str) -> str:
-    return product.cluster.ssh("cp1", _ASK.format(pki=PKI, port=PORTS[name]), check=False).stdout
+def answer(product: Product, name: str, host: str = "cp1") -> str:
+    return product.cluster.ssh(host, _ASK.format(pki=PKI, port=PORTS[name]), check=False).stdout
 
 
 def serials(product: Product) -> dict[str, str]:
@@ -122,3 +124,41 @@ def test_with_all_others_too_and_when_nobody_asks_for_them_any_more(product: Pro
         wait_until(f"kube-{name}", 60, functools.partial(lambda one: answer(product, one) == "ok", name), 1)
     assert product.rotate().well().changes == []
     assert product.harden().well().changes == []
+
+
+def with_another_control_plane(cluster: Cluster, host: str) -> Cluster:
+    """The cluster with an inventory that calls a worker a control plane."""
+    inventory = yaml.safe_load(cluster.inventory.read_text(encoding="utf-8"))
+    groups = inventory["all"]["children"]
+    data = groups["kube_node"]["hosts"].pop(host)
+    for name in ("kube_control_plane", "etcd"):
+        groups[name]["hosts"][host] = data
+    grown = Cluster(cluster.directory)
+    grown.inventory = cluster.directory / "grown.yml"
+    grown.inventory.write_text(yaml.safe_dump(inventory), encoding="utf-8")
+    return grown
+
+
+def test_a_new_control_plane_serves_its_own_from_its_first_start(product: Product) -> None:
+    """The worker leaves, and a new machine in its place joins as a control plane: kubeadm writes the flags."""
+    cluster = product.cluster
+    leave(cluster, "w1")
+    grown = Product(with_another_control_plane(cluster, "w1"))
+    foretold = grown.play("prepare_node.yml", "--check", "--limit", "w1").well()
+    run = grown.play("prepare_node.yml", "--limit", "w1").well()
+    assert without_random(foretold.changes) == without_random(run.changes)
+    assert {change["host"] for change in run.changes} == {"w1"}
+    uploaded = cluster.ssh("cp1", "kubeadm init phase upload-certs --upload-certs").stdout
+    (key,) = re.findall(r"^([0-9a-f]{64})$", uploaded, re.MULTILINE)
+    command = f"{token_join(cluster)} --control-plane --certificate-key {key} --ignore-preflight-errors=all"
+    joined = cluster.ssh("w1", command)
+    # What kubeadm's preflight minds is a warning here: that something lies there already is none of it.
+    assert "FileAvailable" not in joined.stdout + joined.stderr
+    wait_until("node w1", 180, functools.partial(is_ready, cluster, "w1"), 1)
+    for name in PORTS:
+        is_verified = functools.partial(lambda one: answer(product, one, "w1") == "ok", name)
+        wait_until(f"kube-{name} of w1", 60, is_verified, 1)
+    changes = grown.harden().well().changes
+    assert [change for change in changes if change["kind"] == "manifest"] == []
+    assert [change for change in changes if change["kind"] == "file" and "/pki/" in change["target"]] == []
+    assert grown.rotate().well().changes == []
