@@ -42,7 +42,8 @@ class ActionModule(PkiAction):
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Sign here where the controller alone has the keys; else where they are."""
-        kept = self.kept(self.variables(self._target), arguments["now"])
+        known = self._target in task_vars["hostvars"]
+        kept = self.kept(self.variables(self._target), arguments["now"]) if known else None
         if kept is None:
             return super().execute(arguments, task_vars)
         try:
