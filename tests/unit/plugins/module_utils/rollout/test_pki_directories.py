@@ -218,7 +218,7 @@ def test_etcd_hosts_of_their_own_get_no_authority_key(tmp_path: Path) -> None:
 
 
 def test_kubeconfigs_name_files_where_that_is_asked_for_and_kubeadm_did_not_make_the_host(tmp_path: Path) -> None:
-    layout = {"file_references": True}
+    layout: dict[str, Any] = {"file_references": True}
     settle(tmp_path, layout={})
     asked = settle(tmp_path, check=True, layout=layout)
     done = settle(tmp_path, layout=layout)

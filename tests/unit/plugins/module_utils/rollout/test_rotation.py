@@ -245,9 +245,12 @@ def test_what_is_down_until_its_restart_shows_its_new_certificate_after_that(
     host = made(Directory(tmp_path, "cp1", component_serving=True))
     order: list[str] = []
     restart = rotation.Gate._restart
-    monkeypatch.setattr(
-        rotation.Gate, "_restart", lambda *given, **named: (order.append("restarted"), restart(*given, **named))[1]
-    )
+
+    def restarted(gate: rotation.Gate, component: str, **how: bool) -> float:
+        order.append("restarted")
+        return restart(gate, component, **how)
+
+    monkeypatch.setattr(rotation.Gate, "_restart", restarted)
     monkeypatch.setattr(rotation.Gate, "_await_served", lambda _gate, one, _place: order.append(one.name))
     component = {"manifest": MANIFEST, "flags": {"tls-cert-file": "/etc/kubernetes/pki/controller-manager/server.crt"}}
     found = {**FOUND, "components": {"kube-controller-manager": component}}

@@ -560,7 +560,7 @@ SERVING = ("tls-cert-file", "tls-private-key-file")
 def test_what_is_laid_is_served_mounted_alone_and_kubeadms_too(host: Host, component: str) -> None:
     base = SERVED[component]
     assert {f"{base}.crt"} <= set(templates.LAID)
-    given = {"kubeharden_pki_component_serving": "true", "laid": templates.LAID}
+    given: dict[str, t.Any] = {"kubeharden_pki_component_serving": "true", "laid": templates.LAID}
     made, without = plan(host, component, **given), plan(host, component, kubeharden_pki_component_serving=True)
     assert [made.manifest.flag_values(component, flag) for flag in SERVING] == [[f"{base}.crt"], [f"{base}.key"]]
     assert [without.manifest.flag_values(component, flag) for flag in SERVING] == [[], []]
