@@ -25,6 +25,7 @@ KUBE_TESTED ?= 1.37 1.36
 WANTED ?= not slow
 export WANTED
 # Tests on directories that are targets of their own, so that two lanes can share them.
+HOSTS := tests/lab/test_directory_hosts.py
 KILLS := tests/lab/test_directory_kills.py
 MUTATIONS := tests/lab/test_directory_mutations.py
 
@@ -76,7 +77,7 @@ ruff mypy yamllint shellcheck ansible-lint ansible-doc changelog sanity unit uni
 frame: setup ## the collection as people run it, under every supported ansible-core
 	@$(PYTEST) tests/frame -m "frame and ($(WANTED))"
 
-.PHONY: lab-parts lab-parts-rest lab-test lab-directories lab-kills lab-mutations pki molecule molecule-ha
+.PHONY: lab-parts lab-parts-rest lab-test lab-directories lab-hosts lab-kills lab-mutations pki molecule molecule-ha
 # The tests begin with the first version, and reach the others long after. Go's caches serve all of them.
 lab-parts lab-parts-rest: export KUBEHARDEN_GO_CACHE ?= $(CURDIR)/build/go
 lab-parts: ## compile what the lab is made of, once: the first version
@@ -88,8 +89,10 @@ lab-parts-rest: ## all versions that are tested; waits for what is being compile
 	@if [[ -d build/go ]]; then chmod -R u+w build/go && rm -rf build/go; fi
 lab-test: setup ## the lab's tests, but for the slow ones
 	@$(PYTEST) tests/lab --ignore-glob="*/test_directory_*" -m "$(WANTED)"
-lab-directories: setup ## those that take directories for hosts, and need no cluster, but for the next two
-	@$(PYTEST) $(filter-out $(KILLS) $(MUTATIONS),$(wildcard tests/lab/test_directory_*.py)) -m "$(WANTED)"
+lab-directories: setup ## those that take directories for hosts, and need no cluster, but for the next three
+	@$(PYTEST) $(filter-out $(HOSTS) $(KILLS) $(MUTATIONS),$(wildcard tests/lab/test_directory_*.py)) -m "$(WANTED)"
+lab-hosts: setup ## what a run does to them, and what stops it
+	@$(PYTEST) $(HOSTS) -m "$(WANTED)"
 lab-kills: setup ## modules that write, killed at their system calls
 	@$(PYTEST) $(KILLS) -m "$(WANTED)"
 lab-mutations: setup ## each setting broken, named by verify, repaired
@@ -111,7 +114,7 @@ screenshots: setup ## pictures of report.html anew, into docs/img
 
 # What waits, and what computes beside it.
 WAITING := lab-parts pki lab-test
-COMPUTING := lint unit lab-parts-rest unit-oldest sanity frame report lab-directories lab-kills lab-mutations
+COMPUTING := lint unit lab-parts-rest unit-oldest sanity frame report lab-directories lab-hosts lab-kills lab-mutations
 
 .PHONY: test
 test: setup left-out ## what CI runs; says by name what it leaves out
@@ -125,7 +128,7 @@ left-out: setup
 
 # What has slow tests.
 SLOW_WAITING := lab-parts lab-test molecule molecule-ha
-SLOW_COMPUTING := lab-parts-rest unit unit-libraries lab-directories lab-kills lab-mutations
+SLOW_COMPUTING := lab-parts-rest unit unit-libraries lab-directories lab-hosts lab-kills lab-mutations
 
 .PHONY: test-slow
 test-slow: export KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)
