@@ -18,6 +18,7 @@ from lab.product import (
     restarted,
     shape_of,
     started,
+    wait_until,
     without_random,
 )
 from lab.story import Story, differences, story_of
@@ -176,11 +177,14 @@ def test_verify_judges_the_others_while_one_control_plane_is_off(story: Story) -
     story.again[0].well()
     # The end of a run looks from elsewhere: what a controller sees of ports is not the same.
     before = story.product.verify(profile=story.profile)
+    running = set(story.product.processes("cp1"))
     story.cluster.power("off", "cp1")
     try:
         run = story.product.verify(profile=story.profile)
     finally:
         story.cluster.power("on", "cp1")
+        # The API may say of its pods what was true before, so that it is quiet too early.
+        wait_until("all of cp1 runs again", 300, lambda: set(story.product.processes("cp1")) >= running, 2)
         story.cluster.wait_quiet()
     assert "Traceback" not in run.output
     assert set(run.statuses("cp1").values()) == {"unknown"}, str(run)
