@@ -22,6 +22,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 
 _WARNING = "Warning: "
+#: What kubectl asks on its standard output where a kubeconfig has no credentials.
+_PROMPT = "Please enter Username"
 
 CANDIDATES = ("/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl", "/snap/bin/kubectl")
 
@@ -96,7 +98,9 @@ class Kubectl:
         """The items of a list, by its address (``/apis/rbac.authorization.k8s.io/v1/clusterrolebindings``)."""
         code, output, error = self._kubectl(["get", "--raw", address])
         if code != 0:
-            raise HardeningError("KH123", self._sentence(f"{address} cannot be read", output + error))
+            # A list that was cut in the middle is on the standard output, and may be one of Secrets.
+            words = output + error if output.startswith(_PROMPT) else error
+            raise HardeningError("KH123", self._sentence(f"{address} cannot be read", words))
         try:
             items = json.loads(output)["items"] or []  # an empty list may be null
             return [item for item in items if isinstance(item, dict)]
@@ -293,7 +297,7 @@ _MEANINGS = (
         r"error loading config file|no configuration has been provided|no such file|Error in configuration",
         "{kubeconfig} is no kubeconfig that kubectl can use: {words!r}.",
     ),
-    (r"Please enter Username", "{kubeconfig} has no credentials for the user of its current context."),
+    (_PROMPT, "{kubeconfig} has no credentials for the user of its current context."),
 )
 
 

@@ -156,6 +156,23 @@ def test_a_list_that_may_not_be_read() -> None:
         kubectl(run).list_objects(ROLES)
 
 
+def test_a_list_that_was_cut_in_the_middle_is_not_in_the_sentence() -> None:
+    """What kubectl 1.37 says when the connection ends within a body, which it has written as far as it came."""
+    run = Runner(1, '{"items": [{"data": {"token-secret": "c2VjcmV0', "error: unexpected EOF\n")
+    with pytest.raises(HardeningError) as caught:
+        kubectl(run).list_objects("/api/v1/secrets")
+    assert str(caught.value) == (
+        f"/api/v1/secrets cannot be read: kubectl says 'error: unexpected EOF' (kubeconfig {KUBECONFIG})."
+    )
+
+
+def test_a_list_without_credentials() -> None:
+    """kubectl 1.34 and 1.37 ask for a user on the standard output, and find nobody at the input."""
+    run = Runner(1, "Please enter Username: ", "error: EOF\n")
+    with pytest.raises(HardeningError, match=f"{ROLES} cannot be read: {KUBECONFIG} has no credentials"):
+        kubectl(run).list_objects(ROLES)
+
+
 REFUSED = "The connection to the server 10.213.0.11:6443 was refused - did you specify the right host or port?"
 
 
