@@ -14,7 +14,7 @@ description:
   - Runs on a control plane that is there, with its administrator's kubeconfig, for nodes that join by TLS bootstrap
     instead of C(kubeadm join).
   - Each node that is to join gets a token of its own that ends. It is sealed to a one-time key of that node, so that
-    controller, results and logs see ciphertext only. One with which the node can still come is kept.
+    controller, results and logs see ciphertext only. One with which the node can still come for five minutes is kept.
   - A token that was made for a node which has joined is removed.
   - The three ClusterRoleBindings that kubeadm has for it are made where no other does the same.
 extends_documentation_fragment:
@@ -67,8 +67,8 @@ changes:
   elements: dict
 given:
   description:
-    - By node, C(action), what becomes of its token (C(keep), C(make), C(remove)), the new one (C(sealed)) and when that
-      ends (C(ends)); the last two are empty in check mode.
+    - By node, C(action), what becomes of its token (C(keep), C(make), C(remove)), a new one (C(sealed)) and when it
+      ends (C(ends)). Both are empty where none is kept or made, and of a new one in check mode.
   returned: success
   type: dict
 cluster:

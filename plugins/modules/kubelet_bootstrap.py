@@ -39,7 +39,7 @@ options:
         type: str
         default: ""
       ends:
-        description: When that ends.
+        description: When its token ends, be it new or kept.
         type: str
         default: ""
   rotates:

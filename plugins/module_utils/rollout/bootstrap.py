@@ -61,6 +61,11 @@ KEEP, MAKE, REMOVE = "keep", "make", "remove"
 _TOKEN = "bootstrap token"  # noqa: S105  (what it is called)
 _ROTATES = "rotateCertificates"
 _RUNTIME = "containerRuntimeEndpoint"
+_RESOLVER = "resolvConf"
+#: The flags that beat the two.
+_RUNTIME_FLAG, _RESOLVER_FLAG = "container-runtime-endpoint", "resolv-conf"
+#: Where systemd-resolved names the servers; in /etc/resolv.conf it names itself, at an address that no pod reaches.
+_RESOLVED = "/run/systemd/resolve/resolv.conf"
 #: Why none of this goes back.
 _STAYS = "a node that joined with it would be lost. A node leaves by `kubectl delete node` and `kubeadm reset`."
 #: How the owner starts the kubelet.
@@ -302,9 +307,9 @@ class Bootstrap:
         """Let the kubelet renew its certificate; one without a configuration gets that of the cluster's kubelets."""
         before = read_text(self._host.path(self._configuration))
         base = configuration if before is None else before
-        settings = {_ROTATES: rotates}
+        settings = {_ROTATES: rotates, **(self._resolver(base) if before is None else {})}
         changes = []
-        endpoint = self._endpoint(base) if before is None else ""
+        endpoint = self._endpoint(base, is_new=before is None)
         if endpoint:
             # kubeadm join writes both, and lays the second over its ConfigMap at each upgrade.
             settings[_RUNTIME] = {"exact": endpoint}
@@ -320,12 +325,40 @@ class Bootstrap:
             )
         return changes
 
-    def _endpoint(self, configuration: str) -> str:
-        """Return where the container runtime is: where the others have theirs if this host has it there too."""
+    def _endpoint(self, configuration: str, is_new: bool) -> str:
+        """Return where the container runtime is, empty where nobody knows, or the host's own files say it already.
+
+        It is where the others have theirs if this host has it there too.
+        """
         named = str(kubelet_files.load(configuration, self._configuration).get(_RUNTIME) or "")
+        if self._flags.get(_RUNTIME_FLAG) or (named and not is_new):
+            return ""
         if named and os.path.exists(self._host.path(named.removeprefix("unix://"))):
             return named
+        if self._host.live and not self._socket:
+            todo = f"at {named}, where the others have theirs" if named else "and run again, which says where it is"
+            self.not_done.append(
+                f"No container runtime was found on {self.node}, without which its kubelet does not start: start one, "
+                f"{todo}."
+            )
         return f"unix://{self._socket}" if self._socket else ""
+
+    def _resolver(self, configuration: str) -> dict[str, dict[str, str]]:
+        """Return the setting of the file that names DNS servers, none where what there is does.
+
+        kubeadm keeps it out of its ConfigMap, and sets it on each node that has systemd-resolved.
+        """
+        if _RESOLVER_FLAG in self._flags:
+            return {}
+        named = kubelet_files.load(configuration, self._configuration).get(_RESOLVER)
+        if named is None and os.path.exists(self._host.path(_RESOLVED)):
+            return {_RESOLVER: {"exact": _RESOLVED}}
+        if named and not os.path.exists(self._host.path(str(named))):
+            self.notes.append(
+                f"{_RESOLVER} in {self._configuration} is {named}, as ConfigMap kubelet-config has it, and there is no "
+                f"such file on {self.node}: pods do not start there without it. Name another in {self._configuration}."
+            )
+        return {}
 
     def _tell(self) -> None:
         """Say how the kubelet is started, which is nobody's but the owner's to do."""

@@ -65,7 +65,10 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What becomes of a node's token: `KEEP`, `MAKE` or `REMOVE`, the new one sealed, and when it ends."""
+    """What becomes of a node's token: `KEEP`, `MAKE` or `REMOVE`, the new one sealed, and when it ends.
+
+    Empty are `sealed` but for a new one, and `ends` for one that never ends, or is still to be made or removed.
+    """
 
     action: str
     sealed: str = ""
@@ -106,8 +109,8 @@ def plan(
 ) -> Plan:
     """Return what is to be done, without doing it.
 
-    A node keeps a token with which it can still come, whoever made it. What we made for it beside is removed: its
-    secret half is nowhere any more.
+    A node keeps a token with which it can still come, whoever made it, and a person has the time to start its kubelet.
+    What we made for it beside is removed: its secret half is nowhere any more.
 
     Args:
         nodes: Of the run.
@@ -127,10 +130,14 @@ def plan(
                 f"Two hosts of this run say that they are the node {node.name or 'without a name'}, so no token was "
                 "made. Give each its own name in /etc/hostname.",
             )
-        keeps = node.state == NEW and any(one.id == node.token_id and one.is_valid(now) for one in tokens)
-        given[node.name] = Given(KEEP if keeps else REMOVE if node.state == JOINED else MAKE)
+        kept = [one for one in tokens if one.id == node.token_id and one.is_valid(now + bootstrap.SHORTEST * _MINUTE)]
+        if node.state == NEW and kept:
+            ends = kept[0].ends
+            given[node.name] = Given(KEEP, ends="" if ends is None else bootstrap.time_of(ends))
+        else:
+            kept, given[node.name] = [], Given(REMOVE if node.state == JOINED else MAKE)
         own = [one for one in tokens if one.description == bootstrap.description(node.name)]
-        removed += [(one, node.name) for one in own if not (keeps and one.id == node.token_id)]
+        removed += [(one, node.name) for one in own if one not in kept]
     joining = any(node.state == NEW for node in nodes)
     missing = bootstrap.missing_bindings(bindings) if joining else []
     return Plan(tuple(missing), tuple(removed), given)

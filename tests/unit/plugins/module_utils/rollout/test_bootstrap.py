@@ -9,6 +9,7 @@ The API is a dictionary behind kubectl's own words; the node is a directory.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import stat
@@ -50,6 +51,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.bootstrap_
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import Store
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki import makers
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.test_discovery import Standing
 
 SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig" / "w1"
 ROTATING = (SEEDS / "var/lib/kubelet/config.yaml").read_text("utf-8")
@@ -271,9 +273,12 @@ def test_the_token_is_nowhere_but_in_its_secret_and_on_its_node(machine: Machine
 def test_a_second_run_makes_no_second_token_as_long_as_the_first_is_valid(machine: Machine) -> None:
     machine.run()
     (first,) = machine.api.secrets
-    machine.now += 59 * MINUTE
+    machine.now += 54 * MINUTE
     assert machine.run() == []
     assert machine.api.secrets == [first]
+    # It says until when the node can come, as the run that made it did.
+    assert machine.seen[-1] == machine.seen[2] == bootstrap.time_of(NOW + 60 * MINUTE)
+    # One that ends while a person goes to start the kubelet is of no use.
     machine.now += 2 * MINUTE
     assert told(machine.run()) == [("remove", TOKEN_OF_W3), MADE_TOKEN, ("update", BOOTSTRAP)]
     (second,) = machine.api.secrets
@@ -337,7 +342,7 @@ def test_a_certificate_without_its_key_is_none(machine: Machine) -> None:
 
 def test_a_token_of_somebody_elses_with_which_the_node_can_come_is_kept(machine: Machine) -> None:
     token = bootstrap.Token("abcdef", "0123456789abcdef")
-    document = bootstrap.secret(token, "another", NOW + MINUTE)
+    document = bootstrap.secret(token, "another", NOW + 10 * MINUTE)
     document["metadata"]["uid"] = "u"
     machine.api.objects["/api/v1/namespaces/kube-system/secrets/bootstrap-token-abcdef"] = document
     owners = kubeconfig.render_with_token("https://lb:6443", "tls-bootstrap", CA, token.text)
@@ -477,6 +482,7 @@ def test_one_beside_which_there_is_another_stays(machine: Machine) -> None:
 # The configuration
 
 
+CONFIG = "/var/lib/kubelet/config.yaml"
 CONTAINERD, CRIO = "/run/containerd/containerd.sock", "/run/crio/crio.sock"
 
 
@@ -500,6 +506,96 @@ def test_the_runtime_that_is_there_is_said_as_kubeadm_says_it(
     for name in ("instance-config", "config"):
         laid = yaml.safe_load(machine.read(f"var/lib/kubelet/{name}.yaml"))
         assert laid["containerRuntimeEndpoint"] == f"unix://{endpoint}"
+
+
+def prepared(machine: Machine, host: Host, socket: str | None) -> Bootstrap:
+    """What a run of the playbook does on a host whose runtime has that socket, with a token that it keeps."""
+    store = Store(host, "run")
+    opened = Bootstrap(store, {**Discovery(host, control_plane=False).before_join(), "socket": socket}, NOW)
+    cluster = bootstrap_tokens.cluster_of(machine.api.kubectl, DISCOVERY, "", files_of_control_plane)
+    opened.plan(KEEP, cluster, "", ROTATES)
+    opened.apply(Backup(Host(host.root), "run"))
+    return opened
+
+
+def test_a_runtime_that_came_after_the_first_run_is_said_by_the_next(machine: Machine) -> None:
+    machine.api.lay("kubelet-config", {"kubelet": "kind: KubeletConfiguration\ncontainerRuntimeEndpoint: ''\n"})
+    host = Host(str(machine.root))
+    prepared(machine, host, None)
+    prepared(machine, host, CRIO)
+    assert machine.read("var/lib/kubelet/instance-config.yaml") == f"containerRuntimeEndpoint: unix://{CRIO}\n"
+    laid = machine.read(CONFIG[1:])
+    assert yaml.safe_load(laid)["containerRuntimeEndpoint"] == f"unix://{CRIO}"
+    # Once said, it is the owner's.
+    prepared(machine, host, CONTAINERD)
+    assert machine.read(CONFIG[1:]) == laid
+
+
+def test_a_runtime_that_a_flag_names_is_not_said_again(machine: Machine) -> None:
+    machine.lay("etc/default/kubelet", f"KUBELET_EXTRA_ARGS=--container-runtime-endpoint=unix://{CONTAINERD}\n")
+    of_others = "kind: KubeletConfiguration\nrotateCertificates: true\n"
+    machine.api.lay("kubelet-config", {"kubelet": of_others})
+    for _run in range(2):
+        prepared(machine, Host(str(machine.root)), CRIO)
+        assert machine.read(CONFIG[1:]) == of_others
+    assert not (machine.root / "var/lib/kubelet/instance-config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("of_others", "todo"),
+    [
+        ("", "and run again, which says where it is."),
+        (f"unix://{CONTAINERD}", f"at unix://{CONTAINERD}, where the others have theirs."),
+    ],
+)
+def test_a_host_without_a_runtime_is_told(machine: Machine, of_others: str, todo: str) -> None:
+    said = f"kind: KubeletConfiguration\ncontainerRuntimeEndpoint: '{of_others}'\n"
+    machine.api.lay("kubelet-config", {"kubelet": said})
+    assert prepared(machine, Host(str(machine.root)), None).not_done == []  # nothing runs in a directory
+    (machine.root / CONFIG[1:]).unlink()
+    host = Standing(str(machine.root))
+    (sentence,) = prepared(machine, host, None).not_done
+    assert sentence == (
+        f"No container runtime was found on w3, without which its kubelet does not start: start one, {todo}"
+    )
+    assert prepared(machine, host, CONTAINERD).not_done == []
+
+
+RESOLVED = "run/systemd/resolve/resolv.conf"
+
+
+def test_a_host_with_systemd_resolved_gets_its_file_as_from_kubeadm(machine: Machine) -> None:
+    machine.lay(RESOLVED, "")
+    machine.run()
+    assert yaml.safe_load(machine.read(CONFIG[1:]))["resolvConf"] == f"/{RESOLVED}"
+    assert machine.run() == []
+
+
+@pytest.mark.parametrize("own", ["resolvConf: /own.conf\n", "resolvConf: ''\n"])
+def test_a_file_of_dns_servers_that_the_others_name_is_named_here_too(machine: Machine, own: str) -> None:
+    machine.lay(RESOLVED, "")
+    machine.lay("own.conf", "")
+    machine.api.lay("kubelet-config", {"kubelet": ROTATING + own})
+    assert prepared(machine, Host(str(machine.root)), None).notes == []
+    assert machine.read(CONFIG[1:]) == ROTATING + own
+
+
+def test_one_that_this_host_lacks_is_told(machine: Machine) -> None:
+    machine.api.lay("kubelet-config", {"kubelet": f"{ROTATING}resolvConf: /{RESOLVED}\n"})
+    host = Host(str(machine.root))
+    (note,) = prepared(machine, host, None).notes
+    assert f"there is no such file on w3: pods do not start there without it. Name another in {CONFIG}" in note
+    # From then on it is the owner's configuration.
+    assert prepared(machine, host, None).notes == []
+
+
+def test_a_configuration_that_is_there_and_a_flag_that_beats_it_are_left(machine: Machine) -> None:
+    machine.lay(RESOLVED, "")
+    machine.lay("etc/default/kubelet", "KUBELET_EXTRA_ARGS=--resolv-conf=/own.conf\n")
+    machine.run()
+    assert machine.read(CONFIG[1:]) == ROTATING
+    (machine.root / "etc/default/kubelet").unlink()
+    assert machine.run() == []
 
 
 # What does not go back
@@ -532,6 +628,13 @@ def test_two_hosts_that_are_one_node_get_no_token() -> None:
     nodes = [Node("w3", NEW, ""), Node("w3", NEW, "")]
     with pytest.raises(HardeningError, match="Two hosts of this run say that they are the node w3"):
         bootstrap_tokens.plan(nodes, [], [], NOW)
+
+
+def test_a_token_that_never_ends_is_kept_and_nothing_is_told_of_its_end() -> None:
+    token = dataclasses.replace(bootstrap.known(bootstrap.secret(bootstrap.Token("abcdef", "x"), "w3", NOW)), ends=None)
+    present = [one.document() for one in bootstrap.BINDINGS]
+    given = bootstrap_tokens.plan([Node("w3", NEW, "abcdef")], [token], present, NOW).given["w3"]
+    assert given == bootstrap_tokens.Given(KEEP)
 
 
 def test_bindings_are_looked_at_only_for_a_node_that_is_to_join() -> None:
