@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import layout as table
 from ansible_collections.kubeharden.core.plugins.plugin_utils import authorities_directory, pki_cluster
 from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import words
@@ -19,9 +21,9 @@ Variables = t.Mapping[str, t.Any]
 
 
 def rows(pattern: Discovery, variables: Variables) -> list[str]:
-    """Return the rows of the table that a new control plane is given: those that are served there, if somebody signs.
+    """Return the rows of the table that a new control plane is given, if somebody signs.
 
-    What kubeadm will write is what the control planes have, whatever this run asks for.
+    It is those that are served there, and those that kubeadm will name, whatever this run asks for.
 
     Args:
         pattern: What was discovered on a control plane that is there.
@@ -29,7 +31,26 @@ def rows(pattern: Discovery, variables: Variables) -> list[str]:
     """
     signs = pki_cluster.has_authority(pattern) or bool(variables.get(authorities_directory.VARIABLE))
     served = set(pki_cluster.SERVING_FLAGS) - set(pki_cluster.without_serving(pattern, {}))
-    return sorted(served) if signs else []
+    return sorted(served | _named_by_kubeadm(pattern)) if signs else []
+
+
+def _named_by_kubeadm(pattern: Discovery) -> set[str]:
+    """Return the rows whose pair kubeadm's ConfigMap names, which is what kubeadm join writes."""
+    text = (pattern.get("config_maps") or {}).get("kubeadm-config", {}).get("ClusterConfiguration")
+    try:
+        configuration = ClusterConfiguration.parse(text or "")
+        return {
+            name
+            for name, (component, *flags) in pki_cluster.SERVING_FLAGS.items()
+            if [configuration.extra_arg_values(component, flag) for flag in flags] == _pair_of(name)
+        }
+    except HardeningError:
+        return set()  # who edits the ConfigMap refuses it, and so does kubeadm
+
+
+def _pair_of(name: str) -> list[list[str]]:
+    pair = pki_cluster.serving_pair(name)
+    return [[pair.certificate], [pair.key]]
 
 
 def paths(names: t.Iterable[str]) -> set[str]:

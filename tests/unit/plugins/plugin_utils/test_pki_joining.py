@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import data, layout as table
 from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_joining
@@ -41,6 +42,35 @@ def test_what_is_made_is_what_the_control_planes_serve(
     found: dict[str, Any], variables: dict[str, Any], expected: list[str]
 ) -> None:
     assert pki_joining.rows(found, variables) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "certificate", "expected"),
+    [
+        ("server.key", "server.crt", ["controller-manager-server", "scheduler-server"]),
+        ("server.key", "own.crt", ["controller-manager-server"]),
+        ("own.key", "server.crt", ["controller-manager-server"]),
+    ],
+)
+def test_what_kubeadm_would_name_is_made_too(key: str, certificate: str, expected: list[str]) -> None:
+    """The control plane that is there was brought back, say, and the ConfigMap was not."""
+    flags = {"tls-cert-file": certificate, "tls-private-key-file": key}
+    arguments = [{"name": flag, "value": f"{PKI}/scheduler/{path}"} for flag, path in flags.items()]
+    configuration = {
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "kind": "ClusterConfiguration",
+        "scheduler": {"extraArgs": arguments},
+    }
+    config_maps = {"kubeadm-config": {"ClusterConfiguration": yaml.safe_dump(configuration)}}
+    manager = serving("controller-manager", "controller-manager/server.crt", "controller-manager/server.key")
+    assert pki_joining.rows(pattern(*manager, config_maps=config_maps), NONE) == expected
+    assert pki_joining.rows(pattern(*manager, config_maps=config_maps, files={}), NONE) == []
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "kind: Other\n", "apiVersion: x/v1\nkind: ClusterConfiguration\n"])
+def test_a_configmap_that_nobody_could_join_with_names_nothing(text: str) -> None:
+    config_maps = {"kubeadm-config": {"ClusterConfiguration": text}}
+    assert pki_joining.rows(pattern(*SCHEDULER, config_maps=config_maps), NONE) == ["scheduler-server"]
 
 
 def test_the_files_of_a_row() -> None:
