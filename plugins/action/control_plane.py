@@ -116,7 +116,9 @@ class ActionModule(HostAction):
         earlier = arguments.pop("planned", None) or {}
         if earlier:
             arguments["tried"] = earlier.get("tried") or {}
-        self._asked = planned.digest([arguments.get(name) or {} for name in _ASKED])
+        # What the templates say of themselves too: a later task may know more.
+        told = [self._notes, self._not_done]
+        self._asked = planned.digest([*(arguments.get(name) or {} for name in _ASKED), *told])
         self._unchanged = planned.unchanged(earlier, self._asked)
         return {**arguments, **around(found)}
 

@@ -38,7 +38,8 @@ def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
 def problems_in(variables: t.Mapping[str, t.Any], names: t.Sequence[str]) -> list[str]:
     """Return what keeps a host from being changed by the word of later tasks than discovery."""
     results = [variables.get(name) for name in names]
-    return [one for result in results if isinstance(result, dict) for one in result.get("problems", [])]
+    found = [one for result in results if isinstance(result, dict) for one in result.get("problems", [])]
+    return list(dict.fromkeys(found))  # two tasks may meet the same
 
 
 class ActionModule(EndingAction):

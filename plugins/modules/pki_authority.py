@@ -109,7 +109,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What changed, or would change, as changes.json has it.
+  description: What changed, or would change, as changes.json has it; none with O(write=false).
   returned: success
   type: list
   elements: dict

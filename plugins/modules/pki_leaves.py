@@ -53,7 +53,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What changed, or would change, as changes.json has it; none where answers are still to come.
+  description: >-
+    What changed, or would change, as changes.json has it; none where answers are still to come, and none with
+    O(write=false).
   returned: success
   type: list
   elements: dict

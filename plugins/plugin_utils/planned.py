@@ -19,11 +19,14 @@ def told(result: t.Mapping[str, t.Any], asked: str) -> dict[str, t.Any]:
     """Return the result of a task that only looks.
 
     What the change would be stopped by fails no task yet, so that the run can be ended on every host. Anything else
-    that fails is no word of ours, and ends it as it is.
+    that fails is no word of ours, and ends it as it is. What would change is told by the task that changes it.
     """
     if result.get("failed") and str(result.get("msg")).startswith("KH"):
         return {"changed": False, "problems": [result["msg"]]}
-    return {**result, "asked": asked}
+    if result.get("failed"):
+        return dict(result)
+    looked = {name: value for name, value in result.items() if name != "diff"}
+    return {**looked, "changed": False, "changes": [], "asked": asked}
 
 
 def unchanged(planned: t.Mapping[str, t.Any], asked: str) -> dict[str, t.Any] | None:

@@ -376,7 +376,7 @@ class ControlPlane:
         """Let the API server among these finish what it has begun, where it does not end together with its etcd."""
         by_component = {plan.component: plan for plan in plans}
         ending = by_component.get(API_SERVER)
-        if ending is None or "etcd" in by_component:
+        if ending is None or not ending.restarts or "etcd" in by_component:
             return contextlib.nullcontext()
         return drained(self._sight, Manifest.parse(ending.before, ending.path).arguments(API_SERVER))
 

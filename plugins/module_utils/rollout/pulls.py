@@ -257,7 +257,9 @@ def _room(node: t.Mapping[str, t.Any], pods: t.Iterable[t.Mapping[str, t.Any]]) 
     name = node["metadata"]["name"]
     there = [pod for pod in pods if pod["spec"].get("nodeName") == name]
     left = [pod for pod in there if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
-    most = int(((node.get("status") or {}).get("allocatable") or {}).get("pods") or _USUAL_ROOM)
+    text = str(((node.get("status") or {}).get("allocatable") or {}).get("pods"))
+    # A quantity: 1000 comes as 1k, of which no node needs more than is usual.
+    most = int(text) if text.isdecimal() else _USUAL_ROOM
     return max(1, min(PER_NODE, (most - len(left)) // _SHARE))
 
 

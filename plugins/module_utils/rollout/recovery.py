@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import remove_leftovers
@@ -150,6 +151,9 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     pending = journal.read().get("apply")
     if pending is None:
         return told
+    if sight is not None:
+        for process in sight.find(API_SERVER):
+            sight.reopen(process)  # one that was about to end when the run died takes no new connections
     found = unproven(host, pending)
     problems, trouble = put_back(host, sight, pending, found, limit)
     if problems:

@@ -146,7 +146,8 @@ def test_what_a_trial_is_stopped_by_ends_no_task_yet_so_that_every_host_gives_it
 
 def test_the_module_is_not_started_where_nothing_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     looked = action(monkeypatch, {"due": False}).execute({"write": False}, VARIABLES)
-    assert looked == {"due": False, "asked": "digest", "notes": ["a sentence"], "not_done": []}
+    told = {"changed": False, "changes": [], "notes": ["a sentence"], "not_done": []}
+    assert looked == {**told, "due": False, "asked": "digest"}
     later = action(monkeypatch, {"failed": True, "msg": "it was started"})
     later._unchanged = planned.unchanged(looked, "digest")
-    assert later.execute({}, VARIABLES) == {"notes": ["a sentence"], "not_done": []}
+    assert later.execute({}, VARIABLES) == told

@@ -47,7 +47,7 @@ def test_a_host_without_evidence_was_not_looked_at(
         ({}, []),
         ({"planned": {"skipped": True}}, []),
         ({"planned": {"due": True}}, []),
-        ({"planned": {"problems": ["KH205: a", "KH008: b"]}}, ["KH205: a", "KH008: b"]),
+        ({"planned": {"problems": ["KH205: a", "KH008: b", "KH205: a"]}}, ["KH205: a", "KH008: b"]),
     ],
 )
 def test_what_later_tasks_found_keeps_a_host_from_being_changed_too(

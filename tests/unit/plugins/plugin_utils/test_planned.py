@@ -50,6 +50,11 @@ def test_what_would_stop_a_change_fails_no_task_that_only_looks() -> None:
     assert planned.told(FOUND, "x") == {**FOUND, "asked": "x"}
 
 
+def test_what_would_change_is_told_by_the_task_that_changes_it() -> None:
+    found = {"changed": True, "changes": [{"target": "/x"}], "diff": [{"before": "", "after": "x"}], "due": True}
+    assert planned.told(found, "x") == {"changed": False, "changes": [], "due": True, "asked": "x"}
+
+
 def action(answer: dict[str, t.Any]) -> tuple[PkiAction, list[dict[str, t.Any]]]:
     """An action of certificates whose module gives this answer, and the arguments of each start of it."""
     started: list[dict[str, t.Any]] = []

@@ -162,15 +162,16 @@ def test_a_node_has_few_of_them_at_a_time_and_a_pod_few_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("allocatable", "most"), [(100, pulls.PER_NODE), (14, 5), (7, 1), (4, 1), (None, pulls.PER_NODE)]
+    ("allocatable", "most"),
+    [("100", pulls.PER_NODE), ("14", 5), ("7", 1), ("4", 1), (None, pulls.PER_NODE), ("1k", pulls.PER_NODE)],
 )
-def test_at_most_half_of_what_a_node_has_room_for_is_taken(allocatable: int | None, most: int) -> None:
-    """Ended pods take no room, and neither do those of other nodes."""
+def test_at_most_half_of_what_a_node_has_room_for_is_taken(allocatable: str | None, most: int) -> None:
+    """Ended pods take no room, and neither do those of other nodes. The number is a quantity: 1000 comes as 1k."""
     there = {"w1": ["Running", "Pending", "Running", "Running", "Failed", "Succeeded"], "w2": ["Running"] * 9}
     pods = [running("shop", "web:1", nodeName=name) for name, phases in there.items() for _phase in phases]
     for pod, phase in zip(pods, [phase for phases in there.values() for phase in phases]):
         pod["status"]["phase"] = phase
-    status = {} if allocatable is None else {"allocatable": {"pods": str(allocatable)}}
+    status = {} if allocatable is None else {"allocatable": {"pods": allocatable}}
     assert pulls._room({"metadata": {"name": "w1"}, "status": status}, pods) == most
 
 

@@ -95,6 +95,19 @@ def test_a_change_that_was_never_proven_goes_back(
     assert recover(host, world.sight(), 300.0) == []
 
 
+def test_an_api_server_that_takes_no_new_connections_since_the_run_died_is_opened(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runtime = None
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "manifest")
+    (process,) = world.find("kube-apiserver")
+    world.close(process)
+    recover(host, world.sight(), 300.0)
+    assert not world.closed
+
+
 UPGRADED = "kind: Pod\n# as kubeadm upgrade wrote it\n"
 
 
