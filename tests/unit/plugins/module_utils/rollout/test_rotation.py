@@ -197,7 +197,7 @@ FOUND = {
 
 
 def rotate_manager(
-    host: Directory, world: World, now: float, limit: float, *names: str, found: dict[str, Any] = FOUND
+    host: Directory, world: World, now: float, limit: float, *names: str, found: dict[str, Any] | None = None
 ) -> dict[str, float]:
     """Renew the kubeconfig of a controller-manager, which is read when it starts, and what else is named."""
     path = host.path(MANIFEST)
@@ -211,7 +211,7 @@ def rotate_manager(
     def no_command(args: list[str]) -> tuple[int, str, str]:
         raise AssertionError(args)
 
-    gate = rotation.Gate(host.host, store, found, limit, no_command, world.sight())
+    gate = rotation.Gate(host.host, store, found or FOUND, limit, no_command, world.sight())
     return gate.apply(planned, {}, {})
 
 
