@@ -32,7 +32,12 @@ HOST_OPTIONS: dict[str, dict[str, t.Any]] = {
     "run_id": {"type": "str", "required": True},
     "locks": {"type": "list", "elements": "str", "choices": ["host", "cluster"], "default": []},
 }
-#: Beside these, what the modules of certificates take.
+#: Where one task looks, on all hosts at once, and another does.
+PLANNED_OPTIONS: dict[str, dict[str, t.Any]] = {
+    "write": {"type": "bool", "default": True},
+    "planned": {"type": "dict", "default": {}},
+}
+#: Beside HOST_OPTIONS, what the modules of certificates take.
 PKI_OPTIONS: dict[str, dict[str, t.Any]] = {
     "node_name": {"type": "str", "required": True},
     "cluster": {"type": "dict", "required": True},

@@ -182,6 +182,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     HOST_OPTIONS,
+    PLANNED_OPTIONS,
     require_libraries,
     result_of,
     run,
@@ -287,8 +288,7 @@ def main() -> None:
             "only": {"type": "list", "elements": "str", "default": []},
             "trial": {"type": "bool", "default": True},
             "tried": {"type": "dict", "default": {}},
-            "write": {"type": "bool", "default": True},
-            "planned": {"type": "dict", "default": {}},
+            **PLANNED_OPTIONS,
             "api_servers": {"type": "dict", "default": {}},
             "nodes": {"type": "list", "elements": "str", "default": []},
             "gate_timeout": {"type": "int", "default": 300},

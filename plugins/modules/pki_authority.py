@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
   - kubeharden.core.pki
+  - kubeharden.core.planned
 options:
   create:
     description: Whether this is the host on which missing authorities are made.
@@ -80,19 +81,6 @@ options:
     description: Whether keys and kubeconfigs that others may read are closed.
     type: bool
     default: true
-  write:
-    description:
-      - Whether what is due is done. Otherwise it is only looked, which all hosts may do at once, and what it would be
-        stopped by is in RV(problems), so that the run can be ended on every host. What a run that died left is removed
-        in any case.
-    type: bool
-    default: true
-  planned:
-    description:
-      - What an earlier task of the run returned here with O(write=false). Where nothing was due and nothing else is
-        asked for now, that is the result, and the module is not started.
-    type: dict
-    default: {}
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -163,6 +151,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     HOST_OPTIONS,
     PKI_OPTIONS,
+    PLANNED_OPTIONS,
     require_libraries,
     result_of,
     run,
@@ -243,8 +232,7 @@ def main() -> None:
             },
             "lifetime_days": {"type": "int", "default": 3650},
             "repair": {"type": "bool", "default": True},
-            "write": {"type": "bool", "default": True},
-            "planned": {"type": "dict", "default": {}},
+            **PLANNED_OPTIONS,
         },
         supports_check_mode=True,
     )

@@ -23,20 +23,7 @@ extends_documentation_fragment:
   - kubeharden.core.on_host
   - kubeharden.core.pki
   - kubeharden.core.pki_leaves
-options:
-  write:
-    description:
-      - Whether what is due is done. Otherwise it is only looked, which all hosts may do at once, and what it would be
-        stopped by is in RV(problems), so that the run can be ended on every host. What a run that died left is removed
-        in any case.
-    type: bool
-    default: true
-  planned:
-    description:
-      - What an earlier task of the run returned here with O(write=false). Where nothing was due and nothing else is
-        asked for now, that is the result, and the module is not started.
-    type: dict
-    default: {}
+  - kubeharden.core.planned
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -134,6 +121,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     HOST_OPTIONS,
     LEAF_OPTIONS,
     PKI_OPTIONS,
+    PLANNED_OPTIONS,
     require_libraries,
     result_of,
     run,
@@ -156,8 +144,7 @@ def main() -> None:
             **HOST_OPTIONS,
             **PKI_OPTIONS,
             **LEAF_OPTIONS,
-            "write": {"type": "bool", "default": True},
-            "planned": {"type": "dict", "default": {}},
+            **PLANNED_OPTIONS,
         },
         supports_check_mode=True,
     )

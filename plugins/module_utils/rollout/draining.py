@@ -60,5 +60,5 @@ def _ending(sight: Sight | None, arguments: t.Sequence[str]) -> list[Process]:
 
 def _delays(arguments: t.Sequence[str]) -> bool:
     """Whether an API server takes connections for a while after it was told to end."""
-    delay = occurrences(parse_arguments(arguments[1:]), "shutdown-delay-duration")
+    delay = occurrences(parse_arguments(arguments), "shutdown-delay-duration")
     return bool(parse_quantity(delay[-1])) if delay else False

@@ -91,9 +91,10 @@ def _named(plan: ComponentPlan) -> list[str]:
     """Return where on the host the files lie that the component's flags are going to name."""
     manifest, component = future(plan), plan.component
     words = manifest.arguments(component)
+    program = program_at(words, component)
     named: list[str | None] = [
         manifest.host_path_of(component, path)
-        for flag in parse_arguments(words[(program_at(words, component) or 0) + 1 :])
+        for flag in parse_arguments(words if program is None else words[program + 1 :])
         if flag_files.names_a_file(flag.name)
         for path in flag_files.paths(flag.name, flag.effective)
     ]

@@ -122,7 +122,7 @@ def _without_frame(line: str) -> str:
 
 
 def _local_server(component: str, arguments: t.Sequence[str]) -> str:
-    flags = parse_arguments(arguments[1:])
+    flags = parse_arguments(arguments)
     port = (occurrences(flags, "secure-port") or [_HEALTH[component][0]])[-1]
     address = (occurrences(flags, "bind-address") or [""])[-1]
     if address in ("", "0.0.0.0", "::"):  # noqa: S104  (compared, not bound)

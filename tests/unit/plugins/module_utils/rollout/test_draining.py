@@ -95,6 +95,14 @@ def test_one_that_delays_its_end_is_left_alone(world: World, flags: list[str], c
     assert (world.time > 0) is closed
 
 
+def test_flags_count_where_args_alone_give_them(world: World) -> None:
+    """The image starts its own program then, so that the first word of the manifest is a flag."""
+    flags = ["--shutdown-delay-duration=10s", "--secure-port=6443"]
+    world.lives = [Life(7, [API, *flags], 0.0, 90.0)]
+    with drained(world.sight(), flags):
+        assert not world.closed
+
+
 def test_a_kernel_that_cannot_close_it_costs_no_time(world: World) -> None:
     world.can_close = False
     with drained(world.sight(), serve(world, told=60.0)):
