@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster
 from lab.kubelab.prepare import TEST_IMAGE
 from lab.product import HardenRun, announced, of_this_slice, restarted, started, without_random
@@ -25,9 +26,8 @@ KUBEADM = "ConfigMap kube-system/kubeadm-config"
 KUBELET = "ConfigMap kube-system/kubelet-config"
 
 NEWEST = pytest.param(marks=pytest.mark.on("1+1"), id="newest")
-OLDER = pytest.param(marks=pytest.mark.on("1+1", version="1.36"), id="1.36")
 OLDEST = pytest.param(marks=[pytest.mark.on("1+1", version="1.34"), pytest.mark.slow], id="1.34")
-each_version = pytest.mark.parametrize((), [NEWEST, OLDER, OLDEST])
+each_version = on_each_version("1+1", in_ci=2)
 newest_and_oldest = pytest.mark.parametrize((), [NEWEST, OLDEST])
 
 

@@ -16,16 +16,14 @@ from typing import Any
 
 import pytest
 
+from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster
 from lab.product import HardenRun, Product, kill_run, wait_until, without_random
 
 pytestmark = pytest.mark.slow
 
-NEWEST = pytest.param(marks=pytest.mark.on("1+1", name="nodes"), id="newest")
-OLDER = pytest.param(marks=pytest.mark.on("1+1", version="1.36", name="nodes"), id="1.36")
-OLDEST = pytest.param(marks=pytest.mark.on("1+1", version="1.34", name="nodes"), id="1.34")
-each_version = pytest.mark.parametrize((), [NEWEST, OLDER, OLDEST])
-newest = pytest.mark.parametrize((), [NEWEST])
+each_version = on_each_version("1+1", name="nodes")
+newest = pytest.mark.on("1+1", name="nodes")
 
 CONFIG_MAP = "ConfigMap kube-system/kube-proxy"
 DAEMON_SET = "DaemonSet kube-system/kube-proxy"

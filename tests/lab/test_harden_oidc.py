@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster
 from lab.product import Product, wait_until, without_random
 
-pytestmark = [pytest.mark.on("1+1", name="oidc"), pytest.mark.slow]
+pytestmark = on_each_version("1+1", name="oidc")
 
 APISERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 ISSUER = "https://10.213.0.11:8443"

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster
 from lab.kubelab.prepare import TEST_IMAGE
 from lab.product import HardenRun, Product, announced, restarted, wait_until, without_random
@@ -32,7 +33,7 @@ from lab.test_directory_past import (
     replaced,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="past")]
+pytestmark = on_each_version("1+1", name="past")
 
 NAMES = {"cp1": "first", "w1": "second"}
 """By node, what the inventory calls it."""
@@ -195,9 +196,9 @@ def held(cluster: Cluster) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs() -> list[HardenRun]:
-    """The run that hardens, for the tests that follow it."""
-    return []
+def runs() -> dict[str, HardenRun]:
+    """By version, the run that hardens, for the tests that follow it."""
+    return {}
 
 
 # The story
@@ -221,7 +222,7 @@ def test_the_cluster_runs_with_what_its_owner_made_of_it(product: Product) -> No
     held(cluster)
 
 
-def test_check_mode_foretells_the_run(product: Product, runs: list[HardenRun]) -> None:
+def test_check_mode_foretells_the_run(product: Product, runs: dict[str, HardenRun]) -> None:
     cluster = product.cluster
     before = product.on_each(product.processes)
     foretold = product.harden("--check", "--diff", **CIS).well()
@@ -235,7 +236,7 @@ def test_check_mode_foretells_the_run(product: Product, runs: list[HardenRun]) -
         seen, said = restarted(before[node], after[node]), announced(run.changes, name)
         assert said <= seen, node
         assert seen - said <= {"kube-controller-manager", "kube-scheduler", "kube-proxy"}, node
-    runs.append(run)
+    runs[cluster.lab.minor] = run
 
 
 def test_nothing_that_the_owner_set_is_lost(product: Product) -> None:
@@ -259,8 +260,8 @@ def test_nothing_that_the_owner_set_is_lost(product: Product) -> None:
         assert not product.exists("cp1", path), path
 
 
-def test_what_falls_short_is_told_and_nothing_else_does(product: Product, runs: list[HardenRun]) -> None:
-    (run,) = runs
+def test_what_falls_short_is_told_and_nothing_else_does(product: Product, runs: dict[str, HardenRun]) -> None:
+    run = runs[product.cluster.lab.minor]
     assert f"The audit policy /{POLICY} is the owner's and was kept" in run.output
     beaten = (
         "The kubelet's flag --event-qps=0 in /etc/default/kubelet beats eventRecordQPS in "

@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster, Served
 from lab.product import (
     BAD_CIPHERS,
@@ -23,7 +24,7 @@ from lab.product import (
 )
 from lab.story import Story, differences, story_of
 
-pytestmark = pytest.mark.on("3+2")
+pytestmark = on_each_version("3+2", in_ci=1)
 
 CONFIG_MAPS_LEFT = (
     "Not done on cp1: ConfigMaps kube-system/kubeadm-config and kubelet-config were left as they are, since cp2, cp3 "

@@ -22,6 +22,7 @@ from lab.product import Product, restarted, without_random
 from lab.story import differences
 
 NEXT = "1.37"
+OLDEST = components.minors()[-1]
 pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", version="1.36", name="upgrade")]
 
 PATCHES = "/etc/kubernetes/kubeharden/patches"
@@ -120,18 +121,35 @@ def test_the_next_run_adds_what_the_new_minor_version_lets_it_keep_and_nothing_e
     ]
 
 
+def upgraded_to_the_same(product: Product, minor: str, programs: str, *options: str) -> None:
+    """Hold that kubeadm's upgrade of every host to the version that it has changes nothing, nor does the next run.
+
+    :param options: of control planes; kubeadm refuses a directory of patches that is not there, as on a worker.
+    """
+    before = in_force(product)
+    for host in product.cluster.hosts:
+        own = options if host in product.cluster.control_planes else ()
+        upgrade(product, host, components.version_of(minor), programs, *own)
+    assert differences(before, in_force(product)) == []
+    again = product.harden(profile="cis").well()
+    assert again.changed == dict.fromkeys(product.cluster.hosts, 0), str(again)
+    assert again.changes == []
+
+
 def test_an_upgrade_to_the_same_version_with_the_command_that_was_printed_changes_nothing(product: Product) -> None:
-    cluster, version = product.cluster, components.version_of(NEXT)
     told = product.harden(profile="cis").well()
     assert told.changes == []
     options = re.search(r"\(kubeadm upgrade apply VERSION (.+?), kubeadm upgrade node (.+?)\)", told.output)
     assert options, told.output
     assert options[1] == options[2] == f"--patches {PATCHES}"
-    before = in_force(product)
-    # kubeadm refuses a directory of patches that is not there, as on a worker.
-    upgrade(product, "cp1", version, bring.place(NEXT), options[1])
-    upgrade(product, "w1", version, bring.place(NEXT))
-    assert differences(before, in_force(product)) == []
-    again = product.harden(profile="cis").well()
-    assert again.changed == dict.fromkeys(cluster.hosts, 0), str(again)
-    assert again.changes == []
+    upgraded_to_the_same(product, NEXT, bring.place(NEXT), options[1])
+
+
+@pytest.mark.on("1+1", version=OLDEST, name="upgrade")
+def test_an_upgrade_of_the_oldest_version_to_the_same_changes_nothing(product: Product) -> None:
+    """There kubeadm keeps all that was set without patches, so that no command is printed."""
+    hardened = product.harden(profile="cis").well()
+    assert "kubeadm upgrade apply" not in hardened.output
+    for host in product.cluster.hosts:
+        product.cluster.ssh(host, _END_HEALTH_CHECKS)
+    upgraded_to_the_same(product, OLDEST, product.cluster.bring(OLDEST))

@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 import yaml
 
+from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster
 from lab.kubelab.prepare import TEST_IMAGE
 from lab.product import ARTEFACTS, Product, announced, restarted, shape_of, wait_until, without_random
 from lab.story import POD, differences, is_ready, keep_served, leave, story_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.on("3+2")]
+pytestmark = on_each_version("3+2")
 
 NEW = ("cp3", "w2")
 OLD = ("cp1", "cp2", "w1")
