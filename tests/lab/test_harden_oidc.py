@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster
 from lab.product import Product, wait_until, without_random
