@@ -23,14 +23,22 @@ class Server(ThreadingHTTPServer):
     """One ConfigMap, its writes as events; ``lost`` are the beats whose event is never sent.
 
     A watch ends after every third event, as that of an API server which is stopped. ``expired`` makes the server forget
-    its past: to resume then is refused. ``slow`` is how many seconds a GET takes once something was written.
+    its past: to resume then is refused. ``slow`` is how many seconds a GET takes once something was written. ``idle`` is
+    after how many seconds without a request it closes a connection, and ``cut`` on which GET of one, unanswered.
     """
 
     daemon_threads = True
 
-    def __init__(self, lost: frozenset[int] = frozenset(), expired: bool = False, slow: float = 0.0) -> None:
+    def __init__(
+        self,
+        lost: frozenset[int] = frozenset(),
+        expired: bool = False,
+        slow: float = 0.0,
+        idle: float | None = None,
+        cut: int = 0,
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.lost, self.expired, self.slow = lost, expired, slow
+        self.lost, self.expired, self.slow, self.idle, self.cut = lost, expired, slow, idle, cut
         self.beats = [0]
         self.written = threading.Condition()
 
@@ -41,6 +49,11 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Server
+    gets = 0
+
+    def setup(self) -> None:
+        self.timeout = self.server.idle
+        super().setup()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -61,6 +74,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if "watch=1" not in self.path:
+            self.gets += 1
+            if self.gets == self.server.cut:
+                self.close_connection = True
+                return
             time.sleep(self.server.slow if len(self.server.beats) > 1 else 0)
             self.answer(200, self.server.configmap(len(self.server.beats) - 1))
             return
@@ -133,6 +150,16 @@ def test_an_answer_that_takes_too_long_is_a_failure(servers: list[Server]) -> No
     assert {failure.what for failure in failures} >= {"get", "kept 0"}
     assert {failure.counts for failure in failures} == {FAILED, KEPT}
     assert any("timed out" in failure.reason for failure in failures)
+
+
+def test_a_connection_that_the_server_closed_between_requests_costs_none(servers: list[Server]) -> None:
+    assert failures_of(Server(idle=0.03), servers, 2) == []
+
+
+def test_a_kept_connection_that_is_closed_instead_of_an_answer_is_counted_apart(servers: list[Server]) -> None:
+    failures = failures_of(Server(cut=3), servers, 2)
+    assert {failure.what for failure in failures} == {"kept 0", "kept 1"}
+    assert {failure.counts for failure in failures} == {KEPT}
 
 
 def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
