@@ -23,8 +23,8 @@ class Server(ThreadingHTTPServer):
     """One ConfigMap, its writes as events; ``lost`` are the beats whose event is never sent.
 
     A watch ends after every third event, as that of an API server which is stopped. ``expired`` makes the server forget
-    its past: to resume then is refused. ``slow`` is how many seconds a GET takes once something was written. ``idle`` is
-    after how many seconds without a request it closes a connection, and ``cut`` on which GET of one, unanswered.
+    its past: to resume then is refused. ``slow`` is how many seconds a GET takes once something was written. ``idle``
+    is after how many seconds without a request it closes a connection, and ``cut`` on which GET of one, unanswered.
     """
 
     daemon_threads = True
