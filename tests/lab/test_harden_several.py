@@ -245,7 +245,6 @@ def test_a_value_that_only_etcd_refuses_goes_back_and_clients_lose_no_request(st
     assert served.failed == 0, served.output
 
 
-@pytest.mark.slow
 def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(story: Story) -> None:
     story.again[0].well()
     product = story.product
