@@ -193,7 +193,12 @@ class Runtime:
         The kubelet then starts it anew. This is the one call here that changes something.
         """
         request = {"container_id": container_id, "timeout": grace}
-        self._call("RuntimeService/StopContainer", _STOP_CONTAINER_REQUEST, request, {}, self._timeout + grace)
+        try:
+            self._call("RuntimeService/StopContainer", _STOP_CONTAINER_REQUEST, request, {}, self._timeout + grace)
+        except grpc.GrpcError as error:
+            # containerd says so of one that was removed meanwhile: it has ended.
+            if error.code != grpc.NOT_FOUND:
+                raise
 
     def _call(
         self,

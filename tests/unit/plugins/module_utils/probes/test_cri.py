@@ -380,6 +380,16 @@ def test_stop_waits_for_the_grace(serve: Serve) -> None:
     assert requests == [field(1, b"c1") + b"\x10\x02"]
 
 
+def test_stop_of_what_was_removed_meanwhile_is_well(serve: Serve) -> None:
+    said = trailers("5", 'an error occurred when try to find container "c1": not found')
+    cri.Runtime(serve(after_request(OPEN + said))).stop_container("c1", 2)
+
+
+def test_stop_that_is_refused(serve: Serve) -> None:
+    with pytest.raises(HardeningError, match=r"StopContainer: no room \(grpc-status 13\)"):
+        cri.Runtime(serve(after_request(OPEN + trailers("13", "no room")))).stop_container("c1", 2)
+
+
 def test_stop_that_does_not_come_back(serve: Serve) -> None:
     with pytest.raises(HardeningError, match=r"StopContainer within 0.3 seconds"):
         cri.Runtime(serve(hang), timeout=0.3).stop_container("c1", 0)
