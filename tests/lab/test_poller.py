@@ -52,8 +52,8 @@ class Handler(BaseHTTPRequestHandler):
     gets = 0
 
     def setup(self) -> None:
-        self.timeout = self.server.idle
         super().setup()
+        self.connection.settimeout(self.server.idle)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
