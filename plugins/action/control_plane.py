@@ -11,6 +11,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
 from ansible_collections.kubeharden.core.plugins.plugin_utils import planned, version_check
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, NOTES, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
@@ -58,28 +59,6 @@ def add_extra(
                 continue
             ours: dict[str, t.Any] = {key: item for key, item in settings.get(name, {}).items() if key in _KEPT}
             settings[name] = {**ours, "exact": version_check.text_of(value)}
-
-
-def around(found: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
-    """Return the API servers and nodes of the run, which must be well before a control plane is changed.
-
-    Those of hosts that take no part are none of them: one that is known to be away must not keep the run from going on.
-
-    Args:
-        found: By host, what discovery returned, empty where it did not reach it.
-    """
-    servers, nodes = {}, []
-    for host in sorted(found):
-        discovered = found[host].get("discovery")
-        if not discovered:
-            continue
-        nodes.append(str(discovered["node_name"]))
-        flags = (discovered["components"].get("kube-apiserver") or {}).get("flags") or {}
-        address = str(flags.get("advertise-address") or "")
-        if address:
-            shown = f"[{address}]" if ":" in address else address
-            servers[host] = f"https://{shown}:{flags.get('secure-port') or 6443}"
-    return {"api_servers": servers, "nodes": nodes}
 
 
 class ActionModule(HostAction):

@@ -10,9 +10,16 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES
 from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_cluster, requests_directory
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around, has_ended
 from ansible_collections.kubeharden.core.plugins.plugin_utils.authorities_directory import AuthoritiesDirectory
 from ansible_collections.kubeharden.core.plugins.plugin_utils.brought_authorities import BroughtAuthorities
-from ansible_collections.kubeharden.core.plugins.plugin_utils.pki_action import AUTHORITIES, PkiAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
+from ansible_collections.kubeharden.core.plugins.plugin_utils.pki_action import (
+    ANSWERED,
+    AUTHORITIES,
+    LEAVES,
+    PkiAction,
+)
 from ansible_collections.kubeharden.core.plugins.plugin_utils.requests_directory import RequestsDirectory
 
 
@@ -58,6 +65,25 @@ class ActionModule(PkiAction):
         """Return whether an earlier task of this run brought the control planes' keys, or in check mode would."""
         return any("kept" in self.registered(host, AUTHORITIES) for host in self._found)
 
+    def _beside(self) -> dict[str, t.Any]:
+        """Return what must be well before something is renewed: nothing while a certificate of the run has ended.
+
+        Its renewal is what the run is for, and the cluster may be well only when the last host has had its turn.
+        """
+        here = self._found.get(self._target)
+        if here is None or not here["live"] or not pki_cluster.is_control_plane(here):
+            return {}
+        known = self._vars["hostvars"].raw_get
+        found = {host: found_of(known(host)) for host in self._found}
+        if any(has_ended(found[host], self._seen_in_turn(host)) for host in found):
+            return {}
+        return around(found)
+
+    def _seen_in_turn(self, host: str) -> dict[str, t.Any]:
+        """Return what this task returned of a host last, empty where it has not had its turn."""
+        results = (self.registered(host, name) for name in (ANSWERED, LEAVES))
+        return next((one for one in results if "certificates" in one), {})
+
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module, say which host is to be asked, and lay what is to be signed outside."""
         if self._brought is not None:
@@ -71,6 +97,8 @@ class ActionModule(PkiAction):
                 arguments.setdefault("returned", self._requests.returned() if arguments["outside"] else {})
             except HardeningError as error:
                 return {"failed": True, "msg": error.numbered, "refused": True}
+        if arguments.get("scope") == "due":  # what is only missing is no running component's
+            arguments = {**self._beside(), **arguments}
         result = super().execute(arguments, task_vars)
         asks = [self._target] if result.get("requests") or result.get("bundles") else []
         unsigned = result.get("unsigned")

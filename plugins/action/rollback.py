@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import VERIFIES
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import well_servers
+from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 #: What discovery returned, the later first; and what putting the static pods back did.
@@ -42,10 +45,21 @@ class ActionModule(HostAction):
     MODULE = "rollback"
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Say which API servers verify what kubelets serve, as this rollback has left them so far."""
+        """Say what is known of the API servers, as this rollback has left them so far."""
         # Raw: what looks like a template in a host's file is text here too.
         known = task_vars["hostvars"].raw_get
         arguments["api_servers"] = {
             name: verifies_kubelets(known(name)) for name in arguments.get("control_planes") or []
         }
+        if arguments.get("part") == "static_pods":
+            arguments["beside"] = self._beside(task_vars)
         return arguments
+
+    def _beside(self, task_vars: t.Mapping[str, t.Any]) -> dict[str, str]:
+        """Return the API servers of other hosts that must be well before one that is well restarts here."""
+        known = task_vars["hostvars"].raw_get
+        hosts = task_vars["groups"].get("kubeharden_control_planes") or []
+        done = {host: known(host).get(_STATIC_PODS) or {} for host in hosts}
+        back = [host for host in hosts if API_SERVER in (done[host].get("restarted") or {})]
+        found = {host: found_of(known(host)) for host in hosts if host != task_vars["inventory_hostname"]}
+        return well_servers(found, back)

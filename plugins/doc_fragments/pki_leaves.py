@@ -71,4 +71,16 @@ options:
     description: Seconds that a restarted component may take to be well, and a server to show its new certificate.
     type: int
     default: 300
+  api_servers:
+    description:
+      - By control plane of the run, the address of its API server; filled in by the action plugin, but while a
+        certificate of a host of the run has ended. Before something is renewed on a running control plane each must be
+        well, for which it is given O(gate_timeout) seconds.
+    type: dict
+    default: {}
+  nodes:
+    description: Names of the run's nodes, which must be Ready before; filled in by the action plugin.
+    type: list
+    elements: str
+    default: []
 """

@@ -60,6 +60,8 @@ LEAF_OPTIONS: dict[str, dict[str, t.Any]] = {
     "repair": {"type": "bool", "default": True},
     "discovery": {"type": "dict"},
     "gate_timeout": {"type": "int", "default": 300},
+    "api_servers": {"type": "dict", "default": {}},
+    "nodes": {"type": "list", "elements": "str", "default": []},
 }
 
 

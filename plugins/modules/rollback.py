@@ -58,6 +58,13 @@ options:
       or may, the kubelet keeps its serving certificate.
     type: dict
     default: {}
+  beside:
+    description: >-
+      For V(static_pods), by other control plane of the run, the address of its API server, where discovery found that
+      well or this rollback has put it back; filled in by the action plugin. Before something that is well restarts here
+      each must be well, for which it is given O(gate_timeout) seconds.
+    type: dict
+    default: {}
   waiting:
     description: For V(end), whether what the runs changed in the API still has to go back, where they did.
     type: bool
@@ -202,7 +209,12 @@ def put_static_pods_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.
     parameters, found = module.params, module.params["discovery"]
     begun(module, host, runs)
     view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], runner(module))
-    options = Options(parameters["run_id"], parameters["trial"], float(parameters["gate_timeout"]))
+    options = Options(
+        parameters["run_id"],
+        parameters["trial"],
+        float(parameters["gate_timeout"]),
+        api_servers=parameters["beside"],  # nodes may be what this rollback has yet to heal
+    )
     manifests = {name: str(one["manifest"]) for name, one in found["components"].items()}
     back = StaticPodsBack(host, options, view, found["node_name"], manifests)
     return back.put_back(steps), back.notes
@@ -312,6 +324,7 @@ def main() -> None:
             "missing": {"type": "list", "elements": "str", "default": []},
             "control_planes": {"type": "list", "elements": "str", "default": []},
             "api_servers": {"type": "dict", "default": {}},
+            "beside": {"type": "dict", "default": {}},
             "waiting": {"type": "bool", "default": False},
             "trial": {"type": "bool", "default": True},
             "gate_timeout": {"type": "int", "default": 300},

@@ -23,6 +23,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.keeping_action imp
 #: Under which the role registers what it learns of a host.
 AUTHORITIES = "__pki_authorities"
 LEAVES = "__pki_leaves"
+ANSWERED = "__pki_answered"
 #: How and when a task is done; what else it says is what it asks for.
 _HOW = ("now", "write", "report_dir")
 #: What a result has of which something is to be done.

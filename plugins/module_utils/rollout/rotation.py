@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import typing as t
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import pod_logs
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight as sights
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import require_cluster_well
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.leaves import Issued, Leaves
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import Store
@@ -104,6 +106,22 @@ def _place(url: str) -> tuple[str, int] | None:
     return ("127.0.0.1" if parts.hostname in _ANY else parts.hostname), parts.port
 
 
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """What must be well before something is renewed on a control plane.
+
+    Attributes:
+        api_servers: By host, the address of each API server.
+        nodes: Names of the nodes that must be Ready.
+    """
+
+    api_servers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    nodes: t.Collection[str] = ()
+
+
+ALONE = Beside()
+
+
 class Gate:
     """Applies leaves on a host, with proof where something runs there.
 
@@ -113,6 +131,8 @@ class Gate:
         discovery: What runs there, None where nothing does or nothing is to be looked at.
         limit: Seconds that a component may take.
         run: Runs a command of the host.
+        sight: How it is seen; by default as it is.
+        beside: What must be well before; nothing where a certificate somewhere has ended.
     """
 
     def __init__(
@@ -123,12 +143,14 @@ class Gate:
         limit: float,
         run: pod_logs.Run,
         sight: Sight | None = None,
+        beside: Beside = ALONE,
     ) -> None:
         self._host = host
         self._store = store
         self._discovery = discovery
         self._limit = limit
         self._journal = Journal(host)
+        self._beside = beside
         self._sight = sight
         if sight is None and discovery is not None and "kube-apiserver" in discovery["components"]:
             admin, socket = discovery["admin_kubeconfig"], discovery["runtime_socket"]
@@ -153,6 +175,11 @@ class Gate:
                 require_well(sight, component, left=THIS_STEP)
             if not ended:
                 require_served(sight, THIS_STEP)
+        if self._sight is not None and not ended:
+            # Hosts before this one got new certificates since discovery looked at all of them. An authority or a name
+            # that only others miss does not show on the host itself.
+            require_cluster_well(self._sight, self._beside.api_servers, self._beside.nodes, self._limit)
+        if components:
             self._journal.note(**{STEP: components})
         saved = planned.apply(answers, bundles)
         try:

@@ -39,8 +39,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     unwell_here,
 )
 
-#: Errors of a host that is well, for what is wrong with another one: etcd's members, and the API's front door.
-_ELSEWHERE = ("KH133", "KH140")
+#: Errors of a host that is well, for what is wrong with another one: its API server, etcd's members, and the API's
+#: front door.
+_ELSEWHERE = ("KH131", "KH133", "KH140")
 
 
 class StaticPodsBack(ControlPlane):

@@ -14,7 +14,6 @@ pytest.importorskip("ansible", reason="action plugins run on the controller")
 from ansible_collections.kubeharden.core.plugins.action.control_plane import (
     ActionModule,
     add_extra,
-    around,
     select,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
@@ -93,26 +92,6 @@ def test_a_flag_that_a_run_writes_anyway_has_the_users_value() -> None:
 
 def test_a_component_of_which_we_set_nothing_can_have_flags_of_the_users() -> None:
     assert extra({"kube-controller-manager": {"v": 2}}, ["all"])["kube-controller-manager"] == {"v": {"exact": "2"}}
-
-
-def discovered(node: str, **flags: t.Any) -> dict[str, t.Any]:
-    return {"discovery": {"node_name": node, "components": {API: {"flags": flags}} if flags else {}}}
-
-
-def test_what_must_be_well_around_a_control_plane_is_what_takes_part() -> None:
-    """A host that could not be reached, where that is allowed, is none of it."""
-    found = {
-        "w1": discovered("worker"),
-        "cp1": discovered("one", **{"advertise-address": "192.0.2.1", "secure-port": "443"}),
-        "cp2": discovered("two", **{"advertise-address": "2001:db8::2"}),
-        "cp3": discovered("three", v="2"),
-        "cp4": {"silent": True},
-        "w2": {},
-    }
-    assert around(found) == {
-        "api_servers": {"cp1": "https://192.0.2.1:443", "cp2": "https://[2001:db8::2]:6443"},
-        "nodes": ["one", "two", "three", "worker"],
-    }
 
 
 # ---- all control planes tried at once, then changed one by one

@@ -197,7 +197,13 @@ FOUND = {
 
 
 def rotate_manager(
-    host: Directory, world: World, now: float, limit: float, *names: str, found: dict[str, Any] | None = None
+    host: Directory,
+    world: World,
+    now: float,
+    limit: float,
+    *names: str,
+    found: dict[str, Any] | None = None,
+    beside: rotation.Beside = rotation.ALONE,
 ) -> dict[str, float]:
     """Renew the kubeconfig of a controller-manager, which is read when it starts, and what else is named."""
     path = host.path(MANIFEST)
@@ -211,7 +217,7 @@ def rotate_manager(
     def no_command(args: list[str]) -> tuple[int, str, str]:
         raise AssertionError(args)
 
-    gate = rotation.Gate(host.host, store, found or FOUND, limit, no_command, world.sight())
+    gate = rotation.Gate(host.host, store, found or FOUND, limit, no_command, world.sight(), beside)
     return gate.apply(planned, {}, {})
 
 
@@ -278,3 +284,81 @@ def test_an_administrator_whose_certificate_has_ended_is_no_reason_to_leave_it(
     host = Directory(tmp_path, "cp1")
     rotation.Gate(host.host, host.store(), found, 1.0, lambda _args: (0, "", ""))
     assert asked == [(("/a.conf", "/r.sock"), {"allow_expired": True})]
+
+
+# ---- the cluster around it
+
+CP2 = "https://192.0.2.12:6443"
+BESIDE = rotation.Beside({"cp2": CP2}, ["cp1", "w1"])
+#: A server of the cluster's, with a certificate that nothing reads in these tests.
+SERVER = "front-proxy-client"
+
+
+@pytest.fixture
+def cluster(world: World) -> World:
+    """Well, but for what a test does to it."""
+    world.lives = [Life(9, ["kube-apiserver"])]
+    world.nodes = {"cp1": "", "w1": ""}
+    world.others[CP2] = 200
+    return world
+
+
+def rotate_server(host: Directory, world: World, now: float = NOW, beside: rotation.Beside = BESIDE) -> list[str]:
+    """Renew a certificate that its component reads anew by itself; nothing restarts."""
+    store = host.store()
+    options = leaves.Options(Policy(renew_all=True), leaves.SCOPE_DUE, only=(SERVER,), restarts=True)
+    planned = leaves.Leaves(store, host.pki, host.files(), now, options)
+
+    def no_command(args: list[str]) -> tuple[int, str, str]:
+        raise AssertionError(args)
+
+    rotation.Gate(host.host, store, FOUND, 60.0, no_command, world.sight(), beside).apply(planned, {}, {})
+    return [one.name for one in planned.issued]
+
+
+@pytest.mark.parametrize(
+    ("server", "node", "number", "words"),
+    [
+        (500, "", "KH131", "kube-apiserver of cp2 is not well: /readyz answered 500, for 60 s. Nothing was"),
+        (200, "KubeletNotReady", "KH134", "Node w1 is not Ready (KubeletNotReady), for 60 s. Nothing was"),
+    ],
+)
+def test_nothing_is_renewed_while_the_cluster_is_not_well(
+    tmp_path: Path, cluster: World, server: int, node: str, number: str, words: str
+) -> None:
+    """What was renewed on the host before may be what the others do not believe."""
+    host = made(Directory(tmp_path, "cp1"))
+    before = host.state()
+    cluster.others[CP2] = server
+    cluster.nodes["w1"] = node
+    with pytest.raises(HardeningError) as caught:
+        rotate_server(host, cluster)
+    assert caught.value.number == number
+    assert words in str(caught.value)
+    assert host.state() == before
+    assert Journal(host.host).read() == {}
+
+
+def test_a_cluster_that_becomes_well_is_waited_for(tmp_path: Path, cluster: World) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    cluster.others[CP2] = 500
+    cluster.events.append((20.0, lambda: cluster.others.update({CP2: 200})))
+    assert rotate_server(host, cluster) == [SERVER]
+    assert 20.0 <= cluster.time < 30.0
+
+
+def test_where_one_has_ended_on_this_host_nobody_need_be_well(tmp_path: Path, cluster: World) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    cluster.others[CP2] = 500
+    assert rotate_server(host, cluster, NOW + 400 * DAY) == [SERVER]
+    assert cluster.time == 0.0
+
+
+def test_a_component_that_restarts_asks_too(tmp_path: Path, cluster: World) -> None:
+    """And owes no restart that never came about."""
+    host = made(Directory(tmp_path, "cp1"))
+    cluster.lives.append(Life(10, WORDS))
+    cluster.others[CP2] = 500
+    with pytest.raises(HardeningError, match="kube-apiserver of cp2 is not well"):
+        rotate_manager(host, cluster, NOW + 300 * DAY, 60.0, beside=BESIDE)
+    assert Journal(host.host).read() == {}

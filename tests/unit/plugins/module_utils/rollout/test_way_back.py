@@ -10,6 +10,7 @@ import stat
 import typing as t
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -42,6 +43,8 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import World
 
 BACK = "20260202T000000Z-0000"
+ALONE: t.Mapping[str, str] = MappingProxyType({})
+CP2 = "https://192.0.2.12:6443"
 NOTHING = Seen(lambda _name: None, lambda _name: None, lambda _name: False)
 
 
@@ -57,9 +60,12 @@ class Back:
         self.manifests = {name: f"{DIRECTORY}/{name}.yaml" for name in components}
         self.found = {"components": {name: {"manifest": path} for name, path in self.manifests.items()}}
 
-    def static_pods(self, trial: bool = True, limit: float = 300.0, live: bool = True) -> dict[str, float]:
+    def static_pods(
+        self, trial: bool = True, limit: float = 300.0, live: bool = True, beside: t.Mapping[str, str] = ALONE
+    ) -> dict[str, float]:
         sight = self.place.world.sight() if live else None
-        made = StaticPodsBack(self.place.host, Options(BACK, trial, limit), sight, "cp1", self.manifests)
+        options = Options(BACK, trial, limit, api_servers=beside)
+        made = StaticPodsBack(self.place.host, options, sight, "cp1", self.manifests)
         seconds = made.put_back(steps_of(self.place.host, self.found))
         self.notes = made.notes
         return seconds
@@ -151,6 +157,22 @@ def test_without_a_process_the_old_bytes_are_written_all_the_same(make: Callable
     assert back.place.state() == back.place.before
 
 
+def test_what_is_well_is_not_taken_away_while_an_api_server_that_was_well_is_not(make: Callable[..., Back]) -> None:
+    """Such as that of the host before, which this rollback has put back and proven."""
+    back = make()
+    back.place.apply()
+    hardened = back.place.state()
+    back.place.world.others[CP2] = 500
+    said = back.refused(limit=60.0, beside={"cp2": CP2})
+    assert "kube-apiserver of cp2 is not well: /readyz answered 500, for 60 s" in said
+    assert "broken, put that back first: rollback.yml --limit HOST." in said
+    assert back.place.state() == hardened
+    assert Journal(back.place.host).read() == {}
+    # One that was not well before is not asked (plugin_utils.around), and a node never.
+    back.place.world.nodes["w1"] = "KubeletNotReady"
+    assert list(back.static_pods()) == [API]
+
+
 # ---- what does not come up
 
 
@@ -200,6 +222,16 @@ def test_a_component_that_is_not_well_gets_its_old_bytes_without_a_trial(make: C
     back.rest()
     assert back.place.state() == back.place.before
     assert Journal(back.place.host).read() == {}
+
+
+def test_what_is_not_well_goes_back_whatever_the_others_are(make: Callable[..., Back]) -> None:
+    back = make()
+    back.place.apply()
+    ail(back.place, API)
+    back.place.world.others[CP2] = 500
+    assert list(back.static_pods(beside={"cp2": CP2})) == [API]
+    back.rest()
+    assert back.place.state() == back.place.before
 
 
 def test_one_that_is_not_well_afterwards_either_keeps_them_and_says_so(make: Callable[..., Back]) -> None:

@@ -1,0 +1,71 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must be well around a control plane before it is changed: hosts before it were, since discovery saw them all."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.listing import AUTHORITY
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
+
+#: By host of the run, what discovery returned; empty where it did not reach it.
+Found = t.Mapping[str, t.Mapping[str, t.Any]]
+
+
+def api_servers(found: Found) -> dict[str, str]:
+    """Return the address of each API server of the run, by host.
+
+    Those of hosts that take no part are none of them: one that is known to be away must not keep the run from going on.
+    """
+    servers = {}
+    for host in sorted(found):
+        discovered = found[host].get("discovery") or {"components": {}}
+        flags = (discovered["components"].get(API_SERVER) or {}).get("flags") or {}
+        address = str(flags.get("advertise-address") or "")
+        if address:
+            shown = f"[{address}]" if ":" in address else address
+            servers[host] = f"https://{shown}:{flags.get('secure-port') or 6443}"
+    return servers
+
+
+def around(found: Found) -> dict[str, t.Any]:
+    """Return the API servers and nodes of the run, as the modules take them."""
+    nodes = [str(found[host]["discovery"]["node_name"]) for host in sorted(found) if found[host].get("discovery")]
+    return {"api_servers": api_servers(found), "nodes": nodes}
+
+
+def well_servers(found: Found, back: t.Collection[str]) -> dict[str, str]:
+    """Return the addresses of the API servers that a rollback must not take another one away from.
+
+    One that discovery found unwell is none of them: what heals it, or has nothing to do with it, must not wait for it.
+    It is one from the moment at which its own part is back and was proven.
+
+    Args:
+        found: By host, what discovery returned.
+        back: The hosts of which this rollback has put the API server back.
+    """
+    asked = {}
+    for host, server in api_servers(found).items():
+        seen = (found[host].get("evidence") or {}).get("api") or {"unwell": "it was not looked at"}
+        if host in back or not seen.get("unwell"):
+            asked[host] = server
+    return asked
+
+
+def has_ended(found: t.Mapping[str, t.Any], renewed: t.Mapping[str, t.Any]) -> bool:
+    """Return whether a certificate of a host has ended, so that nobody can expect it to be well.
+
+    Args:
+        found: What discovery returned.
+        renewed: What the task returned that renews them, when the host has had its turn; else empty.
+    """
+    evidence = found.get("evidence") or {}
+    now = float(evidence.get("now") or 0.0)
+    if "certificates" in renewed:
+        ends = [seconds_of(one["not_after"]) for one in renewed["certificates"] if one["kind"] != AUTHORITY]
+    else:
+        ends = [float(one["ends"]) for one in evidence.get("certificates") or []]
+    return any(end <= now for end in ends)
