@@ -86,6 +86,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import pulls, pulls_api
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import Keeping, lease_of
 
     parameters = module.params
     host = Host(parameters["root"])
@@ -93,7 +94,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         words = "AlwaysPullImages was not switched on, since without a running cluster no node can pull an image."
         return result_of(module, [], proven=False, unpulled=[], notes=[], not_done=[words])
     admin = parameters["discovery"]["admin_kubeconfig"]
-    cluster = pulls_api.build(runner(module), admin, parameters["kubectl"])
+    # Pulls of many images may take longer than the lock of the cluster lasts.
+    sleep = Keeping(lease_of(admin), parameters["run_id"])
+    cluster = pulls_api.build(runner(module), admin, parameters["kubectl"], sleep)
     nodes = cluster.nodes()
     unready = judge.unready(nodes)
     if unready:

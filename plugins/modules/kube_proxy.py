@@ -145,6 +145,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy_api
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kube_proxy import CONFIG_MAP, KubeProxy
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import Keeping, lease_of
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
@@ -156,7 +157,10 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         names = ", ".join(parameters["missing"])
         note = f"{CONFIG_MAP} and the DaemonSet were left as they are, since {names} took no part in this run."
         return result_of(module, [], **{**left, "not_done": [note]})
-    api = kube_proxy_api.build(runner(module), parameters["discovery"]["admin_kubeconfig"], parameters["kubectl"])
+    admin = parameters["discovery"]["admin_kubeconfig"]
+    # Many nodes are rolled one by one, for longer than the lock of the cluster lasts.
+    sleep = Keeping(lease_of(admin), parameters["run_id"])
+    api = kube_proxy_api.build(runner(module), admin, parameters["kubectl"], sleep)
     planned = KubeProxy(api, parameters["settings"], parameters["pod"])
     changes = planned.plan()
     restarted = {}

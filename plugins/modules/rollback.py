@@ -152,6 +152,7 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy_api
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import ClusterBack, names
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import Keeping, lease_of
 
     parameters = module.params
     objects = names(runs)
@@ -166,7 +167,13 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
     if kubectl.try_get("/readyz") is None:
         note = f"{listed} wait until the API answers; run rollback.yml again then."
         return result_of(module, [], waiting=True, not_done=[note])
-    planned = ClusterBack(runs, kubectl, lambda: kube_proxy_api.build(runner(module), admin, parameters["kubectl"]))
+
+    def kube_proxy() -> t.Any:
+        # Many nodes are rolled one by one, for longer than the lock of the cluster lasts.
+        sleep = Keeping(lease_of(admin), parameters["run_id"])
+        return kube_proxy_api.build(runner(module), admin, parameters["kubectl"], sleep)
+
+    planned = ClusterBack(runs, kubectl, kube_proxy)
     changes = planned.plan()
     restarted: dict[str, float] = {}
     if changes and not module.check_mode:

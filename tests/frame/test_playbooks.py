@@ -328,3 +328,82 @@ def test_nodes_that_join_without_kubeadm_get_their_tokens_in_one_call_and_each_i
     assert (tmp_path / "asked").read_text(encoding="utf-8") == '["n-w1", "n-w2"]\n'
     laid = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("laid-*")}
     assert laid == {"laid-w1": "n-w1", "laid-w2": "n-w2"}
+
+
+RENEWING = """\
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"run_id": {}, "discovery": {"type": "dict"}, "root": {}, "file": {}})
+with open(module.params["file"], "a") as stream:
+    stream.write("{run_id} {discovery[node_name]} {root}\\n".format(**module.params))
+module.exit_json()
+"""
+LONG_AGO, JUST_NOW = "now().timestamp() - 301", "now().timestamp() - 60"
+
+
+def taken(lock: str, asked: str) -> dict[str, Any]:
+    return {"discovery": {"node_name": "n1"}, "cluster_lock": lock, "asked": f"{{{{ {asked} }}}}"}
+
+
+@pytest.mark.parametrize(
+    ("found", "again", "calls"),
+    [
+        (taken("held", LONG_AGO), {}, 3),
+        (taken("held", LONG_AGO), {"skipped": True, "changed": False}, 3),
+        (taken("held", JUST_NOW), {}, 0),
+        # Taken by a second look, since a dead run had it.
+        ({"cluster_lock": "lost"}, taken("held", LONG_AGO), 3),
+        # Check mode, an API that did not answer, and no control plane among the hosts.
+        (taken("free", LONG_AGO), {}, 0),
+        (taken("unknown", LONG_AGO), {}, 0),
+        ({}, {}, 0),
+    ],
+)
+def test_every_batch_of_nodes_renews_the_lock_that_a_run_took_minutes_ago(
+    tmp_path: Path, found: dict[str, Any], again: dict[str, Any], calls: int
+) -> None:
+    """Three batches; else a second controller would take the lock over while the first is at work on nodes alone."""
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "stand_in.py").write_text(RENEWING, encoding="utf-8")
+    (task,) = yaml.safe_load((ROOT / "roles/discover/tasks/renew.yml").read_text(encoding="utf-8"))
+    task["stand_in"] = {**task.pop("kubeharden.core.renew_lock"), "file": str(tmp_path / "renewed")}
+    files = [str(ROOT / "roles" / role / "vars/main.yml") for role in ("kubeharden", "discover")]
+    takes_part = "true" if found or again else "false"
+    begin: dict[str, Any] = {
+        "hosts": "cp1",
+        "gather_facts": False,
+        "tasks": [
+            {"ansible.builtin.set_fact": {"__discover_found": found, "__discover_again": again}},
+            {"ansible.builtin.group_by": {"key": "kubeharden_control_planes"}, "when": takes_part},
+        ],
+    }
+    nodes = {
+        "hosts": "workers",
+        "gather_facts": False,
+        "serial": [1, 2],
+        "vars_files": files,
+        "vars": {"__kubeharden_run": {"run_id": "first"}},
+        "tasks": [task],
+    }
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([begin, nodes]), encoding="utf-8")
+    inventory = tmp_path / "hosts.yml"
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    groups = {
+        "workers": {"hosts": dict.fromkeys(["w1", "w2", "w3", "w4", "w5"])},
+        "control_planes": {"hosts": {"cp1": {"kubeharden_root": "/r"}}},
+    }
+    inventory.write_text(yaml.safe_dump({"all": {"children": groups, "vars": local}}), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
+    )
+    assert run.code == 0, str(run)
+    renewed = tmp_path / "renewed"
+    assert (renewed.read_text(encoding="utf-8") if renewed.exists() else "") == "first n1 /r\n" * calls
+
+
+@pytest.mark.parametrize("name", ["harden", "preflight", "rotate_certificates", "rollback"])
+def test_the_lock_is_renewed_before_anything_else_is_done_on_nodes(name: str) -> None:
+    (play,) = (play for play in plays(name) if play["hosts"].startswith("{{ 'kubeharden_workers'"))
+    first = [*play.get("pre_tasks", []), *play.get("tasks", [])][0]
+    role = {"name": "kubeharden.core.discover", "tasks_from": "renew"}
+    assert first["ansible.builtin.import_role"] == role

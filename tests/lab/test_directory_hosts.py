@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -174,6 +175,18 @@ def test_a_node_that_fails_leaves_those_of_the_next_batch_untouched(hosts: Hosts
     refused(run, "w1", "KH122")
     assert ("w2" in {change["host"] for change in hosts.changes}) == (batch is not None)
     assert (second() == before) == (batch is None)
+
+
+def test_each_batch_of_nodes_asks_the_control_plane_that_speaks_to_renew_the_lock(hosts: Hosts) -> None:
+    """No lock of a cluster is taken on directories, so its age is said here; what renews a Lease stands by itself."""
+    text = hosts.inventory.read_text(encoding="utf-8")
+    hosts.inventory.write_text(text.replace("        w1:\n", "        w1:\n        w2:\n"), encoding="utf-8")
+    shutil.copytree(hosts.root("w1"), hosts.root("w2"), symlinks=True)
+    run = hosts.harden("--tags", "discover", "-e", "__discover_lock_age=301")
+    assert run.code == 0, str(run)
+    renewed = re.findall(r"^TASK \[[^\n]*\| Renew the lock of the cluster[^\n]*\n(.*)$", run.output, re.MULTILINE)
+    assert renewed == ["ok: [w1 -> cp1]", "ok: [w2 -> cp1]"], str(run)
+    assert hosts.changes == []
 
 
 @pytest.mark.slow

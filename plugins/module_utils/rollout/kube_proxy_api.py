@@ -20,13 +20,14 @@ _HEALTH_TIMEOUT = 5
 _BINDINGS = "/apis/rbac.authorization.k8s.io/v1"
 
 
-def build(run: Run, admin_kubeconfig: str, program: str | None) -> Api:
+def build(run: Run, admin_kubeconfig: str, program: str | None, sleep: t.Callable[[float], None] = time.sleep) -> Api:
     """Return how the cluster is seen and changed.
 
     Args:
         run: Runs a command of the host.
         admin_kubeconfig: The administrator's kubeconfig on the host.
         program: The kubectl, None for the usual places.
+        sleep: Waits that many seconds.
     """
     kubectl = on_host(program, admin_kubeconfig, run)
     hurried = Kubectl(kubectl.path, admin_kubeconfig, run, _HEALTH_TIMEOUT)
@@ -51,5 +52,5 @@ def build(run: Run, admin_kubeconfig: str, program: str | None) -> Api:
         log=lambda pod, container: kubectl.try_get(f"{_SYSTEM}/pods/{pod}/log?container={container}&tailLines=1") or "",
         service=service,
         clock=time.monotonic,
-        sleep=time.sleep,
+        sleep=sleep,
     )

@@ -9,7 +9,9 @@ date of its answers, so that the clocks of controllers and hosts do not matter.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -22,6 +24,8 @@ NAME = "kube-system/kubeharden"
 #: Seconds within which it is not renewed again. Each call of a module on a control plane renews it, and a run with
 #: nothing to do has many.
 RENEW_AFTER = 60
+#: Seconds after which it is renewed within a call that goes on, so that several renewals may fail before it ends.
+RENEW_WITHIN = 300.0
 _FOLDER = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 _OBJECT = f"{_FOLDER}/kubeharden"
 _CONTROLLER = "kubeharden.core/controller"
@@ -156,6 +160,40 @@ def lease_of(kubeconfig: str) -> Lease:
         HardeningError: The kubeconfig cannot be used.
     """
     return Lease(ApiClient(load(kubeconfig)))
+
+
+class Keeping:
+    """Waits, in the place of time.sleep, in a call that may take longer than the lock lasts, and renews it meanwhile.
+
+    A call whose lock was taken over all the same goes on to its proof or its way back; the run's next call refuses.
+
+    Args:
+        lease: The lock.
+        run_id: The run.
+        clock: Seconds, monotonic.
+        sleep: Waits that many seconds.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        run_id: str,
+        clock: t.Callable[[], float] = time.monotonic,
+        sleep: t.Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._lease = lease
+        self._run_id = run_id
+        self._clock = clock
+        self._sleep = sleep
+        self._since = clock()  # each call renews it when it begins
+
+    def __call__(self, seconds: float) -> None:
+        """Wait that many seconds."""
+        self._sleep(seconds)
+        if self._clock() - self._since >= RENEW_WITHIN:
+            self._since = self._clock()
+            with contextlib.suppress(HardeningError):
+                self._lease.renew(self._run_id, taken=False)
 
 
 def _blocking(found: t.Mapping[str, t.Any], wanted: Holder, now: float, dead: str | None) -> Holder | None:

@@ -27,13 +27,16 @@ _T = t.TypeVar("_T")
 _R = t.TypeVar("_R")
 
 
-def build(run: Run, admin_kubeconfig: str, program: str | None) -> Cluster:
+def build(
+    run: Run, admin_kubeconfig: str, program: str | None, sleep: t.Callable[[float], None] = time.sleep
+) -> Cluster:
     """Return how the cluster is seen and asked.
 
     Args:
         run: Runs a command of the host.
         admin_kubeconfig: The administrator's kubeconfig on the host.
         program: The kubectl, None for the usual places.
+        sleep: Waits that many seconds.
     """
     kubectl = on_host(program, admin_kubeconfig, run)
     client = ApiClient(load(admin_kubeconfig), timeout=10.0)
@@ -52,7 +55,7 @@ def build(run: Run, admin_kubeconfig: str, program: str | None) -> Cluster:
         create=create,
         remove=remove,
         clock=time.monotonic,
-        sleep=time.sleep,
+        sleep=sleep,
         at_once=several,
     )
 

@@ -15,7 +15,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION, Holder
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import lease
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import RENEW_AFTER, Lease
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import (
+    RENEW_AFTER,
+    RENEW_WITHIN,
+    Keeping,
+    Lease,
+)
 
 FIRST = Holder("first", "one boot", "100 5000", 0.0, True)
 SECOND = Holder("second", "two boot", "200 6000", 0.0, True)
@@ -190,3 +195,47 @@ def test_what_somebody_emptied_or_broke_is_free(api: Api) -> None:
     with pytest.raises(HardeningError, match="Run first does not have the lock of the cluster"):
         lock(api).renew("first")
     assert lock(api).acquire(SECOND) is None
+
+
+def keeping(api: Api) -> Keeping:
+    """What a long call of the first run waits with."""
+
+    def sleep(seconds: float) -> None:
+        api.now += seconds
+
+    return Keeping(lock(api), "first", lambda: api.now, sleep)
+
+
+def test_a_call_that_takes_longer_than_the_lock_lasts_keeps_it(api: Api) -> None:
+    """As one that rolls kube-proxy on hundreds of nodes, one by one."""
+    lock(api).acquire(FIRST)
+    sleep = keeping(api)
+    for _second in range(2 * DURATION):
+        sleep(1.0)
+        assert lock(api).blocking(SECOND) is not None
+    assert api.now == BEGIN + 2 * DURATION
+    assert api.writes == 1 + 2 * DURATION // RENEW_WITHIN
+
+
+def test_an_api_that_is_away_for_a_while_costs_no_call_its_lock(api: Api) -> None:
+    lock(api).acquire(FIRST)
+    sleep = keeping(api)
+    for second in range(2 * DURATION):
+        api.away = RENEW_WITHIN <= second < 4 * RENEW_WITHIN
+        sleep(1.0)
+    api.away = False
+    assert lock(api).blocking(SECOND) is not None
+
+
+def test_a_call_whose_lock_is_another_runs_by_now_goes_on_to_its_end(api: Api) -> None:
+    """It neither takes it back nor stops between a change and its proof; the next call of the run refuses."""
+    lock(api).acquire(FIRST)
+    sleep = keeping(api)
+    api.now += DURATION + 1
+    lock(api).acquire(SECOND)
+    for _second in range(int(RENEW_WITHIN)):
+        sleep(1.0)
+    assert api.object is not None
+    assert api.object["spec"]["holderIdentity"] == "second"
+    with pytest.raises(HardeningError, match="Run second from two has taken the lock of the cluster"):
+        lock(api).renew("first")
