@@ -11,11 +11,26 @@ import typing as t
 
 Object = t.Mapping[str, t.Any]
 
-#: Roles and namespaces of the system's own.
-_SYSTEM_PREFIXES = ("system:", "kubeadm:")
+#: Namespaces of the system's own.
 _SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
-#: Roles that Kubernetes ships for people; who is bound to them is judged, not what they hold.
-_SHIPPED_ROLES = ("cluster-admin", "admin", "edit", "view")
+_ADMIN = "cluster-admin"
+#: Where Kubernetes 1.33 to 1.37 has wildcards in ClusterRoles of its own. A name is not enough: an API server adds what
+#: its own roles lack when it starts, and takes nothing away that somebody gave them.
+_WILDCARDS: dict[str, frozenset[str]] = {
+    _ADMIN: frozenset({"verbs", "resources"}),
+    "system:kubelet-api-admin": frozenset({"verbs"}),
+    **dict.fromkeys(
+        (
+            "system:kube-controller-manager",
+            "system:controller:generic-garbage-collector",
+            "system:controller:horizontal-pod-autoscaler",
+            "system:controller:namespace-controller",
+            "system:controller:resourcequota-controller",
+            "system:controller:storage-version-migrator-controller",
+        ),
+        frozenset({"resources"}),
+    ),
+}
 _ACCOUNTS = "system:serviceaccounts"
 _EVERYBODY = ("system:anonymous", "system:unauthenticated", "system:authenticated", _ACCOUNTS)
 _MASTERS = "system:masters"
@@ -24,13 +39,33 @@ _ADMINISTRATORS = "kubeadm:cluster-admins"
 _BOOTSTRAPPERS = ("system:bootstrappers", "system:bootstrap:")
 _JOINING = "Group system:bootstrappers:kubeadm:default-node-token"
 #: Users that are components; others whose names begin with system: are whoever somebody bound.
-_COMPONENTS = ("system:kube-", "system:node:", "system:apiserver")
+_COMPONENTS = ("system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy", "system:apiserver")
+_NODES = "system:node:"
+#: Accounts of kube-system that are Kubernetes' own in 1.33 to 1.37, one a controller, and those of kubeadm's addons.
+#: Whatever else has an account there, somebody put there, and should know what it may do.
+_ACCOUNTS_MADE = frozenset(
+    """
+    attachdetach-controller bootstrap-signer certificate-controller cloud-provider clusterrole-aggregation-controller
+    cronjob-controller daemon-set-controller deployment-controller device-taint-eviction-controller
+    disruption-controller endpoint-controller endpointslice-controller endpointslicemirroring-controller
+    ephemeral-volume-controller expand-controller generic-garbage-collector horizontal-pod-autoscaler job-controller
+    kube-apiserver-serving-clustertrustbundle-publisher kube-controller-manager kube-scheduler
+    legacy-service-account-token-cleaner namespace-controller node-controller persistent-volume-binder
+    pod-garbage-collector podcertificaterequestcleaner pv-protection-controller pvc-protection-controller
+    replicaset-controller replication-controller resource-claim-controller resourcequota-controller
+    root-ca-cert-publisher route-controller selinux-warning-controller service-account-controller
+    service-cidrs-controller service-controller statefulset-controller storage-version-migrator-controller token-cleaner
+    ttl-after-finished-controller ttl-controller validatingadmissionpolicy-status-controller
+    volumeattributesclass-protection-controller
+    coredns kube-dns kube-proxy
+    """.split()
+)
 #: How a service account is called where it is bound as a user.
 _ACCOUNT_PREFIX = "system:serviceaccount:"
 #: What Kubernetes and kubeadm bind for others than components: by binding and role, to whom. A label or the beginning
 #: of a name says nothing of that: anybody can give them to a binding.
 _MADE: dict[tuple[str, str], tuple[str, ...]] = {
-    ("cluster-admin", "cluster-admin"): (f"Group {_MASTERS}",),
+    (_ADMIN, _ADMIN): (f"Group {_MASTERS}",),
     ("system:basic-user", "system:basic-user"): ("Group system:authenticated",),
     ("system:discovery", "system:discovery"): ("Group system:authenticated",),
     ("system:public-info-viewer", "system:public-info-viewer"): (
@@ -40,7 +75,7 @@ _MADE: dict[tuple[str, str], tuple[str, ...]] = {
     ("system:service-account-issuer-discovery", "system:service-account-issuer-discovery"): (f"Group {_ACCOUNTS}",),
     # Where ClusterTrustBundle is on, as it is in 1.37.
     ("system:cluster-trust-bundle-discovery", "system:cluster-trust-bundle-discovery"): (f"Group {_ACCOUNTS}",),
-    ("kubeadm:cluster-admins", "cluster-admin"): (f"Group {_ADMINISTRATORS}",),
+    ("kubeadm:cluster-admins", _ADMIN): (f"Group {_ADMINISTRATORS}",),
     # By this the API server reaches kubelets.
     ("kubeadm:apiserver-kubelet-client", "system:kubelet-api-admin"): ("User kube-apiserver-kubelet-client",),
     ("kube-public/kubeadm:bootstrap-signer-clusterinfo", "kubeadm:bootstrap-signer-clusterinfo"): (
@@ -94,7 +129,8 @@ RIGHTS: dict[str, tuple[Right, ...]] = {
     "rbac_persistent_volumes": (Right(("create",), "", ("persistentvolumes",)),),
     "rbac_proxy": (
         Right(("get", "create", "*"), "", ("nodes/proxy",)),
-        Right(("get", "create", "*"), "", ("services/proxy", "pods/proxy")),
+        # What answers there is one namespace's, and trusts who comes from the API server all the same.
+        Right(("get", "create", "*"), "", ("services/proxy", "pods/proxy"), cluster_wide=False),
     ),
     "rbac_approval": (
         Right(("update", "patch"), "certificates.k8s.io", ("certificatesigningrequests/approval",)),
@@ -154,13 +190,13 @@ def _namespace(thing: Object) -> str:
     return str((thing.get("metadata") or {}).get("namespace") or "")
 
 
-def is_system(role: Object) -> bool:
-    """Return whether a role is called as those that Kubernetes and kubeadm make."""
-    return _plain_name(role).startswith(_SYSTEM_PREFIXES)
-
-
 def _role_of(binding: Object) -> str:
     return str((binding.get("roleRef") or {}).get("name"))
+
+
+def _gives_all(binding: Object) -> bool:
+    """Return whether a binding is to the ClusterRole that has every right; a namespace's role may have that name."""
+    return _role_of(binding) == _ADMIN and (binding.get("roleRef") or {}).get("kind") != "Role"
 
 
 def _subjects(binding: Object) -> list[tuple[str, str, str]]:
@@ -187,12 +223,12 @@ def _is_made(binding: Object, subject: tuple[str, str, str]) -> bool:
 
 
 def _is_component(subject: tuple[str, str, str]) -> bool:
-    """Return whether a subject is a component, one of kube-system's accounts, or has every right anyway."""
+    """Return whether a subject is a component, an account of Kubernetes' own, or has every right anyway."""
     kind, name, namespace = subject
     if kind == "ServiceAccount":
-        return namespace == "kube-system" and name != "default"
+        return namespace == "kube-system" and name in _ACCOUNTS_MADE
     if kind == "User":
-        return name.startswith(_COMPONENTS)
+        return name in _COMPONENTS or name.startswith(_NODES)
     return name in (_MASTERS, _ADMINISTRATORS)
 
 
@@ -232,7 +268,7 @@ def _holders(
     found = []
     for binding in (*cluster_bindings, *bindings):
         reference = binding.get("roleRef") or {}
-        if reference.get("name") == "cluster-admin":
+        if _gives_all(binding):
             continue  # judged by cluster_admin
         namespace = _namespace(binding)
         place = namespace if reference.get("kind") == "Role" else ""
@@ -252,22 +288,23 @@ def _cluster_admin(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Ob
         f"{_shown(subject)} by binding {name_of(binding)}"
         for binding in (*cluster_bindings, *bindings)
         for subject in _subjects(binding)
-        if _role_of(binding) == "cluster-admin" and not _is_made(binding, subject)
+        if _gives_all(binding) and not _is_made(binding, subject)
     )
 
 
 def _wildcards(cluster_roles: t.Sequence[Object], roles: t.Sequence[Object]) -> list[str]:
     found = []
     for role in (*cluster_roles, *roles):
-        if is_system(role) or _plain_name(role) in _SHIPPED_ROLES:
-            continue
+        if role.get("aggregationRule"):
+            continue  # a controller copies its rules from others, which are named themselves
         fields = {
             key
             for rule in role.get("rules") or []
             for key in ("verbs", "resources", "apiGroups")
             if "*" in (rule.get(key) or ())
         }
-        if fields & {"verbs", "resources"}:
+        known = frozenset() if _namespace(role) else _WILDCARDS.get(_plain_name(role), frozenset())
+        if fields & {"verbs", "resources"} - known:
             found.append(f"{name_of(role)} has * in {' and '.join(sorted(fields))}")
     return sorted(found)
 

@@ -55,7 +55,7 @@ def test_a_right_is_found_with_who_has_it(check: str, verbs: str, resources: str
     assert found == ["User alice by binding b to mine"]
     system = [
         binding("b", "mine", "User", "system:kube-scheduler"),
-        binding("c", "mine", "ServiceAccount", "csi", of="kube-system"),
+        binding("c", "mine", "ServiceAccount", "node-controller", of="kube-system"),
     ]
     assert find(check, clusterroles=roles, clusterrolebindings=system) == []
     assert find(check, clusterroles=roles) == []
@@ -72,10 +72,13 @@ def test_a_right_is_found_with_who_has_it(check: str, verbs: str, resources: str
         ("User", "system:serviceaccount:dev:default", "", "ServiceAccount dev/default"),
         ("User", "system:serviceaccount:kube-system:default", "", "ServiceAccount kube-system/default"),
         ("User", "system:mine", "", ""),
+        ("User", "system:kube-mine", "", ""),
         ("User", "kubeadm:cluster-admins", "", ""),
         ("ServiceAccount", "robot", "kube-public", "ServiceAccount kube-public/robot"),
         ("ServiceAccount", "robot", "kube-node-lease", "ServiceAccount kube-node-lease/robot"),
         ("ServiceAccount", "default", "kube-system", "ServiceAccount kube-system/default"),
+        ("ServiceAccount", "tiller", "kube-system", "ServiceAccount kube-system/tiller"),
+        ("User", "system:serviceaccount:kube-system:tiller", "", "ServiceAccount kube-system/tiller"),
     ],
 )
 @pytest.mark.parametrize("check", RIGHTS)
@@ -94,10 +97,11 @@ def test_a_name_that_begins_as_the_systems_do_is_no_component(
     [
         ("User", "system:node:w1", ""),
         ("User", "system:kube-proxy", ""),
-        ("User", "system:serviceaccount:kube-system:csi", ""),
+        ("User", "system:serviceaccount:kube-system:node-controller", ""),
         ("Group", "system:masters", ""),  # has every right, and rbac_masters names the binding
         ("Group", "kubeadm:cluster-admins", ""),
-        ("ServiceAccount", "csi", "kube-system"),
+        ("ServiceAccount", "clusterrole-aggregation-controller", "kube-system"),
+        ("ServiceAccount", "coredns", "kube-system"),
     ],
 )
 def test_components_may_have_rights(kind: str, who: str, of: str) -> None:
@@ -166,16 +170,68 @@ def test_cluster_admin_is_found_beyond_kubernetes_own_bindings() -> None:
     assert find("cluster_admin", clusterrolebindings=of_the_name) == ["User system:masters by binding cluster-admin"]
 
 
-def test_wildcards_of_roles_of_ones_own() -> None:
+def test_a_namespaces_role_of_that_name_is_judged_by_what_it_gives() -> None:
+    inside = [binding("b", "role:cluster-admin", "User", "alice", "team")]
+    roles = [role("cluster-admin", "*", "*", "*", "team")]
+    assert find("cluster_admin", rolebindings=inside) == []
+    assert find("rbac_escalation", roles=roles, rolebindings=inside) == [
+        "User alice by binding team/b to cluster-admin"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("resource", ["services/proxy", "pods/proxy", "*/proxy", "*"])
+def test_the_way_through_the_api_server_counts_within_a_namespace_too(resource: str) -> None:
+    roles = [role("mine", "get", resource, "", "team")]
+    inside = [binding("b", "role:mine", "User", "alice", "team")]
+    assert find("rbac_proxy", roles=roles, rolebindings=inside) == ["User alice by binding team/b to mine"]
+    # Nodes are in no namespace.
+    nodes = [role("mine", "get", "nodes/proxy", "", "team")]
+    assert find("rbac_proxy", roles=nodes, rolebindings=inside) == []
+
+
+#: Kubernetes' own in 1.33 to 1.37: verbs and resources, as its bootstrap policy has them.
+WITH_WILDCARDS = (
+    ("cluster-admin", "*", "*"),
+    ("system:kube-controller-manager", "list,watch", "*"),
+    ("system:kubelet-api-admin", "*", "nodes/proxy"),
+    ("system:controller:generic-garbage-collector", "delete,get,list,patch,update,watch", "*"),
+    ("system:controller:horizontal-pod-autoscaler", "get,list", "*"),
+    ("system:controller:namespace-controller", "delete,deletecollection,get,list", "*"),
+    ("system:controller:resourcequota-controller", "list,watch", "*"),
+    ("system:controller:storage-version-migrator-controller", "get,list,patch", "*"),
+)
+
+
+def test_wildcards_are_known_by_the_whole_name_of_a_clusterrole_and_where_they_stand() -> None:
+    assert find("rbac_wildcards", clusterroles=[role(*one) for one in WITH_WILDCARDS]) == []
+    label = {"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}
     roles = [
         role("mine", "*", "pods"),
-        role("system:mine", "*", "*"),
-        role("cluster-admin", "*", "*"),
-        thing(
-            "labelled", rules=[{"verbs": ["*"]}], metadata={"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}
-        ),
+        role("system:mine", "get", "*"),
+        role("kubeadm:mine", "get", "*"),
+        role("view", "*", "pods"),
+        # Kubernetes gives this one all verbs on some resources, and it stays as somebody changed it.
+        role("system:kubelet-api-admin", "*", "*"),
+        thing("labelled", rules=[{"verbs": ["*"]}], metadata=label),
     ]
-    assert find("rbac_wildcards", clusterroles=roles) == ["labelled has * in verbs", "mine has * in verbs"]
+    own = [role("admin", "*", "pods", "", "team"), role("cluster-admin", "*", "pods", "", "team")]
+    assert find("rbac_wildcards", clusterroles=roles, roles=own) == [
+        "kubeadm:mine has * in resources",
+        "labelled has * in verbs",
+        "mine has * in verbs",
+        "system:kubelet-api-admin has * in resources and verbs",
+        "system:mine has * in resources",
+        "team/admin has * in verbs",
+        "team/cluster-admin has * in verbs",
+        "view has * in verbs",
+    ]
+
+
+def test_of_an_aggregated_role_the_parts_are_named() -> None:
+    whole = {**role("edit", "*", "things"), "aggregationRule": {"clusterRoleSelectors": [{}]}}
+    assert find("rbac_wildcards", clusterroles=[whole, role("things-edit", "*", "things")]) == [
+        "things-edit has * in verbs"
+    ]
 
 
 def test_everybody_masters_and_default_accounts() -> None:
