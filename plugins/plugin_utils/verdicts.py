@@ -126,7 +126,8 @@ def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen) -> Host:
         configz = (answer.get("configz") or {}).get(node) or {}
         problem = str(configz.get("problem") or (answer.get("problems") or {}).get("nodes") or "")
         problem = problem or ("" if configz else "no API server told of this node")
-    return Host(name, evidence, str(result.get("problem") or ""), configz.get("configuration"), problem)
+    kubeadm = answer.get("kubeadm_config")
+    return Host(name, evidence, str(result.get("problem") or ""), configz.get("configuration"), problem, kubeadm)
 
 
 def _host_record(host: Host, seen: Seen, own_profile: str) -> dict[str, t.Any]:

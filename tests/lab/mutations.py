@@ -147,8 +147,15 @@ APISERVER = (
         ),
         live=(DRIFT,),
     ),
-    # On a live host some of them would keep the server from starting, and which is another matter in each version.
-    _items(API, "apiserver-alpha-features", "feature-gates", **{"with": ["AllAlpha=true"]}, where=("directories",)),
+    # Of 1.37: some of them want others that are in beta and off. Which there are is another matter in each version.
+    _items(
+        API,
+        "apiserver-alpha-features",
+        "feature-gates",
+        **{"with": ["AllAlpha=true"]},
+        where=("directories",),
+        refused="is enabled, but depends on features that are disabled",
+    ),
     _flag(API, "apiserver-debug-socket", "debug-socket-path", "/debug.sock"),
     _items(API, "apiserver-external-addresses", _ENABLE, without=["DenyServiceExternalIPs"]),
     _flag(API, "apiserver-kubelet-authority", "kubelet-certificate-authority", None, where=("live",)),
@@ -162,6 +169,8 @@ APISERVER = (
     _items(API, "apiserver-authorization-node", "authorization-mode", without=["Node"], live=()),
     _items(API, "apiserver-authorization-rbac", "authorization-mode", without=["RBAC"], live=()),
     _items(API, "apiserver-event-rate", _ENABLE, without=["EventRateLimit"]),
+    # On a directory no node can show that it pulls images, so no run has switched it on.
+    _items(API, "apiserver-always-pull-images", _ENABLE, without=["AlwaysPullImages"], where=("live",)),
     _items(API, "apiserver-always-admit", _ENABLE, **{"with": ["AlwaysAdmit"]}),
     _items(API, "apiserver-node-restriction", _ENABLE, without=["NodeRestriction"]),
     _items(API, "apiserver-service-account-plugin", _DISABLE, **{"with": ["ServiceAccount"]}),

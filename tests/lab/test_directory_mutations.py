@@ -40,7 +40,6 @@ BESIDE = {"apiserver-paths-mounted"}
 def test_every_enforced_control_has_its_mutation_and_every_mutation_names_controls_that_exist() -> None:
     settings = set(selection.known_controls())
     controls = {one.id: one for one in catalogue_files.load()}
-    # What hangs on what a run finds, as AlwaysPullImages on images that can be pulled, is explained when it is off.
     judged = {name: one for name, one in controls.items() if one.profile != "none"}
     enforced = {name for name, one in judged.items() if name in settings or one.part_of in settings}
     # Each setting that is judged is judged by something of this list.

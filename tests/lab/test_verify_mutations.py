@@ -201,7 +201,7 @@ def test_what_does_not_go_together_with_others_is_broken_by_itself(breaking: Bre
 
 
 _REFUSED = [one for one in mutations.MUTATIONS if one.refused]
-#: Starts the program of the running component once more, with other ports and an empty directory of data.
+#: Starts the program of the running component once more, etcd with other ports and an empty directory of data.
 _START = """
 set -eu
 python3 - {component} {flag} {value} <<'END'
@@ -210,8 +210,10 @@ component, flag, value = sys.argv[1:]
 pid = subprocess.run(["pgrep", "-xo", component], capture_output=True, text=True, check=True).stdout.strip()
 words = open(f"/proc/{{pid}}/cmdline").read().rstrip("\\0").split("\\0")
 words = [word for word in words[1:] if not word.startswith(f"--{{flag}}=")]
-words = [word.replace(":23", ":33") for word in words if not word.startswith("--data-dir=")]
-words += [f"--data-dir={{tempfile.mkdtemp()}}"] + ([f"--{{flag}}={{value}}"] if value else [])
+if component == "etcd":
+    words = [word.replace(":23", ":33") for word in words if not word.startswith("--data-dir=")]
+    words += [f"--data-dir={{tempfile.mkdtemp()}}"]
+words += [f"--{{flag}}={{value}}"] if value else []
 done = subprocess.run([f"/proc/{{pid}}/exe", *words], capture_output=True, text=True, timeout=60, check=False)
 print(done.returncode, done.stdout, done.stderr)
 END
@@ -225,7 +227,8 @@ def test_what_is_not_broken_on_a_live_host_is_refused_by_the_component_itself(
     cluster: Cluster, mutation: Mutation
 ) -> None:
     (change,) = mutation.changes
-    command = _START.format(component=mutation.component, flag=change["flag"], value=change.get("value") or "''")
+    value = change.get("value") or ",".join(change.get("with", ())) or "''"
+    command = _START.format(component=mutation.component, flag=change["flag"], value=value)
     said = cluster.ssh("cp1", command).stdout
     assert not said.startswith("0 "), said
     assert mutation.refused in said, said

@@ -77,6 +77,7 @@ class Host:
         problem: Why nothing was.
         configz: What the kubelet says to be its configuration, None where it was not asked or did not answer.
         configz_problem: Why it did not.
+        kubeadm: What kubeadm's ConfigMap of the cluster says (ClusterConfiguration), None where it was not seen.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class Host:
         problem: str = "",
         configz: t.Mapping[str, t.Any] | None = None,
         configz_problem: str = "",
+        kubeadm: str | None = None,
     ) -> None:
         self.name = name
         self.evidence: t.Mapping[str, t.Any] = evidence or {}
         self.problem = "" if evidence else problem or "nothing was collected on this host"
         self._configz = configz
         self._configz_problem = configz_problem
+        self.kubeadm = kubeadm
         self._arguments: dict[str, list[Argument]] = {}
         self._tables: dict[str, versions.Table] = {}
 

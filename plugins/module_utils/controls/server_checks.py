@@ -1,14 +1,19 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges of what an API server was seen to do: its records, its header for browsers, how it stores Secrets."""
+"""Judges of what an API server was seen to do: its records, its header for browsers, how it stores Secrets, and of what
+waits until every node was seen to do something."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import host_checks
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
+    EXPLAINED,
     FAIL,
     NOT_APPLICABLE,
     PASS,
@@ -17,8 +22,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     Verdict,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 _APISERVER = "kube-apiserver"
+_PULLS = "AlwaysPullImages"
 _MAX_AGE = re.compile(r"max-age=\"?(\d+)")
 
 
@@ -134,7 +141,33 @@ def probe_marker(host: Host, _control: Control) -> Verdict:
     )
 
 
+def always_pull_images(host: Host, control: Control) -> Verdict:
+    """The admission plugin AlwaysPullImages is on; where it is off, kubeadm's ConfigMap says whether it has been on."""
+    judge = {"kind": "plugin", "plugin": _PULLS, "enabled": True}
+    seen = host_checks.plugin(host, dataclasses.replace(control, judge=judge))
+    if seen.status == PASS:
+        return seen
+    if not host.live:
+        return Verdict(EXPLAINED, f"{seen.evidence}; without a running cluster no node can show that it pulls images")
+    if host.kubeadm is None:
+        return Verdict(FAIL, f"{seen.evidence}; kubeadm's ConfigMap was not seen, which says whether it was on before")
+    try:
+        remembered = dict(ClusterConfiguration.parse(host.kubeadm).extra_args(_APISERVER)) if host.kubeadm else {}
+    except HardeningError as error:
+        return Verdict(FAIL, f"{seen.evidence}; whether it was on before cannot be said: {error}")
+    if _PULLS in remembered.get("enable-admission-plugins", "").split(","):
+        return Verdict(FAIL, f"{seen.evidence}; kubeadm's ConfigMap has it, so every node had pulled what pods run")
+    return Verdict(EXPLAINED, f"{seen.evidence}, nor in kubeadm's ConfigMap. {control.explanation}")
+
+
 CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
     check.__name__: check
-    for check in (probe_audit_bodies, probe_audit_record, probe_hsts, probe_marker, probe_stored_secrets)
+    for check in (
+        always_pull_images,
+        probe_audit_bodies,
+        probe_audit_record,
+        probe_hsts,
+        probe_marker,
+        probe_stored_secrets,
+    )
 }

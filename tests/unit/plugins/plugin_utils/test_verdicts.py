@@ -91,9 +91,18 @@ def test_what_the_profile_does_not_enforce_is_explained_and_never_a_pass() -> No
     assert result(document, "apiserver-token-expiration")["status"] == "explained"
     assert "Programs that never read" in result(document, "apiserver-token-expiration")["evidence"]
     assert result(report("cis"), "apiserver-token-expiration")["status"] == "fail"
-    assert result(report("cis"), "apiserver-always-pull-images")["status"] == "explained"
     # What was not seen is not explained away.
     assert result(document, "apiserver-token-expiration", "w1")["status"] == "unknown"
+
+
+def test_what_kubeadms_configmap_says_counts_where_a_run_waits_for_every_node() -> None:
+    control = "apiserver-always-pull-images"
+    assert [result(report(profile), control)["status"] for profile in ("baseline", "cis")] == ["explained", "fail"]
+    one = seen()
+    assert one.cluster is not None
+    one.cluster["evidence"]["kubeadm_config"] = ""
+    settings = verdicts.Settings("run-1", "cis", "1.0.0", NOW)
+    assert result(verdicts.build(one, CONTROLS, settings), control)["status"] == "explained"
 
 
 def test_each_host_is_judged_by_its_own_profile_and_the_cluster_by_its_first_control_planes() -> None:

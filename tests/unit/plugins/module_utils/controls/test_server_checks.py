@@ -65,6 +65,36 @@ def test_verdicts(control: str, flags: list[str], server: t.Any, status: str, wo
     assert (said.status, words in said.evidence) == (status, True), said
 
 
+CONFIG_MAP = """\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+apiServer:
+  extraArgs:
+  - name: enable-admission-plugins
+    value: {plugins}
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "kubeadm", "live", "status", "words"),
+    [
+        (["--enable-admission-plugins=NodeRestriction,AlwaysPullImages"], None, True, "pass", "names AlwaysPullImages"),
+        ([], CONFIG_MAP.format(plugins="NodeRestriction,AlwaysPullImages"), True, "fail", "every node had pulled"),
+        ([], CONFIG_MAP.format(plugins="NodeRestriction"), True, "explained", "no pod starts whose node cannot pull"),
+        ([], "", True, "explained", "nor in kubeadm's ConfigMap"),
+        ([], "apiServer: [", True, "fail", "cannot be said"),
+        ([], None, True, "fail", "was not seen"),
+        ([], None, False, "explained", "without a running cluster"),
+    ],
+)
+def test_pulling_always_is_owed_where_every_node_had_shown_that_it_can(
+    flags: list[str], kubeadm: str | None, live: bool, status: str, words: str
+) -> None:
+    seen = {**host({}, *flags).evidence, "live": live}
+    said = judge_host(Host("cp1", seen, kubeadm=kubeadm), CONTROLS["apiserver-always-pull-images"])
+    assert (said.status, words in said.evidence) == (status, True), said
+
+
 @pytest.mark.parametrize("control", ["probe-audit-record", "probe-audit-bodies", "probe-hsts", "probe-stored-secrets"])
 def test_where_no_api_server_runs_and_where_nothing_was_seen(control: str) -> None:
     worker = Host("w1", {"live": True, "components": {"kubelet": {"running": True, "arguments": []}}})
