@@ -26,6 +26,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 
 _APISERVER = "kube-apiserver"
 _PULLS = "AlwaysPullImages"
+#: Hours of records that must have been read where a log is too long to be read as a whole: whatever writes Secrets at
+#: intervals, such as a controller or a job, has done so in a day.
+_A_DAY = 24
 _MAX_AGE = re.compile(r"max-age=\"?(\d+)")
 
 
@@ -79,7 +82,7 @@ def probe_audit_record(host: Host, _control: Control) -> Verdict:
 
 
 def probe_audit_bodies(host: Host, _control: Control) -> Verdict:
-    """No record of the newest part of the log holds the content of a Secret or a token."""
+    """No record of the log and its rotated files, or of the last day at least, holds a Secret or a token."""
     if not host.live or host.problem or _APISERVER not in host.components:
         _seen(host, "audit_bodies")
     try:
@@ -89,8 +92,7 @@ def probe_audit_bodies(host: Host, _control: Control) -> Verdict:
             raise NotJudged(NOT_APPLICABLE, reason.verdict.evidence) from None
         raise
     found = _seen(host, "audit_bodies")
-    read = "all" if found["whole"] else "the newest"
-    words = f"{read} {found['records']} records of {path} were read"
+    words = _read_of(path, found)
     marker = ((host.evidence.get("probes") or {}).get("server") or {}).get("marker") or {}
     if marker.get("in_log"):
         return Verdict(FAIL, f"a Secret was made for the probe, and its content is in {path}")
@@ -99,7 +101,20 @@ def probe_audit_bodies(host: Host, _control: Control) -> Verdict:
         return Verdict(FAIL, f"{found['count']} hold the content of a Secret or a token, the last: {shown}; {words}")
     if not found["records"]:
         raise NotJudged(UNKNOWN, f"no record was there to be read in {path}")
-    return Verdict(PASS, words if found["whole"] else f"{words}, 4 MiB")
+    if not found["whole"] and found["hours"] < _A_DAY:
+        raise NotJudged(UNKNOWN, f"{words}; {_A_DAY} h are wanted, and the time was over")
+    return Verdict(PASS, words)
+
+
+def _read_of(path: str, found: t.Mapping[str, t.Any]) -> str:
+    rotated = f" and {found['files'] - 1} rotated files" if found["files"] > 1 else ""
+    if found["whole"]:
+        return f"all {found['records']} records of {path}{rotated} were read"
+    share = 100 * found["read"] // max(1, found["size"])
+    return (
+        f"{found['records']} records of {path}{rotated} were read, {share} % of {found['size'] >> 20} MiB, and all of "
+        f"the last {found['hours']:.1f} h among them"
+    )
 
 
 def probe_hsts(host: Host, _control: Control) -> Verdict:
@@ -113,17 +128,19 @@ def probe_hsts(host: Host, _control: Control) -> Verdict:
 
 
 def probe_stored_secrets(host: Host, _control: Control) -> Verdict:
-    """The first bytes of Secrets in etcd say that they are encrypted."""
+    """The first bytes of every Secret in etcd say that it is encrypted."""
     found = _seen(host, "stored")
-    looked_at = found["looked_at"]
-    if not looked_at:
+    if not found["count"]:
         return Verdict(NOT_APPLICABLE, "there are no Secrets")
-    plain = [str(one["name"]) for one in looked_at if not one["provider"]]
-    words = f"the first bytes of {len(looked_at)} of {found['count']} Secrets were read from etcd"
-    if plain:
-        return Verdict(FAIL, f"plain text: {', '.join(plain)}; {words}")
-    keys = sorted({f"{one['provider']} with key {one['key']}" for one in looked_at})
-    return Verdict(PASS, f"{', '.join(keys)}; {words}")
+    words = f"the first bytes of {found['seen']} of {found['count']} Secrets were read from etcd"
+    if found["plain"]:
+        more = found["plain"] - len(found["named"])
+        shown = ", ".join(map(str, found["named"])) + (f" and {more} more" if more > 0 else "")
+        return Verdict(FAIL, f"plain text: {shown}; {words}")
+    keys = ", ".join(sorted(found["encrypted"])) or "none"
+    if found["seen"] < found["count"]:
+        raise NotJudged(UNKNOWN, f"{keys}; {words}: the others are too large or too many to be read in time")
+    return Verdict(PASS, f"{keys}; {words}")
 
 
 def probe_marker(host: Host, _control: Control) -> Verdict:

@@ -9,13 +9,13 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import small_files
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import TOO_LARGE, ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
 #: Answers 200 only after a read that a majority of the members has agreed on, and while there is no alarm.
@@ -26,6 +26,12 @@ _RANGE = "/v3/kv/range"
 _STRANGE = "etcd could not be asked: its answer is not what it should be"
 #: What the API server puts before a value that it encrypted: the provider, its version and the key's name.
 _ENCRYPTED = re.compile(rb"k8s:enc:([a-z]{1,16}):(v\d):([^:]{1,100}):")
+#: Letters of a value, as etcd codes it, that hold what stands before it.
+_HEAD = 256
+#: Values that are asked for at once: at first, and at most.
+_PAGE, _LARGEST_PAGE = 32, 512
+#: Keys that are named.
+_MOST = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,32 @@ class Stored:
     key: str
     provider: str = ""
     key_name: str = ""
+
+
+@dataclass
+class Heads:
+    """How all values below a beginning lie in etcd, by their first bytes.
+
+    ``count`` is how many there are, ``seen`` of how many the first bytes were read; ``plain`` how many of those nothing
+    encrypts, ``named`` the first few of them; ``encrypted`` by provider and key how many those are.
+    """
+
+    count: int = 0
+    seen: int = 0
+    plain: int = 0
+    named: list[str] = field(default_factory=list)
+    encrypted: dict[str, int] = field(default_factory=dict)
+
+    def add(self, key: str, value: bytes) -> None:
+        """Count one more."""
+        self.seen += 1
+        stored = _stored(key, value)
+        if stored.provider:
+            words = f"{stored.provider} with key {stored.key_name}"
+            self.encrypted[words] = self.encrypted.get(words, 0) + 1
+        else:
+            self.plain += 1
+            self.named = [*self.named, key][:_MOST]
 
 
 class EtcdClient:
@@ -119,15 +151,32 @@ class EtcdClient:
                 found.append(f"{member.name or 'a member without a name'}: {trouble}")
         return found
 
-    def keys(self, beginning: str, most: int) -> tuple[list[str], int]:
-        """The first keys with a beginning, and how many there are. No value is asked for.
+    def heads(self, beginning: str, seconds: float, clock: Callable[[], float]) -> Heads:
+        """How the values of all keys with a beginning lie in etcd, page by page; no value leaves this function.
 
+        :param seconds: after which no further page is asked for
         :raises HardeningError: it does not say
         """
-        end = beginning[:-1] + chr(ord(beginning[-1]) + 1)
-        question = {"key": _coded(beginning), "range_end": _coded(end), "limit": str(most), "keys_only": True}
-        answer = self._range(question)
-        return [_decoded(entry.get("key")).decode("utf-8", "replace") for entry in answer[0]], answer[1]
+        end, over = beginning[:-1] + chr(ord(beginning[-1]) + 1), clock() + seconds
+        found, first, limit = Heads(), beginning.encode(), _PAGE
+        client = self._reading_client()
+        while True:
+            question = {"key": _coded(first), "range_end": _coded(end.encode()), "limit": str(limit)}
+            page, count = self._range(question, client)
+            if page is None and limit > 1:
+                limit //= 2
+                continue
+            if page is None:  # one that is too large to be read: it stays unseen
+                page, count = self._range({**question, "keys_only": True}, client)
+            elif page:
+                for entry in page:
+                    key = _decoded(entry.get("key")).decode("utf-8", "replace")
+                    found.add(key, _decoded(str(entry.get("value") or "")[:_HEAD]))
+                limit = min(2 * limit, _LARGEST_PAGE)
+            found.count = found.count or count
+            if not page or len(page) >= count or clock() >= over:
+                return found
+            first = _decoded(page[-1].get("key")) + b"\0"
 
     def stored(self, key: str, marker: bytes = b"") -> tuple[Stored | None, bool]:
         """How a value is stored, None where there is none, and whether a marker stands in it.
@@ -136,25 +185,29 @@ class EtcdClient:
 
         :raises HardeningError: it does not say
         """
-        found, _count = self._range({"key": _coded(key)})
+        found, _count = self._range({"key": _coded(key.encode())}, self._reading_client())
         if not found:
             return None, False
         value = _decoded(found[0].get("value") or "")
-        match = _ENCRYPTED.match(value)
-        if match is None:
-            return Stored(key), bool(marker) and marker in value
-        provider, version, name = (piece.decode("utf-8", "replace") for piece in match.groups())
-        shown = f"{provider} {version}" if provider == "kms" else provider
-        return Stored(key, shown, name), bool(marker) and marker in value
+        return _stored(key, value), bool(marker) and marker in value
 
-    def _range(self, question: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    def _reading_client(self) -> ApiClient:
         try:
-            answer = self._client(self._address).post(_RANGE, json.dumps(question))
-            document = json.loads(answer.body) if answer.status == 200 else None
+            return self._client(self._address)
         except (OSError, ValueError) as error:
             raise HardeningError(
                 "KH502", f"etcd could not be asked: {getattr(error, 'strerror', None) or error}"
             ) from None
+
+    def _range(self, question: dict[str, Any], client: ApiClient) -> tuple[list[dict[str, Any]] | None, int]:
+        """What a range has, None where that is more than is read, and how many there are in it without a limit."""
+        answer = client.post(_RANGE, json.dumps(question))
+        if answer.reason == TOO_LARGE:
+            return None, 0
+        try:
+            document = json.loads(answer.body) if answer.status == 200 else None
+        except ValueError as error:
+            raise HardeningError("KH502", f"etcd could not be asked: {error}") from None
         if not isinstance(document, dict):
             raise HardeningError(
                 "KH502", f"etcd could not be asked: {_RANGE} answered {answer.status or answer.reason}"
@@ -181,8 +234,16 @@ class EtcdClient:
         return ApiClient(credentials, timeout=self._timeout)
 
 
-def _coded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode("ascii")
+def _stored(key: str, value: bytes) -> Stored:
+    match = _ENCRYPTED.match(value)
+    if match is None:
+        return Stored(key)
+    provider, version, name = (piece.decode("utf-8", "replace") for piece in match.groups())
+    return Stored(key, f"{provider} {version}" if provider == "kms" else provider, name)
+
+
+def _coded(text: bytes) -> str:
+    return base64.b64encode(text).decode("ascii")
 
 
 def _decoded(text: Any) -> bytes:

@@ -26,8 +26,9 @@ RECORD_LIMIT = 5.0
 REMOVAL_LIMIT = 60.0
 NO_TIME = "there was no time left to ask"
 _STEP = 0.2
-#: Secrets whose first bytes are looked at, of all and of kube-system.
-_SAMPLE = 4
+#: Seconds for which an audit log with its rotated files is read, and for which Secrets are read from etcd.
+BODIES_LIMIT = 2.0
+STORED_LIMIT = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ class ServerProbes:
             self._sleep(_STEP)
 
     def _bodies(self) -> dict[str, t.Any]:
-        return dataclasses.asdict(self._log().bodies())
+        return dataclasses.asdict(self._log().bodies(BODIES_LIMIT, self._clock))
 
     # What it tells browsers
 
@@ -149,16 +150,9 @@ class ServerProbes:
         return self._server.etcd
 
     def _stored(self) -> dict[str, t.Any]:
-        etcd, beginning = self._etcd(), f"{self._server.prefix}/secrets/"
-        keys, count = etcd.keys(beginning, _SAMPLE)
-        keys = list(dict.fromkeys([*keys, *etcd.keys(f"{beginning}kube-system/", _SAMPLE)[0]]))
-        found = []
-        for key in keys:
-            stored = etcd.stored(key)[0]
-            if stored is not None:  # else it is gone since
-                name = key[len(beginning) :]
-                found.append({"name": name, "provider": stored.provider, "key": stored.key_name})
-        return {"count": count, "looked_at": found}
+        beginning = f"{self._server.prefix}/secrets/"
+        found = dataclasses.asdict(self._etcd().heads(beginning, STORED_LIMIT, self._clock))
+        return {**found, "named": [key[len(beginning) :] for key in found["named"]]}
 
     # The marker
 

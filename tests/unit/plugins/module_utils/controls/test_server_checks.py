@@ -15,10 +15,12 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_f
 
 CONTROLS = {control.id: control for control in catalogue_files.load()}
 LOG = "--audit-log-path=/log"
-BODIES = {"found": [], "count": 0, "records": 7, "whole": True}
+BODIES = {
+    "found": [], "count": 0, "records": 7, "files": 1, "size": 700, "read": 700, "hours": 0.1, "whole": True,
+}  # fmt: skip
+LONG = {**BODIES, "files": 4, "size": 40 << 30, "read": 4 << 30, "whole": False}
 MARKER = {"provider": "aescbc", "key": "k1", "plain": False, "in_log": False, "removed": True, "namespace": "n"}
-PLAIN = {"name": "shop/a", "provider": "", "key": ""}
-CODED = {"name": "shop/b", "provider": "secretbox", "key": "k2"}
+STORED = {"count": 9, "seen": 9, "plain": 0, "named": [], "encrypted": {"secretbox with key k2": 9}}
 
 
 def host(server: t.Any, *flags: str) -> Host:
@@ -43,7 +45,12 @@ def host(server: t.Any, *flags: str) -> Host:
         ("probe-audit-bodies", [], {}, "not_applicable", "nothing is recorded"),
         ("probe-audit-bodies", ["--audit-log-path=-"], {}, "unknown", "output"),
         ("probe-audit-bodies", [LOG], {"audit_bodies": BODIES}, "pass", "all 7 records of /log were read"),
-        ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "whole": False}}, "pass", "the newest 7 records"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "files": 3}}, "pass", "2 rotated files were read"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": {**LONG, "hours": 25.04}}, "pass",
+         "3 rotated files were read, 10 % of 40960 MiB, and all of the last 25.0 h"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": {**LONG, "hours": 23.9}}, "unknown", "24 h are wanted"),
+        ("probe-audit-bodies", [LOG], {"audit_bodies": {**LONG, "count": 1, "found": ["create of secrets a/b"]}},
+         "fail", "1 hold the content"),
         ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "records": 0}}, "unknown", "no record was there"),
         ("probe-audit-bodies", [LOG], {"audit_bodies": {**BODIES, "count": 2, "found": ["create of secrets a/b"]}},
          "fail", "2 hold the content"),
@@ -51,9 +58,11 @@ def host(server: t.Any, *flags: str) -> Host:
         ("probe-hsts", [], {"hsts": {"header": ""}}, "fail", "no Strict"),
         ("probe-hsts", [], {"hsts": {"header": "max-age=0"}}, "fail", "max-age=0"),
         ("probe-hsts", [], {"hsts": {"header": "max-age=31536000; includeSubDomains"}}, "pass", "includeSubDomains"),
-        ("probe-stored-secrets", [], {"stored": {"count": 0, "looked_at": []}}, "not_applicable", "no Secrets"),
-        ("probe-stored-secrets", [], {"stored": {"count": 9, "looked_at": [CODED]}}, "pass", "secretbox with key k2"),
-        ("probe-stored-secrets", [], {"stored": {"count": 9, "looked_at": [CODED, PLAIN]}}, "fail", "shop/a"),
+        ("probe-stored-secrets", [], {"stored": {**STORED, "count": 0}}, "not_applicable", "no Secrets"),
+        ("probe-stored-secrets", [], {"stored": STORED}, "pass", "secretbox with key k2; the first bytes of 9 of 9"),
+        ("probe-stored-secrets", [], {"stored": {**STORED, "seen": 8}}, "unknown", "8 of 9 Secrets"),
+        ("probe-stored-secrets", [], {"stored": {**STORED, "seen": 8, "plain": 3, "named": ["shop/a"]}}, "fail",
+         "plain text: shop/a and 2 more; the first bytes of 8 of 9"),
         ("probe-marker", [], {}, "not_applicable", "kubeharden_probe_writes"),
         ("probe-marker", [], {"marker": MARKER}, "pass", "aescbc with key k1"),
         ("probe-marker", [], {"marker": {**MARKER, "provider": "", "plain": True}}, "fail", "plain text"),

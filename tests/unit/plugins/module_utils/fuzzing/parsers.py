@@ -628,7 +628,7 @@ def _of_the_system(host: _OnDisk) -> list[Parser]:
     return [
         Parser("os-release", lambda _data: os_release.family(str(release)),
                (b'ID=debian\nID_LIKE="ubuntu x"\n',), ("=", '"', "ID=", "ID_LIKE="), path=release),
-        Parser("audit log", lambda _data: AuditLog(str(audit)).bodies(), (_AUDIT.encode(),),
+        Parser("audit log", lambda _data: AuditLog(str(audit)).bodies(2.0, lambda: 0.0), (_AUDIT.encode(),),
                ('"kind":"Secret"', '"kind":"TokenReview"', '"data":', "null", "[", "{", "}", "[" * 5000), path=audit),
         Parser("container log", last_words,
                (b"2026-11-28T00:00:00.1Z stderr F Error: x\n2026-11-28T00:00:00.1Z stdout P y\n",),

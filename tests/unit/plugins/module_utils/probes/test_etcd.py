@@ -24,7 +24,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import
 HEALTH = "/health"
 MEMBERS = "/v3/cluster/member/list"
 RANGE = "/v3/kv/range"
-Serve = Callable[[dict[str, tuple[int, Any]]], str]
+Answer = Any  # status and document, or what makes them of a question
+Serve = Callable[[dict[str, Answer]], str]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def serve(files: dict[str, Any], asked: list[tuple[str, str, bytes]]) -> Iterato
     """Starts servers that want a client certificate and answer by path; returns the address."""
     with contextlib.ExitStack() as stack:
 
-        def start(answers: dict[str, tuple[int, Any]]) -> str:
+        def start(answers: dict[str, Answer]) -> str:
             class Handler(http.server.BaseHTTPRequestHandler):
                 def do_GET(self) -> None:
                     self._answer()
@@ -53,7 +54,8 @@ def serve(files: dict[str, Any], asked: list[tuple[str, str, bytes]]) -> Iterato
                 def _answer(self) -> None:
                     length = int(self.headers.get("Content-Length") or 0)
                     asked.append((self.command, self.path, self.rfile.read(length)))
-                    status, document = answers.get(self.path, (404, {}))
+                    answer = answers.get(self.path, (404, {}))
+                    status, document = answer(json.loads(asked[-1][2])) if callable(answer) else answer
                     self.send_response(status)
                     self.end_headers()
                     self.wfile.write(document if isinstance(document, bytes) else json.dumps(document).encode())
@@ -213,14 +215,49 @@ def test_how_a_value_lies_in_etcd_and_nothing_of_it(
     assert "SECRET" not in repr(client.stored("/k"))
 
 
-def test_keys_are_asked_for_without_their_values(
+class Store:
+    """Answers ranges as etcd does: keys in order, up to a limit, and how many there are in all of the range."""
+
+    def __init__(self, values: dict[str, bytes]) -> None:
+        self.values = {key.encode(): value for key, value in values.items()}
+
+    def __call__(self, question: dict[str, Any]) -> tuple[int, Any]:
+        first, end = (base64.b64decode(question[name]) for name in ("key", "range_end"))
+        keys = sorted(key for key in self.values if first <= key < end)
+        taken = [
+            {"key": coded(key), **({} if question.get("keys_only") else {"value": coded(self.values[key])})}
+            for key in keys[: int(question["limit"])]
+        ]
+        return 200, {"kvs": taken, "count": str(len(keys))} if taken else {"header": {}}
+
+
+def test_the_first_bytes_of_all_values_are_read_page_by_page(serve: Serve, files: dict[str, Any]) -> None:
+    values = {f"/registry/secrets/a/{number:03}": b"k8s:enc:aescbc:v1:k1:" + b"x" * 3000 for number in range(300)}
+    values |= {f"/registry/secrets/b/{number}": b"k8s\x00plain" for number in range(9)}
+    values |= {"/registry/secrets/c": b"k8s:enc:kms:v2:vault:", "/registry/services/d": b"plain"}
+    seen = EtcdClient(serve({RANGE: Store(values)}), **files).heads("/registry/secrets/", 5.0, lambda: 0.0)
+    assert (seen.count, seen.seen, seen.plain) == (310, 310, 9)
+    assert seen.named == [f"/registry/secrets/b/{number}" for number in range(4)]
+    assert seen.encrypted == {"aescbc with key k1": 300, "kms v2 with key vault": 1}
+    none = EtcdClient(serve({RANGE: Store({})}), **files).heads("/registry/secrets/", 5.0, lambda: 0.0)
+    assert (none.count, none.seen) == (0, 0)
+
+
+def test_what_is_too_large_to_be_read_stays_unseen_and_the_rest_is_read(serve: Serve, files: dict[str, Any]) -> None:
+    values = {f"/registry/secrets/{name}": b"k8s:enc:secretbox:v1:k2:" + b"x" * (400 << 10) for name in "abcdef"}
+    values["/registry/secrets/c"] += b"x" * (1 << 20)
+    seen = EtcdClient(serve({RANGE: Store(values)}), **files).heads("/registry/secrets/", 5.0, lambda: 0.0)
+    assert (seen.count, seen.seen, seen.encrypted) == (6, 5, {"secretbox with key k2": 5})
+
+
+def test_no_page_is_asked_for_when_the_time_is_over(
     serve: Serve, files: dict[str, Any], asked: list[tuple[str, str, bytes]]
 ) -> None:
-    address = serve({RANGE: (200, {"kvs": [{"key": coded(b"/registry/secrets/a/b")}], "count": "9"})})
-    assert EtcdClient(address, **files).keys("/registry/secrets/", 4) == (["/registry/secrets/a/b"], 9)
-    question = json.loads(asked[0][2])
-    assert question["keys_only"] is True
-    assert (question["limit"], base64.b64decode(question["range_end"])) == ("4", b"/registry/secrets0")
+    values = {f"/registry/secrets/{number:03}": b"k8s:enc:aescbc:v1:k1:" for number in range(100)}
+    ticks = iter((0.0, 1.0, 9.0))
+    seen = EtcdClient(serve({RANGE: Store(values)}), **files).heads("/registry/secrets/", 5.0, lambda: next(ticks))
+    assert (seen.count, len(asked)) == (100, 2)
+    assert 0 < seen.seen < 100
 
 
 @pytest.mark.parametrize(
@@ -242,5 +279,5 @@ def test_an_etcd_that_does_not_tell(serve: Serve, files: dict[str, Any], answer:
         client.stored("/k")
     if answer != (200, {"kvs": [{"value": "%"}]}):
         with pytest.raises(HardeningError, match=words):
-            client.keys("/k", 4)
+            client.heads("/k", 5.0, lambda: 0.0)
     assert EtcdClient(serve({RANGE: (200, {})}), **files).stored("/k") == (None, False)

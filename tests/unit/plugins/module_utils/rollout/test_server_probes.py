@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import Stored
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import Heads, Stored
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import server_probes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.server_probes import Server, ServerProbes
 
@@ -42,12 +42,14 @@ class World:
 
     # etcd
 
-    def keys(self, beginning: str, most: int) -> tuple[list[str], int]:
-        return ([f"{beginning}a/b", f"{beginning}a/gone"][:most], 2)
+    def heads(self, beginning: str, seconds: float, _clock: t.Callable[[], float]) -> Heads:
+        assert seconds == server_probes.STORED_LIMIT
+        found = Heads(count=2)
+        for key, value in (("a/b", b"k8s:enc:aescbc:v1:k1:"), ("a/c", b"plain")):
+            found.add(f"{beginning}{key}", value)
+        return found
 
     def stored(self, key: str, marker: bytes = b"") -> tuple[Stored | None, bool]:
-        if key.endswith("gone"):
-            return None, False
         return Stored(key, self.provider, "k1" if self.provider else ""), not self.provider and bool(marker)
 
 
@@ -105,8 +107,9 @@ def test_a_read_is_found_by_its_name(world: World) -> None:
     assert seen["audit_record"] == {"found": True, "level": "Metadata", "status": 404}
     assert seen["audit_bodies"]["count"] == 0
     assert seen["hsts"] == {"header": "max-age=1"}
-    assert seen["stored"]["looked_at"][0] == {"name": "a/b", "provider": "aescbc", "key": "k1"}
-    assert [one["name"] for one in seen["stored"]["looked_at"]] == ["a/b", "kube-system/a/b"]
+    assert seen["stored"] == {
+        "count": 2, "seen": 2, "plain": 1, "named": ["a/c"], "encrypted": {"aescbc with key k1": 1},
+    }  # fmt: skip
     assert {verb for verb, _path in world.asked} == {"GET"}
 
 
