@@ -61,11 +61,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import find_
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Ask the API server."""
-    from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import ClusterCollector
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import (
+        ClusterCollector,
+        credentials,
+    )
 
-    credentials = kubeconfig.load(module.params["kubeconfig"])
-    return {"changed": False, "evidence": ClusterCollector.of(credentials, time.time()).collect(), "problem": ""}
+    collector = ClusterCollector.of(credentials(module.params["kubeconfig"]), time.time())
+    return {"changed": False, "evidence": collector.collect(), "problem": ""}
 
 
 def main() -> None:

@@ -82,9 +82,13 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
     results = []
     for control in controls:
         if control.for_cluster:
-            results.append(_result(control, CLUSTER, judge_cluster(cluster, control), by_host[CLUSTER]))
+            said = _with_rights(judge_cluster(cluster, control), hosts)
+            results.append(_result(control, CLUSTER, said, by_host[CLUSTER]))
         else:
-            results += [_result(control, one.name, judge_host(one, control), by_host[one.name]) for one in hosts]
+            results += [
+                _result(control, one.name, _with_rights(judge_host(one, control), [one]), by_host[one.name])
+                for one in hosts
+            ]
     summary = dict.fromkeys(STATUSES, 0)
     for result in results:
         summary[result["status"]] += 1
@@ -125,7 +129,8 @@ def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen) -> Host:
         node = str(evidence.get("node_name") or name)
         configz = (answer.get("configz") or {}).get(node) or {}
         problem = str(configz.get("problem") or (answer.get("problems") or {}).get("nodes") or "")
-        problem = problem or ("" if configz else "no API server told of this node")
+        untold = str((seen.cluster or {}).get("problem") or "no API server told of this node")
+        problem = problem or ("" if configz else untold)
     kubeadm = answer.get("kubeadm_config")
     return Host(name, evidence, str(result.get("problem") or ""), configz.get("configuration"), problem, kubeadm)
 
@@ -147,6 +152,14 @@ def _note(host: Host) -> str:
     if not host.evidence.get("privileged"):
         return "looked at by a user without root's rights; what needs more is unknown"
     return ""
+
+
+def _with_rights(verdict: Verdict, hosts: t.Sequence[Host]) -> Verdict:
+    """Return a verdict that names the missing right, where something was not seen by somebody who is not root."""
+    unprivileged = any(host.live and not host.evidence.get("privileged") for host in hosts)
+    if verdict.status != UNKNOWN or not unprivileged or "become" in verdict.evidence:
+        return verdict
+    return Verdict(UNKNOWN, f"{verdict.evidence} (seen without root's rights; more is seen with become: true)")
 
 
 def _certificates(host: Host) -> t.Iterator[dict[str, t.Any]]:

@@ -158,11 +158,51 @@ def test_a_user_who_may_only_read_is_told_what_is_missing(story: Story) -> None:
     assert "Traceback" not in run.output
     told = {name: (run.statuses("cp1")[name], run.evidence("cp1", name)) for name in NEEDS_ROOT}
     assert {name: one for name, one in told.items() if one[0] != "unknown" or "become" not in one[1]} == {}
+    # Whatever could not be seen says what was lacking, that of the API too.
+    unknown = [one for one in run.report["results"] if one["status"] == "unknown"]
+    assert [one for one in unknown if "become: true" not in one["evidence"]] == []
+    assert "/etc/kubernetes/admin.conf cannot be read" in run.evidence("cluster", "rbac-secrets")
     # Arguments of processes are open to everybody, what the keys' owner alone may read is not.
     assert run.statuses("cp1")["apiserver-profiling"] == "pass"
     # So are versions, which a newer patch of Kubernetes makes a finding.
     shared = {name: status for name, status in run.statuses("cluster").items() if name != "versions-patched"}
     assert set(shared.values()) <= {"unknown", "pass", "not_applicable"}, shared
+
+
+_READER = """
+set -eu
+umask 077
+export KUBECONFIG=/etc/kubernetes/admin.conf
+cp /etc/kubernetes/admin.conf /root/reader.conf
+token=$(kubectl -n watchers create token reader)
+kubectl --kubeconfig /root/reader.conf config set-credentials reader --token="$token"
+kubectl --kubeconfig /root/reader.conf config set-context --current --user=reader
+kubectl --kubeconfig /root/reader.conf config unset users.kubernetes-admin
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.on("1+1")
+def test_who_may_only_read_a_part_of_the_api_is_told_which_right_is_missing(story: Story) -> None:
+    story.verified_after  # noqa: B018
+    cluster = story.cluster
+    cluster.kubectl("-n", "watchers", "create", "serviceaccount", "reader")
+    cluster.kubectl("create", "clusterrolebinding", "reader", "--clusterrole=view", "--serviceaccount=watchers:reader")
+    try:
+        cluster.ssh("cp1", _READER)
+        run = story.product.verify(kubeconfig="/root/reader.conf")
+    finally:
+        cluster.ssh("cp1", "rm -f /root/reader.conf")
+        cluster.kubectl("delete", "clusterrolebinding", "reader")
+        cluster.kubectl("-n", "watchers", "delete", "serviceaccount", "reader")
+    assert run.code == 0, str(run)
+    statuses = run.statuses("cluster")
+    for control, resource in (("rbac-secrets", "clusterroles"), ("bootstrap-tokens", "secrets")):
+        assert statuses[control] == "unknown", control
+        said = run.evidence("cluster", control)
+        assert f'"system:serviceaccount:watchers:reader" cannot list resource "{resource}"' in said, said
+    # Pods may be seen with that role.
+    assert statuses["pods-secrets-in-environment"] != "unknown", run.evidence("cluster", "pods-secrets-in-environment")
 
 
 BREAK = f"""
@@ -276,6 +316,57 @@ def test_a_marker_shows_how_the_next_secret_is_stored_and_is_gone_afterwards(clu
     secrets = json.dumps(cluster.objects("secrets", "--all-namespaces"))
     cluster.kubectl("replace", "-f", "-", stdin=secrets)
     assert product.verify().statuses("cp1")["probe-stored-secrets"] == "pass"
+
+
+#: Looks at the arguments and environments of all processes, over and over, until it is told to end: prints the modules
+#: that were among them, and the processes in which one of the texts of its input stood.
+_SAMPLER = """
+import glob, os, re, sys
+needles = [line.encode() for line in open("/run/sampler-needles").read().split()]
+seen, shown = set(), set()
+while not os.path.exists("/run/sampler-end"):
+    for path in glob.glob("/proc/[0-9]*/cmdline") + glob.glob("/proc/[0-9]*/environ"):
+        try:
+            data = open(path, "rb").read()
+        except OSError:
+            continue
+        seen.update(re.findall(rb"AnsiballZ_(\\w+)", data))
+        shown.update(path for needle in needles if needle in data)
+print(b" ".join(sorted(seen)).decode(), sorted(shown))
+"""
+#: The middle of keys and certificates' keys as kubeconfigs have them, long enough to be nothing else's.
+_OF_KUBECONFIG = "sed -n 's/.*client-key-data: *//p' {path} | cut -c 100-160"
+
+
+@pytest.mark.slow
+@pytest.mark.on("1+1")
+def test_no_secret_of_a_live_host_is_shown_at_any_verbosity(story: Story) -> None:
+    """In what is printed, the reports, the journal and the processes' arguments, with keys and kubeconfigs' keys."""
+    story.verified_after  # noqa: B018
+    cluster = story.cluster
+    needles = [
+        cluster.ssh("cp1", _OF_KUBECONFIG.format(path=path)).stdout.strip()
+        for path in ("/etc/kubernetes/admin.conf", "/etc/kubernetes/scheduler.conf")
+    ]
+    needles += [
+        cluster.ssh("cp1", f"sed -n 3p /etc/kubernetes/pki/{key}").stdout.strip() for key in ("ca.key", "sa.key")
+    ]
+    assert min(map(len, needles)) > 40, [len(one) for one in needles]
+    cluster.ssh("cp1", "umask 077; rm -f /run/sampler-*; cat >/run/sampler-needles", stdin="\n".join(needles))
+    cluster.ssh("cp1", "cat >/run/sampler.py && systemd-run --unit sampler -p StandardOutput=file:/run/sampler-out "
+                "python3 /run/sampler.py", stdin=_SAMPLER)  # fmt: skip
+    try:
+        run = story.product.verify("-vvvv", "--check", "--diff")
+    finally:
+        cluster.ssh("cp1", "touch /run/sampler-end; while systemctl is-active -q sampler; do sleep 0.2; done")
+    sampled = cluster.ssh("cp1", "cat /run/sampler-out; rm -f /run/sampler*").stdout
+    assert run.code == 0, run.output[-4000:]
+    assert "verify_host" in sampled
+    assert sampled.rstrip().endswith("[]"), sampled
+    journal = cluster.ssh("cp1", "journalctl --no-pager -o cat").stdout
+    for needle in needles:
+        for text in (run.output, json.dumps(run.report), journal):
+            assert needle not in text
 
 
 @pytest.mark.on("1+1")

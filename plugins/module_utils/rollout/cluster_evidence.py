@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 import typing as t
 
@@ -16,6 +17,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.kubelet
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig as kubeconfig_files
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import (
     TOO_LARGE,
     Answer,
@@ -25,6 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import MASK, mask_named
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import image_version
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import certificate_entry
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import explained, lacking_privilege
 
 SCHEMA = 1
 #: Seconds that one request may take, and those for objects and for kubelets' configurations together.
@@ -60,6 +63,19 @@ _ROOT = ("kube-system/kube-root-ca.crt", "ca.crt")
 _JOIN = ("kube-public/cluster-info", "kubeconfig")
 #: Of the kubelet's configuration, nothing is secret; these say nothing that is judged.
 _NOT_KEPT = ("logging", "memorySwap", "containerRuntimeEndpoint", "imageServiceEndpoint")
+
+
+def credentials(path: str) -> Kubeconfig:
+    """Return those of a kubeconfig.
+
+    Raises:
+        HardeningError: They cannot be read or used; where only a right is missing, with that right.
+    """
+    try:
+        return kubeconfig_files.load(path)
+    except HardeningError as error:
+        privilege = "" if os.geteuid() == 0 else lacking_privilege()
+        raise HardeningError(error.number, explained(error, privilege)) from None
 
 
 class ClusterCollector:

@@ -66,12 +66,11 @@ class View:
         self.strangers: dict[str, int] = {}
         self.pods: dict[str, dict[str, t.Any]] = {}
         self._of_etcd: dict[str, str] = {}
-        self.privilege = "" if host.can_own else f"the user {_user()} may not; run with become: true"
+        self.privilege = "" if host.can_own else lacking_privilege()
 
     def explain(self, error: Exception) -> str:
         """Return a reason without what a run that writes would add."""
-        text = re.sub(r"\s*Nothing was changed[^.]*\.", "", str(error)).strip().rstrip(".")
-        return f"{text} ({self.privilege})" if self.privilege and "ermission" in text else text
+        return explained(error, self.privilege)
 
     def path_as(self, component: str, path: str) -> str:
         """Return where a path that a component was given lies for this process."""
@@ -198,6 +197,17 @@ class View:
             folder = f"{directory}/kubelet.service.d"
             units.update((name, f"{folder}/{name}") for name in self.listing(folder) if name.endswith(".conf"))
         return list(units.values())
+
+
+def explained(error: Exception, privilege: str) -> str:
+    """Return a reason without what a run that writes would add, with the privilege that is missing where it is one."""
+    text = re.sub(r"\s*Nothing was changed[^.]*\.", "", str(error)).strip().rstrip(".")
+    return f"{text} ({privilege})" if privilege and "ermission" in text else text
+
+
+def lacking_privilege() -> str:
+    """Return what somebody who is not root is told of that."""
+    return f"the user {_user()} may not; run with become: true"
 
 
 def load(text: str | None, path: str) -> t.Any:

@@ -86,6 +86,24 @@ def test_every_control_has_a_result_on_every_host() -> None:
     assert result(document, "kubelet-read-only-port")["status"] == "fail"
 
 
+def test_what_was_not_seen_by_somebody_who_is_not_root_says_so() -> None:
+    one = seen()
+    document = report()
+    unknown = [entry for entry in document["results"] if entry["status"] == "unknown" and entry["host"] != "w1"]
+    assert {entry["host"] for entry in unknown} == {"cp1", "cluster"}
+    assert [entry for entry in unknown if "become: true" not in entry["evidence"]] == []
+    one.hosts["cp1"]["evidence"]["privileged"] = True
+    document = verdicts.build(one, CONTROLS, verdicts.Settings("run-1", "baseline", "1.0.0", NOW))
+    assert not any("become" in entry["evidence"] for entry in document["results"])
+
+
+def test_a_kubelet_that_was_not_asked_has_the_reason_why_nobody_was() -> None:
+    one = dataclasses.replace(seen(), cluster={"problem": "admin.conf cannot be read (run with become: true)"})
+    one.hosts["cp1"]["evidence"]["kubelet"] = {"file": "/config.yaml", "fields": {"readOnlyPort": 0}}
+    document = verdicts.build(one, CONTROLS, verdicts.Settings("run-1", "baseline", "1.0.0", NOW))
+    assert "admin.conf cannot be read" in result(document, "kubelet-read-only-port")["evidence"]
+
+
 def test_what_the_profile_does_not_enforce_is_explained_and_never_a_pass() -> None:
     document = report("baseline")
     assert result(document, "apiserver-token-expiration")["status"] == "explained"

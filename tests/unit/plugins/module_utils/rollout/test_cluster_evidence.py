@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import typing as t
 
 import pytest
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import small_files
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import ClusterCollector
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import (
+    ClusterCollector,
+    credentials,
+)
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import DAY, NOW
 
 
@@ -85,6 +91,24 @@ def test_what_may_not_be_read_is_said_in_the_api_servers_words() -> None:
     assert words == "/api/v1/pods?limit=40 could not be read: HTTP 403, pods is forbidden: User cannot list"
     assert found["problems"] == {"nodes": "/api/v1/nodes?limit=40 could not be read: timeout"}
     assert found["findings"]["cluster_admin"]["problem"] == ""
+
+
+@pytest.mark.parametrize(("uid", "told"), [(1000, True), (0, False)])
+def test_who_may_not_read_the_kubeconfig_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, uid: int, told: bool
+) -> None:
+    def refuse(_path: str) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(small_files, "read", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    with pytest.raises(HardeningError, match=r"admin\.conf cannot be read: Permission denied") as caught:
+        credentials("/etc/kubernetes/admin.conf")
+    assert ("run with become: true" in str(caught.value)) is told
+    monkeypatch.setattr(small_files, "read", lambda _path: b"[]")
+    with pytest.raises(HardeningError, match="kubeconfig") as caught:
+        credentials("/etc/kubernetes/admin.conf")
+    assert "become" not in str(caught.value)
 
 
 def test_kube_proxy_has_the_version_of_its_image() -> None:
