@@ -44,6 +44,8 @@ _STRONG = ("ECDSA-P256", "ECDSA-P384", "ECDSA-P521", "Ed25519")
 _STRONG_RSA = 2048
 #: What a kubelet renews by itself.
 _OF_KUBELETS = ("/kubelet-client-current.pem", "/kubelet-server-current.pem")
+#: What a kubelet signs itself where nobody gave it a certificate: nobody verifies that.
+_SELF_SIGNED = "/kubelet.crt"
 _MASTERS = "system:masters"
 #: What an address that is none in particular looks like.
 _NOWHERE = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
@@ -76,7 +78,7 @@ def _last_part(one: t.Mapping[str, t.Any]) -> float:
 
 
 def certificates_strength(host: Host, _control: Control) -> Verdict:
-    """Keys are RSA of 2048 bits or more, ECDSA of the curves P-256, P-384 and P-521, or Ed25519."""
+    """Keys, also of tokens, are RSA of 2048 bits or more, ECDSA of the curves P-256, P-384 and P-521, or Ed25519."""
     weak = []
     entries = _that_say(host, "key_algorithm")
     for one in entries:
@@ -86,9 +88,7 @@ def certificates_strength(host: Host, _control: Control) -> Verdict:
             weak.append(f"{one['path']} has a key of {one['key_algorithm']}")
     if weak:
         return Verdict(FAIL, listed(weak))
-    return Verdict(
-        PASS, f"{len(entries)} certificates, " + ", ".join(sorted({str(one["key_algorithm"]) for one in entries}))
-    )
+    return Verdict(PASS, f"{_counted(entries)}, " + ", ".join(sorted({str(one["key_algorithm"]) for one in entries})))
 
 
 def certificates_keys(host: Host, _control: Control) -> Verdict:
@@ -100,7 +100,12 @@ def certificates_keys(host: Host, _control: Control) -> Verdict:
     unseen = host.evidence.get("keys_problem")
     if unseen:
         return Verdict(UNKNOWN, str(unseen))
-    return Verdict(PASS, f"{len(entries)} certificates")
+    return Verdict(PASS, _counted(entries))
+
+
+def _counted(entries: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    keys = sum(one.get("kind") == "key" for one in entries)
+    return f"{len(entries) - keys} certificates" + (f" and {keys} keys of tokens" if keys else "")
 
 
 def certificates_usages(host: Host, _control: Control) -> Verdict:
@@ -123,18 +128,18 @@ def certificates_usages(host: Host, _control: Control) -> Verdict:
 
 
 def certificates_names(host: Host, _control: Control) -> Verdict:
-    """What API server and etcd serve has every name and address at which this host tells others to reach them."""
+    """What API server, etcd and kubelet serve has every name and address at which this host is to be reached."""
     wrong, seen = [], 0
     for one in _used(host):
         for use in one["used_as"]:
             wanted = _NAMES.get(use)
-            if wanted is None:
+            if wanted is None or str(one["path"]).endswith(_SELF_SIGNED):
                 continue
             seen += 1
             lacking = [name for name in wanted(host) if _plain(name) not in {_plain(other) for other in one["names"]}]
             if lacking:
                 wrong.append(f"{one['path']} ({use}) lacks {', '.join(dict.fromkeys(lacking))}")
-    nothing = "neither an API server nor etcd is seen to serve a certificate of a file here"
+    nothing = "neither API server, etcd nor kubelet is seen to serve a certificate of a file here that others verify"
     return _verdict(wrong, seen, "have the names and addresses of this host", nothing)
 
 
@@ -244,6 +249,14 @@ def _service_addresses(host: Host) -> list[str]:
         return []  # it is not said; with what is no network the process does not start
 
 
+def _of_kubelet(host: Host) -> list[str]:
+    """Return what the API server reaches a kubelet by: its node's name, and the addresses that it was given."""
+    name = str(host.evidence.get("node_name") or "")
+    running = host.components.get("kubelet", {}).get("running")
+    given = ",".join(host.occurrences("kubelet", "node-ip")[-1:] if running else ()).split(",")
+    return [*([name] if name else []), *(one.strip() for one in given if one.strip() not in _NOWHERE)]
+
+
 def _of_etcd(flag: str) -> t.Callable[[Host], list[str]]:
     def wanted(host: Host) -> list[str]:
         urls = ",".join(host.flag("etcd", flag).items).split(",")
@@ -257,6 +270,7 @@ _NAMES: dict[str, t.Callable[[Host], list[str]]] = {
     "kube-apiserver --tls-cert-file": _of_apiserver,
     "etcd --cert-file": _of_etcd("advertise-client-urls"),
     "etcd --peer-cert-file": _of_etcd("initial-advertise-peer-urls"),
+    "kubelet --tls-cert-file": _of_kubelet,
 }
 
 

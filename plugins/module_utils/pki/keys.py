@@ -156,6 +156,19 @@ def load_private(data: bytes, where: str, passphrase: bytes | None = None, valid
     return key
 
 
+def public_algorithms(data: bytes, where: str) -> list[str]:
+    """What each public key in `data` is. HardeningError: one of them is none."""
+    found = []
+    for block in pem.blocks(data, where):
+        if not block.label.endswith("PUBLIC KEY"):
+            continue
+        try:
+            found.append(algorithm_name(serialization.load_pem_public_key(block.text)))
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise HardeningError("KH303", f"{where} holds a public key that cannot be read.") from None
+    return found
+
+
 def _unreadable(where: str, encrypted: bool) -> str:
     if encrypted:
         return (

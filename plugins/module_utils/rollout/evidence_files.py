@@ -24,6 +24,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.paths i
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
+    keys as key_files,
     kubeconfig as kubeconfig_files,
     listing,
     pem,
@@ -45,7 +46,19 @@ _CLIENT = f"{KUBELET_PKI}/kubelet-client-current.pem"
 _KUBELET_SERVES = "kubelet --tls-cert-file"
 _SNI_SERVES = f"kube-apiserver --{SNI_FLAG}"
 _SERVED = {_KUBELET_SERVES, _SNI_SERVES}
-_KUBECONFIGS = ("admin_kubeconfig", "scheduler_kubeconfig", "controller_manager_kubeconfig", "kubelet_kubeconfig")
+_KUBECONFIGS = (
+    "admin_kubeconfig",
+    "scheduler_kubeconfig",
+    "controller_manager_kubeconfig",
+    "kubelet_kubeconfig",
+    "kube_proxy_kubeconfig",
+)
+#: By these flags tokens of service accounts are signed: keys without a certificate that would say how strong they are.
+_SIGNING = (
+    ("kube-apiserver", "service-account-key-file"),
+    ("kube-apiserver", "service-account-signing-key-file"),
+    ("kube-controller-manager", "service-account-private-key-file"),
+)
 _DAY = 86400
 #: Where people keep the kubeconfig that they use; kubeadm tells them to copy the administrator's there.
 _HOMES = "/home"
@@ -112,6 +125,9 @@ class Files:
             for one in self._below(KUBELET_PKI)
             if one.get("problem") or (one["path"].endswith((".key", ".pem")) and not one.get("link"))
         ]
+        listed = {one["path"] for one in found["kubelet_client_key"]}
+        serving = [path for path in self._kubelet_serving_key(kubelet) if path not in listed]
+        found["kubelet_client_key"] += self._attributes(serving)
         found.update(self._pki())
         return {word: entries for word, entries in found.items() if entries}
 
@@ -122,8 +138,7 @@ class Files:
         Args:
             files: By what they are, as `attributes` returned them.
         """
-        homes = [entry for path in (f"/root/{_OF_HOME}", *self._in_homes()) for entry in self._attributes_of(path)]
-        listed = (*files.get("admin_kubeconfig", ()), *homes)
+        listed = (*files.get("admin_kubeconfig", ()), *self._of_people())
         return [found for one in listed for found in ([dict(one)] if one.get("problem") else self._held(one))]
 
     def _held(self, entry: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
@@ -164,6 +179,42 @@ class Files:
             where = posixpath.join(beside, user.certificate_file)
             data = read_bytes(self._view.host.path(where), limit=LARGEST)
         return list(profile.from_pem(data, where).profile.subject.organizations) if data else []
+
+    def _of_people(self) -> list[dict[str, str]]:
+        """Return owner and mode of the kubeconfigs in homes."""
+        return [entry for path in (f"/root/{_OF_HOME}", *self._in_homes()) for entry in self._attributes_of(path)]
+
+    def _certificates_of_people(self) -> list[dict[str, t.Any]]:
+        """Return what the certificates in and beside kubeconfigs of homes say; what cannot be read is said among the
+        credentials."""
+        found: list[dict[str, t.Any]] = []
+        for path in (one["path"] for one in self._of_people() if not one.get("problem")):
+            try:
+                data = read_bytes(self._view.host.path(path), limit=LARGEST) or b""
+                users = kubeconfig_files.users(data, path) if data else []
+            except HardeningError:
+                continue
+            for user in users:
+                try:
+                    where, own = self._certificate_of(user, path)
+                    kinds = listing.kinds_of(own, where) if own else []
+                except HardeningError:
+                    continue
+                entries = [certificate_entry(one, where, kind, self._now) for one, kind in kinds[:1]]
+                found += [one for one in entries if one not in found]
+        return found
+
+    def _certificate_of(self, user: kubeconfig_files.User, path: str) -> tuple[str, bytes | None]:
+        """Return where somebody's certificate is, and the certificate, None where there is none.
+
+        Raises:
+            HardeningError: It cannot be read.
+        """
+        data = user.certificate()
+        if data is not None or not user.certificate_file:
+            return path, data
+        where = posixpath.join(path.rpartition("/")[0], user.certificate_file)
+        return where, read_bytes(self._view.host.path(where), limit=LARGEST)
 
     def _in_homes(self) -> list[str]:
         """Return where kubeconfigs may lie in homes of local file systems."""
@@ -211,8 +262,9 @@ class Files:
         paths = [path for path in (*(one["path"] for one in listed), _CLIENT, *sorted(served)) if path not in unseen]
         read: dict[str, bytes] = {}
         # People give a certificate that is served, and a kubeconfig, any name.
-        named = kubeconfigs | served
-        for path in dict.fromkeys(path for path in paths if path in named or listing.relevant([path])):
+        named = kubeconfigs | served | {path for flag in _SIGNING for path in self._view.used(*flag)}
+        wanted = (path for path in paths if path in named or path.endswith(".pub") or listing.relevant([path]))
+        for path in dict.fromkeys(wanted):
             try:
                 data = read_bytes(self._view.host.path(path), limit=LARGEST)
             except HardeningError as error:
@@ -235,8 +287,10 @@ class Files:
             for path, data in sorted(read.items())
             for entry in self._entries(path, data, read, path in kubeconfigs)
         ]
+        seen = {one["path"] for one in shown}
+        people = [one for one in self._certificates_of_people() if one["path"] not in seen]
         return {
-            "certificates": shown,
+            "certificates": [*shown, *({**one, **self._use(one["path"], users)} for one in people)],
             "certificates_problem": problem,
             "keys_problem": "; ".join(keys_unseen.values()),
             "trusted": trusted,
@@ -342,7 +396,9 @@ class Files:
         The library would compute a key's primes anew, which takes longer than all the rest: OpenSSL compares.
         """
         if path.endswith(".key"):
-            return [] if b"PRIVATE KEY-----" in data else [{"path": path, "problem": "it holds no private key"}]
+            if b"PRIVATE KEY-----" not in data:
+                return [{"path": path, "problem": "it holds no private key"}]
+            return self._signing_key(path, data, read)
         try:
             key = data if b"PRIVATE KEY-----" in data else read.get(f"{path.rpartition('.')[0]}.key")
             if is_kubeconfig:
@@ -351,7 +407,9 @@ class Files:
                     return []  # it names a file, which is looked at for itself
                 data, key = facts.certificate, facts.key
             elif b"-----BEGIN CERTIFICATE-----" not in data:
-                known = path.endswith(".pub") or b"PUBLIC KEY-----" in data or _is_key(path, data)
+                if b"PUBLIC KEY-----" in data:
+                    return [_key_entry(path, one) for one in key_files.public_algorithms(data, path)]
+                known = path.endswith(".pub") or _is_key(path, data)
                 return [] if known else [{"path": path, "problem": "it holds no certificate"}]
             entries = [certificate_entry(one, path, kind, self._now) for one, kind in listing.kinds_of(data, path)]
             if entries and key is not None:
@@ -360,6 +418,22 @@ class Files:
         except HardeningError as error:
             return [{"path": path, "problem": self._view.explain(error)}]
         return entries
+
+    def _signing_key(self, path: str, data: bytes, read: t.Mapping[str, bytes]) -> list[dict[str, t.Any]]:
+        """Return how strong a key is that signs tokens; where its public half lies beside it, that one says it."""
+        signs = any(path in self._view.used(*flag) for flag in _SIGNING)
+        if not signs or f"{path.rpartition('.')[0]}.pub" in read:
+            return []
+        try:
+            return [_key_entry(path, key_files.algorithm_name(key_files.load_private(data, path, validate=False)))]
+        except HardeningError as error:
+            return [{"path": path, "problem": self._view.explain(error)}]
+
+    def _kubelet_serving_key(self, kubelet: t.Mapping[str, t.Any]) -> list[str]:
+        """Return where the key lies that the kubelet was given for what it serves."""
+        configured = str((kubelet.get("fields") or {}).get("tlsPrivateKeyFile") or "")
+        path = self._view.value("kubelet", "tls-private-key-file") or configured
+        return [path] if path.startswith("/") else []
 
     def _serving(self, kubelet: t.Mapping[str, t.Any]) -> str:
         """Return where the certificate lies that the kubelet serves, by its configuration."""
@@ -388,6 +462,11 @@ class Files:
         for path, _key in self._view.sni_files():
             users.setdefault(path, set()).add(_SNI_SERVES)
         return users
+
+
+def _key_entry(path: str, algorithm: str) -> dict[str, t.Any]:
+    """Return what controls judge a key by that no certificate is about."""
+    return {"path": path, "kind": "key", "key_algorithm": algorithm, "problem": ""}
 
 
 def _is_key(path: str, data: bytes) -> bool:

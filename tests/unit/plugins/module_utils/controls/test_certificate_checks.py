@@ -23,6 +23,7 @@ ARGUMENTS = {
         "--advertise-client-urls=https://10.0.0.1:2379",
         "--initial-advertise-peer-urls=https://[2001:db8::1]:2380",
     ],
+    "kubelet": ["--node-ip=10.0.0.1"],
 }
 
 
@@ -39,7 +40,9 @@ def verdict(control: str, *certificates: dict[str, t.Any], **evidence: t.Any) ->
         name: {"running": True, "arguments": [name, *words], "version": "1.37.1" if name != "etcd" else "3.7.0"}
         for name, words in ARGUMENTS.items()
     }
-    seen = {"live": True, "components": components, "certificates": list(certificates), **evidence}
+    seen = {
+        "live": True, "node_name": "cp1", "components": components, "certificates": list(certificates), **evidence,
+    }  # fmt: skip
     return judge_host(Host("cp1", seen), CONTROLS[control])
 
 
@@ -84,7 +87,16 @@ def test_of_a_file_the_first_certificate_is_the_one_that_is_shown() -> None:
         (certificate("etcd --cert-file", names=["10.0.0.2"]), "fail", f"{SERVING} (etcd --cert-file) lacks 10.0.0.1"),
         (certificate("etcd --peer-cert-file", names=["2001:0db8:0:0::0001"]), "pass", ""),
         (certificate("etcd --peer-cert-file", names=["2001:db8::2"]), "fail", "lacks 2001:db8::1"),
-        (certificate("kubelet --kubeconfig", names=[]), "not_applicable", "neither an API server nor etcd"),
+        (certificate("kubelet --tls-cert-file", names=["CP1", "10.0.0.1"]), "pass", ""),
+        (certificate("kubelet --tls-cert-file", names=["10.0.0.1"]), "fail", "(kubelet --tls-cert-file) lacks cp1"),
+        (certificate("kubelet --tls-cert-file", names=["cp1"]), "fail", "(kubelet --tls-cert-file) lacks 10.0.0.1"),
+        # What it signed itself nobody verifies, and another control says so.
+        (
+            certificate("kubelet --tls-cert-file", path="/var/lib/kubelet/pki/kubelet.crt", names=[]),
+            "not_applicable",
+            "neither API server",
+        ),
+        (certificate("kubelet --kubeconfig", names=[]), "not_applicable", "neither API server, etcd nor kubelet"),
     ],
 )
 def test_names(one: dict[str, t.Any], status: str, words: str) -> None:
@@ -231,3 +243,22 @@ def test_keys_that_could_not_be_read_are_not_passed() -> None:
     assert unseen == Verdict("unknown", "/a.key is no regular file")
     both = verdict("certificates-keys", certificate(problem="no PEM"), keys_problem="/a.key is no regular file")
     assert both == Verdict("fail", f"{SERVING}: no PEM")
+
+
+@pytest.mark.parametrize(("algorithm", "status"), [("RSA-1024", "fail"), ("RSA-2048", "pass"), ("ECDSA-P256", "pass")])
+def test_keys_that_sign_tokens_are_judged_by_their_strength_alone(algorithm: str, status: str) -> None:
+    key = {"path": "/etc/kubernetes/pki/sa.pub", "kind": "key", "key_algorithm": algorithm, "problem": ""}
+    strong = certificate("kube-apiserver --tls-cert-file", key_algorithm="ECDSA-P256", seconds_left=1e9,
+                         seconds_valid=1e9)  # fmt: skip
+    found = verdict("certificates-strength", strong, key)
+    assert (found.status, algorithm in found.evidence) == (status, True), found
+    assert verdict("certificates-keys", strong, key) == Verdict("pass", "1 certificates and 1 keys of tokens")
+    assert verdict("certificates-expiry", strong, key).evidence.startswith("1 certificates")
+    assert verdict("certificates-names", key).status == "unknown"
+
+
+def test_of_a_kubelet_that_does_not_run_the_nodes_name_is_wanted_alone() -> None:
+    one = certificate("kubelet --tls-cert-file", names=["cp1"])
+    stopped = {"kubelet": {"running": False, "arguments": [], "version": "1.37.1"}}
+    assert verdict("certificates-names", one, components=stopped).status == "pass"
+    assert verdict("certificates-names", one, components={}).status == "pass"

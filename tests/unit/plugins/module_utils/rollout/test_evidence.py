@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys, kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector, keys_of
@@ -313,6 +314,7 @@ def test_a_certificate_that_is_none_is_named(root: Path) -> None:
     assert found == {
         "/etc/kubernetes/pki/bad.crt": found["/etc/kubernetes/pki/bad.crt"],
         "/etc/kubernetes/pki/ca.key": "it holds no private key",
+        "/etc/kubernetes/pki/sa.pub": "/etc/kubernetes/pki/sa.pub holds a public key that cannot be read",
         "/etc/kubernetes/pki/text.crt": "it holds no certificate",
         "/etc/kubernetes/scheduler.conf": found["/etc/kubernetes/scheduler.conf"],
     }
@@ -435,6 +437,47 @@ def test_kubeconfigs_of_people_are_seen_with_the_groups_of_their_certificates(ro
     for path in ("/home/e/.kube/config", "/home/f/.kube/config"):
         assert (found[path]["organizations"], found[path].get("problem")) == ([], None)
     assert len(found) == 7
+
+
+def test_certificates_of_kubeconfigs_in_homes_have_their_days(root: Path) -> None:
+    certificate = within(issue.certificate_pem(CLIENT))
+    write(root, "root/.kube/config", held({}, {"client-certificate-data": certificate, "client-key-data": "a2V5"}))
+    write(root, "home/a/.kube/a.crt", issue.certificate_pem(CLIENT))
+    write(root, "home/a/.kube/config", held({"client-certificate": "a.crt"}, {"client-certificate": "/gone"}))
+    write(root, "home/b/.kube/config", "word")
+    write(root, "var/lib/kube-proxy/kubeconfig.conf", kubeconfig.render(
+        "https://10.0.0.1:6443", "a", b"", issue.certificate_pem(CLIENT), b"key"))  # fmt: skip
+    found = {one["path"]: one for one in collect(root)["certificates"] if one.get("days_left")}
+    assert set(found) == {"/root/.kube/config", "/home/a/.kube/a.crt", "/var/lib/kube-proxy/kubeconfig.conf"}
+    assert len({one["subject"] for one in found.values()}) == 1
+
+
+def test_keys_that_sign_tokens_say_how_strong_they_are(tmp_path: Path) -> None:
+    root = tmp_path
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505  (a weak one)
+    write(root, "etc/kubernetes/pki/sa.pub", keys.public_pem(weak))
+    write(root, "etc/kubernetes/pki/sa.key", keys.private_pem(weak))
+    write(root, "etc/kubernetes/pki/own.key", keys.private_pem(weak))
+    view = View(Host(str(root)))
+    flags = ["--service-account-key-file=/etc/kubernetes/pki/sa.pub",
+             "--service-account-signing-key-file=/etc/kubernetes/pki/own.key"]  # fmt: skip
+    view.processes["kube-apiserver"] = Process(7, ["kube-apiserver", *flags], 0.0, 0, 1)
+    files = Files(view, None, 1_795_500_000.0)
+    shown = files.certificates(files.attributes({}, {"documents": []}, ""), {})["certificates"]
+    found = {one["path"]: (one.get("key_algorithm"), one["problem"]) for one in shown}
+    assert found == dict.fromkeys(
+        ("/etc/kubernetes/pki/sa.pub", "/etc/kubernetes/pki/own.key"), ("RSA-1024", "")
+    )  # fmt: skip
+    write(root, "etc/kubernetes/pki/sa.pub", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+    shown = files.certificates(files.attributes({}, {"documents": []}, ""), {})["certificates"]
+    assert {one["path"]: one["problem"] for one in shown}["/etc/kubernetes/pki/sa.pub"]
+
+
+def test_the_key_that_a_kubelet_was_given_is_one_of_its_own(root: Path) -> None:
+    write(root, "srv/kubelet.pem", "key", 0o666)
+    write(root, "var/lib/kubelet/config.yaml", "tlsPrivateKeyFile: /srv/kubelet.pem\n")
+    listed = {one["path"]: one.get("mode") for one in collect(root)["files"]["kubelet_client_key"]}
+    assert listed["/srv/kubelet.pem"] == "0666"
 
 
 def test_every_user_of_a_kubeconfig_counts_not_the_current_one_alone(root: Path) -> None:
