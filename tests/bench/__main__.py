@@ -10,6 +10,8 @@ Measured are:
 - how long the run takes in profile `baseline`, as a multiple of an empty play over the same connections. The empty play
   runs `true` on every host through `raw`, so that it pays for Ansible's start and one round trip, and for nothing else.
   The two are run in turn, and medians are compared, so that a slow minute of the machine meets both;
+- how long verify.yml takes on a cluster of three control planes and two workers, as kubeadm made it, and how many
+  modules it starts: one on each host, and one more on one control plane for what only the API knows. More is an error;
 - what bench/verify.py and, without a cluster, bench/pki.py say.
 
 Figures are printed as `name value unit`, and written to build/bench.json.
@@ -26,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,6 +44,10 @@ EMPTY_PLAY = """\
     - ansible.builtin.raw: "true"
       changed_when: false
 """
+
+
+SEVERAL = (3, 2)
+"""Control planes and workers of the cluster on which the whole of verify.yml is timed."""
 
 
 class BenchError(Exception):
@@ -93,19 +99,33 @@ def play(inventory: Path, playbook: Path, profile: str = "baseline") -> tuple[fl
 def module_starts(directory: Path, inventory: Path, names: Sequence[str], profile: str) -> dict[str, int]:
     """Number of modules that one run without changes starts on each host, after one of the same profile."""
     play(inventory, ROOT / "harden.yml", profile)
-    cursors = {}
-    for host in names:
-        last = journal(directory, host, "--lines=0", "--show-cursor")
-        cursors[host] = last.rpartition("-- cursor: ")[2].strip()
-    output = play(inventory, ROOT / "harden.yml", profile)[1]
+    cursors = ends_of_journals(directory, names)
+    without_a_change(play(inventory, ROOT / "harden.yml", profile)[1], names)
+    return started_since(directory, cursors)
+
+
+def without_a_change(output: str, names: Sequence[str]) -> None:
+    """Raise BenchError where a play changed something, or left a host out."""
     changed = {match["host"]: match["changed"] for match in RECAP.finditer(output)}
     if any(count != "0" for count in changed.values()) or not set(names) <= set(changed):
         raise BenchError(f"the run that was to change nothing changed: {changed}")
+
+
+def ends_of_journals(directory: Path, names: Sequence[str]) -> dict[str, str]:
+    """Where each host's journal ends now."""
+    return {
+        host: journal(directory, host, "--lines=0", "--show-cursor").rpartition("-- cursor: ")[2].strip()
+        for host in names
+    }
+
+
+def started_since(directory: Path, cursors: Mapping[str, str]) -> dict[str, int]:
+    """Number of modules that were started on each host since its journal ended there."""
     starts = {}
-    for host in names:
+    for host, cursor in cursors.items():
         run([LAB, "ssh", directory, host, "journalctl", "--sync"])
         # A cursor has semicolons, and ssh hands its words to a shell.
-        after = f"--after-cursor={shlex.quote(cursors[host])}"
+        after = f"--after-cursor={shlex.quote(cursor)}"
         lines = journal(directory, host, after, "--output=cat").splitlines()
         starts[host] = sum("Invoked with " in line for line in lines)
         if starts[host] == 0:
@@ -146,6 +166,37 @@ def without_changes(
     ]
 
 
+def calls_of_verify(starts: Mapping[str, int]) -> int:
+    """Number of modules that a verify.yml started in all: one on each host, and one more on one of them.
+
+    :raises BenchError: it started others
+    """
+    if sorted(starts.values()) != [1] * (len(starts) - 1) + [2]:
+        raise BenchError(f"verify.yml is one module a host and one more on a control plane, and was: {dict(starts)}")
+    return sum(starts.values())
+
+
+def whole_verify(directory: Path, inventory: Path, names: Sequence[str], rounds: int) -> list[dict[str, str | float]]:
+    """Seconds that verify.yml takes on all hosts, and the modules that one starts."""
+    words = ["ansible-playbook", "-i", inventory, ROOT / "verify.yml", "-e", "kubeharden_fail_on=none"]
+    run(words)  # opens the connections
+    cursors = ends_of_journals(directory, names)
+    without_a_change(run(words), names)
+    calls = calls_of_verify(started_since(directory, cursors))
+    walls = []
+    for _round in range(rounds):
+        begun = time.monotonic()
+        run(words)
+        walls.append(time.monotonic() - begun)
+    print(f"# verify.yml on {len(names)} hosts, seconds: {[round(seconds, 1) for seconds in walls]}")
+    planes = sum(name.startswith("cp") for name in names)
+    shape = f"{planes}_{len(names) - planes}"
+    return [
+        {"name": f"verify_wall_{shape}", "value": round(statistics.median(walls), 1), "unit": "s"},
+        {"name": f"verify_module_starts_{shape}", "value": calls, "unit": "starts"},
+    ]
+
+
 def of_verify(directory: Path, names: Sequence[str], rounds: int) -> list[dict[str, str | float]]:
     """What verify costs on a control plane beside kube-bench, and on the controller with 300 hosts."""
     inventory = directory / "inventory.yml"
@@ -174,13 +225,18 @@ def on_a_cluster(options: argparse.Namespace) -> list[dict[str, str | float]]:
         inventory = directory / "inventory.yml"
         names = hosts(inventory)
         figures = [] if options.only_verify else without_changes(directory, inventory, names, options.rounds)
-        return figures + of_verify(directory, names, options.rounds)
+        figures += of_verify(directory, names, options.rounds)
+    # Another one, after the first has ended: the machine would not hold both.
+    with cluster(options.several, *SEVERAL) as directory:
+        inventory = directory / "inventory.yml"
+        return figures + whole_verify(directory, inventory, hosts(inventory), options.rounds)
 
 
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--lab", type=Path, metavar="DIR", help="a cluster that is up and that may be hardened")
+    parser.add_argument("--several", type=Path, metavar="DIR", help="a cluster of three and two that is up")
     parser.add_argument("--control-planes", type=int, default=1, metavar="N", help="of the cluster made; default 1")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="of the cluster made; default 1")
     only = parser.add_mutually_exclusive_group()
