@@ -101,6 +101,34 @@ def test_ordinary_user_with_a_fresh_clone(home: Path) -> None:
         assert all(again.changed[host] == 0 for host in HOSTS), str(again)
 
 
+OWN_PLAY = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Judge as verify.yml does
+      ansible.builtin.include_role: {name: kubeharden.core.verify}
+"""
+
+
+def test_the_role_that_verifies_from_a_play_of_ones_own(
+    programs: Programs, project: Path, home: Path, tmp_path: Path
+) -> None:
+    """By include_role, beside other playbooks, it says the same as verify.yml, and changes nothing either."""
+    own = project / "own.yml"
+    own.write_text(OWN_PLAY, encoding="utf-8")
+    said = {}
+    for playbook in ("verify.yml", "own.yml"):
+        report = tmp_path / playbook
+        variables = {"kubeharden_report_dir": str(report), "kubeharden_fail_on": "none"}
+        words = ["ansible-playbook", project / playbook, "-e", json.dumps(variables)]
+        run = ends_well(ansible(programs(NEWEST), words, directory=project, home=home))
+        assert set(run.changed.values()) == {0}, str(run)
+        results = json.loads((report / "report.json").read_text(encoding="utf-8"))["results"]
+        said[playbook] = {(one["host"], one["control"]): one["status"] for one in results}
+    assert said["own.yml"] == said["verify.yml"]
+    assert {host for host, _control in said["own.yml"]} == {*HOSTS, "cluster"}
+
+
 def test_as_awx_runs_it(programs: Programs, project: Path, home: Path, tmp_path: Path) -> None:
     """A job of AWX, put together as AWX's own source does it (awx/main/tasks/jobs.py, development branch, 2026).
 

@@ -21,6 +21,17 @@ EVALUATED = "/tmp/evaluated-by-kubeharden"
 MARKER = "{{ lookup('ansible.builtin.pipe', 'touch " + EVALUATED + "') }} {{ marker }} {% raw %}"
 """What must stay text in a host's file."""
 
+OF_THE_OWNER = frozenset({
+    "default-account-tokens",
+    "namespaces-default-unused",
+    "namespaces-network-policy",
+    "namespaces-pod-security",
+    "versions-patched",
+    "versions-supported",
+})  # fmt: skip
+"""What no run mends: the lab's pods lie in the namespace default with its account's token, its namespaces have neither
+level nor policy, and it runs versions that are older than the newest."""
+
 POD = """\
 apiVersion: v1
 kind: Pod

@@ -20,7 +20,7 @@ from lab.breaker import MANIFESTS, script
 from lab.kubelab.harness import Cluster
 from lab.mutations import API, ETCD, FILES, KUBELET, MANAGER, PROXY, SCHEDULER, Mutation
 from lab.product import VerifyRun, wait_until
-from lab.story import Story, story_of
+from lab.story import OF_THE_OWNER, Story, story_of
 
 OF_CLUSTER = ("kubeadm-drift", "kubelet-drift")
 STATIC_PODS = (API, MANAGER, SCHEDULER, ETCD)
@@ -39,6 +39,8 @@ class Breaking:
         self.story = story
         self.cluster, self.product = story.cluster, story.product
         self.before = failing(story.verified_cis)
+        # So that nothing which is broken was so before.
+        assert {control for _host, control in self.before} <= OF_THE_OWNER, self.before
         self._expected: Failing = set()
 
     def step(self, broken: Sequence[Mutation], hosts: Sequence[str]) -> None:
