@@ -33,6 +33,13 @@ NOT_OURS = {
 }
 
 
+def after_as_the_page_says(run: VerifyRun, profile: str) -> None:
+    """Of each check of sections 1 to 4, our verdict on the control plane after a run is that of docs/controls.md."""
+    page = catalogue_page.seen_after(catalogue_page.cis(), profile)
+    ours = {**run.by_check("cluster"), **run.by_check("cp1")}
+    assert differences(page, {check: ours.get(check) for check in page}) == []
+
+
 def left(run: VerifyRun) -> dict[tuple[str, str], str]:
     """What failed or could not be judged, but for what is the owner's, with the evidence."""
     return {
@@ -112,6 +119,8 @@ def test_verify_after_a_run_finds_nothing_of_weight_and_changes_nothing(story: S
     assert run.code == 0, str(run)
     unmoved(before, after)
     assert left(run) == {}
+    if story.cluster.lab.minor >= "1.37":
+        after_as_the_page_says(run, "baseline")
     # A second look finds the same, and changes nothing.
     again = story.product.verify(fail_on="high")
     assert differences(verdicts(run), verdicts(again)) == []
@@ -136,6 +145,7 @@ def test_verify_after_profile_cis_explains_only_what_no_profile_enforces(story: 
     explained = {control for host in story.cluster.hosts for control, status in run.statuses(host).items()
                  if status == "explained"}  # fmt: skip
     if story.cluster.lab.minor >= "1.37":
+        after_as_the_page_says(run, "cis")
         for host in story.cluster.hosts:
             statuses = run.statuses(host)
             assert {statuses["kube-proxy-privileges"], statuses["kube-proxy-files"]} == {"pass"}, statuses

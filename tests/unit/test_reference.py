@@ -135,3 +135,17 @@ def test_no_more_is_left_than_is_promised() -> None:
     left = {host: sorted(reference.left_by_kube_bench("cis", host)) for host in ("control_plane", "worker")}
     assert [found for host in left for found in left[host] if found[0] == "FAIL"] == []
     assert (len(left["control_plane"]) <= 40, len(left["worker"]) <= 2) == (True, True), left
+
+
+def test_what_is_explained_after_a_run_is_what_its_profile_does_not_enforce() -> None:
+    data, controls = catalogue_page.cis(), {one.id: one for one in catalogue_files.load()}
+    for profile, checks in data["explained_after"].items():
+        after = catalogue_page.seen_after(data, profile)
+        assert {check for check, status in after.items() if status == "explained"} == set(checks)
+        assert set(after) == set(catalogue_page.seen(data))
+        for check in checks:
+            owed = [name for name in catalogue_page.by_check()[check] if not controls[name].is_enforced_by(profile)]
+            assert owed, (profile, check)
+    # Whatever failed before and no profile enforces can be no pass afterwards, and baseline mends nothing of cis.
+    before = {check for check, (_bench, ours) in catalogue_page.seen(data).items() if ours == "explained"}
+    assert set(data["explained_after"]["cis"]) < set(data["explained_after"]["baseline"]) == before
