@@ -29,8 +29,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 
 #: Fields of the ConfigMap kubelet-config that each node has in its own way.
 _OF_THE_NODE = ("apiVersion", "kind", "containerRuntimeEndpoint", "imageServiceEndpoint")
-#: Minor versions that get mended, the newest included.
+#: Minor versions that get mended, the newest included: of Kubernetes, and of etcd.
 _SUPPORTED = 3
+_SUPPORTED_ETCD = 2
+_ETCD = "etcd"
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -257,17 +259,22 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
     """Every minor version is among those that get mended, by the catalogue's dated word."""
     newest = versions.version_of(str(control.judge["newest"]))
     oldest = (newest[0], newest[1] - _SUPPORTED + 1)
+    newest_etcd = versions.known_versions("etcd")[-1]
+    oldest_etcd = (newest_etcd[0], newest_etcd[1] - _SUPPORTED_ETCD + 1)
     seen, old = 0, []
-    for place, component, version, minor in _versions(cluster):
+    for place, component, version, minor in (*_versions(cluster), *_versions_of_etcd(cluster)):
         seen += 1
-        if minor < oldest:
+        if minor < (oldest_etcd if component == _ETCD else oldest):
             old.append(f"{place}: {component} {version}")
-    words = f"{versions.shown(oldest)} to {versions.shown(newest)} are mended as of {control.judge['dated']}"
+    words = (
+        f"{versions.shown(oldest)} to {versions.shown(newest)}, and of etcd {versions.shown(oldest_etcd)} to "
+        f"{versions.shown(newest_etcd)}, are mended as of {control.judge['dated']}"
+    )
     if old:
         return Verdict(FAIL, f"{listed(old)}; {words}")
     if not seen:
         raise NotJudged(UNKNOWN, "no component's version was seen")
-    _require_versions(cluster)
+    _require_versions(cluster, with_etcd=True)
     return Verdict(PASS, words)
 
 
@@ -277,7 +284,7 @@ def versions_patched(cluster: Cluster, control: Control) -> Verdict:
     behind: list[str] = []
     seen: set[str] = set()
     unlisted: list[str] = []
-    for place, component, version, minor in _versions(cluster):
+    for place, component, version, minor in (*_versions(cluster), *_versions_of_etcd(cluster)):
         newest = str(known.get(versions.shown(minor)) or "")
         seen.add(newest)
         if not newest:
@@ -292,7 +299,7 @@ def versions_patched(cluster: Cluster, control: Control) -> Verdict:
     if unlisted:
         words = f"{source} has no patch of {listed(unlisted)}; kubeharden_newest_versions may say the newest"
         raise NotJudged(UNKNOWN, words)
-    _require_versions(cluster)
+    _require_versions(cluster, with_etcd=True)
     return Verdict(PASS, f"none is behind {', '.join(sorted(seen))}; by {source}")
 
 
@@ -307,11 +314,20 @@ def _versions(cluster: Cluster) -> t.Iterator[tuple[str, str, str, versions.Vers
     said += [(node, "kube-proxy", version) for node, version in sorted(cluster.kube_proxy_versions().items())]
     for place, component, version in said:
         minor = _minor(version)
-        if minor is not None and component != "etcd":
+        if minor is not None and component != _ETCD:
             yield place, component, version, minor
 
 
-def _require_versions(cluster: Cluster) -> None:
+def _versions_of_etcd(cluster: Cluster) -> t.Iterator[tuple[str, str, str, versions.Version]]:
+    """Yield the same of etcd, which has versions of its own."""
+    for host in cluster.hosts:
+        version = host.known_versions().get(_ETCD)
+        minor = _minor(version)
+        if version and minor is not None:
+            yield host.name, _ETCD, version, minor
+
+
+def _require_versions(cluster: Cluster, with_etcd: bool = False) -> None:
     """Refuse to pass what was seen in part.
 
     Raises:
@@ -319,7 +335,7 @@ def _require_versions(cluster: Cluster) -> None:
     """
     proxies = cluster.kube_proxy_versions()
     unseen = [f"{node} (kube-proxy)" for node, version in sorted(proxies.items()) if not version]
-    elsewhere = {"etcd", "kube-proxy"} if proxies else {"etcd"}
+    elsewhere = ({"kube-proxy"} if proxies else set()) | (set() if with_etcd else {_ETCD})
     for host in cluster.hosts:
         lacking = sorted(set(host.components) - set(host.known_versions()) - elsewhere)
         if host.problem:

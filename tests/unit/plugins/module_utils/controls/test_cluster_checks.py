@@ -222,8 +222,32 @@ def test_versions_out_of_support_are_named() -> None:
     said = verdict(
         "versions-supported", {}, host("a", kube_apiserver="1.37.1"), host("w", kubelet="1.34.4", etcd="3.5.1")
     )
-    assert said == Verdict("fail", "w: kubelet 1.34.4; 1.35 to 1.37 are mended as of 2026-11-24")
+    mended = "1.35 to 1.37, and of etcd 3.6 to 3.7, are mended as of 2026-11-24"
+    assert said == Verdict("fail", f"w: kubelet 1.34.4; w: etcd 3.5.1; {mended}")
+    assert verdict("versions-supported", {}, host("a", kube_apiserver="1.37.1", etcd="3.6.5-0")) == Verdict(
+        "pass", mended
+    )  # fmt: skip
     assert verdict("versions-supported", {}).status == "unknown"
+
+
+@pytest.mark.parametrize("control", ["versions-patched", "versions-supported"])
+def test_an_etcd_that_does_not_say_its_version_is_no_pass(control: str) -> None:
+    said = verdict(control, {}, host("a", kube_apiserver="1.37.9", etcd=""))
+    assert said == Verdict("unknown", "not every version was seen: a (etcd)")
+    assert verdict("versions-skew", {}, host("a", kube_apiserver="1.37.9", etcd="")).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "words"),
+    [
+        ("3.7.3-0", "pass", ""),
+        ("3.7.0-0", "fail", "a: etcd 3.7.0-0, the newest is 3.7.3"),
+        ("3.5.35", "unknown", "no patch of a: etcd 3.5.35"),
+    ],
+)
+def test_patches_of_etcd(version: str, status: str, words: str) -> None:
+    said = verdict("versions-patched", {}, host("a", kube_apiserver="1.37.9", etcd=version))
+    assert (said.status, words in said.evidence) == (status, True), said
 
 
 @pytest.mark.parametrize(
@@ -254,6 +278,7 @@ def test_patches(version: str, newest: dict[str, str], status: str, words: str) 
 def test_the_list_that_ships_has_every_minor_version_that_is_mended() -> None:
     newest = versions.version_of(str(CONTROLS["versions-supported"].judge["newest"]))
     supported = {f"{newest[0]}.{newest[1] - older}" for older in range(3)}
+    supported |= {versions.shown(minor) for minor in versions.known_versions("etcd")[-2:]}
     assert supported == set(CONTROLS["versions-patched"].judge["newest"])
     assert versions.shown(newest) == versions.shown(versions.known_versions("kubernetes")[-1])
 
