@@ -235,3 +235,49 @@ def _section_5(data: Mapping[str, Any], ours: Mapping[str, list[str]], left: Lef
             for check, about in checks.items()
         ),
     ]
+
+
+def stig_data() -> dict[str, Any]:
+    """What docs/stig.yml says: what each rule is about, and which are not judged, with the reason."""
+    data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "stig.yml").read_text(encoding="utf-8"))
+    return data
+
+
+def beside_stig() -> list[str]:
+    """Every rule of the STIG, and which controls answer it or why none does."""
+    data = stig_data()
+    about = {**data["rules"], **data["later"]}
+    ours: dict[str, list[str]] = {}
+    profiles: dict[str, set[str]] = {}
+    for controls in catalogue().values():
+        for one in controls:
+            for rule in one["mappings"].get("stig", ()):
+                ours.setdefault(rule, []).append(one["id"])
+                profiles.setdefault(rule, set()).add(one.get("profile", "baseline"))
+    left = [rule for entry in data["left"] for rule in entry["rules"]]
+    lines = [
+        "",
+        "## Beside the STIG",
+        "",
+        f"The STIG for Kubernetes of June 2024 has {len(data['rules'])} rules; what verify judges answers",
+        f"{len(data['rules']) - len(left)} of them, and {len(data['later'])} later ones. *Profile* is the one",
+        "from which on all of a rule's settings are enforced, `none` where a part is left to the owner. Made from",
+        "`controls/*.yml` and `docs/stig.yml`.",
+        "",
+        "| rule | about | ours | profile |",
+        "| --- | --- | --- | --- |",
+    ]
+    order = ("baseline", "cis", "none")
+    lines += [
+        f"| {rule} | {about[rule]} | {_ids(ours[rule])} | {max(profiles[rule], key=order.index)} |"
+        for rule in sorted(ours)
+    ]
+    return [
+        *lines,
+        "",
+        f"The other {len(left)} are not judged:",
+        "",
+        "| rule | about | why not |",
+        "| --- | --- | --- |",
+        *(f"| {rule} | {about[rule]} | {_plain(entry['why'])} |" for entry in data["left"] for rule in entry["rules"]),
+    ]

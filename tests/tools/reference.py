@@ -245,6 +245,7 @@ def controls() -> str:
         "- [Beside CIS 1.12 and kube-bench](#beside-cis-112-and-kube-bench): check by check, with both verdicts",
         "- [What kube-bench still says](#what-kube-bench-still-says) after a run, and why it is left",
         "- [Beside kubescape](#beside-kubescape): control by control",
+        "- [Beside the STIG](#beside-the-stig): rule by rule",
         "",
         "Made by `tests/tools/reference.py` from `templates/`, `controls/` and `docs/*.yml`.",
         "",
@@ -265,7 +266,8 @@ def controls() -> str:
             )
     left = {profile: left_by_kube_bench(profile, "control_plane") for profile in PROFILES}
     lines += [*catalogue_page.judged(), *catalogue_page.beside_cis(left)]
-    return "\n".join([*lines, *_kube_bench(data["kube_bench"]), *_kubescape(kubescape_data())]) + "\n"
+    lines += [*_kube_bench(data["kube_bench"]), *_kubescape(kubescape_data()), *catalogue_page.beside_stig()]
+    return "\n".join(lines) + "\n"
 
 
 def _kube_bench(entries: list[dict[str, Any]]) -> list[str]:

@@ -149,3 +149,13 @@ def test_what_is_explained_after_a_run_is_what_its_profile_does_not_enforce() ->
     # Whatever failed before and no profile enforces can be no pass afterwards, and baseline mends nothing of cis.
     before = {check for check, (_bench, ours) in catalogue_page.seen(data).items() if ours == "explained"}
     assert set(data["explained_after"]["cis"]) < set(data["explained_after"]["baseline"]) == before
+
+
+def test_every_rule_of_the_stig_stands_in_the_page_with_who_answers_it_or_why_nobody_does() -> None:
+    data = catalogue_page.stig_data()
+    _before, _found, page = reference.controls().partition("## Beside the STIG")
+    rows = re.findall(r"^\| (V-\d{6}) \| [^|]+ \| ([^|]+) \|", page, re.MULTILINE)
+    assert sorted(rule for rule, _ours in rows) == sorted([*data["rules"], *data["later"]])
+    judged = {one.id for one in catalogue_files.load()}
+    left = {rule for entry in data["left"] for rule in entry["rules"]}
+    assert all(set(re.findall(r"`([a-z-]+)`", ours)) <= judged for rule, ours in rows if rule not in left)
