@@ -178,8 +178,8 @@ def cipher_suites(host: Host, control: Control) -> Verdict:
         value = host.field("kubelet", "tlsCipherSuites", "tls-cipher-suites")
     else:
         lowest = host.flag(control.component, "tls-min-version")
-        value = host.flag(control.component, "tls-cipher-suites")
-    if lowest.items == ("VersionTLS13",):
+        value = host.flag(control.component, "cipher-suites" if control.component == "etcd" else "tls-cipher-suites")
+    if lowest.items in (("VersionTLS13",), ("TLS1.3",)):
         return Verdict(PASS, f"{lowest.words}, so no other suites are spoken")
     words = unmet(value.items, control.judge)
     return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)

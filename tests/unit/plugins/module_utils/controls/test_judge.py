@@ -105,6 +105,11 @@ def test_the_api_servers_flags(control: str, flags: list[str], version: str, sta
         ("etcd", "etcd-client-cert-auth", [], "fail"),
         ("etcd", "etcd-client-cert-auth", ["-client-cert-auth"], "pass"),
         ("etcd", "etcd-auto-tls", [], "pass"),
+        ("etcd", "etcd-cipher-suites", [], "fail"),
+        ("etcd", "etcd-cipher-suites", ["--cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA"], "fail"),
+        ("etcd", "etcd-cipher-suites", ["--cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"], "pass"),
+        # What harden.yml makes of it: etcd would not start with a list beside that version.
+        ("etcd", "etcd-cipher-suites", ["--tls-min-version=TLS1.3"], "pass"),
         ("etcd", "etcd-plain-listeners", ["--listen-metrics-urls=http://127.0.0.1:2381"], "pass"),
         ("etcd", "etcd-plain-listeners", ["--listen-client-urls=https://10.0.0.1:2379,http://10.0.0.1:23790"], "fail"),
     ],
