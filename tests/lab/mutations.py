@@ -43,8 +43,9 @@ STRONG_SUITES = (
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
 )
 DRIFT = "kubeadm-drift"
-#: What a weak suite beside a weak version opens.
-OLD = "probe-old-tls"
+#: What a weak suite opens, and what it opens beside a weak version.
+WEAK = "probe-weak-suites"
+OLD = (WEAK, "probe-old-tls")
 #: What a port that is there for the host alone, and listens elsewhere, is seen by.
 BEYOND = ("probe-local-ports", "probe-outside")
 
@@ -183,7 +184,7 @@ APISERVER = (
     _flag(API, "apiserver-request-timeout", "request-timeout", "1h"),
     _flag(API, "apiserver-service-account-lookup", "service-account-lookup", "false"),
     _flag(API, "apiserver-tls-version", "tls-min-version", "VersionTLS10"),
-    _items(API, "apiserver-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, OLD)),
+    _items(API, "apiserver-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, *OLD)),
     _flag(API, "apiserver-token-expiration", "service-account-extend-token-expiration", "true"),
     _flag(API, "apiserver-hsts", "strict-transport-security-directives", None, live=(DRIFT, "probe-hsts")),
     _flag(API, "apiserver-requests-in-flight", "max-requests-inflight", "0"),
@@ -227,12 +228,12 @@ CONTROLLERS = (
         "controller-manager-tls-cipher-suites",
         "tls-cipher-suites",
         **{"with": [WEAK_SUITE]},
-        live=(DRIFT, OLD),
+        live=(DRIFT, *OLD),
     ),
     _flag(SCHEDULER, "scheduler-profiling", "profiling", "true"),
     _flag(SCHEDULER, "scheduler-bind-address", "bind-address", "0.0.0.0", live=BEYOND),  # noqa: S104
     _flag(SCHEDULER, "scheduler-tls-version", "tls-min-version", "VersionTLS10"),
-    _items(SCHEDULER, "scheduler-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, OLD)),
+    _items(SCHEDULER, "scheduler-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, *OLD)),
 )
 
 STORE = (
@@ -247,7 +248,7 @@ STORE = (
     _flag(ETCD, "etcd-peer-trusted-ca", "peer-trusted-ca-file", None, live=()),
     _flag(ETCD, "etcd-peer-auto-tls", "peer-auto-tls", "true"),
     _flag(ETCD, "etcd-tls-version", "tls-min-version", "TLS1.1", refused="unexpected TLS version"),
-    _items(ETCD, "etcd-cipher-suites", "cipher-suites", **{"with": [WEAK_SUITE]}),
+    _items(ETCD, "etcd-cipher-suites", "cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, WEAK)),
     _flag(ETCD, "etcd-plain-listeners", "listen-metrics-urls", "http://0.0.0.0:2381", live=BEYOND),
     _flag(ETCD, "etcd-profiling", "enable-pprof", "true"),
 )
@@ -278,7 +279,7 @@ NODE = (
             {"edit": "field", "path": KUBELET_CONFIGURATION, "field": name, "value": None}
             for name in ("serverTLSBootstrap", "tlsCertFile", "tlsPrivateKeyFile")
         ),
-        live=("kubelet-drift", OLD),
+        live=("kubelet-drift", *OLD),
         everywhere=True,
     ),
     # The kernel itself is one for all hosts of the lab, so what is broken is what the next boot would make of it.

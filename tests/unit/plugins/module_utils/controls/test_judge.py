@@ -344,7 +344,7 @@ def test_a_component_that_has_no_process_is_unknown_and_one_that_is_not_there_do
         # It wants a certificate of us, so shows none of its own, and refused the old handshake for itself.
         ({"problem": "tls: alert", "old": {"accepted": "", "problem": ""}}, "probe-old-tls", "pass"),
         ({"problem": "tls: alert", "old": {"accepted": "", "problem": ""}}, "probe-served-certificates", "unknown"),
-        ({"weak": {"accepted": "TLSv1.2 AES128-SHA"}}, "probe-weak-suites", "explained"),
+        ({"weak": {"accepted": "TLSv1.2 AES128-SHA"}}, "probe-weak-suites", "fail"),
         ({"certificate": {"days_left": 3, "sha256": "a", "subject": "s"}}, "probe-served-certificates", "pass"),
         ({"certificate": {"days_left": -1, "sha256": "a", "subject": "s"}}, "probe-served-certificates", "fail"),
         (
@@ -355,8 +355,9 @@ def test_a_component_that_has_no_process_is_unknown_and_one_that_is_not_there_do
 )  # fmt: skip
 def test_handshakes(one: dict[str, t.Any], control: str, status: str) -> None:
     seen = host(probes={"tls": [{"component": "kubelet", "address": "127.0.0.1", "port": 10250, **one}]})
-    wanted = "fail" if status == "explained" else status
-    assert verdict(control, seen).status == wanted
+    assert verdict(control, seen).status == status
+    # No profile lets it be.
+    assert CONTROLS[control].is_enforced_by("baseline")
 
 
 DOWN = {"running": False, "arguments": [], "version": "", "problem": "it has no process"}

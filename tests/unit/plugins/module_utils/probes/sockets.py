@@ -45,11 +45,18 @@ def serving(handle: Handle) -> t.Iterator[int]:
 
 
 def tls(
-    pair: Path, authority: Path | None = None, answer: bytes = b"", then: Handle | None = None, **settings: t.Any
+    pair: Path,
+    ciphers: str = "",
+    authority: Path | None = None,
+    answer: bytes = b"",
+    then: Handle | None = None,
+    **settings: t.Any,
 ) -> Handle:
     """Shake hands, then give one answer, or do what another server would."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair)
+    if ciphers:
+        context.set_ciphers(ciphers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, value in settings.items():
