@@ -134,6 +134,8 @@ def probe_certificates(host: Host, _control: Control) -> Verdict:
             wrong.append(f"{_where(one)} serves {certificate['subject']}, which {in_days(certificate['days_left'])}")
         elif one.get("file_sha256") and one["file_sha256"] != certificate["sha256"]:
             wrong.append(f"{_where(one)} serves another certificate than {_holder(one)}")
+        elif one.get("file_problem"):
+            unseen.append((one, f"{_where(one)} could not be compared with its file: {one['file_problem']}"))
     return _verdict_of_ports(entries, wrong, unseen, f"seen on ports {_ports(entries)}")
 
 

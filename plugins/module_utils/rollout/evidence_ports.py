@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIGS
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.serving_request import is_signed_by
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
     api_client,
@@ -20,8 +21,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
     listening,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import shown_certificate
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import (
+    serving_certificate,
+    shown_certificate,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import LARGEST, View
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.server_probes import (
     NO_TIME,
     Server,
@@ -164,7 +168,7 @@ class Ports:
             fields = kubelet.get("fields") or {}
             address = self._view.value("kubelet", "address") or str(fields.get("address") or "")
             number = self._view.value("kubelet", "port") or str(fields.get("port") or "")
-            file = str(fields.get("tlsCertFile") or "")
+            file = serving_certificate(self._view, kubelet)
             found.append(Listener("kubelet", _reachable(address), _port(number, 10250), file))
         for flag, file in (("listen-client-urls", "cert-file"), ("listen-peer-urls", "peer-cert-file")):
             for url in self._view.value("etcd", flag).split(",")[:1]:
@@ -247,12 +251,16 @@ class Ports:
         if one.component == "kubelet":
             trusted = self._view.bytes_or_none(authority) if authority else None
             found["certificate"]["chains"] = bool(trusted and is_signed_by(certificate, trusted))
-        data = self._view.bytes_or_none(one.file, one.component) if one.file else None
-        if data:
+        if one.file:
+            found["file"] = one.file
             try:
-                found["file"], found["file_sha256"] = one.file, profile.from_pem(data, one.file).fingerprint
-            except HardeningError:
-                found["file"] = one.file  # it is said among the certificates
+                data = read_bytes(self._view.path_as(one.component, one.file), limit=LARGEST)
+                if data is None:
+                    found["file_problem"] = f"{one.file} does not exist"
+                else:
+                    found["file_sha256"] = profile.from_pem(data, one.file).fingerprint
+            except HardeningError as error:
+                found["file_problem"] = self._view.explain(error)
         return found
 
 

@@ -57,12 +57,19 @@ def a_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def probe(root: Path, component: str, port: int, clock: t.Callable[[], float] = time.monotonic) -> Judged:
+def probe(
+    root: Path,
+    component: str,
+    port: int,
+    clock: t.Callable[[], float] = time.monotonic,
+    arguments: t.Sequence[str] = (),
+    kubelet: t.Mapping[str, t.Any] | None = None,
+) -> Judged:
     """What is seen of a host on which a component was started with this port."""
     view = View(Host(str(root)))
-    words = [component, *(word.format(port=port) for word in ARGUMENTS[component])]
+    words = [component, *(word.format(port=port) for word in (arguments or ARGUMENTS[component]))]
     view.processes[component] = Process(1, words, 0.0, 0, 0)
-    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe({}, {})
+    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe(kubelet or {}, {})
     there = {"running": True, "arguments": words, "version": "1.37.1", "manifest": "", "problem": ""}
     return Judged("cp1", {"live": True, "probes": seen, "components": {component: there}})
 
@@ -96,6 +103,47 @@ def test_a_port_that_is_silent_or_speaks_no_tls_is_unknown_with_its_reason(
         assert (status, reason in evidence, str(port) in evidence) == ("unknown", True, True), (control, evidence)
 
 
+#: Where a kubelet keeps a certificate that it signed itself, and one that the authority signed.
+SELF_SIGNED, SIGNED = (f"var/lib/kubelet/pki/{name}" for name in ("kubelet.crt", "kubelet-server-current.pem"))
+
+
+def lay(root: Path, path: str, pair: Path) -> None:
+    """Lay a certificate and its key where a host has it."""
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_bytes(pair.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags", "path"),
+    [
+        ({}, [], SELF_SIGNED),
+        ({"serverTLSBootstrap": True}, [], SIGNED),
+        ({}, ["--rotate-server-certificates"], SIGNED),
+        ({"tlsCertFile": "/etc/own.crt"}, [], "etc/own.crt"),
+        ({"tlsCertFile": "/etc/other.crt"}, ["--tls-cert-file=/etc/own.crt"], "etc/own.crt"),
+    ],
+)
+def test_what_a_kubelet_serves_is_compared_with_the_file_that_it_is_from(
+    tmp_path: Path, pair: Path, fields: dict[str, t.Any], flags: list[str], path: str
+) -> None:
+    """One that was renewed on disk, and is not served, was never seen."""
+    other = tmp_path / "other.pem"
+    made = listeners.stranger(time.time())
+    other.write_bytes(t.cast(bytes, made.certificate) + t.cast(bytes, made.key))
+    name, found = "probe-served-certificates", []
+    with sockets.serving(sockets.tls(pair, answer=b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")) as port:
+        for lies in (None, other, pair):
+            if lies:
+                lay(tmp_path, path, lies)
+            host = probe(
+                tmp_path, "kubelet", port, arguments=[*ARGUMENTS["kubelet"], *flags], kubelet={"fields": fields}
+            )
+            found.append(judged(host, name)[name])
+    assert [status for status, _words in found] == ["unknown", "fail", "pass"], found
+    assert f"/{path} does not exist" in found[0][1]
+    assert f"serves another certificate than /{path} holds" in found[1][1]
+
+
 IN_TLS = {
     "silent": (sockets.silent, "no answer came in time"),
     "ending": (sockets.ending, "it ended the connection without an answer"),
@@ -115,6 +163,7 @@ def test_a_port_that_shakes_hands_and_then_speaks_something_else_is_no_refusal(
     tmp_path: Path, pair: Path, component: str, what: str
 ) -> None:
     handle, reason = IN_TLS[what]
+    lay(tmp_path, SELF_SIGNED, pair)
     begun = time.monotonic()
     with sockets.serving(sockets.tls(pair, then=handle)) as port:
         host = probe(tmp_path, component, port)
