@@ -67,8 +67,19 @@ _Unseen = list[tuple[t.Mapping[str, t.Any], str]]
 _SPEAK_TLS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
 
 
-def _not_asked(host: Host, components: t.Collection[str] = _SPEAK_TLS) -> _Unseen:
-    """Return the components of the host that have no port to ask, or none that is known: they prove nothing."""
+def _not_asked(
+    host: Host,
+    components: t.Collection[str] = _SPEAK_TLS,
+    entries: t.Sequence[t.Mapping[str, t.Any]] | None = None,
+) -> _Unseen:
+    """Return the components of the host that have no port to ask, or none that is known: they prove nothing.
+
+    Args:
+        host: The host.
+        components: Those that count.
+        entries: What was asked, where each of these components has to be among it.
+    """
+    asked = {one.get("component") for one in entries or () if not one.get("from")}
     found: _Unseen = []
     for name, one in host.components.items():
         if name not in components:
@@ -77,6 +88,8 @@ def _not_asked(host: Host, components: t.Collection[str] = _SPEAK_TLS) -> _Unsee
             found.append(({}, str(one.get("problem") or f"{name} has no process")))
         elif name == "etcd" and host.file_of_etcd():
             found.append(({}, host.file_of_etcd()))
+        elif entries is not None and name not in asked:
+            found.append(({}, f"no port of {name} was asked"))
     return found
 
 
@@ -97,7 +110,7 @@ def _verdict_of_ports(
 def _handshakes(host: Host, name: str, words: str) -> Verdict:
     entries = tls_ports(host)
     wrong: list[str] = []
-    unseen = _not_asked(host)
+    unseen = _not_asked(host, entries=entries)
     for one in entries:
         tried = one.get(name) or {}
         if tried.get("accepted"):
@@ -125,7 +138,7 @@ def probe_certificates(host: Host, _control: Control) -> Verdict:
     """What is served is what the file says, and is valid."""
     entries = tls_ports(host)
     wrong: list[str] = []
-    unseen = _not_asked(host)
+    unseen = _not_asked(host, entries=entries)
     for one in entries:
         certificate = one.get("certificate")
         if not certificate:
@@ -154,7 +167,7 @@ def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdi
     ]
     wrong: list[str] = []
     refused: list[str] = []
-    unseen = _not_asked(host, targets or _SPEAK_TLS)
+    unseen = _not_asked(host, targets or _SPEAK_TLS, entries)
     for one in entries:
         url = f"{_where(one)}{one['path']}"
         if one["status"] in _REFUSALS:

@@ -49,12 +49,25 @@ _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-schedu
 
 @dataclasses.dataclass(frozen=True)
 class Listener:
-    """A port at which a component speaks TLS, and the file of the certificate that it should show."""
+    """A port at which a component speaks TLS, and the file of the certificate that it should show.
+
+    Without ``tls`` it speaks in plain text, though it should not.
+    """
 
     component: str
     address: str
     port: int
     file: str = ""
+    tls: bool = True
+
+
+#: etcd's flags that say where it listens, the port of their default (kubeadm sets both), and the certificate's flag.
+_ETCD_URLS = (
+    ("listen-client-urls", 2379, "cert-file"),
+    ("listen-client-http-urls", 0, "cert-file"),
+    ("listen-peer-urls", 2380, "peer-cert-file"),
+)
+_PLAIN = "what it speaks is not TLS: a flag says http"
 
 
 class Ports:
@@ -95,6 +108,10 @@ class Ports:
         tls, requests = [], []
         for one in self._listeners(kubelet):
             where = {"component": one.component, "address": one.address, "port": one.port}
+            if not one.tls:
+                tls.append({**where, "problem": _PLAIN})
+                requests += self._plain_requests(where, end)
+                continue
             seen = self._handshakes(one, kubelet, end)
             tls.append({**where, **seen})
             if "old" not in seen:  # nothing speaks TLS there
@@ -119,6 +136,17 @@ class Ports:
             "local": self._local_ports(kubelet, kube_proxy),
             "server": self._server_probes(end),
         }
+
+    def _plain_requests(self, where: t.Mapping[str, t.Any], end: float) -> list[dict[str, t.Any]]:
+        """Ask where no credentials can be shown: what anybody gets there, any stranger gets."""
+        path = listeners.GUARDED[where["component"]][0]
+        answer = api_client.Answer(0, reason=NO_TIME)
+        if self._clock() < end:
+            answer = api_client.plain_get(where["address"], where["port"], path, PROBE_LIMIT)
+        return [
+            {**where, "path": path, "credentials": kind, "status": answer.status, "reason": answer.reason or ""}
+            for kind in ("none", "foreign")
+        ]
 
     def _local_ports(self, kubelet: t.Mapping[str, t.Any], kube_proxy: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Return at which addresses those ports listen that are there for the host alone, as the kernel has it."""
@@ -170,14 +198,24 @@ class Ports:
             number = self._view.value("kubelet", "port") or str(fields.get("port") or "")
             file = serving_certificate(self._view, kubelet)
             found.append(Listener("kubelet", _reachable(address), _port(number, 10250), file))
-        for flag, file in (("listen-client-urls", "cert-file"), ("listen-peer-urls", "peer-cert-file")):
-            for url in self._view.value("etcd", flag).split(",")[:1]:
-                parts = urlsplit(url)
-                if parts.scheme == "https" and parts.hostname:
-                    number = str(parts.port or 2379)
-                    found.append(
-                        Listener("etcd", _reachable(parts.hostname), int(number), self._view.value("etcd", file))
-                    )
+        return found + self._listeners_of_etcd()
+
+    def _listeners_of_etcd(self) -> list[Listener]:
+        """Return every address at which etcd speaks to clients or members; those by default where a flag is absent."""
+        found: list[Listener] = []
+        for flag, port, file in _ETCD_URLS:
+            default = port and self._view.etcd_has_its_default(flag)
+            given = [f"http://localhost:{port}"] if default else self._view.values("etcd", flag)
+            for url in ",".join(given).split(","):
+                try:
+                    parts = urlsplit(url)
+                    number = parts.port or port
+                except ValueError:
+                    continue  # no etcd starts with it
+                if parts.scheme in ("https", "http") and parts.hostname and number:
+                    certificate = self._view.value("etcd", file)
+                    address, tls = _reachable(parts.hostname), parts.scheme == "https"
+                    found.append(Listener("etcd", address, number, certificate if tls else "", tls))
         return found
 
     def _server_probes(self, end: float) -> dict[str, t.Any]:

@@ -31,6 +31,21 @@ ARGUMENTS = {
     "kubelet": ["--port={port}", "--address=127.0.0.1"],
     "etcd": ["--listen-client-urls=https://127.0.0.1:{port}", "--listen-peer-urls=https://127.0.0.1:{port}"],
 }
+#: An etcd that answers everybody at one of its addresses. The last one tells of its defaults.
+OPEN_ETCD = {
+    "plain text": ["--listen-client-urls=http://0.0.0.0:{open}", "--listen-peer-urls=https://127.0.0.1:{shut}"],
+    "the second address": [
+        "--listen-client-urls=https://127.0.0.1:{shut},http://127.0.0.1:{open}",
+        "--listen-peer-urls=https://127.0.0.1:{shut}",
+    ],
+    "members' plain text": ["--listen-client-urls=https://127.0.0.1:{shut}", "--listen-peer-urls=http://[::]:{open}"],
+    "HTTP apart": [
+        "--listen-client-urls=https://127.0.0.1:{shut}",
+        "--listen-client-http-urls=http://127.0.0.1:{open}",
+        "--listen-peer-urls=https://127.0.0.1:{shut}",
+    ],
+    "absent flags": [],
+}
 #: By component, what its port alone is judged by.
 ANONYMOUS = {
     "kube-apiserver": "probe-anonymous-apiserver",
@@ -198,3 +213,40 @@ def test_plain_ports(said: str, status: str) -> None:
     host = Judged("cp1", {"live": True, "probes": {"ports": ports}})
     found = judged(host, "probe-plain-ports")["probe-plain-ports"]
     assert (found[0], evidence_ports.WORDS[said] in found[1]) == (status, True)
+
+
+@pytest.mark.parametrize("where", sorted(OPEN_ETCD))
+def test_every_address_of_etcd_is_asked_also_in_plain_text(
+    tmp_path: Path, pair: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    with (
+        sockets.serving(sockets.saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as open_port,
+        sockets.serving(sockets.tls(pair, authority=pair)) as shut,
+    ):
+        urls = tuple((flag, open_port if port else 0, file) for flag, port, file in evidence_ports._ETCD_URLS)
+        monkeypatch.setattr(evidence_ports, "_ETCD_URLS", urls)
+        flags = [one.format(open=open_port, shut=shut) for one in OPEN_ETCD[where]]
+        host = probe(tmp_path, "etcd", 0, arguments=["--client-cert-auth", *flags])
+    for control, (status, evidence) in judged(host, "probe-anonymous-etcd", "probe-foreign-certificate").items():
+        assert (status, f":{open_port}/version answered 200" in evidence) == ("fail", True), (control, evidence)
+    status, evidence = judged(host, "probe-old-tls")["probe-old-tls"]
+    assert (status, "a flag says http" in evidence) == ("unknown", True), evidence
+
+
+@pytest.mark.parametrize("urls", ["unix://etcd.sock", "https://127.0.0.1:99999"])
+def test_an_etcd_of_which_no_port_is_known_proves_nothing(tmp_path: Path, urls: str) -> None:
+    host = probe(tmp_path, "etcd", 0, arguments=[f"--listen-client-urls={urls}", f"--listen-peer-urls={urls}"])
+    for control, found in judged(host, "probe-anonymous-etcd", *OF_PORTS).items():
+        assert found == ("unknown", "no port of etcd was asked"), control
+
+
+def test_of_an_etcd_whose_environment_is_not_seen_no_default_is_asked(tmp_path: Path) -> None:
+    """Its addresses may be in there; at the default's something else may answer."""
+    view = View(Host(str(tmp_path)))
+    view.processes["etcd"] = Process(1, ["etcd"], 0.0, 0, 0)
+    assert view.etcd_has_its_default("listen-client-urls")
+    view.processes["etcd"] = Process(2**22 + 1, ["etcd"], 0.0, 0, 0)  # one that has ended
+    assert view.see_environment()["problem"]
+    assert not view.etcd_has_its_default("listen-client-urls")
+    seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, {})
+    assert (seen["tls"], seen["requests"]) == ([], [])
