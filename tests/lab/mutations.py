@@ -300,12 +300,17 @@ EVERY_NODE = (
         "kube-proxy-metrics",
         PROXY,
         patch=(CONFIG_MAP, "metricsBindAddress", "0.0.0.0:10249"),
-        live=BEYOND,
+        live=(*BEYOND, "probe-kube-proxy"),
         where=("live",),
         everywhere=True,
     ),
     Mutation(
-        "kube-proxy-profiling", PROXY, patch=(CONFIG_MAP, "enableProfiling", True), where=("live",), everywhere=True
+        "kube-proxy-profiling",
+        PROXY,
+        patch=(CONFIG_MAP, "enableProfiling", True),
+        live=("probe-kube-proxy",),
+        where=("live",),
+        everywhere=True,
     ),
     Mutation(
         "kube-proxy-privileges",

@@ -208,12 +208,36 @@ def probe_plain_ports(host: Host, _control: Control) -> Verdict:
         raise NotJudged(UNKNOWN, "no port was asked")
     unseen = [why for _one, why in _not_asked(host, ("kube-apiserver", "kubelet"))]
     shown = {said: [f"port {one['port']} at {one['address']} {one['words']}" for one in entries if one["said"] == said]
-             for said in ("kubernetes", "silent")}  # fmt: skip
+             for said in ("kubernetes", "silent", "late")}  # fmt: skip
     if shown["kubernetes"]:
         return Verdict(FAIL, listed(shown["kubernetes"]))
-    if shown["silent"] or unseen:
-        return Verdict(UNKNOWN, listed([*shown["silent"], *unseen]))
+    problem = _probes(host).get("ports_problem")
+    unseen = [*shown["silent"], *shown["late"], *([str(problem)] if problem else []), *unseen]
+    if unseen:
+        return Verdict(UNKNOWN, listed(unseen))
     return Verdict(PASS, "; ".join(f"{one['address']}:{one['port']} {one['words']}" for one in entries))
+
+
+def probe_kube_proxy(host: Host, _control: Control) -> Verdict:
+    """kube-proxy hands out no profiles, and metrics to the host itself only; its health is for everybody."""
+    host.component("kube-proxy")
+    entries = [one for one in _probes(host).get("requests") or [] if one.get("component") == "kube-proxy"]
+    if not entries:
+        problem = _probes(host).get("ports_problem")
+        raise NotJudged(UNKNOWN, str(problem or "no port was found at which kube-proxy listens"))
+    wrong: list[str] = []
+    unseen: _Unseen = []
+    shown: list[str] = []
+    for one in entries:
+        url = f"{_where({**one, 'address': one['at']})}{one['path']}"
+        harmless = one["path"] == "/healthz" or (one["path"] == "/metrics" and is_loopback(str(one["at"])))
+        if not one["status"]:
+            unseen.append((one, f"{url}: {_because(one.get('reason'))}"))
+        elif harmless or one["status"] in _REFUSALS:
+            shown.append(f"{one['port']}{one['path']} {one['status']}")
+        else:
+            wrong.append(f"{url} answered {one['status']}")
+    return _verdict_of_ports(entries, wrong, unseen, ", ".join(dict.fromkeys(shown)))
 
 
 def probe_local_ports(host: Host, _control: Control) -> Verdict:
@@ -258,6 +282,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         probe_anonymous,
         probe_certificates,
         probe_foreign_certificate,
+        probe_kube_proxy,
         probe_local_ports,
         probe_old_tls,
         probe_outside,

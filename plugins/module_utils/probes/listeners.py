@@ -34,6 +34,8 @@ GUARDED = {
     "kube-scheduler": ("/metrics", "/configz", "/debug/pprof/"),
     "etcd": ("/version",),
 }
+#: What kube-proxy's ports may hand out to whoever asks, health last.
+PATHS_OF_KUBE_PROXY = ("/metrics", "/debug/pprof/", "/healthz")
 #: Versions of TLS by their number on the wire.
 _VERSIONS = {0x0300: "SSLv3", 0x0301: "TLSv1.0", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2"}
 #: Suites with forward secrecy and authenticated encryption; what is none of a server's is of no account here.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing as t
 from urllib.parse import urlsplit
 
@@ -42,7 +43,10 @@ WORDS = {
     "kubernetes": "answers without credentials",
     "silent": "takes a request and says nothing",
     "other": "is something else's",
+    "late": NO_TIME,
 }
+#: Where API server and kubelet once served everybody.
+_WITHOUT_CREDENTIALS = (8080, 10255)
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
 _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-scheduler": 10259}
 
@@ -106,6 +110,10 @@ class Ports:
         end = self._clock() + PROBES_LIMIT
         foreign = listeners.stranger(self._now)
         tls, requests = [], []
+        try:
+            open_ports, unseen = listening.ports(self._view.proc), ""
+        except OSError as error:
+            open_ports, unseen = {}, f"the kernel's list of sockets could not be read: {error.strerror}"
         for one in self._listeners(kubelet):
             where = {"component": one.component, "address": one.address, "port": one.port}
             if not one.tls:
@@ -129,11 +137,13 @@ class Ports:
                 requests.append(
                     {**where, "path": path, "credentials": kind, "status": answer.status, "reason": answer.reason or ""}
                 )
+        requests += self._requests_to_kube_proxy(kube_proxy, open_ports, end)
         return {
             "tls": tls,
             "requests": requests,
-            "ports": _plain_ports(),
-            "local": self._local_ports(kubelet, kube_proxy),
+            "ports": self._plain_ports(open_ports, end),
+            "ports_problem": unseen,
+            "local": {"problem": unseen} if unseen else self._local_ports(kubelet, kube_proxy, open_ports),
             "server": self._server_probes(end),
         }
 
@@ -148,12 +158,56 @@ class Ports:
             for kind in ("none", "foreign")
         ]
 
-    def _local_ports(self, kubelet: t.Mapping[str, t.Any], kube_proxy: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def _plain_ports(self, open_ports: t.Mapping[int, t.Sequence[str]], end: float) -> list[dict[str, t.Any]]:
+        """Ask the ports of old without credentials, wherever something listens there."""
+        found = []
+        for port in _WITHOUT_CREDENTIALS:
+            for address in _to_ask(open_ports.get(port) or ["127.0.0.1"]):
+                left = self._clock() < end
+                said = listeners.plain_port(address, port, PROBE_LIMIT) if left else "late"
+                found.append({"port": port, "address": address, "said": said, "words": WORDS[said]})
+        return found
+
+    def _requests_to_kube_proxy(
+        self, kube_proxy: t.Mapping[str, t.Any], open_ports: t.Mapping[int, t.Sequence[str]], end: float
+    ) -> list[dict[str, t.Any]]:
+        """Ask kube-proxy, which knows no credentials, for what its ports may hand out; ``at`` is where it listens."""
+        found: list[dict[str, t.Any]] = []
+        if "kube-proxy" not in self._view.processes:
+            return found
+        for port in dict.fromkeys(self._ports_of_kube_proxy(kube_proxy)):
+            for at in open_ports.get(port, []):
+                for address, path in itertools.product(_to_ask([at])[:1], listeners.PATHS_OF_KUBE_PROXY):
+                    answer = api_client.Answer(0, reason=NO_TIME)
+                    if self._clock() < end:
+                        answer = api_client.plain_get(address, port, path, PROBE_LIMIT)
+                    found.append(
+                        {
+                            "component": "kube-proxy", "address": address, "port": port, "at": at, "path": path,
+                            "credentials": "none", "status": answer.status, "reason": answer.reason or "",
+                        }
+                    )  # fmt: skip
+        return found
+
+    def _ports_of_kube_proxy(self, kube_proxy: t.Mapping[str, t.Any]) -> tuple[int, int]:
+        """Return the ports of its metrics and of its health, by its file or, where it has none, its flags."""
+        fields = kube_proxy.get("fields") or {}
+        ports = []
+        for flag, field, default in (
+            ("metrics-bind-address", "metricsBindAddress", 10249),
+            ("healthz-bind-address", "healthzBindAddress", 10256),
+        ):
+            given = fields.get(field) if kube_proxy.get("file") else self._view.value("kube-proxy", flag)
+            ports.append(_port(str(given or "").rpartition(":")[2], default))
+        return ports[0], ports[1]
+
+    def _local_ports(
+        self,
+        kubelet: t.Mapping[str, t.Any],
+        kube_proxy: t.Mapping[str, t.Any],
+        open_ports: t.Mapping[int, t.Sequence[str]],
+    ) -> dict[str, t.Any]:
         """Return at which addresses those ports listen that are there for the host alone, as the kernel has it."""
-        try:
-            open_ports = listening.ports(self._view.proc)
-        except OSError as error:
-            return {"problem": f"the kernel's list of sockets could not be read: {error.strerror}"}
         return {
             "ports": [
                 {"component": component, "port": port, "addresses": open_ports.get(port, [])}
@@ -180,8 +234,7 @@ class Ports:
                 given = self._view.value("kubelet", flag) or str(fields.get(field))
                 found.append(("kubelet", _port(given, default)))
         if "kube-proxy" in running:
-            metrics = str((kube_proxy.get("fields") or {}).get("metricsBindAddress") or "")
-            found.append(("kube-proxy", _port(metrics.rpartition(":")[2], 10249)))
+            found.append(("kube-proxy", self._ports_of_kube_proxy(kube_proxy)[0]))
         return [(component, port) for component, port in found if port]  # 0 is closed
 
     def _listeners(self, kubelet: t.Mapping[str, t.Any]) -> list[Listener]:
@@ -302,12 +355,13 @@ class Ports:
         return found
 
 
-def _plain_ports() -> list[dict[str, t.Any]]:
+def _to_ask(addresses: t.Sequence[str]) -> list[str]:
+    """Return where this host reaches what listens at some addresses."""
     found = []
-    for port in (8080, 10255):
-        said = listeners.plain_port("127.0.0.1", port, PROBE_LIMIT)
-        found.append({"port": port, "address": "127.0.0.1", "said": said, "words": WORDS[said]})
-    return found
+    for address in addresses:
+        # One that listens at every address of IPv6 most often takes those of IPv4 as well.
+        found += {"0.0.0.0": ["127.0.0.1"], "::": ["127.0.0.1", "::1"]}.get(address, [address])  # noqa: S104
+    return list(dict.fromkeys(found))
 
 
 def _port(text: str, default: int) -> int:

@@ -21,9 +21,10 @@ Handle = t.Callable[[socket.socket], None]
 
 
 @contextlib.contextmanager
-def serving(handle: Handle) -> t.Iterator[int]:
+def serving(handle: Handle, address: str = "127.0.0.1") -> t.Iterator[int]:
     """A port at which each connection is handled, one after the other."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
         server.settimeout(0.2)
         done = threading.Event()
 

@@ -206,7 +206,8 @@ def test_when_the_time_is_over_what_was_not_asked_is_said(tmp_path: Path, pair: 
 
 
 @pytest.mark.parametrize(
-    ("said", "status"), [("closed", "pass"), ("other", "pass"), ("silent", "unknown"), ("kubernetes", "fail")]
+    ("said", "status"),
+    [("closed", "pass"), ("other", "pass"), ("silent", "unknown"), ("late", "unknown"), ("kubernetes", "fail")],
 )
 def test_plain_ports(said: str, status: str) -> None:
     ports = [{"port": 8080, "address": "127.0.0.1", "said": said, "words": evidence_ports.WORDS[said]}]
@@ -250,3 +251,81 @@ def test_of_an_etcd_whose_environment_is_not_seen_no_default_is_asked(tmp_path: 
     assert not view.etcd_has_its_default("listen-client-urls")
     seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, {})
     assert (seen["tls"], seen["requests"]) == ([], [])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "0.0.0.0"])  # noqa: S104
+def test_a_plain_port_is_asked_wherever_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """The kubelet's read-only port at the node's address was never asked."""
+    pods = sockets.saying(b'HTTP/1.0 200 OK\r\n\r\n{"kind":"PodList","apiVersion":"v1"}')
+    with sockets.serving(pods, address) as port:
+        monkeypatch.setattr(evidence_ports, "_WITHOUT_CREDENTIALS", (port,))
+        status, evidence = judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")["probe-plain-ports"]
+    assert (status, f"port {port} at 127." in evidence) == ("fail", True), evidence
+    status, evidence = judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")["probe-plain-ports"]
+    assert (status, "is closed" in evidence) == ("pass", True), evidence
+
+
+def test_where_the_kernels_list_cannot_be_read_one_address_proves_nothing(tmp_path: Path) -> None:
+    view = View(Host(str(tmp_path)), str(tmp_path / "none"))
+    seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, {})
+    found = judged(Judged("cp1", {"live": True, "probes": seen}), "probe-plain-ports", "probe-local-ports")
+    for status, evidence in found.values():
+        assert (status, "list of sockets could not be read" in evidence) == ("unknown", True), evidence
+
+
+def answering(paths: t.Mapping[str, int]) -> sockets.Handle:
+    """A server that knows some paths, each with its status."""
+
+    def handle(connection: t.Any) -> None:
+        path = connection.recv(4096).split()[1].decode()
+        connection.sendall(b"HTTP/1.1 %d x\r\nContent-Length: 3\r\n\r\nabc" % paths.get(path, 404))
+
+    return handle
+
+
+METRICS, HEALTH = {"/metrics": 200, "/healthz": 200}, {"/healthz": 503}
+PROFILES = {"/debug/pprof/": 200}
+
+
+@pytest.mark.parametrize(
+    ("address", "metrics", "health", "status", "words"),
+    [
+        ("127.0.0.1", METRICS, HEALTH, "pass", "/metrics 200"),
+        ("127.0.0.1", {**METRICS, **PROFILES}, HEALTH, "fail", "/debug/pprof/ answered 200"),
+        ("0.0.0.0", METRICS, HEALTH, "fail", "kube-proxy at 0.0.0.0:"),  # noqa: S104
+        ("127.0.0.1", METRICS, {**HEALTH, **METRICS}, "fail", "/metrics answered 200"),
+        ("127.0.0.1", METRICS, {**HEALTH, **PROFILES}, "fail", "/debug/pprof/ answered 200"),
+        ("127.0.0.1", None, HEALTH, "unknown", "it ended the connection without an answer"),
+    ],
+)
+@pytest.mark.parametrize("file", [True, False])
+def test_what_kube_proxys_ports_hand_out(
+    tmp_path: Path,
+    address: str,
+    metrics: dict[str, int] | None,
+    health: dict[str, int],
+    status: str,
+    words: str,
+    file: bool,
+) -> None:
+    name, view = "probe-kube-proxy", View(Host(str(tmp_path)))
+    one = sockets.ending if metrics is None else answering(metrics)
+    with sockets.serving(one, address) as first, sockets.serving(answering(health), "0.0.0.0") as second:  # noqa: S104
+        addresses = {"metricsBindAddress": f"{address}:{first}", "healthzBindAddress": f"0.0.0.0:{second}"}
+        flags = [f"--metrics-bind-address={address}:{first}", f"--healthz-bind-address=0.0.0.0:{second}"]
+        view.processes["kube-proxy"] = Process(1, ["kube-proxy", *([] if file else flags)], 0.0, 0, 0)
+        part = {"file": "/c", "fields": addresses} if file else {"file": "", "fields": {}}
+        seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, part)
+    there = {"kube-proxy": {"running": True, "arguments": [], "version": "1.37.1"}}
+    found = judged(Judged("w1", {"live": True, "probes": seen, "components": there}), name)[name]
+    assert (found[0], words in found[1]) == (status, True), found
+    assert [one["port"] for one in seen["local"]["ports"]] == [first]
+
+
+def test_a_kube_proxy_that_listens_nowhere_proves_nothing() -> None:
+    name, there = "probe-kube-proxy", {"kube-proxy": {"running": True, "arguments": [], "version": "1.37.1"}}
+    found = judged(Judged("w1", {"live": True, "probes": {"requests": []}, "components": there}), name)[name]
+    assert found == ("unknown", "no port was found at which kube-proxy listens")
+    assert judged(Judged("w1", {"live": True, "probes": {}, "components": {}}), name)[name][0] == "not_applicable"
