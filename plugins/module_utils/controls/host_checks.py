@@ -22,7 +22,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     listed,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import is_loopback, unmet
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged, passed
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.port_checks import tls_ports
 
 #: What a request without credentials may reach: the health paths, and the authority that a joining node reads.
@@ -180,9 +180,9 @@ def cipher_suites(host: Host, control: Control) -> Verdict:
         lowest = host.flag(control.component, "tls-min-version")
         value = host.flag(control.component, "cipher-suites" if control.component == "etcd" else "tls-cipher-suites")
     if lowest.items in (("VersionTLS13",), ("TLS1.3",)):
-        return Verdict(PASS, f"{lowest.words}, so no other suites are spoken")
+        return passed(f"{lowest.words}, so no other suites are spoken", lowest)
     words = unmet(value.items, control.judge)
-    return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
+    return Verdict(FAIL, f"{value.words}; {words}") if words else passed(value.words, value)
 
 
 #: By a gate's stage, the gate that stands for all of that stage which are not named.
@@ -203,13 +203,12 @@ def gate(host: Host, control: Control) -> Verdict:
     for given in (name, _ALL_OF_STAGE.get(known.stage, "") if known else ""):
         if given in settings:
             enabled = parse_bool(settings[given])
-            return Verdict(PASS if enabled is wanted else FAIL, f"{given}={settings[given]} is set")
+            words = f"{given}={settings[given]} is set"
+            return passed(words, value) if enabled is wanted else Verdict(FAIL, words)
     if known is None:
         return Verdict(NOT_APPLICABLE, f"this version has no gate {name}")
-    return Verdict(
-        PASS if known.default is wanted else FAIL,
-        f"{name} is not set and is {'on' if known.default else 'off'} by default",
-    )
+    words = f"{name} is not set and is {'on' if known.default else 'off'} by default"
+    return passed(words, value) if known.default is wanted else Verdict(FAIL, words)
 
 
 def scheduler_profiling(host: Host, _control: Control) -> Verdict:
@@ -261,10 +260,10 @@ def event_rate(host: Host, control: Control) -> Verdict:
     value = host.field("kubelet", "eventRecordQPS", "event-qps")
     if not value.items or value.items[-1] == "0":
         if host.table("kubelet").version < (1, 37):
-            return Verdict(PASS, f"{value.words}, which is the default of 50 in this version")
+            return passed(f"{value.words}, which is the default of 50 in this version", value)
         return Verdict(FAIL, f"{value.words}, which is no limit in this version")
     words = unmet(value.items, control.judge)
-    return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
+    return Verdict(FAIL, f"{value.words}; {words}") if words else passed(value.words, value)
 
 
 def kernel_defaults(host: Host, _control: Control) -> Verdict:
@@ -278,7 +277,7 @@ def kernel_defaults(host: Host, _control: Control) -> Verdict:
         raise NotJudged(UNKNOWN, str(kernel["problem"]))
     if kernel.get("differing"):
         return Verdict(FAIL, f"{value.words}, with which the kubelet will not start: {listed(kernel['differing'])}")
-    return Verdict(PASS, value.words)
+    return passed(value.words, value)
 
 
 def kubelet_serving(host: Host, _control: Control) -> Verdict:

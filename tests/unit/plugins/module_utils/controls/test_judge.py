@@ -567,3 +567,40 @@ def test_a_kubelet_that_insists_on_its_kernel_is_judged_with_it(
     )
     said = verdict("kubelet-kernel-defaults", seen)
     assert (said.status, words in said.evidence) == (status, True), said
+
+
+#: By control of the kubelet's configuration, fields that are as they should be; others are right by default.
+RIGHT: dict[str, dict[str, t.Any]] = {
+    "kubelet-client-authority": {"authentication": {"x509": {"clientCAFile": "/ca.crt"}}},
+    "kubelet-debug-flags": {"enableDebugFlagsHandler": False},
+    "kubelet-kernel-defaults": {"protectKernelDefaults": True},
+    "kubelet-pod-pids": {"podPidsLimit": 4096},
+    "kubelet-profiling": {"enableProfilingHandler": False},
+    "kubelet-rotate-certificates": {"rotateCertificates": True},
+    "kubelet-seccomp": {"seccompDefault": True},
+    "kubelet-tls-cipher-suites": {"tlsCipherSuites": ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]},
+}
+OF_FIELDS = sorted(
+    {name for name, one in CONTROLS.items() if one.component == "kubelet" and one.judge["kind"] == "field"}
+    | {"kubelet-event-rate", "kubelet-kernel-defaults", "kubelet-serving-rotation", "kubelet-tls-cipher-suites"}
+)
+
+
+@pytest.mark.parametrize("control", OF_FIELDS)
+def test_what_a_kubelet_that_was_not_heard_has_in_its_file_is_no_pass(control: str) -> None:
+    """It may run with something else: it read the file when it started."""
+    part = {"file": "/c", "fields": RIGHT.get(control, {}), "problem": ""}
+    evidence = {"live": True, "components": {"kubelet": running("kubelet")}, "kubelet": part}
+    assert verdict(control, Host("w1", evidence, configz_problem="")).status == "pass"
+    said = verdict(control, Host("w1", evidence, configz_problem="HTTP 403"))
+    assert (said.status, "the kubelet was not heard: HTTP 403" in said.evidence) == ("unknown", True), said
+    # Of a directory that stands for a host the file is all that there is.
+    assert verdict(control, Host("w1", {**evidence, "live": False}, configz_problem="HTTP 403")).status == "pass"
+
+
+def test_a_file_that_is_open_fails_and_a_flag_of_the_process_passes_without_the_kubelets_word() -> None:
+    part = {"file": "/c", "fields": {"readOnlyPort": 10255}, "problem": ""}
+    evidence = {"live": True, "components": {"kubelet": running("kubelet")}, "kubelet": part}
+    assert verdict("kubelet-read-only-port", Host("w1", evidence, configz_problem="HTTP 403")).status == "fail"
+    evidence["components"] = {"kubelet": running("kubelet", "--read-only-port=0")}
+    assert verdict("kubelet-read-only-port", Host("w1", evidence, configz_problem="HTTP 403")).status == "pass"
