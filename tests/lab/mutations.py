@@ -344,6 +344,8 @@ _OF_NODES = {
 _MODES = {"kubelet-client-authority": ("files-pki-certificate",)}
 _OWNERS = {"kubelet-client-authority": ("files-pki-directory",)}
 ATTRIBUTES = (
+    # Among the files, since what is broken there starts nothing anew: the kubelet still runs with what was there.
+    _field(FILES, "kubelet-restart", KUBELET_CONFIGURATION, "seccompDefault", False, where=("live",)),
     *(_mode(f"files-{name}", path, "0644") for name, path in _OF_CONTROL_PLANES.items()),
     *(_owner(f"files-{name}-owner", path) for name, path in _OF_CONTROL_PLANES.items()),
     *(

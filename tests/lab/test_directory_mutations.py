@@ -37,8 +37,9 @@ NOT_JUDGED = {
     "controller-manager-signing",
     "scheduler-serving",
 }
-#: What is enforced beside the settings that carry its name: a mount comes with the flag that needs it.
-BESIDE = {"apiserver-paths-mounted"}
+#: What is enforced beside the settings that carry its name: a mount comes with the flag that needs it, and a kubelet
+#: whose file is right is one that was started with it.
+BESIDE = {"apiserver-paths-mounted", "kubelet-restart"}
 
 
 def test_every_enforced_control_has_its_mutation_and_every_mutation_names_controls_that_exist() -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import typing as t
 from urllib.parse import urlsplit
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
+    occurrences,
+    parse_arguments,
+    parse_bool,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import version_of
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
@@ -22,7 +26,18 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     listed,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import is_loopback, unmet
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged, passed
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import (
+    FILES_OF_FIELDS,
+    Host,
+    NotJudged,
+    passed,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.kubelet_fields import (
+    FLAGS,
+    differing,
+    is_set_by,
+    unwritten,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.port_checks import tls_ports
 
 #: What a request without credentials may reach: the health paths, and the authority that a joining node reads.
@@ -305,6 +320,35 @@ def kubelet_serving(host: Host, _control: Control) -> Verdict:
     return Verdict(FAIL, f"{words}; but it serves a certificate of {certificate['issuer']}")
 
 
+def kubelet_restart(host: Host, _control: Control) -> Verdict:
+    """The kubelet runs with what its file, drop-ins and unit would give it at its next start."""
+    said = host.said_by_kubelet()
+    found = host.evidence.get("kubelet") or {}
+    if found.get("problem"):
+        raise NotJudged(UNKNOWN, str(found["problem"]))
+    flags = host.flags("kubelet")
+    differ = _flags_of_next_start(host, found.get("next") or [])
+    if found.get("file"):
+        known = host.table("kubelet").fields(*FILES_OF_FIELDS["kubelet"]) or {}
+        fields = found.get("fields") or {}
+        names = {*differing(fields, said, known), *unwritten(fields, said, known, FLAGS)}
+        differ += sorted(name for name in names if not is_set_by(name, flags))
+    if differ:
+        return Verdict(FAIL, f"from its next start on the kubelet would have something else for {listed(differ)}")
+    if found.get("next_problem"):
+        raise NotJudged(UNKNOWN, str(found["next_problem"]))
+    return Verdict(PASS, f"the kubelet runs with what {found.get('file') or 'its unit'} says")
+
+
+def _flags_of_next_start(host: Host, words: t.Sequence[str]) -> list[str]:
+    """Return the flags that are judged, or say where the configuration is, and that a unit gives otherwise."""
+    if not words or words[0].rpartition("/")[2] != "kubelet":
+        return []  # no unit of systemd starts it, or one that starts something else
+    given = parse_arguments(words[1:], host.table("kubelet").bare_flags("kubelet"))
+    names = ["config", "config-dir", *(flag for flag in FLAGS.values() if flag)]
+    return [f"--{name}" for name in names if occurrences(given, name) != host.occurrences("kubelet", name)]
+
+
 def kubelet_keys(host: Host, _control: Control) -> Verdict:
     """Every key of the kubelet's file and drop-ins is known to its version and stands once."""
     host.component("kubelet")
@@ -467,6 +511,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         kube_proxy_files,
         kube_proxy_privileges,
         kubelet_keys,
+        kubelet_restart,
         kubelet_serving,
         manifests_directory,
         paths_mounted,

@@ -242,6 +242,18 @@ class Host:
                     UNKNOWN, f"--{flag_name(flag)} is absent and the version, whose default it is, could not be told"
                 )
 
+    def said_by_kubelet(self) -> t.Mapping[str, t.Any]:
+        """Return what the kubelet says itself to be its configuration.
+
+        Raises:
+            NotJudged: It is not there, or was not heard.
+        """
+        self.component("kubelet")
+        if self._configz is None:
+            words = self._configz_problem or "nobody asked it what it runs with"
+            raise NotJudged(UNKNOWN, f"the kubelet was not heard: {words}")
+        return self._configz
+
     def field(self, component: str, field: str, flag: str) -> Value:
         """Return what a field of a component's configuration file comes to.
 

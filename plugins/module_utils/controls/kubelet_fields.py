@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_quantity
@@ -24,6 +25,49 @@ HARD_BY_DEFAULT = (
     "readOnlyPort",
     "streamingConnectionIdleTimeout",
 )
+
+#: By field that a control judges, its flag, which beats the file; those that the kubelet fills in itself while it
+#: starts, the paths of its certificate and key, only where they are written.
+FLAGS = {
+    "authentication.anonymous.enabled": "anonymous-auth",
+    "authentication.webhook.enabled": "authentication-token-webhook",
+    "authentication.x509.clientCAFile": "client-ca-file",
+    "authorization.mode": "authorization-mode",
+    "enableDebugFlagsHandler": "",
+    "enableProfilingHandler": "",
+    "eventRecordQPS": "event-qps",
+    "featureGates": "feature-gates",
+    "makeIPTablesUtilChains": "make-iptables-util-chains",
+    "podPidsLimit": "pod-max-pids",
+    "protectKernelDefaults": "protect-kernel-defaults",
+    "readOnlyPort": "read-only-port",
+    "rotateCertificates": "rotate-certificates",
+    "seccompDefault": "seccomp-default",
+    "serverTLSBootstrap": "rotate-server-certificates",
+    "streamingConnectionIdleTimeout": "streaming-connection-idle-timeout",
+    "tlsCipherSuites": "tls-cipher-suites",
+    "tlsMinVersion": "tls-min-version",
+}
+#: Flags that are called otherwise than their field.
+_CALLED = {
+    **FLAGS,
+    "imageGCHighThresholdPercent": "image-gc-high-threshold",
+    "imageGCLowThresholdPercent": "image-gc-low-threshold",
+    "imageMinimumGCAge": "minimum-image-ttl-duration",
+    "kubeAPIQPS": "kube-api-qps",
+    "registryPullQPS": "registry-qps",
+    "staticPodPath": "pod-manifest-path",
+    "staticPodURL": "manifest-url",
+    "staticPodURLHeader": "manifest-url-header",
+}
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def is_set_by(field: str, flags: t.Collection[str]) -> bool:
+    """Return whether one of some flags stands over a field, or over the map that it is an entry of."""
+    pieces = field.split(".")
+    ends = {".".join(pieces[:count]) for count in range(1, len(pieces) + 1)}
+    return any((_CALLED.get(end) or _WORD.sub("-", end.rpartition(".")[2]).lower()) in flags for end in ends)
 
 
 def unwritten(written: t.Any, said: t.Any, known: t.Mapping[str, Field], names: t.Iterable[str]) -> t.Iterator[str]:

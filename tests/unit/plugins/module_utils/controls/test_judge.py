@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control, Verdict
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, default_items
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.kubelet_fields import FLAGS
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 
 CONTROLS = {control.id: control for control in catalogue_files.load()}
@@ -604,3 +605,66 @@ def test_a_file_that_is_open_fails_and_a_flag_of_the_process_passes_without_the_
     assert verdict("kubelet-read-only-port", Host("w1", evidence, configz_problem="HTTP 403")).status == "fail"
     evidence["components"] = {"kubelet": running("kubelet", "--read-only-port=0")}
     assert verdict("kubelet-read-only-port", Host("w1", evidence, configz_problem="HTTP 403")).status == "pass"
+
+
+SAID = {"readOnlyPort": 0, "seccompDefault": True, "authorization": {"mode": "Webhook"}, "rotateCertificates": True,
+        "syncFrequency": "1m0s", "maxPods": 110, "tlsCertFile": "/var/lib/kubelet/pki/kubelet.crt"}  # fmt: skip
+WRITTEN = {"seccompDefault": True, "rotateCertificates": True, "syncFrequency": "0s", "logging": {"verbosity": 3}}
+
+
+@pytest.mark.parametrize(
+    ("written", "said", "flags", "unit", "words"),
+    [
+        ({}, {}, [], [], ""),
+        # It runs strict, and its file is open.
+        ({"readOnlyPort": 10255}, {}, [], [], "readOnlyPort"),
+        ({"seccompDefault": False}, {}, [], [], "seccompDefault"),
+        ({"authorization": {"mode": "AlwaysAllow"}}, {}, [], [], "authorization.mode"),
+        ({"maxPods": 250}, {}, [], [], "maxPods"),
+        # What is no more in the file.
+        ({"rotateCertificates": None}, {}, [], [], "rotateCertificates"),
+        # It runs open, and its file is strict, or has nothing, which is strict.
+        ({}, {"seccompDefault": False}, [], [], "seccompDefault"),
+        ({}, {"authorization": {"mode": "AlwaysAllow"}}, [], [], "authorization.mode"),
+        # A flag beats the file now and then.
+        ({"readOnlyPort": 10255}, {}, ["--read-only-port=0"], ["kubelet", "--read-only-port=0"], ""),
+        ({"maxPods": 250}, {}, ["--max-pods=110"], ["/usr/bin/kubelet", "--max-pods=110"], ""),
+        ({}, {"featureGates": {"A": True}}, ["--feature-gates=A=true"], ["kubelet", "--feature-gates=A=true"], ""),
+        # The unit has other flags by now.
+        ({}, {}, ["--read-only-port=0"], ["kubelet"], "--read-only-port"),
+        ({}, {}, [], ["kubelet", "--anonymous-auth"], "--anonymous-auth"),
+        ({}, {}, ["--config=/c"], ["kubelet", "--config=/d"], "--config"),
+        ({}, {}, ["--v=2"], ["kubelet"], ""),
+        # No unit, or one that starts something else.
+        ({}, {}, ["--read-only-port=0"], ["/opt/start"], ""),
+    ],
+)
+def test_a_kubelet_whose_next_start_would_change_something_is_named(
+    written: dict[str, t.Any], said: dict[str, t.Any], flags: list[str], unit: list[str], words: str
+) -> None:
+    """What it says of itself was never compared with file, drop-ins and flags: the next start opened it."""
+    fields = {name: value for name, value in {**WRITTEN, **written}.items() if value is not None}
+    part = {"file": "/c", "fields": fields, "problem": "", "next": unit}
+    evidence = {"live": True, "components": {"kubelet": running("kubelet", *flags)}, "kubelet": part}
+    found = verdict("kubelet-restart", Host("w1", evidence, configz={**SAID, **said}))
+    if words:
+        assert found == Verdict("fail", f"from its next start on the kubelet would have something else for {words}")
+    else:
+        assert found == Verdict("pass", "the kubelet runs with what /c says")
+
+
+def test_of_a_kubelet_that_was_not_heard_or_whose_files_are_not_read_no_start_is_known() -> None:
+    there = {"live": True, "components": {"kubelet": running("kubelet")}}
+    said = verdict("kubelet-restart", Host("w1", there, configz_problem="HTTP 403"))
+    assert said == Verdict("unknown", "the kubelet was not heard: HTTP 403")
+    shut = {**there, "kubelet": {"file": "/c", "fields": {}, "problem": "/c: Permission denied"}}
+    assert verdict("kubelet-restart", Host("w1", shut, configz=SAID)) == Verdict("unknown", "/c: Permission denied")
+    unit = {**there, "kubelet": {"file": "/c", "fields": WRITTEN, "next_problem": "/u: Permission denied"}}
+    assert verdict("kubelet-restart", Host("w1", unit, configz=SAID)) == Verdict("unknown", "/u: Permission denied")
+    assert verdict("kubelet-restart", host(components={})).status == "not_applicable"
+
+
+def test_every_field_of_the_kubelet_that_is_judged_is_looked_for_in_its_next_start() -> None:
+    judged = {one.judge["field"]: one.judge["flag"] for one in CONTROLS.values()
+              if one.component == "kubelet" and one.judge["kind"] == "field"}  # fmt: skip
+    assert judged.items() <= FLAGS.items()
