@@ -129,10 +129,18 @@ def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen) -> Host:
         node = str(evidence.get("node_name") or name)
         configz = (answer.get("configz") or {}).get(node) or {}
         problem = str(configz.get("problem") or (answer.get("problems") or {}).get("nodes") or "")
-        untold = str((seen.cluster or {}).get("problem") or "no API server told of this node")
-        problem = problem or ("" if configz else untold)
+        problem = problem or ("" if configz else _why_not_asked(seen.cluster, node))
     kubeadm = answer.get("kubeadm_config")
     return Host(name, evidence, str(result.get("problem") or ""), configz.get("configuration"), problem, kubeadm)
+
+
+def _why_not_asked(cluster: t.Mapping[str, t.Any] | None, node: str) -> str:
+    """Return why there is no word of a node's kubelet. No credentials of a worker would get one from its own port."""
+    if cluster and cluster.get("evidence"):
+        return f"the API server knows no node {node}"
+    if cluster and cluster.get("problem"):
+        return str(cluster["problem"])
+    return "no API server of the control planes in this run answered; where --limit leaves them out, name one too"
 
 
 def _host_record(host: Host, seen: Seen, own_profile: str) -> dict[str, t.Any]:

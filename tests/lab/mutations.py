@@ -43,8 +43,9 @@ STRONG_SUITES = (
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
 )
 DRIFT = "kubeadm-drift"
-#: What a weak suite beside a weak version opens.
-OLD = "probe-old-tls"
+#: What a weak suite opens, and what it opens beside a weak version.
+WEAK = "probe-weak-suites"
+OLD = (WEAK, "probe-old-tls")
 #: What a port that is there for the host alone, and listens elsewhere, is seen by.
 BEYOND = ("probe-local-ports", "probe-outside")
 
@@ -192,7 +193,7 @@ APISERVER = (
     _flag(API, "apiserver-request-timeout", "request-timeout", "1h"),
     _flag(API, "apiserver-service-account-lookup", "service-account-lookup", "false"),
     _flag(API, "apiserver-tls-version", "tls-min-version", "VersionTLS10"),
-    _items(API, "apiserver-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, OLD)),
+    _items(API, "apiserver-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, *OLD)),
     _flag(API, "apiserver-token-expiration", "service-account-extend-token-expiration", "true"),
     _flag(API, "apiserver-hsts", "strict-transport-security-directives", None, live=(DRIFT, "probe-hsts")),
     _flag(API, "apiserver-requests-in-flight", "max-requests-inflight", "0"),
@@ -236,12 +237,12 @@ CONTROLLERS = (
         "controller-manager-tls-cipher-suites",
         "tls-cipher-suites",
         **{"with": [WEAK_SUITE]},
-        live=(DRIFT, OLD),
+        live=(DRIFT, *OLD),
     ),
     _flag(SCHEDULER, "scheduler-profiling", "profiling", "true"),
     _flag(SCHEDULER, "scheduler-bind-address", "bind-address", "0.0.0.0", live=BEYOND),  # noqa: S104
     _flag(SCHEDULER, "scheduler-tls-version", "tls-min-version", "VersionTLS10"),
-    _items(SCHEDULER, "scheduler-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, OLD)),
+    _items(SCHEDULER, "scheduler-tls-cipher-suites", "tls-cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, *OLD)),
 )
 
 STORE = (
@@ -256,7 +257,7 @@ STORE = (
     _flag(ETCD, "etcd-peer-trusted-ca", "peer-trusted-ca-file", None, live=()),
     _flag(ETCD, "etcd-peer-auto-tls", "peer-auto-tls", "true"),
     _flag(ETCD, "etcd-tls-version", "tls-min-version", "TLS1.1", refused="unexpected TLS version"),
-    _items(ETCD, "etcd-cipher-suites", "cipher-suites", **{"with": [WEAK_SUITE]}),
+    _items(ETCD, "etcd-cipher-suites", "cipher-suites", **{"with": [WEAK_SUITE]}, live=(DRIFT, WEAK)),
     _flag(ETCD, "etcd-plain-listeners", "listen-metrics-urls", "http://0.0.0.0:2381", live=BEYOND),
     _flag(ETCD, "etcd-profiling", "enable-pprof", "true"),
 )
@@ -287,7 +288,7 @@ NODE = (
             {"edit": "field", "path": KUBELET_CONFIGURATION, "field": name, "value": None}
             for name in ("serverTLSBootstrap", "tlsCertFile", "tlsPrivateKeyFile")
         ),
-        live=("kubelet-drift", OLD),
+        live=("kubelet-drift", *OLD),
         everywhere=True,
     ),
     # The kernel itself is one for all hosts of the lab, so what is broken is what the next boot would make of it.
@@ -308,12 +309,17 @@ EVERY_NODE = (
         "kube-proxy-metrics",
         PROXY,
         patch=(CONFIG_MAP, "metricsBindAddress", "0.0.0.0:10249"),
-        live=BEYOND,
+        live=(*BEYOND, "probe-kube-proxy"),
         where=("live",),
         everywhere=True,
     ),
     Mutation(
-        "kube-proxy-profiling", PROXY, patch=(CONFIG_MAP, "enableProfiling", True), where=("live",), everywhere=True
+        "kube-proxy-profiling",
+        PROXY,
+        patch=(CONFIG_MAP, "enableProfiling", True),
+        live=("probe-kube-proxy",),
+        where=("live",),
+        everywhere=True,
     ),
     Mutation(
         "kube-proxy-privileges",
@@ -347,6 +353,8 @@ _OF_NODES = {
 _MODES = {"kubelet-client-authority": ("files-pki-certificate",)}
 _OWNERS = {"kubelet-client-authority": ("files-pki-directory",)}
 ATTRIBUTES = (
+    # Among the files, since what is broken there starts nothing anew: the kubelet still runs with what was there.
+    _field(FILES, "kubelet-restart", KUBELET_CONFIGURATION, "seccompDefault", False, where=("live",)),
     *(_mode(f"files-{name}", path, "0644") for name, path in _OF_CONTROL_PLANES.items()),
     *(_owner(f"files-{name}-owner", path) for name, path in _OF_CONTROL_PLANES.items()),
     *(

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import Field
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import cluster_checks, in_force, judge
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files, selection
 from lab import mutations
 from lab.breaker import break_all
@@ -33,8 +37,9 @@ NOT_JUDGED = {
     "controller-manager-signing",
     "scheduler-serving",
 }
-#: What is enforced beside the settings that carry its name: a mount comes with the flag that needs it.
-BESIDE = {"apiserver-paths-mounted"}
+#: What is enforced beside the settings that carry its name: a mount comes with the flag that needs it, and a kubelet
+#: whose file is right is one that was started with it.
+BESIDE = {"apiserver-paths-mounted", "kubelet-restart"}
 
 
 def test_every_enforced_control_has_its_mutation_and_every_mutation_names_controls_that_exist() -> None:
@@ -126,6 +131,52 @@ def test_each_mutation_alone_is_named_and_nothing_else(directory: Directory, mut
     directory.reset()
     found = directory.broken([mutation])
     assert set(found) == mutation.fails, found
+
+
+def as_a_kubelet_says(fields: Any, known: Mapping[str, Field]) -> Any:
+    """A configuration as /configz has it: defaults for what is absent, and no zeros but of what has a default."""
+    names = {name for name, one in known.items() if one.type != "object" and one.default is not None}
+    found = dict(fields)
+    for name in names:
+        *parents, key = name.split(".")
+        place = found
+        for parent in parents:
+            place[parent] = dict(place.get(parent) or {})
+            place = place[parent]
+        value = place.get(key)
+        if value is None or (known[name].type == "duration" and value in ("0s", 0)):
+            place[key] = known[name].default
+    return {key: value for key, value in found.items() if key in names or value not in (0, "", [], {})}
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [one for one in mutations.NODE if "kubelet-drift" in one.live and "directories" in one.where],
+    ids=lambda one: one.control,
+)
+def test_each_setting_of_a_kubelet_alone_differs_from_what_kubeadm_remembers(
+    directory: Directory, mutation: Mutation
+) -> None:
+    """On live hosts each is broken beside those before it, and the first one's drift would hide that of the others."""
+    directory.reset()
+    known = in_force.table_for("kubelet", "").fields(*in_force.FILES_OF_FIELDS["kubelet"])
+    assert known
+    path = directory.root / mutations.KUBELET_CONFIGURATION.lstrip("/")
+    text = path.read_text(encoding="utf-8")
+
+    def drift() -> tuple[str, str]:
+        fields = as_a_kubelet_says(yaml.safe_load(path.read_text(encoding="utf-8")), known)
+        evidence = {"kubelet_config": text, "configz": {HOST: {"configuration": fields}}}
+        (control,) = (one for one in catalogue_files.load() if one.id == "kubelet-drift")
+        said = judge.judge_cluster(cluster_checks.Cluster(evidence, "", []), control)
+        return said.status, said.evidence
+
+    assert drift()[0] == "pass", drift()
+    break_all(str(directory.root), list(mutation.changes))
+    names = {str(change["field"]) for change in mutation.changes}
+    status, words = drift()
+    assert status == "fail"
+    assert set(words.partition(": ")[2].split(", ")) <= names, words
 
 
 def test_all_that_is_broken_together_is_named_and_mended_by_one_run(directory: Directory) -> None:

@@ -161,7 +161,6 @@ def test_verify_after_profile_cis_explains_only_what_no_profile_enforces(story: 
         "apiserver-user-authentication",
         "kubelet-kernel-defaults",
         "probe-stored-secrets",
-        "probe-weak-suites",
     }
 
 

@@ -55,7 +55,7 @@ _COMPONENTS: t.Mapping[str, tuple[str, ...]] = {
     "flag": (*_WITH_GATES, "etcd", "kube-proxy"),
     "field": ("kubelet", "kube-proxy"),
     "plugin": ("kube-apiserver",),
-    "cipher_suites": _WITH_GATES,
+    "cipher_suites": (*_WITH_GATES, "etcd"),
     "gate": _WITH_GATES,
 }
 _TARGETS = ("kube-apiserver", "kubelet", "controllers", "etcd")

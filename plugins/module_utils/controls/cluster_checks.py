@@ -23,12 +23,20 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     Verdict,
     listed,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import same, text_of
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import same
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import (
+    FILES_OF_FIELDS,
+    Host,
+    NotJudged,
+    table_for,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.kubelet_fields import (
+    HARD_BY_DEFAULT,
+    differing,
+    unwritten,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
-#: Fields of the ConfigMap kubelet-config that each node has in its own way.
-_OF_THE_NODE = ("apiVersion", "kind", "containerRuntimeEndpoint", "imageServiceEndpoint")
 #: Minor versions that get mended, the newest included: of Kubernetes, and of etcd.
 _SUPPORTED = 3
 _SUPPORTED_ETCD = 2
@@ -208,7 +216,10 @@ def kubelet_drift(cluster: Cluster, _control: Control) -> Verdict:
         raise NotJudged(UNKNOWN, "no kubelet could be asked for its configuration")
     drift = []
     for node, fields in sorted(answers.items()):
-        different = sorted(_fields_that_differ(remembered, fields))
+        known = _fields_known(cluster, node)
+        different = sorted(
+            {*differing(remembered, fields, known), *unwritten(remembered, fields, known, HARD_BY_DEFAULT)}
+        )
         if different:
             drift.append(f"{node}: {', '.join(different)}")
     if drift:
@@ -221,20 +232,11 @@ def kubelet_drift(cluster: Cluster, _control: Control) -> Verdict:
     return Verdict(PASS, f"{len(answers)} kubelets run what kubelet-config says")
 
 
-def _fields_that_differ(remembered: t.Any, fields: t.Any, path: str = "") -> t.Iterator[str]:
-    for key, wanted in (remembered if isinstance(remembered, dict) else {}).items():
-        name = f"{path}.{key}" if path else str(key)
-        if name in _OF_THE_NODE:
-            continue
-        have = fields.get(key) if isinstance(fields, dict) else None
-        if isinstance(wanted, dict):
-            yield from _fields_that_differ(wanted, have, name)
-        elif have is None:
-            # The kubelet leaves out what is zero; kubeadm writes 0s for durations that are the default.
-            if text_of(wanted) not in ("", "0", "0s", "false", "None") and wanted not in ([], {}):
-                yield name
-        elif have != wanted and not same(text_of(have), text_of(wanted)) and text_of(wanted) not in ("0s", "0"):
-            yield name
+def _fields_known(cluster: Cluster, node: str) -> t.Mapping[str, versions.Field]:
+    """Return the fields of the kubelet's configuration in the version of a node's; of the newest for one not seen."""
+    found = next((host for host in cluster.hosts if host.evidence.get("node_name") == node), None)
+    table = found.table("kubelet") if found else table_for("kubelet", "")
+    return table.fields(*FILES_OF_FIELDS["kubelet"]) or {}
 
 
 def version_skew(cluster: Cluster, _control: Control) -> Verdict:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import typing as t
 from urllib.parse import urlsplit
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
+    occurrences,
+    parse_arguments,
+    parse_bool,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import version_of
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
@@ -22,7 +26,18 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     listed,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import is_loopback, unmet
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import (
+    FILES_OF_FIELDS,
+    Host,
+    NotJudged,
+    passed,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.kubelet_fields import (
+    FLAGS,
+    differing,
+    is_set_by,
+    unwritten,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.port_checks import tls_ports
 
 #: What a request without credentials may reach: the health paths, and the authority that a joining node reads.
@@ -178,11 +193,11 @@ def cipher_suites(host: Host, control: Control) -> Verdict:
         value = host.field("kubelet", "tlsCipherSuites", "tls-cipher-suites")
     else:
         lowest = host.flag(control.component, "tls-min-version")
-        value = host.flag(control.component, "tls-cipher-suites")
-    if lowest.items == ("VersionTLS13",):
-        return Verdict(PASS, f"{lowest.words}, so no other suites are spoken")
+        value = host.flag(control.component, "cipher-suites" if control.component == "etcd" else "tls-cipher-suites")
+    if lowest.items in (("VersionTLS13",), ("TLS1.3",)):
+        return passed(f"{lowest.words}, so no other suites are spoken", lowest)
     words = unmet(value.items, control.judge)
-    return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
+    return Verdict(FAIL, f"{value.words}; {words}") if words else passed(value.words, value)
 
 
 #: By a gate's stage, the gate that stands for all of that stage which are not named.
@@ -203,13 +218,12 @@ def gate(host: Host, control: Control) -> Verdict:
     for given in (name, _ALL_OF_STAGE.get(known.stage, "") if known else ""):
         if given in settings:
             enabled = parse_bool(settings[given])
-            return Verdict(PASS if enabled is wanted else FAIL, f"{given}={settings[given]} is set")
+            words = f"{given}={settings[given]} is set"
+            return passed(words, value) if enabled is wanted else Verdict(FAIL, words)
     if known is None:
         return Verdict(NOT_APPLICABLE, f"this version has no gate {name}")
-    return Verdict(
-        PASS if known.default is wanted else FAIL,
-        f"{name} is not set and is {'on' if known.default else 'off'} by default",
-    )
+    words = f"{name} is not set and is {'on' if known.default else 'off'} by default"
+    return passed(words, value) if known.default is wanted else Verdict(FAIL, words)
 
 
 def scheduler_profiling(host: Host, _control: Control) -> Verdict:
@@ -261,10 +275,10 @@ def event_rate(host: Host, control: Control) -> Verdict:
     value = host.field("kubelet", "eventRecordQPS", "event-qps")
     if not value.items or value.items[-1] == "0":
         if host.table("kubelet").version < (1, 37):
-            return Verdict(PASS, f"{value.words}, which is the default of 50 in this version")
+            return passed(f"{value.words}, which is the default of 50 in this version", value)
         return Verdict(FAIL, f"{value.words}, which is no limit in this version")
     words = unmet(value.items, control.judge)
-    return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
+    return Verdict(FAIL, f"{value.words}; {words}") if words else passed(value.words, value)
 
 
 def kernel_defaults(host: Host, _control: Control) -> Verdict:
@@ -278,7 +292,7 @@ def kernel_defaults(host: Host, _control: Control) -> Verdict:
         raise NotJudged(UNKNOWN, str(kernel["problem"]))
     if kernel.get("differing"):
         return Verdict(FAIL, f"{value.words}, with which the kubelet will not start: {listed(kernel['differing'])}")
-    return Verdict(PASS, value.words)
+    return passed(value.words, value)
 
 
 def kubelet_serving(host: Host, _control: Control) -> Verdict:
@@ -304,6 +318,35 @@ def kubelet_serving(host: Host, _control: Control) -> Verdict:
     if not certificate:
         raise NotJudged(UNKNOWN, f"{words}; what it serves was not seen: {served.get('problem') or 'no answer'}")
     return Verdict(FAIL, f"{words}; but it serves a certificate of {certificate['issuer']}")
+
+
+def kubelet_restart(host: Host, _control: Control) -> Verdict:
+    """The kubelet runs with what its file, drop-ins and unit would give it at its next start."""
+    said = host.said_by_kubelet()
+    found = host.evidence.get("kubelet") or {}
+    if found.get("problem"):
+        raise NotJudged(UNKNOWN, str(found["problem"]))
+    flags = host.flags("kubelet")
+    differ = _flags_of_next_start(host, found.get("next") or [])
+    if found.get("file"):
+        known = host.table("kubelet").fields(*FILES_OF_FIELDS["kubelet"]) or {}
+        fields = found.get("fields") or {}
+        names = {*differing(fields, said, known), *unwritten(fields, said, known, FLAGS)}
+        differ += sorted(name for name in names if not is_set_by(name, flags))
+    if differ:
+        return Verdict(FAIL, f"from its next start on the kubelet would have something else for {listed(differ)}")
+    if found.get("next_problem"):
+        raise NotJudged(UNKNOWN, str(found["next_problem"]))
+    return Verdict(PASS, f"the kubelet runs with what {found.get('file') or 'its unit'} says")
+
+
+def _flags_of_next_start(host: Host, words: t.Sequence[str]) -> list[str]:
+    """Return the flags that are judged, or say where the configuration is, and that a unit gives otherwise."""
+    if not words or words[0].rpartition("/")[2] != "kubelet":
+        return []  # no unit of systemd starts it, or one that starts something else
+    given = parse_arguments(words[1:], host.table("kubelet").bare_flags("kubelet"))
+    names = ["config", "config-dir", *(flag for flag in FLAGS.values() if flag)]
+    return [f"--{name}" for name in names if occurrences(given, name) != host.occurrences("kubelet", name)]
 
 
 def kubelet_keys(host: Host, _control: Control) -> Verdict:
@@ -468,6 +511,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         kube_proxy_files,
         kube_proxy_privileges,
         kubelet_keys,
+        kubelet_restart,
         kubelet_serving,
         manifests_directory,
         paths_mounted,

@@ -21,6 +21,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.flags i
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
     NOT_APPLICABLE,
+    PASS,
     UNKNOWN,
     Verdict,
 )
@@ -43,11 +44,19 @@ class Value:
         items: One value, or the items of a list.
         words: Where it comes from, for the evidence.
         known: Whether this version has such a flag or field.
+        doubt: Why it may not be what runs; empty where it is.
     """
 
     items: tuple[str, ...]
     words: str
     known: bool = True
+    doubt: str = ""
+
+
+def passed(words: str, *values: Value) -> Verdict:
+    """Return that a control holds; where one of the values may not be what runs, that this is not known."""
+    doubt = next((value.doubt for value in values if value.doubt), "")
+    return Verdict(UNKNOWN, f"{words}; {doubt}") if doubt else Verdict(PASS, words)
 
 
 class NotJudged(Exception):
@@ -236,12 +245,25 @@ class Host:
                     UNKNOWN, f"--{flag_name(flag)} is absent and the version, whose default it is, could not be told"
                 )
 
+    def said_by_kubelet(self) -> t.Mapping[str, t.Any]:
+        """Return what the kubelet says itself to be its configuration.
+
+        Raises:
+            NotJudged: It is not there, or was not heard.
+        """
+        self.component("kubelet")
+        if self._configz is None:
+            words = self._configz_problem or "nobody asked it what it runs with"
+            raise NotJudged(UNKNOWN, f"the kubelet was not heard: {words}")
+        return self._configz
+
     def field(self, component: str, field: str, flag: str) -> Value:
         """Return what a field of a component's configuration file comes to.
 
         The kubelet's own word (/configz) counts first; it leaves out what is zero, since defaults are in it. Else the
         process's flags, the file with its drop-ins, and the version's default, in this order; kube-proxy's flags count
-        only where it has no file.
+        only where it has no file. What a running kubelet's file says is in doubt where the kubelet was not asked: it
+        read it when it started.
 
         Raises:
             NotJudged: The component is not there, or its file cannot be read.
@@ -269,17 +291,19 @@ class Host:
             if flag:
                 return self.flag(component, flag)  # without a file the flags' defaults hold, which are weaker
             raise NotJudged(UNKNOWN, f"{component} has no configuration file and there is no flag for {field}")
-        silent = component == "kubelet" and self._configz_problem
-        aside = f" (the kubelet was not asked: {self._configz_problem})" if silent else ""
+        doubt = ""
+        if component == "kubelet" and self.live and self._configz_problem:
+            doubt = f"whether that is what runs is not known, since the kubelet was not heard: {self._configz_problem}"
         value = within(found.get("fields") or {}, field)
         known = self.table(component).fields(*FILES_OF_FIELDS[component]) or {}
         # A duration of 0s, which kubeadm writes everywhere, means the default.
         is_default = field in known and known[field].type == "duration" and parse_quantity(text_of(value)) == 0
         if value is not _MISSING and not is_default:
             items = _items(value)
-            return Value(items, f"{found['file']} has {field} {_shown(items)}{aside}")
+            return Value(items, f"{found['file']} has {field} {_shown(items)}", doubt=doubt)
         items = _items(known[field].default if field in known else None)
-        return Value(items, f"{found['file']} has no {field}, so it is {_shown(items)}{aside}", known=field in known)
+        words = f"{found['file']} has no {field}, so it is {_shown(items)}"
+        return Value(items, words, known=field in known, doubt=doubt)
 
     def _version(self, component: str) -> str:
         return str(self.components.get(component, {}).get("version") or self.table(component).minor)

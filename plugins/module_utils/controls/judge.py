@@ -23,7 +23,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.conditions import unmet
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged, Value
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import (
+    Host,
+    NotJudged,
+    Value,
+    passed,
+)
 
 _OF_HOSTS = {**host_checks.CHECKS, **port_checks.CHECKS, **certificate_checks.CHECKS, **server_checks.CHECKS}
 #: By the name that a judge of the kind ``check`` may have, whether it is one of the cluster.
@@ -64,7 +69,7 @@ def _of_values(values: t.Sequence[Value], control: Control) -> Verdict:
         return Verdict(NOT_APPLICABLE, unknown[0].words)
     wrong = [(value, unmet(value.items, control.judge)) for value in values]
     found = [f"{value.words}; {words}" for value, words in wrong if words]
-    return Verdict(FAIL, "; ".join(found)) if found else Verdict(PASS, "; ".join(value.words for value in values))
+    return Verdict(FAIL, "; ".join(found)) if found else passed("; ".join(value.words for value in values), *values)
 
 
 def _check(host: Host, control: Control) -> Verdict:

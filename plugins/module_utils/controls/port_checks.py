@@ -67,8 +67,19 @@ _Unseen = list[tuple[t.Mapping[str, t.Any], str]]
 _SPEAK_TLS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
 
 
-def _not_asked(host: Host, components: t.Collection[str] = _SPEAK_TLS) -> _Unseen:
-    """Return the components of the host that have no port to ask, or none that is known: they prove nothing."""
+def _not_asked(
+    host: Host,
+    components: t.Collection[str] = _SPEAK_TLS,
+    entries: t.Sequence[t.Mapping[str, t.Any]] | None = None,
+) -> _Unseen:
+    """Return the components of the host that have no port to ask, or none that is known: they prove nothing.
+
+    Args:
+        host: The host.
+        components: Those that count.
+        entries: What was asked, where each of these components has to be among it.
+    """
+    asked = {one.get("component") for one in entries or () if not one.get("from")}
     found: _Unseen = []
     for name, one in host.components.items():
         if name not in components:
@@ -77,6 +88,8 @@ def _not_asked(host: Host, components: t.Collection[str] = _SPEAK_TLS) -> _Unsee
             found.append(({}, str(one.get("problem") or f"{name} has no process")))
         elif name == "etcd" and host.file_of_etcd():
             found.append(({}, host.file_of_etcd()))
+        elif entries is not None and name not in asked:
+            found.append(({}, f"no port of {name} was asked"))
     return found
 
 
@@ -97,7 +110,7 @@ def _verdict_of_ports(
 def _handshakes(host: Host, name: str, words: str) -> Verdict:
     entries = tls_ports(host)
     wrong: list[str] = []
-    unseen = _not_asked(host)
+    unseen = _not_asked(host, entries=entries)
     for one in entries:
         tried = one.get(name) or {}
         if tried.get("accepted"):
@@ -125,7 +138,7 @@ def probe_certificates(host: Host, _control: Control) -> Verdict:
     """What is served is what the file says, and is valid."""
     entries = tls_ports(host)
     wrong: list[str] = []
-    unseen = _not_asked(host)
+    unseen = _not_asked(host, entries=entries)
     for one in entries:
         certificate = one.get("certificate")
         if not certificate:
@@ -134,6 +147,8 @@ def probe_certificates(host: Host, _control: Control) -> Verdict:
             wrong.append(f"{_where(one)} serves {certificate['subject']}, which {in_days(certificate['days_left'])}")
         elif one.get("file_sha256") and one["file_sha256"] != certificate["sha256"]:
             wrong.append(f"{_where(one)} serves another certificate than {_holder(one)}")
+        elif one.get("file_problem"):
+            unseen.append((one, f"{_where(one)} could not be compared with its file: {one['file_problem']}"))
     return _verdict_of_ports(entries, wrong, unseen, f"seen on ports {_ports(entries)}")
 
 
@@ -152,7 +167,7 @@ def _requests(host: Host, credentials: str, targets: t.Collection[str]) -> Verdi
     ]
     wrong: list[str] = []
     refused: list[str] = []
-    unseen = _not_asked(host, targets or _SPEAK_TLS)
+    unseen = _not_asked(host, targets or _SPEAK_TLS, entries)
     for one in entries:
         url = f"{_where(one)}{one['path']}"
         if one["status"] in _REFUSALS:
@@ -193,12 +208,36 @@ def probe_plain_ports(host: Host, _control: Control) -> Verdict:
         raise NotJudged(UNKNOWN, "no port was asked")
     unseen = [why for _one, why in _not_asked(host, ("kube-apiserver", "kubelet"))]
     shown = {said: [f"port {one['port']} at {one['address']} {one['words']}" for one in entries if one["said"] == said]
-             for said in ("kubernetes", "silent")}  # fmt: skip
+             for said in ("kubernetes", "silent", "late")}  # fmt: skip
     if shown["kubernetes"]:
         return Verdict(FAIL, listed(shown["kubernetes"]))
-    if shown["silent"] or unseen:
-        return Verdict(UNKNOWN, listed([*shown["silent"], *unseen]))
+    problem = _probes(host).get("ports_problem")
+    unseen = [*shown["silent"], *shown["late"], *([str(problem)] if problem else []), *unseen]
+    if unseen:
+        return Verdict(UNKNOWN, listed(unseen))
     return Verdict(PASS, "; ".join(f"{one['address']}:{one['port']} {one['words']}" for one in entries))
+
+
+def probe_kube_proxy(host: Host, _control: Control) -> Verdict:
+    """kube-proxy hands out no profiles, and metrics to the host itself only; its health is for everybody."""
+    host.component("kube-proxy")
+    entries = [one for one in _probes(host).get("requests") or [] if one.get("component") == "kube-proxy"]
+    if not entries:
+        problem = _probes(host).get("ports_problem")
+        raise NotJudged(UNKNOWN, str(problem or "no port was found at which kube-proxy listens"))
+    wrong: list[str] = []
+    unseen: _Unseen = []
+    shown: list[str] = []
+    for one in entries:
+        url = f"{_where({**one, 'address': one['at']})}{one['path']}"
+        harmless = one["path"] == "/healthz" or (one["path"] == "/metrics" and is_loopback(str(one["at"])))
+        if not one["status"]:
+            unseen.append((one, f"{url}: {_because(one.get('reason'))}"))
+        elif harmless or one["status"] in _REFUSALS:
+            shown.append(f"{one['port']}{one['path']} {one['status']}")
+        else:
+            wrong.append(f"{url} answered {one['status']}")
+    return _verdict_of_ports(entries, wrong, unseen, ", ".join(dict.fromkeys(shown)))
 
 
 def probe_local_ports(host: Host, _control: Control) -> Verdict:
@@ -243,6 +282,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         probe_anonymous,
         probe_certificates,
         probe_foreign_certificate,
+        probe_kube_proxy,
         probe_local_ports,
         probe_old_tls,
         probe_outside,

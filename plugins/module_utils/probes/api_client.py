@@ -151,6 +151,19 @@ def tls_peer(host: str, port: int, timeout: float = 5.0, clock: Callable[[], flo
         return Peer(None, reason_of(error))
 
 
+def plain_get(host: str, port: int, path: str, timeout: float, clock: Callable[[], float] = time.monotonic) -> Answer:
+    """GET of a path without TLS. Status and headers are read, the body is left: it is known by its path."""
+    deadline = _Deadline(timeout, clock)
+    named = f"[{host}]" if ":" in host else host
+    request = f"GET {path} HTTP/1.1\r\nHost: {named}:{port}\r\nUser-Agent: kubeharden\r\nConnection: close\r\n\r\n"
+    try:
+        with _connect(host, port, deadline) as connection:
+            connection.sendall(request.encode("ascii"))
+            return _read_answer(connection, deadline, "HEAD")
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
+        return Answer(0, reason=reason_of(error))
+
+
 class _Deadline:
     """One limit for many waits: each may take what the others have left."""
 
@@ -168,7 +181,7 @@ class _Deadline:
 class _Stream(io.RawIOBase):
     """A socket's bytes for http.client, with the deadline laid on every single read."""
 
-    def __init__(self, connection: ssl.SSLSocket, deadline: _Deadline) -> None:
+    def __init__(self, connection: socket.socket, deadline: _Deadline) -> None:
         self._connection = connection
         self._deadline = deadline
         self.ended = False
@@ -209,7 +222,7 @@ def _shake_hands(context: ssl.SSLContext, host: str, port: int, name: str, deadl
         return context.wrap_socket(plain, server_hostname=name)
 
 
-def _read_answer(connection: ssl.SSLSocket, deadline: _Deadline, method: str) -> Answer:
+def _read_answer(connection: socket.socket, deadline: _Deadline, method: str) -> Answer:
     stream = _Stream(connection, deadline)
     with http.client.HTTPResponse(stream, method=method) as response:  # type: ignore[arg-type]
         response.begin()

@@ -14,9 +14,9 @@ import ipaddress
 import os
 import socket
 import ssl
+import struct
 import time
 import typing as t
-import warnings
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -34,14 +34,50 @@ GUARDED = {
     "kube-scheduler": ("/metrics", "/configz", "/debug/pprof/"),
     "etcd": ("/version",),
 }
-#: Suites of TLS 1.2 and older without forward secrecy or without authenticated encryption, as OpenSSL names them.
-_WEAK = "ALL:!ECDHE+AESGCM:!ECDHE+CHACHA20:!DHE+AESGCM:!DHE+CHACHA20:!aNULL:!PSK:!SRP:@SECLEVEL=0"
+#: What kube-proxy's ports may hand out to whoever asks, health last.
+PATHS_OF_KUBE_PROXY = ("/metrics", "/debug/pprof/", "/healthz")
+#: Versions of TLS by their number on the wire.
+_VERSIONS = {0x0300: "SSLv3", 0x0301: "TLSv1.0", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2"}
+#: Suites with forward secrecy and authenticated encryption; what is none of a server's is of no account here.
+_STRONG = frozenset((
+    0x009E, 0x009F, 0xC02B, 0xC02C, 0xC02F, 0xC030, 0xC052, 0xC053, 0xC05C, 0xC05D, 0xC060, 0xC061, 0xC07C, 0xC07D,
+    0xC086, 0xC087, 0xC08A, 0xC08B, 0xC09E, 0xC09F, 0xC0A2, 0xC0A3, 0xC0AC, 0xC0AD, 0xC0AE, 0xC0AF, 0xCCA8, 0xCCA9,
+    0xCCAA,
+))  # fmt: skip
+#: Every number that a suite of TLS 1.2 and older may have, but for the strong ones and for the signal of renegotiation:
+#: what this host's OpenSSL would not offer is offered as well, and what nobody has given a meaning is passed over.
+WEAK = tuple(
+    one for span in ((0x0001, 0x00FF), (0xC001, 0xC100), (0xCC13, 0xCCB0)) for one in range(*span) if one not in _STRONG
+)
+#: Those that the components can be told to take, and others that are often met.
+_NAMES = {
+    0x0004: "TLS_RSA_WITH_RC4_128_MD5", 0x0005: "TLS_RSA_WITH_RC4_128_SHA", 0x000A: "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    0x0016: "TLS_DHE_RSA_WITH_3DES_EDE_CBC_SHA", 0x002F: "TLS_RSA_WITH_AES_128_CBC_SHA",
+    0x0033: "TLS_DHE_RSA_WITH_AES_128_CBC_SHA", 0x0035: "TLS_RSA_WITH_AES_256_CBC_SHA",
+    0x0039: "TLS_DHE_RSA_WITH_AES_256_CBC_SHA", 0x003C: "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    0x003D: "TLS_RSA_WITH_AES_256_CBC_SHA256", 0x009C: "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    0x009D: "TLS_RSA_WITH_AES_256_GCM_SHA384", 0xC007: "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    0xC008: "TLS_ECDHE_ECDSA_WITH_3DES_EDE_CBC_SHA", 0xC009: "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    0xC00A: "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", 0xC011: "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    0xC012: "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA", 0xC013: "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    0xC014: "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", 0xC023: "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+    0xC024: "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384", 0xC027: "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+    0xC028: "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384",
+}  # fmt: skip
+_ALERT, _HANDSHAKE, _SERVER_HELLO = 21, 22, 2
+#: Alerts (RFC 5246, 7.2.2) by which a server says that it takes no such version or suite: handshake_failure,
+#: protocol_version, insufficient_security. By another it tells of its own troubles, or of what it did not understand.
+_REFUSING = (40, 70, 71)
+#: What a ClientHello of these versions needs beside suites so that a server can choose any: groups (x25519, P-256,
+#: P-384, P-521, ffdhe2048, ffdhe3072), uncompressed points, and signatures of every kind.
+_EXTENSIONS = (
+    (10, struct.pack("!H6H", 12, 29, 23, 24, 25, 256, 257)),
+    (11, b"\x01\x00"),
+    (13, struct.pack("!H12H", 24, 0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203,
+                     0x0201, 0x0202)),
+)  # fmt: skip
 #: How each record of TLS begins with which a server answers a greeting: an alert or a handshake, of any version.
 _RECORDS = (b"\x15\x03", b"\x16\x03")
-#: What a server says that had agreed to version and suite before it asked for a certificate.
-_AGREED = ("bad certificate", "certificate required", "unknown ca")
-#: What OpenSSL says where this host itself cannot speak like that.
-_UNABLE = ("no protocols available", "no ciphers available", "no cipher match", "unsupported protocol version")
 
 
 @dataclass(frozen=True)
@@ -56,47 +92,115 @@ class Tried:
 
 
 def try_old(address: str, port: int, timeout: float) -> Tried:
-    """A handshake that offers TLS 1.0 and 1.1 only."""
-    return _try(address, port, timeout, "ALL:@SECLEVEL=0", ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+    """Handshakes that offer nothing newer than SSL 3.0, TLS 1.0 and TLS 1.1, each by itself."""
+    accepted: list[str] = []
+    for version in (0x0302, 0x0301, 0x0300):
+        answer = _greet(address, port, timeout, version, WEAK)
+        if answer.problem:
+            return Tried(", ".join(accepted), "" if accepted else answer.problem)
+        if answer.suite is not None:
+            accepted.append(f"{_VERSIONS.get(answer.version, hex(answer.version))} {_suite(answer.suite)}")
+    return Tried(", ".join(dict.fromkeys(accepted)))
 
 
-def try_weak(address: str, port: int, timeout: float) -> Tried:
-    """A handshake of TLS 1.2 that offers weak suites only."""
-    return _try(address, port, timeout, _WEAK, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
+def try_weak(address: str, port: int, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> Tried:
+    """Handshakes of TLS 1.2 that offer weak suites only: all of them, then those that were not chosen yet."""
+    left, chosen = list(WEAK), []
+    end = clock() + timeout
+    while True:
+        answer = _greet(address, port, timeout, 0x0303, left)
+        if answer.suite is None or answer.suite not in left:
+            break
+        left.remove(answer.suite)
+        chosen.append(_suite(answer.suite))
+        if clock() >= end:
+            break  # what was agreed to is enough of a finding
+    if chosen:
+        return Tried(accepted=f"TLSv1.2 {', '.join(chosen)}")
+    return Tried(problem=answer.problem or ("" if answer.suite is None else "it chose a suite that was not offered"))
 
 
-def _try(
-    address: str, port: int, timeout: float, ciphers: str, lowest: ssl.TLSVersion, highest: ssl.TLSVersion
-) -> Tried:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+def _suite(number: int) -> str:
+    return _NAMES.get(number, f"suite 0x{number:04X}")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a server said to a greeting: what it chose, nothing for a refusal, or why nothing can be said."""
+
+    version: int = 0
+    suite: int | None = None
+    problem: str = ""
+
+
+def _greet(address: str, port: int, timeout: float, version: int, suites: t.Sequence[int]) -> _Answer:
+    """Greet a server by bytes of our own, since a library offers only what it would speak itself, and read its answer.
+
+    No key is agreed on, and the connection ends with the answer.
+    """
+    end = time.monotonic() + timeout
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old versions, which is what is asked for here
-            context.set_ciphers(ciphers)
-            context.minimum_version = lowest
-            context.maximum_version = highest
-    except (ssl.SSLError, ValueError) as error:
-        return Tried(problem=f"this host's OpenSSL cannot offer it ({error})")
-    try:
-        with socket.create_connection((address, port), timeout) as plain:
-            plain.settimeout(timeout)
-            with context.wrap_socket(plain, server_hostname=address) as connection:
-                name = (connection.cipher() or ("",))[0]
-                return Tried(accepted=f"{connection.version()} {name}".strip())
+        with socket.create_connection((address, port), timeout) as connection:
+            connection.sendall(client_hello(version, suites, os.urandom(32)))
+            return _answer(_Reader(connection, end))
+    except (socket.timeout, TimeoutError):
+        return _Answer(problem="timeout")
     except OSError as error:
-        return _refusal(api_client.reason_of(error), str(lowest.name if lowest != highest else "TLSv1_2"))
+        return _Answer(problem=api_client.reason_of(error))
 
 
-def _refusal(reason: str, offered: str) -> Tried:
-    if any(words in reason for words in _AGREED):
-        return Tried(accepted=f"{offered.replace('_', '.')} before it asked for a certificate")
-    if any(words in reason for words in _UNABLE):
-        return Tried(problem=f"this host's OpenSSL cannot offer it ({reason})")
-    if reason.startswith("tls") or reason == "eof":
-        return Tried()
-    return Tried(problem=reason)
+def client_hello(version: int, suites: t.Sequence[int], random: bytes) -> bytes:
+    """Return the record of a ClientHello (RFC 5246, 7.4.1.2) that offers up to a version, without session or name."""
+    listed = b"".join(struct.pack("!H", one) for one in (*suites, 0x00FF))
+    body = struct.pack("!H", version) + random + b"\x00" + struct.pack("!H", len(listed)) + listed + b"\x01\x00"
+    if version > 0x0300:
+        extensions = b"".join(struct.pack("!HH", kind, len(data)) + data for kind, data in _EXTENSIONS)
+        body += struct.pack("!H", len(extensions)) + extensions
+    message = b"\x01" + struct.pack("!I", len(body))[1:] + body
+    return struct.pack("!BHH", _HANDSHAKE, min(version, 0x0301), len(message)) + message
+
+
+class _Reader:
+    """Takes bytes of a connection until its time is over."""
+
+    def __init__(self, connection: socket.socket, end: float) -> None:
+        self._connection = connection
+        self._end = end
+
+    def take(self, count: int) -> bytes:
+        """Return so many bytes, fewer where the connection ended."""
+        data = b""
+        while len(data) < count:
+            left = self._end - time.monotonic()
+            if left <= 0:
+                raise socket.timeout
+            self._connection.settimeout(left)
+            piece = self._connection.recv(count - len(data))
+            if not piece:
+                break
+            data += piece
+        return data
+
+
+def _answer(reader: _Reader) -> _Answer:
+    head = reader.take(5)
+    if not head:
+        return _Answer(problem="eof")
+    if len(head) < 5 or not head.startswith(_RECORDS):
+        return _Answer(problem="what it speaks is not TLS")
+    if head[0] == _ALERT:
+        alert = reader.take(2)
+        if len(alert) == 2 and alert[1] in _REFUSING:
+            return _Answer()
+        return _Answer(problem=f"it answered with alert {alert[1]}" if len(alert) == 2 else "eof")
+    # Kind, length, version, random, and the length of the session's name, behind which the suite stands.
+    hello = reader.take(39)
+    if len(hello) < 39 or hello[0] != _SERVER_HELLO:
+        return _Answer(problem="what it speaks is not TLS")
+    rest = reader.take(hello[38] + 2)
+    if len(rest) < hello[38] + 2:
+        return _Answer(problem="eof")
+    return _Answer(*struct.unpack("!H", hello[4:6]), *struct.unpack("!H", rest[-2:]))
 
 
 def no_tls(address: str, port: int, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> str:

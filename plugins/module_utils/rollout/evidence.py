@@ -190,13 +190,25 @@ class Collector:
 
     def _kubelet_arguments(self) -> list[str]:
         process = self._view.processes.get("kubelet")
-        if process is not None:
-            return process.arguments
+        return process.arguments if process is not None else self._kubelet_command()
+
+    def _kubelet_command(self) -> list[str]:
+        """Return how the unit would start a kubelet now, empty where there is none."""
         texts = [read_text(self._view.host.path(unit)) or "" for unit in self._view.units()]
         return kubelet_files.command_line(texts, lambda path: read_text(self._view.host.path(path)))
 
+    def _next_start(self) -> dict[str, t.Any]:
+        """Return with which arguments a kubelet that runs would be started now."""
+        if "kubelet" not in self._view.processes:
+            return {}
+        try:
+            return {"next": mask_arguments(self._kubelet_command())}
+        except (HardeningError, OSError) as error:
+            return {"next_problem": self._view.explain(error)}
+
     def _kubelet(self) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {"file": "", "fields": {}, "documents": [], "problem": "", "static_pod_path": ""}
+        found.update(self._next_start())
         if self._control_plane:
             found["static_pod_path"] = MANIFESTS
         try:

@@ -435,20 +435,6 @@ class Files:
         path = self._view.value("kubelet", "tls-private-key-file") or configured
         return [path] if path.startswith("/") else []
 
-    def _serving(self, kubelet: t.Mapping[str, t.Any]) -> str:
-        """Return where the certificate lies that the kubelet serves, by its configuration."""
-        fields = kubelet.get("fields") or {}
-        directory = self._view.value("kubelet", "cert-dir") or KUBELET_PKI
-        asked = f"{directory}/kubelet-server-current.pem"
-        flag = self._view.value("kubelet", "rotate-server-certificates")
-        if parse_bool(flag) if flag else fields.get("serverTLSBootstrap") is True:
-            return asked
-        configured = self._view.value("kubelet", "tls-cert-file") or str(fields.get("tlsCertFile") or "")
-        if configured:
-            return configured
-        # Where its configuration cannot be read, what the authority signed is in use most likely.
-        return asked if kubelet.get("problem") and self._view.exists(asked) else f"{directory}/kubelet.crt"
-
     def users_of_files(self, kubelet: t.Mapping[str, t.Any]) -> dict[str, set[str]]:
         """Return by path the components that use a file, each with the flag that names it."""
         users: dict[str, set[str]] = {}
@@ -458,7 +444,7 @@ class Files:
                     users.setdefault(path, set()).add(f"{component} --{flag}")
         users.setdefault(self._view.value("kubelet", "kubeconfig"), set()).add("kubelet --kubeconfig")
         users.setdefault(_CLIENT, set()).add("kubelet --kubeconfig")
-        users.setdefault(self._serving(kubelet), set()).add(_KUBELET_SERVES)
+        users.setdefault(serving_certificate(self._view, kubelet), set()).add(_KUBELET_SERVES)
         for path, _key in self._view.sni_files():
             users.setdefault(path, set()).add(_SNI_SERVES)
         return users
@@ -467,6 +453,21 @@ class Files:
 def _key_entry(path: str, algorithm: str) -> dict[str, t.Any]:
     """Return what controls judge a key by that no certificate is about."""
     return {"path": path, "kind": "key", "key_algorithm": algorithm, "problem": ""}
+
+
+def serving_certificate(view: View, kubelet: t.Mapping[str, t.Any]) -> str:
+    """Return where the certificate lies that the kubelet serves, by its configuration."""
+    fields = kubelet.get("fields") or {}
+    directory = view.value("kubelet", "cert-dir") or KUBELET_PKI
+    asked = f"{directory}/kubelet-server-current.pem"
+    flag = view.value("kubelet", "rotate-server-certificates")
+    if parse_bool(flag) if flag else fields.get("serverTLSBootstrap") is True:
+        return asked
+    configured = view.value("kubelet", "tls-cert-file") or str(fields.get("tlsCertFile") or "")
+    if configured:
+        return configured
+    # Where its configuration cannot be read, what the authority signed is in use most likely.
+    return asked if kubelet.get("problem") and view.exists(asked) else f"{directory}/kubelet.crt"
 
 
 def _is_key(path: str, data: bytes) -> bool:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIGS
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.serving_request import is_signed_by
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
     api_client,
@@ -20,8 +22,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import (
     listening,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import shown_certificate
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import (
+    serving_certificate,
+    shown_certificate,
+)
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import LARGEST, View
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.server_probes import (
     NO_TIME,
     Server,
@@ -38,19 +43,35 @@ WORDS = {
     "kubernetes": "answers without credentials",
     "silent": "takes a request and says nothing",
     "other": "is something else's",
+    "late": NO_TIME,
 }
+#: Where API server and kubelet once served everybody.
+_WITHOUT_CREDENTIALS = (8080, 10255)
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
 _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-scheduler": 10259}
 
 
 @dataclasses.dataclass(frozen=True)
 class Listener:
-    """A port at which a component speaks TLS, and the file of the certificate that it should show."""
+    """A port at which a component speaks TLS, and the file of the certificate that it should show.
+
+    Without ``tls`` it speaks in plain text, though it should not.
+    """
 
     component: str
     address: str
     port: int
     file: str = ""
+    tls: bool = True
+
+
+#: etcd's flags that say where it listens, the port of their default (kubeadm sets both), and the certificate's flag.
+_ETCD_URLS = (
+    ("listen-client-urls", 2379, "cert-file"),
+    ("listen-client-http-urls", 0, "cert-file"),
+    ("listen-peer-urls", 2380, "peer-cert-file"),
+)
+_PLAIN = "what it speaks is not TLS: a flag says http"
 
 
 class Ports:
@@ -89,8 +110,16 @@ class Ports:
         end = self._clock() + PROBES_LIMIT
         foreign = listeners.stranger(self._now)
         tls, requests = [], []
+        try:
+            open_ports, unseen = listening.ports(self._view.proc), ""
+        except OSError as error:
+            open_ports, unseen = {}, f"the kernel's list of sockets could not be read: {error.strerror}"
         for one in self._listeners(kubelet):
             where = {"component": one.component, "address": one.address, "port": one.port}
+            if not one.tls:
+                tls.append({**where, "problem": _PLAIN})
+                requests += self._plain_requests(where, end)
+                continue
             seen = self._handshakes(one, kubelet, end)
             tls.append({**where, **seen})
             if "old" not in seen:  # nothing speaks TLS there
@@ -108,20 +137,77 @@ class Ports:
                 requests.append(
                     {**where, "path": path, "credentials": kind, "status": answer.status, "reason": answer.reason or ""}
                 )
+        requests += self._requests_to_kube_proxy(kube_proxy, open_ports, end)
         return {
             "tls": tls,
             "requests": requests,
-            "ports": _plain_ports(),
-            "local": self._local_ports(kubelet, kube_proxy),
+            "ports": self._plain_ports(open_ports, end),
+            "ports_problem": unseen,
+            "local": {"problem": unseen} if unseen else self._local_ports(kubelet, kube_proxy, open_ports),
             "server": self._server_probes(end),
         }
 
-    def _local_ports(self, kubelet: t.Mapping[str, t.Any], kube_proxy: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def _plain_requests(self, where: t.Mapping[str, t.Any], end: float) -> list[dict[str, t.Any]]:
+        """Ask where no credentials can be shown: what anybody gets there, any stranger gets."""
+        path = listeners.GUARDED[where["component"]][0]
+        answer = api_client.Answer(0, reason=NO_TIME)
+        if self._clock() < end:
+            answer = api_client.plain_get(where["address"], where["port"], path, PROBE_LIMIT)
+        return [
+            {**where, "path": path, "credentials": kind, "status": answer.status, "reason": answer.reason or ""}
+            for kind in ("none", "foreign")
+        ]
+
+    def _plain_ports(self, open_ports: t.Mapping[int, t.Sequence[str]], end: float) -> list[dict[str, t.Any]]:
+        """Ask the ports of old without credentials, wherever something listens there."""
+        found = []
+        for port in _WITHOUT_CREDENTIALS:
+            for address in _to_ask(open_ports.get(port) or ["127.0.0.1"]):
+                left = self._clock() < end
+                said = listeners.plain_port(address, port, PROBE_LIMIT) if left else "late"
+                found.append({"port": port, "address": address, "said": said, "words": WORDS[said]})
+        return found
+
+    def _requests_to_kube_proxy(
+        self, kube_proxy: t.Mapping[str, t.Any], open_ports: t.Mapping[int, t.Sequence[str]], end: float
+    ) -> list[dict[str, t.Any]]:
+        """Ask kube-proxy, which knows no credentials, for what its ports may hand out; ``at`` is where it listens."""
+        found: list[dict[str, t.Any]] = []
+        if "kube-proxy" not in self._view.processes:
+            return found
+        for port in dict.fromkeys(self._ports_of_kube_proxy(kube_proxy)):
+            for at in open_ports.get(port, []):
+                for address, path in itertools.product(_to_ask([at])[:1], listeners.PATHS_OF_KUBE_PROXY):
+                    answer = api_client.Answer(0, reason=NO_TIME)
+                    if self._clock() < end:
+                        answer = api_client.plain_get(address, port, path, PROBE_LIMIT)
+                    found.append(
+                        {
+                            "component": "kube-proxy", "address": address, "port": port, "at": at, "path": path,
+                            "credentials": "none", "status": answer.status, "reason": answer.reason or "",
+                        }
+                    )  # fmt: skip
+        return found
+
+    def _ports_of_kube_proxy(self, kube_proxy: t.Mapping[str, t.Any]) -> tuple[int, int]:
+        """Return the ports of its metrics and of its health, by its file or, where it has none, its flags."""
+        fields = kube_proxy.get("fields") or {}
+        ports = []
+        for flag, field, default in (
+            ("metrics-bind-address", "metricsBindAddress", 10249),
+            ("healthz-bind-address", "healthzBindAddress", 10256),
+        ):
+            given = fields.get(field) if kube_proxy.get("file") else self._view.value("kube-proxy", flag)
+            ports.append(_port(str(given or "").rpartition(":")[2], default))
+        return ports[0], ports[1]
+
+    def _local_ports(
+        self,
+        kubelet: t.Mapping[str, t.Any],
+        kube_proxy: t.Mapping[str, t.Any],
+        open_ports: t.Mapping[int, t.Sequence[str]],
+    ) -> dict[str, t.Any]:
         """Return at which addresses those ports listen that are there for the host alone, as the kernel has it."""
-        try:
-            open_ports = listening.ports(self._view.proc)
-        except OSError as error:
-            return {"problem": f"the kernel's list of sockets could not be read: {error.strerror}"}
         return {
             "ports": [
                 {"component": component, "port": port, "addresses": open_ports.get(port, [])}
@@ -148,8 +234,7 @@ class Ports:
                 given = self._view.value("kubelet", flag) or str(fields.get(field))
                 found.append(("kubelet", _port(given, default)))
         if "kube-proxy" in running:
-            metrics = str((kube_proxy.get("fields") or {}).get("metricsBindAddress") or "")
-            found.append(("kube-proxy", _port(metrics.rpartition(":")[2], 10249)))
+            found.append(("kube-proxy", self._ports_of_kube_proxy(kube_proxy)[0]))
         return [(component, port) for component, port in found if port]  # 0 is closed
 
     def _listeners(self, kubelet: t.Mapping[str, t.Any]) -> list[Listener]:
@@ -164,16 +249,26 @@ class Ports:
             fields = kubelet.get("fields") or {}
             address = self._view.value("kubelet", "address") or str(fields.get("address") or "")
             number = self._view.value("kubelet", "port") or str(fields.get("port") or "")
-            file = str(fields.get("tlsCertFile") or "")
+            file = serving_certificate(self._view, kubelet)
             found.append(Listener("kubelet", _reachable(address), _port(number, 10250), file))
-        for flag, file in (("listen-client-urls", "cert-file"), ("listen-peer-urls", "peer-cert-file")):
-            for url in self._view.value("etcd", flag).split(",")[:1]:
-                parts = urlsplit(url)
-                if parts.scheme == "https" and parts.hostname:
-                    number = str(parts.port or 2379)
-                    found.append(
-                        Listener("etcd", _reachable(parts.hostname), int(number), self._view.value("etcd", file))
-                    )
+        return found + self._listeners_of_etcd()
+
+    def _listeners_of_etcd(self) -> list[Listener]:
+        """Return every address at which etcd speaks to clients or members; those by default where a flag is absent."""
+        found: list[Listener] = []
+        for flag, port, file in _ETCD_URLS:
+            default = port and self._view.etcd_has_its_default(flag)
+            given = [f"http://localhost:{port}"] if default else self._view.values("etcd", flag)
+            for url in ",".join(given).split(","):
+                try:
+                    parts = urlsplit(url)
+                    number = parts.port or port
+                except ValueError:
+                    continue  # no etcd starts with it
+                if parts.scheme in ("https", "http") and parts.hostname and number:
+                    certificate = self._view.value("etcd", file)
+                    address, tls = _reachable(parts.hostname), parts.scheme == "https"
+                    found.append(Listener("etcd", address, number, certificate if tls else "", tls))
         return found
 
     def _server_probes(self, end: float) -> dict[str, t.Any]:
@@ -247,21 +342,26 @@ class Ports:
         if one.component == "kubelet":
             trusted = self._view.bytes_or_none(authority) if authority else None
             found["certificate"]["chains"] = bool(trusted and is_signed_by(certificate, trusted))
-        data = self._view.bytes_or_none(one.file, one.component) if one.file else None
-        if data:
+        if one.file:
+            found["file"] = one.file
             try:
-                found["file"], found["file_sha256"] = one.file, profile.from_pem(data, one.file).fingerprint
-            except HardeningError:
-                found["file"] = one.file  # it is said among the certificates
+                data = read_bytes(self._view.path_as(one.component, one.file), limit=LARGEST)
+                if data is None:
+                    found["file_problem"] = f"{one.file} does not exist"
+                else:
+                    found["file_sha256"] = profile.from_pem(data, one.file).fingerprint
+            except HardeningError as error:
+                found["file_problem"] = self._view.explain(error)
         return found
 
 
-def _plain_ports() -> list[dict[str, t.Any]]:
+def _to_ask(addresses: t.Sequence[str]) -> list[str]:
+    """Return where this host reaches what listens at some addresses."""
     found = []
-    for port in (8080, 10255):
-        said = listeners.plain_port("127.0.0.1", port, PROBE_LIMIT)
-        found.append({"port": port, "address": "127.0.0.1", "said": said, "words": WORDS[said]})
-    return found
+    for address in addresses:
+        # One that listens at every address of IPv6 most often takes those of IPv4 as well.
+        found += {"0.0.0.0": ["127.0.0.1"], "::": ["127.0.0.1", "::1"]}.get(address, [address])  # noqa: S104
+    return list(dict.fromkeys(found))
 
 
 def _port(text: str, default: int) -> int:

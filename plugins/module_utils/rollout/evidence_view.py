@@ -66,6 +66,7 @@ class View:
         self.strangers: dict[str, int] = {}
         self.pods: dict[str, dict[str, t.Any]] = {}
         self._of_etcd: dict[str, str] = {}
+        self._unseen_of_etcd: frozenset[str] = frozenset()
         self.privilege = "" if host.can_own else lacking_privilege()
 
     def explain(self, error: Exception) -> str:
@@ -137,13 +138,21 @@ class View:
             problem += f" ({self.privilege})" if self.privilege else ""
             seen = self.pods.get("etcd", {}).get("variables")
         if seen is None:
+            self._unseen_of_etcd = ETCD_FLAGS
             return {"flags": {}, "others": [], "problem": problem}
         # It passes over a variable that is empty.
         given = {
             name[len(ETCD_PREFIX) :].lower().replace("_", "-"): value for name, value in seen.items() if value != ""
         }
         self._of_etcd = {flag: value for flag, value in given.items() if flag in ETCD_FLAGS and value is not None}
-        return {"flags": self._of_etcd, "others": sorted(set(given) - set(self._of_etcd)), "problem": ""}
+        self._unseen_of_etcd = frozenset(set(given) - set(self._of_etcd))
+        return {"flags": self._of_etcd, "others": sorted(self._unseen_of_etcd), "problem": ""}
+
+    def etcd_has_its_default(self, flag: str) -> bool:
+        """Return whether etcd runs with what a flag is by default: nothing that was not seen may say otherwise."""
+        if "etcd" not in self.processes or self.value("etcd", "config-file"):
+            return False
+        return not self.values("etcd", flag) and flag not in self._unseen_of_etcd
 
     def values(self, component: str, flag: str) -> list[str]:
         """Return the values of a flag that a component was started with."""

@@ -312,3 +312,25 @@ def test_a_waiver_that_makes_no_sense_stops_the_run(change: dict[str, t.Any], wo
     with pytest.raises(HardeningError, match="kubeharden_waivers, waiver 1") as caught:
         parse({**GOOD, **change})
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "words"),
+    [
+        (None, "where --limit leaves them out, name one too"),
+        ({"problem": "the API could not be asked"}, "the API could not be asked"),
+        ({"evidence": {"configz": {"cp9": {}}}}, "the API server knows no node cp1"),
+        ({"evidence": {"configz": {"cp1": {"problem": "HTTP 503"}}}}, "HTTP 503"),
+        ({"evidence": {"problems": {"nodes": "HTTP 403, nodes is forbidden"}}}, "HTTP 403, nodes is forbidden"),
+    ],
+)
+def test_a_kubelet_that_was_not_heard_passes_nothing_and_it_is_said_why(
+    cluster: dict[str, t.Any] | None, words: str
+) -> None:
+    """A run of workers alone asks no control plane, and passed what their files say."""
+    evidence = {**seen().hosts["cp1"]["evidence"], "kubelet": {"file": "/c", "fields": {"seccompDefault": True}}}
+    told = verdicts.Seen({"cp1": {"evidence": evidence}}, cluster, [])
+    document = verdicts.build(told, CONTROLS, verdicts.Settings("run-1", "cis", "1.0.0", NOW, []))
+    for control in ("kubelet-seccomp", "kubelet-read-only-port"):
+        found = result(document, control)
+        assert (found["status"], words in found["evidence"]) == ("unknown", True), found

@@ -228,7 +228,7 @@ OWNED = {"owner": "root", "group": "root"}
         ("kubelet", {**CHECK, "check": "gate"}, "the check gate needs gate, enabled"),
         ("node", {**CHECK, "check": "gate", "gate": "X", "enabled": True}, "the check gate is about kube-apiserver,"),
         (
-            "etcd",
+            "kube-proxy",
             {**CHECK, "check": "cipher_suites", "only": ["X"]},
             "the check cipher_suites is about kube-apiserver,",
         ),

@@ -183,6 +183,40 @@ def test_what_kubelets_run_and_what_kubeadm_remembers(fields: dict[str, t.Any], 
 
 
 @pytest.mark.parametrize(
+    ("remembered", "fields", "words"),
+    [
+        # A zero that means itself.
+        ({"readOnlyPort": 0}, {"readOnlyPort": 10255}, "readOnlyPort"),
+        ({"readOnlyPort": 0}, {"maxPods": 110}, ""),
+        ({"podPidsLimit": 0}, {"podPidsLimit": 4096}, "podPidsLimit"),
+        ({"systemReserved": {"cpu": "0"}}, {"systemReserved": {"cpu": "1"}}, "systemReserved.cpu"),
+        # One that is not written at all, though the kubelet has it: the next upgrade would take it away.
+        ({"maxPods": 110}, {"maxPods": 110, "readOnlyPort": 10255}, "readOnlyPort"),
+        ({"maxPods": 110}, {"maxPods": 110, "authorization": {"mode": "AlwaysAllow"}}, "authorization.mode"),
+        # Who is stricter than what is written may be so alone, by a waiver of others.
+        ({"maxPods": 110}, {"maxPods": 110, "podPidsLimit": 4096, "readOnlyPort": 0}, ""),
+        # One that means the default, which the kubelet says it has.
+        ({"maxPods": 0}, {"maxPods": 110}, ""),
+        ({"maxPods": 0}, {"maxPods": 500}, "maxPods"),
+        ({"syncFrequency": "0s"}, {"syncFrequency": "1m0s"}, ""),
+        # This one follows nodeStatusUpdateFrequency.
+        ({"nodeStatusReportFrequency": "0s"}, {"nodeStatusReportFrequency": "20s"}, ""),
+        # No time at all is its default.
+        ({"shutdownGracePeriod": "0s"}, {"shutdownGracePeriod": "30s"}, "shutdownGracePeriod"),
+        # What is not read of the answer is not compared.
+        ({"logging": {"verbosity": 2}}, {"maxPods": 110}, ""),
+        ({"seccompDefault": False}, {"seccompDefault": True}, "seccompDefault"),
+    ],
+)
+def test_a_zero_in_the_configmap_hides_nothing_but_a_default(
+    remembered: dict[str, t.Any], fields: dict[str, t.Any], words: str
+) -> None:
+    answers = {"w1": {"configuration": fields}}
+    said = verdict("kubelet-drift", {"kubelet_config": yaml.safe_dump(remembered), "configz": answers})
+    assert (said.status, words in said.evidence) == ("fail" if words else "pass", True), said
+
+
+@pytest.mark.parametrize(
     ("hosts", "status"),
     [
         ([host("a", kube_apiserver="1.37.1", kubelet="1.34.0"), host("b", kube_apiserver="1.36.0")], "pass"),

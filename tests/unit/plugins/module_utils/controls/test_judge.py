@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control, Verdict
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, default_items
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.kubelet_fields import FLAGS
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 
 CONTROLS = {control.id: control for control in catalogue_files.load()}
@@ -105,6 +106,11 @@ def test_the_api_servers_flags(control: str, flags: list[str], version: str, sta
         ("etcd", "etcd-client-cert-auth", [], "fail"),
         ("etcd", "etcd-client-cert-auth", ["-client-cert-auth"], "pass"),
         ("etcd", "etcd-auto-tls", [], "pass"),
+        ("etcd", "etcd-cipher-suites", [], "fail"),
+        ("etcd", "etcd-cipher-suites", ["--cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA"], "fail"),
+        ("etcd", "etcd-cipher-suites", ["--cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"], "pass"),
+        # What harden.yml makes of it: etcd would not start with a list beside that version.
+        ("etcd", "etcd-cipher-suites", ["--tls-min-version=TLS1.3"], "pass"),
         ("etcd", "etcd-plain-listeners", ["--listen-metrics-urls=http://127.0.0.1:2381"], "pass"),
         ("etcd", "etcd-plain-listeners", ["--listen-client-urls=https://10.0.0.1:2379,http://10.0.0.1:23790"], "fail"),
     ],
@@ -339,7 +345,7 @@ def test_a_component_that_has_no_process_is_unknown_and_one_that_is_not_there_do
         # It wants a certificate of us, so shows none of its own, and refused the old handshake for itself.
         ({"problem": "tls: alert", "old": {"accepted": "", "problem": ""}}, "probe-old-tls", "pass"),
         ({"problem": "tls: alert", "old": {"accepted": "", "problem": ""}}, "probe-served-certificates", "unknown"),
-        ({"weak": {"accepted": "TLSv1.2 AES128-SHA"}}, "probe-weak-suites", "explained"),
+        ({"weak": {"accepted": "TLSv1.2 AES128-SHA"}}, "probe-weak-suites", "fail"),
         ({"certificate": {"days_left": 3, "sha256": "a", "subject": "s"}}, "probe-served-certificates", "pass"),
         ({"certificate": {"days_left": -1, "sha256": "a", "subject": "s"}}, "probe-served-certificates", "fail"),
         (
@@ -350,8 +356,9 @@ def test_a_component_that_has_no_process_is_unknown_and_one_that_is_not_there_do
 )  # fmt: skip
 def test_handshakes(one: dict[str, t.Any], control: str, status: str) -> None:
     seen = host(probes={"tls": [{"component": "kubelet", "address": "127.0.0.1", "port": 10250, **one}]})
-    wanted = "fail" if status == "explained" else status
-    assert verdict(control, seen).status == wanted
+    assert verdict(control, seen).status == status
+    # No profile lets it be.
+    assert CONTROLS[control].is_enforced_by("baseline")
 
 
 DOWN = {"running": False, "arguments": [], "version": "", "problem": "it has no process"}
@@ -561,3 +568,103 @@ def test_a_kubelet_that_insists_on_its_kernel_is_judged_with_it(
     )
     said = verdict("kubelet-kernel-defaults", seen)
     assert (said.status, words in said.evidence) == (status, True), said
+
+
+#: By control of the kubelet's configuration, fields that are as they should be; others are right by default.
+RIGHT: dict[str, dict[str, t.Any]] = {
+    "kubelet-client-authority": {"authentication": {"x509": {"clientCAFile": "/ca.crt"}}},
+    "kubelet-debug-flags": {"enableDebugFlagsHandler": False},
+    "kubelet-kernel-defaults": {"protectKernelDefaults": True},
+    "kubelet-pod-pids": {"podPidsLimit": 4096},
+    "kubelet-profiling": {"enableProfilingHandler": False},
+    "kubelet-rotate-certificates": {"rotateCertificates": True},
+    "kubelet-seccomp": {"seccompDefault": True},
+    "kubelet-tls-cipher-suites": {"tlsCipherSuites": ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]},
+}
+OF_FIELDS = sorted(
+    {name for name, one in CONTROLS.items() if one.component == "kubelet" and one.judge["kind"] == "field"}
+    | {"kubelet-event-rate", "kubelet-kernel-defaults", "kubelet-serving-rotation", "kubelet-tls-cipher-suites"}
+)
+
+
+@pytest.mark.parametrize("control", OF_FIELDS)
+def test_what_a_kubelet_that_was_not_heard_has_in_its_file_is_no_pass(control: str) -> None:
+    """It may run with something else: it read the file when it started."""
+    part = {"file": "/c", "fields": RIGHT.get(control, {}), "problem": ""}
+    evidence = {"live": True, "components": {"kubelet": running("kubelet")}, "kubelet": part}
+    assert verdict(control, Host("w1", evidence, configz_problem="")).status == "pass"
+    said = verdict(control, Host("w1", evidence, configz_problem="HTTP 403"))
+    assert (said.status, "the kubelet was not heard: HTTP 403" in said.evidence) == ("unknown", True), said
+    # Of a directory that stands for a host the file is all that there is.
+    assert verdict(control, Host("w1", {**evidence, "live": False}, configz_problem="HTTP 403")).status == "pass"
+
+
+def test_a_file_that_is_open_fails_and_a_flag_of_the_process_passes_without_the_kubelets_word() -> None:
+    part = {"file": "/c", "fields": {"readOnlyPort": 10255}, "problem": ""}
+    evidence = {"live": True, "components": {"kubelet": running("kubelet")}, "kubelet": part}
+    assert verdict("kubelet-read-only-port", Host("w1", evidence, configz_problem="HTTP 403")).status == "fail"
+    evidence["components"] = {"kubelet": running("kubelet", "--read-only-port=0")}
+    assert verdict("kubelet-read-only-port", Host("w1", evidence, configz_problem="HTTP 403")).status == "pass"
+
+
+SAID = {"readOnlyPort": 0, "seccompDefault": True, "authorization": {"mode": "Webhook"}, "rotateCertificates": True,
+        "syncFrequency": "1m0s", "maxPods": 110, "tlsCertFile": "/var/lib/kubelet/pki/kubelet.crt"}  # fmt: skip
+WRITTEN = {"seccompDefault": True, "rotateCertificates": True, "syncFrequency": "0s", "logging": {"verbosity": 3}}
+
+
+@pytest.mark.parametrize(
+    ("written", "said", "flags", "unit", "words"),
+    [
+        ({}, {}, [], [], ""),
+        # It runs strict, and its file is open.
+        ({"readOnlyPort": 10255}, {}, [], [], "readOnlyPort"),
+        ({"seccompDefault": False}, {}, [], [], "seccompDefault"),
+        ({"authorization": {"mode": "AlwaysAllow"}}, {}, [], [], "authorization.mode"),
+        ({"maxPods": 250}, {}, [], [], "maxPods"),
+        # What is no more in the file.
+        ({"rotateCertificates": None}, {}, [], [], "rotateCertificates"),
+        # It runs open, and its file is strict, or has nothing, which is strict.
+        ({}, {"seccompDefault": False}, [], [], "seccompDefault"),
+        ({}, {"authorization": {"mode": "AlwaysAllow"}}, [], [], "authorization.mode"),
+        # A flag beats the file now and then.
+        ({"readOnlyPort": 10255}, {}, ["--read-only-port=0"], ["kubelet", "--read-only-port=0"], ""),
+        ({"maxPods": 250}, {}, ["--max-pods=110"], ["/usr/bin/kubelet", "--max-pods=110"], ""),
+        ({}, {"featureGates": {"A": True}}, ["--feature-gates=A=true"], ["kubelet", "--feature-gates=A=true"], ""),
+        # The unit has other flags by now.
+        ({}, {}, ["--read-only-port=0"], ["kubelet"], "--read-only-port"),
+        ({}, {}, [], ["kubelet", "--anonymous-auth"], "--anonymous-auth"),
+        ({}, {}, ["--config=/c"], ["kubelet", "--config=/d"], "--config"),
+        ({}, {}, ["--v=2"], ["kubelet"], ""),
+        # No unit, or one that starts something else.
+        ({}, {}, ["--read-only-port=0"], ["/opt/start"], ""),
+    ],
+)
+def test_a_kubelet_whose_next_start_would_change_something_is_named(
+    written: dict[str, t.Any], said: dict[str, t.Any], flags: list[str], unit: list[str], words: str
+) -> None:
+    """What it says of itself was never compared with file, drop-ins and flags: the next start opened it."""
+    fields = {name: value for name, value in {**WRITTEN, **written}.items() if value is not None}
+    part = {"file": "/c", "fields": fields, "problem": "", "next": unit}
+    evidence = {"live": True, "components": {"kubelet": running("kubelet", *flags)}, "kubelet": part}
+    found = verdict("kubelet-restart", Host("w1", evidence, configz={**SAID, **said}))
+    if words:
+        assert found == Verdict("fail", f"from its next start on the kubelet would have something else for {words}")
+    else:
+        assert found == Verdict("pass", "the kubelet runs with what /c says")
+
+
+def test_of_a_kubelet_that_was_not_heard_or_whose_files_are_not_read_no_start_is_known() -> None:
+    there = {"live": True, "components": {"kubelet": running("kubelet")}}
+    said = verdict("kubelet-restart", Host("w1", there, configz_problem="HTTP 403"))
+    assert said == Verdict("unknown", "the kubelet was not heard: HTTP 403")
+    shut = {**there, "kubelet": {"file": "/c", "fields": {}, "problem": "/c: Permission denied"}}
+    assert verdict("kubelet-restart", Host("w1", shut, configz=SAID)) == Verdict("unknown", "/c: Permission denied")
+    unit = {**there, "kubelet": {"file": "/c", "fields": WRITTEN, "next_problem": "/u: Permission denied"}}
+    assert verdict("kubelet-restart", Host("w1", unit, configz=SAID)) == Verdict("unknown", "/u: Permission denied")
+    assert verdict("kubelet-restart", host(components={})).status == "not_applicable"
+
+
+def test_every_field_of_the_kubelet_that_is_judged_is_looked_for_in_its_next_start() -> None:
+    judged = {one.judge["field"]: one.judge["flag"] for one in CONTROLS.values()
+              if one.component == "kubelet" and one.judge["kind"] == "field"}  # fmt: skip
+    assert judged.items() <= FLAGS.items()

@@ -21,9 +21,10 @@ Handle = t.Callable[[socket.socket], None]
 
 
 @contextlib.contextmanager
-def serving(handle: Handle) -> t.Iterator[int]:
+def serving(handle: Handle, address: str = "127.0.0.1") -> t.Iterator[int]:
     """A port at which each connection is handled, one after the other."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
         server.settimeout(0.2)
         done = threading.Event()
 
@@ -45,11 +46,18 @@ def serving(handle: Handle) -> t.Iterator[int]:
 
 
 def tls(
-    pair: Path, authority: Path | None = None, answer: bytes = b"", then: Handle | None = None, **settings: t.Any
+    pair: Path,
+    ciphers: str = "",
+    authority: Path | None = None,
+    answer: bytes = b"",
+    then: Handle | None = None,
+    **settings: t.Any,
 ) -> Handle:
     """Shake hands, then give one answer, or do what another server would."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair)
+    if ciphers:
+        context.set_ciphers(ciphers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, value in settings.items():

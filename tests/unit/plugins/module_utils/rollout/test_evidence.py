@@ -99,6 +99,29 @@ class Standing(View):
             self.host.live = False
 
 
+def test_how_a_running_kubelet_would_start_anew_is_read_of_its_unit(root: Path, tmp_path: Path) -> None:
+    unit = "[Service]\nEnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/bin/kubelet --config=/none $MORE\n"
+    write(root, "etc/systemd/system/kubelet.service", unit)
+    write(root, "etc/default/kubelet", "MORE=--read-only-port=10255\n")
+    made = MadeProc(tmp_path / "made")
+    made.start(7, "/usr/bin/kubelet", SERVICE, flags="--config=/none")
+
+    def seen() -> dict[str, t.Any]:
+        view = Standing(Host(str(root)), str(made.proc))
+        run = lambda _words: (0, "Kubernetes v1.37.1", "")  # noqa: E731
+        return t.cast(
+            "dict[str, t.Any]", Collector(view, False, None, run, 1_795_500_000.0, lambda: 0.0).collect()["kubelet"]
+        )
+
+    assert seen()["next"] == ["/usr/bin/kubelet", "--config=/none", "--read-only-port=10255"]
+    # One that cannot be read takes nothing else with it.
+    (root / "etc/default/kubelet").unlink()
+    (root / "etc/default/kubelet").mkdir()
+    assert "next" not in seen()
+    assert seen()["next_problem"]
+    assert seen()["file"] == "/none"
+
+
 def test_only_the_clusters_processes_are_judged_and_asked_for_their_version(root: Path, tmp_path: Path) -> None:
     write(root, f"{MANIFESTS}/kube-apiserver.yaml", POD.replace(":v1.37.1", "@sha256:0"))
     made = MadeProc(tmp_path / "made")

@@ -31,6 +31,21 @@ ARGUMENTS = {
     "kubelet": ["--port={port}", "--address=127.0.0.1"],
     "etcd": ["--listen-client-urls=https://127.0.0.1:{port}", "--listen-peer-urls=https://127.0.0.1:{port}"],
 }
+#: An etcd that answers everybody at one of its addresses. The last one tells of its defaults.
+OPEN_ETCD = {
+    "plain text": ["--listen-client-urls=http://0.0.0.0:{open}", "--listen-peer-urls=https://127.0.0.1:{shut}"],
+    "the second address": [
+        "--listen-client-urls=https://127.0.0.1:{shut},http://127.0.0.1:{open}",
+        "--listen-peer-urls=https://127.0.0.1:{shut}",
+    ],
+    "members' plain text": ["--listen-client-urls=https://127.0.0.1:{shut}", "--listen-peer-urls=http://[::]:{open}"],
+    "HTTP apart": [
+        "--listen-client-urls=https://127.0.0.1:{shut}",
+        "--listen-client-http-urls=http://127.0.0.1:{open}",
+        "--listen-peer-urls=https://127.0.0.1:{shut}",
+    ],
+    "absent flags": [],
+}
 #: By component, what its port alone is judged by.
 ANONYMOUS = {
     "kube-apiserver": "probe-anonymous-apiserver",
@@ -57,12 +72,19 @@ def a_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def probe(root: Path, component: str, port: int, clock: t.Callable[[], float] = time.monotonic) -> Judged:
+def probe(
+    root: Path,
+    component: str,
+    port: int,
+    clock: t.Callable[[], float] = time.monotonic,
+    arguments: t.Sequence[str] = (),
+    kubelet: t.Mapping[str, t.Any] | None = None,
+) -> Judged:
     """What is seen of a host on which a component was started with this port."""
     view = View(Host(str(root)))
-    words = [component, *(word.format(port=port) for word in ARGUMENTS[component])]
+    words = [component, *(word.format(port=port) for word in (arguments or ARGUMENTS[component]))]
     view.processes[component] = Process(1, words, 0.0, 0, 0)
-    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe({}, {})
+    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe(kubelet or {}, {})
     there = {"running": True, "arguments": words, "version": "1.37.1", "manifest": "", "problem": ""}
     return Judged("cp1", {"live": True, "probes": seen, "components": {component: there}})
 
@@ -96,6 +118,47 @@ def test_a_port_that_is_silent_or_speaks_no_tls_is_unknown_with_its_reason(
         assert (status, reason in evidence, str(port) in evidence) == ("unknown", True, True), (control, evidence)
 
 
+#: Where a kubelet keeps a certificate that it signed itself, and one that the authority signed.
+SELF_SIGNED, SIGNED = (f"var/lib/kubelet/pki/{name}" for name in ("kubelet.crt", "kubelet-server-current.pem"))
+
+
+def lay(root: Path, path: str, pair: Path) -> None:
+    """Lay a certificate and its key where a host has it."""
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_bytes(pair.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags", "path"),
+    [
+        ({}, [], SELF_SIGNED),
+        ({"serverTLSBootstrap": True}, [], SIGNED),
+        ({}, ["--rotate-server-certificates"], SIGNED),
+        ({"tlsCertFile": "/etc/own.crt"}, [], "etc/own.crt"),
+        ({"tlsCertFile": "/etc/other.crt"}, ["--tls-cert-file=/etc/own.crt"], "etc/own.crt"),
+    ],
+)
+def test_what_a_kubelet_serves_is_compared_with_the_file_that_it_is_from(
+    tmp_path: Path, pair: Path, fields: dict[str, t.Any], flags: list[str], path: str
+) -> None:
+    """One that was renewed on disk, and is not served, was never seen."""
+    other = tmp_path / "other.pem"
+    made = listeners.stranger(time.time())
+    other.write_bytes(t.cast(bytes, made.certificate) + t.cast(bytes, made.key))
+    name, found = "probe-served-certificates", []
+    with sockets.serving(sockets.tls(pair, answer=b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")) as port:
+        for lies in (None, other, pair):
+            if lies:
+                lay(tmp_path, path, lies)
+            host = probe(
+                tmp_path, "kubelet", port, arguments=[*ARGUMENTS["kubelet"], *flags], kubelet={"fields": fields}
+            )
+            found.append(judged(host, name)[name])
+    assert [status for status, _words in found] == ["unknown", "fail", "pass"], found
+    assert f"/{path} does not exist" in found[0][1]
+    assert f"serves another certificate than /{path} holds" in found[1][1]
+
+
 IN_TLS = {
     "silent": (sockets.silent, "no answer came in time"),
     "ending": (sockets.ending, "it ended the connection without an answer"),
@@ -115,6 +178,7 @@ def test_a_port_that_shakes_hands_and_then_speaks_something_else_is_no_refusal(
     tmp_path: Path, pair: Path, component: str, what: str
 ) -> None:
     handle, reason = IN_TLS[what]
+    lay(tmp_path, SELF_SIGNED, pair)
     begun = time.monotonic()
     with sockets.serving(sockets.tls(pair, then=handle)) as port:
         host = probe(tmp_path, component, port)
@@ -142,10 +206,126 @@ def test_when_the_time_is_over_what_was_not_asked_is_said(tmp_path: Path, pair: 
 
 
 @pytest.mark.parametrize(
-    ("said", "status"), [("closed", "pass"), ("other", "pass"), ("silent", "unknown"), ("kubernetes", "fail")]
+    ("said", "status"),
+    [("closed", "pass"), ("other", "pass"), ("silent", "unknown"), ("late", "unknown"), ("kubernetes", "fail")],
 )
 def test_plain_ports(said: str, status: str) -> None:
     ports = [{"port": 8080, "address": "127.0.0.1", "said": said, "words": evidence_ports.WORDS[said]}]
     host = Judged("cp1", {"live": True, "probes": {"ports": ports}})
     found = judged(host, "probe-plain-ports")["probe-plain-ports"]
     assert (found[0], evidence_ports.WORDS[said] in found[1]) == (status, True)
+
+
+@pytest.mark.parametrize("where", sorted(OPEN_ETCD))
+def test_every_address_of_etcd_is_asked_also_in_plain_text(
+    tmp_path: Path, pair: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    with (
+        sockets.serving(sockets.saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as open_port,
+        sockets.serving(sockets.tls(pair, authority=pair)) as shut,
+    ):
+        urls = tuple((flag, open_port if port else 0, file) for flag, port, file in evidence_ports._ETCD_URLS)
+        monkeypatch.setattr(evidence_ports, "_ETCD_URLS", urls)
+        flags = [one.format(open=open_port, shut=shut) for one in OPEN_ETCD[where]]
+        host = probe(tmp_path, "etcd", 0, arguments=["--client-cert-auth", *flags])
+    for control, (status, evidence) in judged(host, "probe-anonymous-etcd", "probe-foreign-certificate").items():
+        assert (status, f":{open_port}/version answered 200" in evidence) == ("fail", True), (control, evidence)
+    status, evidence = judged(host, "probe-old-tls")["probe-old-tls"]
+    assert (status, "a flag says http" in evidence) == ("unknown", True), evidence
+
+
+@pytest.mark.parametrize("urls", ["unix://etcd.sock", "https://127.0.0.1:99999"])
+def test_an_etcd_of_which_no_port_is_known_proves_nothing(tmp_path: Path, urls: str) -> None:
+    host = probe(tmp_path, "etcd", 0, arguments=[f"--listen-client-urls={urls}", f"--listen-peer-urls={urls}"])
+    for control, found in judged(host, "probe-anonymous-etcd", *OF_PORTS).items():
+        assert found == ("unknown", "no port of etcd was asked"), control
+
+
+def test_of_an_etcd_whose_environment_is_not_seen_no_default_is_asked(tmp_path: Path) -> None:
+    """Its addresses may be in there; at the default's something else may answer."""
+    view = View(Host(str(tmp_path)))
+    view.processes["etcd"] = Process(1, ["etcd"], 0.0, 0, 0)
+    assert view.etcd_has_its_default("listen-client-urls")
+    view.processes["etcd"] = Process(2**22 + 1, ["etcd"], 0.0, 0, 0)  # one that has ended
+    assert view.see_environment()["problem"]
+    assert not view.etcd_has_its_default("listen-client-urls")
+    seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, {})
+    assert (seen["tls"], seen["requests"]) == ([], [])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "0.0.0.0"])  # noqa: S104
+def test_a_plain_port_is_asked_wherever_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """The kubelet's read-only port at the node's address was never asked."""
+    pods = sockets.saying(b'HTTP/1.0 200 OK\r\n\r\n{"kind":"PodList","apiVersion":"v1"}')
+    with sockets.serving(pods, address) as port:
+        monkeypatch.setattr(evidence_ports, "_WITHOUT_CREDENTIALS", (port,))
+        status, evidence = judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")["probe-plain-ports"]
+    assert (status, f"port {port} at 127." in evidence) == ("fail", True), evidence
+    status, evidence = judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")["probe-plain-ports"]
+    assert (status, "is closed" in evidence) == ("pass", True), evidence
+
+
+def test_where_the_kernels_list_cannot_be_read_one_address_proves_nothing(tmp_path: Path) -> None:
+    view = View(Host(str(tmp_path)), str(tmp_path / "none"))
+    seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, {})
+    found = judged(Judged("cp1", {"live": True, "probes": seen}), "probe-plain-ports", "probe-local-ports")
+    for status, evidence in found.values():
+        assert (status, "list of sockets could not be read" in evidence) == ("unknown", True), evidence
+
+
+def answering(paths: t.Mapping[str, int]) -> sockets.Handle:
+    """A server that knows some paths, each with its status."""
+
+    def handle(connection: t.Any) -> None:
+        path = connection.recv(4096).split()[1].decode()
+        connection.sendall(b"HTTP/1.1 %d x\r\nContent-Length: 3\r\n\r\nabc" % paths.get(path, 404))
+
+    return handle
+
+
+METRICS, HEALTH = {"/metrics": 200, "/healthz": 200}, {"/healthz": 503}
+PROFILES = {"/debug/pprof/": 200}
+
+
+@pytest.mark.parametrize(
+    ("address", "metrics", "health", "status", "words"),
+    [
+        ("127.0.0.1", METRICS, HEALTH, "pass", "/metrics 200"),
+        ("127.0.0.1", {**METRICS, **PROFILES}, HEALTH, "fail", "/debug/pprof/ answered 200"),
+        ("0.0.0.0", METRICS, HEALTH, "fail", "kube-proxy at 0.0.0.0:"),  # noqa: S104
+        ("127.0.0.1", METRICS, {**HEALTH, **METRICS}, "fail", "/metrics answered 200"),
+        ("127.0.0.1", METRICS, {**HEALTH, **PROFILES}, "fail", "/debug/pprof/ answered 200"),
+        ("127.0.0.1", None, HEALTH, "unknown", "it ended the connection without an answer"),
+    ],
+)
+@pytest.mark.parametrize("file", [True, False])
+def test_what_kube_proxys_ports_hand_out(
+    tmp_path: Path,
+    address: str,
+    metrics: dict[str, int] | None,
+    health: dict[str, int],
+    status: str,
+    words: str,
+    file: bool,
+) -> None:
+    name, view = "probe-kube-proxy", View(Host(str(tmp_path)))
+    one = sockets.ending if metrics is None else answering(metrics)
+    with sockets.serving(one, address) as first, sockets.serving(answering(health), "0.0.0.0") as second:  # noqa: S104
+        addresses = {"metricsBindAddress": f"{address}:{first}", "healthzBindAddress": f"0.0.0.0:{second}"}
+        flags = [f"--metrics-bind-address={address}:{first}", f"--healthz-bind-address=0.0.0.0:{second}"]
+        view.processes["kube-proxy"] = Process(1, ["kube-proxy", *([] if file else flags)], 0.0, 0, 0)
+        part = {"file": "/c", "fields": addresses} if file else {"file": "", "fields": {}}
+        seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, part)
+    there = {"kube-proxy": {"running": True, "arguments": [], "version": "1.37.1"}}
+    found = judged(Judged("w1", {"live": True, "probes": seen, "components": there}), name)[name]
+    assert (found[0], words in found[1]) == (status, True), found
+    assert [one["port"] for one in seen["local"]["ports"]] == [first]
+
+
+def test_a_kube_proxy_that_listens_nowhere_proves_nothing() -> None:
+    name, there = "probe-kube-proxy", {"kube-proxy": {"running": True, "arguments": [], "version": "1.37.1"}}
+    found = judged(Judged("w1", {"live": True, "probes": {"requests": []}, "components": there}), name)[name]
+    assert found == ("unknown", "no port was found at which kube-proxy listens")
+    assert judged(Judged("w1", {"live": True, "probes": {}, "components": {}}), name)[name][0] == "not_applicable"
