@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 import typing as t
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import numbered
-from ansible_collections.kubeharden.core.plugins.plugin_utils import controller, selection, version_check
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
+from ansible_collections.kubeharden.core.plugins.plugin_utils import (
+    controller,
+    kubeadm_file,
+    selection,
+    version_check,
+)
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
 
@@ -60,6 +66,10 @@ class ActionModule(HostAction):
 
         What keeps this host from being changed is no failure yet: that of all hosts is told together.
         """
+        try:
+            arguments = {**arguments, "before_init": self._before_init(arguments, task_vars)}
+        except HardeningError as error:
+            return {"changed": False, "problems": [error.numbered]}
         result = self._discover(arguments, task_vars)
         holder = result.get("locked_by")
         if holder and controller.is_dead(holder, arguments["controller"]):
@@ -78,6 +88,8 @@ class ActionModule(HostAction):
                 )
                 return {**result, "problems": [numbered("KH103", sentence)]}
             return result
+        if arguments["before_init"]:
+            return result  # nothing that runs is changed, and no flag written
         # Here and not only where they are written: a host whose turn comes later stops the run before its first write.
         problems = self._problems or [
             *version_check.check_extra(version_check.with_kubelet(result["discovery"]), self._extra),
@@ -92,6 +104,23 @@ class ActionModule(HostAction):
         if damaged:
             refused.append(version_check.refusal("KH115", damaged, host)["msg"])
         return {**result, "problems": refused, "asked": time.time(), **self._intends(arguments, task_vars)}
+
+    def _before_init(self, arguments: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return what kubeadm's configuration says of a cluster that is not there yet, empty where none is named."""
+        given = arguments.get("before_init") or {}
+        if not given:
+            return {}
+        path = os.path.abspath(os.path.expanduser(str(given["file"])))
+        try:
+            text = str(self._loader.get_text_file_contents(path))
+        except AnsibleError as error:
+            raise HardeningError(
+                "KH018",
+                f"{path}, which {kubeadm_file.VARIABLE} names, could not be read: {reason(error)} Nothing was changed; "
+                "correct the path, or who may read it.",
+            ) from None
+        is_first = boolean(given.get("first", False))
+        return {**kubeadm_file.read(text, path), "first": is_first, "host": str(task_vars["inventory_hostname"])}
 
     def _intends(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return what this run mends of what would otherwise keep it from beginning."""

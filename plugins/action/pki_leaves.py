@@ -29,6 +29,8 @@ class ActionModule(PkiAction):
     MODULE = "pki_leaves"
     _brought: tuple[BroughtAuthorities | AuthoritiesDirectory, list[str]] | None = None
     _kept: AuthoritiesDirectory | None = None
+    # None where a play of the user's brings requests and answers itself.
+    _requests: RequestsDirectory | None = None
 
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Say what is about to be there, and whether somebody can sign."""
@@ -41,12 +43,12 @@ class ActionModule(PkiAction):
         arguments.setdefault("expected", missing)
         self._kept = self.kept(variables, arguments["now"])
         brought = self._kept or self.brought(variables, arguments["now"])
-        self._requests = RequestsDirectory(variables.get(requests_directory.VARIABLE) or "", self._target)
+        self._requests = requests = RequestsDirectory(variables.get(requests_directory.VARIABLE) or "", self._target)
         laid = pki_cluster.are_brought(self._found, group, brought.names)
         self._brought = brought, list(dict.fromkeys([*laid, *brought.keyless]))
         made = self.made() - set(brought.keyless)
         outside = pki_cluster.are_outside(self._found, group, brought.keyless, made)
-        arguments.setdefault("outside", outside if self._requests.directory else [])
+        arguments.setdefault("outside", outside if requests.directory else [])
         arguments.setdefault("signer", self._can_sign(group))
         arguments.setdefault("repair", self.repairs())
         # On a running host what is there is renewed one host at a time and with proof, by another playbook.
@@ -86,7 +88,8 @@ class ActionModule(PkiAction):
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module, say which host is to be asked, and lay what is to be signed outside."""
-        if self._brought is not None:
+        requests = self._requests
+        if self._brought is not None and requests is not None:
             brought, names = self._brought
             try:
                 if self._kept is not None:
@@ -94,7 +97,7 @@ class ActionModule(PkiAction):
                     moves = self.moves(self.variables(self._target))
                     self._kept.require(self._found, moves, awaited=moves and self._was_brought())
                 arguments.setdefault("brought", brought.certificates(names))
-                arguments.setdefault("returned", self._requests.returned() if arguments["outside"] else {})
+                arguments.setdefault("returned", requests.returned() if arguments["outside"] else {})
             except HardeningError as error:
                 return {"failed": True, "msg": error.numbered, "refused": True}
         if arguments.get("scope") == "due":  # what is only missing is no running component's
@@ -102,11 +105,11 @@ class ActionModule(PkiAction):
         result = super().execute(arguments, task_vars)
         asks = [self._target] if result.get("requests") or result.get("bundles") else []
         unsigned = result.get("unsigned")
-        if unsigned is not None and arguments.get("outside"):
-            result["unsigned"] = [{**one, "path": self._requests.path(one["name"], "csr")} for one in unsigned]
+        if unsigned is not None and requests is not None and arguments.get("outside"):
+            result["unsigned"] = [{**one, "path": requests.path(one["name"], "csr")} for one in unsigned]
             if not self._task.check_mode and not result.get("failed"):
                 try:
-                    self._requests.update(unsigned, arguments["returned"])
+                    requests.update(unsigned, arguments["returned"])
                 except HardeningError as error:
                     return {**result, "failed": True, "msg": error.numbered}
         # Where the controller signs, any host will do to start it from.

@@ -28,8 +28,9 @@ options:
         C(key), and where a key is elsewhere C(signer), the SHA-256 of its public key, which tells the authority among
         others in the file; C(kubeconfigs), by name, the path; C(absent), names that this host does not have;
         C(believed), by name, the paths of files beside the pair's whose keys are believed as its key is; the
-        switches C(super_admin), C(component_serving), C(kubelet_serving), C(kubelet_client) and C(file_references),
-        kubeconfigs that name files instead of holding data, which is refused on hosts that kubeadm made.
+        switches C(super_admin), C(component_serving), C(kubelet_serving), C(kubelet_client), C(kubelet_first), a
+        C(kubelet.conf) that holds the kubelet's first certificate, and C(file_references), kubeconfigs that name files
+        instead of holding data, which is refused on hosts that kubeadm made.
     type: dict
     default: {}
   now:

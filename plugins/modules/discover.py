@@ -146,6 +146,13 @@ options:
         the run. Looked at by the action plugin.
     type: bool
     default: true
+  before_init:
+    description:
+      - C(file), on the controller the configuration with which C(kubeadm init) will be run, and C(first), whether it
+        runs on this host. With it a control plane is looked at that is in no cluster yet, and returned is what there
+        will be. The action plugin replaces C(file) by what certificates depend on.
+    type: dict
+    default: {}
   checks_user:
     description:
       - Whether flags and admission plugins of the user's own are checked. Where nothing of them is written, as by a
@@ -422,6 +429,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         module.check_mode,
     )
     wanted = host.live and parameters["takes_cluster_lock"] and parameters["cluster_lock"]
+    wanted = wanted and not parameters["before_init"]  # there is nobody to ask
     cluster = locking.ClusterLock(asking, discovery.admin_kubeconfig if wanted else None)
     cluster.take()
     told: list[str] = []
@@ -451,6 +459,7 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
+        before_init,
         kube_proxy_api,
         kubelet,
         named_files,
@@ -469,6 +478,9 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
         told += [] if module.check_mode else recovery.finish_files(host)
         for package in [] if module.check_mode else parameters["installed"]:
             Backup(host, parameters["run_id"]).note("package", package)
+        if parameters["before_init"]:
+            found = before_init.look(host, parameters["before_init"])
+            return {"discovery": found, "evidence": {}, "flag_problems": []}
         view = None
         if parameters["control_plane"]:
             # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
@@ -555,6 +567,7 @@ def main() -> None:
             "without_api": {"type": "bool", "default": False},
             "allow_unreachable": {"type": "bool", "default": False},
             "install_packages": {"type": "bool", "default": True},
+            "before_init": {"type": "dict", "default": {}},
             "checks_user": {"type": "bool", "default": True},
         },
         supports_check_mode=True,

@@ -297,7 +297,8 @@ def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapp
     data["load_balancer"] = variables.get("kubeharden_pki_endpoint") or _endpoint(found)
     data["service_network"] = server["flags"].get("service-cluster-ip-range") or ""
     data["dns_domain"] = first["kubelet"]["configuration"].get("clusterDomain") or ""
-    data["extra_names"] = words(variables.get("kubeharden_pki_extra_names"))
+    # Before there is a cluster kubeadm's configuration says some of them.
+    data["extra_names"] = [*words(variables.get("kubeharden_pki_extra_names")), *(first.get("names") or [])]
     data["version"] = server["version"]
     data["api_port"] = int(server["flags"].get("secure-port") or 6443)
     return data
@@ -306,6 +307,8 @@ def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapp
 def _endpoint(found: t.Mapping[str, Discovery]) -> str:
     """Return where clients find the API servers as kubeadm's ConfigMap says it; empty where none was read."""
     for discovery in found.values():
+        if discovery.get("before_init"):
+            return str(discovery["endpoint"])
         text = (discovery.get("config_maps") or {}).get("kubeadm-config", {}).get("ClusterConfiguration")
         try:
             configuration = yaml_data.load(text or "")
@@ -323,7 +326,7 @@ def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t
     return {
         "node_name": discovery["node_name"],
         "addresses": addresses,
-        "extra_names": words(variables.get("kubeharden_pki_host_names")),
+        "extra_names": [*words(variables.get("kubeharden_pki_host_names")), *(discovery.get("host_names") or [])],
     }
 
 
@@ -385,7 +388,10 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool, 
         _worker_authority(discovery, pairs, absent)
     if signs and "kubernetes" in pairs:
         pairs["kubernetes"]["signer"] = signs
-    _place("kubelet", discovery["kubelet"]["kubeconfig"], kubeconfigs, absent)
+    # kubeadm makes the kubelet's where it finds the authority's key.
+    is_first = bool(discovery.get("before_init")) and is_signed_elsewhere(discovery, variables)
+    is_kubeadms = bool(discovery.get("before_init")) and not is_first
+    _place("kubelet", None if is_kubeadms else discovery["kubelet"]["kubeconfig"], kubeconfigs, absent)
     present = discovery["files"].get("admin_kubeconfig", [])
     absent += ["admin"] if _ADMIN not in present and not fresh else []
     configuration = discovery["kubelet"]["configuration"]
@@ -396,11 +402,22 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool, 
         "absent": absent,
         "believed": _believed(discovery, pairs),
         "super_admin": _SUPER_ADMIN in present,
+        "kubelet_first": is_first,
         # Which of the two there are, `absent` says.
         "component_serving": True,
         "authority_keys_on_hosts": not variables.get("kubeharden_pki_authorities_dir"),
         "kubelet_serving": bool(variables.get(SERVING)) and not own_serving,
     }
+
+
+def is_signed_elsewhere(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> bool:
+    """Return whether no control plane has, or will have, the key of the cluster's authority."""
+    if variables.get("kubeharden_pki_authorities_dir"):
+        return True
+    brought = (variables.get("kubeharden_pki_authorities") or {}).get("kubernetes")
+    if brought:
+        return "key" not in brought
+    return is_issued_here(discovery, "kubernetes") and not has_authority(discovery)
 
 
 def without_serving(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> list[str]:

@@ -23,7 +23,9 @@ from tools.lacking import lacking
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "on(hosts, version, without, name): the cluster that a test of the lab needs")
+    config.addinivalue_line(
+        "markers", "on(hosts, version, without, name, bare): the cluster that a test of the lab needs"
+    )
 
 
 def _wanted(item: pytest.Item) -> Shape:

@@ -9,6 +9,7 @@ Needs neither a cluster nor root.
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
 from lab.test_directory_hosts import Hosts, refused
+from tools.checkout import ROOT
+from tools.runs import ansible
 
 PKI = "etc/kubernetes/pki"
 PASSPHRASE = b"open sesame"
@@ -217,3 +220,39 @@ def test_requests_are_laid_signed_outside_and_taken_in(hosts: Hosts, outside: Ou
     without = hosts.harden(*tags, pki_authorities=outside.variables["pki_authorities"])
     assert without.code == 2, str(without)
     assert "kubernetes has no key here, so kubeharden_pki_requests_dir must say where" in without.output
+
+
+USERS = """\
+- hosts: localhost
+  gather_facts: false
+  vars:
+    where: &where
+      root: {root}
+      run_id: mine
+      node_name: cp1
+      cluster: {{control_planes: [{{node_name: cp1, addresses: [192.0.2.11]}}]}}
+      brought: {{kubernetes: "{{{{ lookup('ansible.builtin.file', '{authority}') }}}}"}}
+  tasks:
+    - kubeharden.core.pki_authority: {{<<: *where, create: true, offered: [kubernetes], keyless: [kubernetes]}}
+    - kubeharden.core.pki_leaves: {{<<: *where, only: [apiserver], outside: [kubernetes]}}
+      register: asked
+    - ansible.builtin.copy:
+        content: "{{{{ asked.unsigned[0].request }}}}"
+        dest: {root}/asked.csr
+        mode: "0600"
+"""
+
+
+@pytest.mark.slow
+def test_a_play_of_the_users_may_carry_requests_itself(outside: Outside, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    text = USERS.format(root=tmp_path / "root", authority=outside.directory / "ca.crt")
+    (tmp_path / "play.yml").write_text(text, encoding="utf-8")
+    programs, playbook = Path(sys.executable).parent, tmp_path / "play.yml"
+    environment = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
+    words = ["ansible-playbook", "-c", "local", "-i", "localhost,"]
+    words += ["-e", f"ansible_python_interpreter={sys.executable}"]
+    run = ansible(programs, [*words, playbook], directory=tmp_path, home=tmp_path, environment=environment)
+    assert run.code == 0, str(run)
+    request = (tmp_path / "root/asked.csr").read_bytes()
+    assert str(issue.read_request(request, "asked").profile.subject) == "CN=kube-apiserver"

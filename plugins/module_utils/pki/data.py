@@ -23,6 +23,7 @@ _SWITCHES = (
     "component_serving",
     "kubelet_serving",
     "kubelet_client",
+    "kubelet_first",
     "super_admin",
     "file_references",
     "authority_keys_on_hosts",

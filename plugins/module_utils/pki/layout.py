@@ -351,6 +351,9 @@ class Layout:
     # Certificates of kubelets made here instead of by the kubelets' own requests.
     kubelet_serving: bool = False
     kubelet_client: bool = False
+    # Whether kubelet.conf holds the kubelet's first certificate, as kubeadm init wants it where the authority's key is
+    # elsewhere. It lets it name the rotating file when the kubelet has made one of it.
+    kubelet_first: bool = False
     # Whether this host has super-admin.conf: since 1.29 kubeadm makes it where it was initialised.
     super_admin: bool = False
     # Kubeconfigs that name files instead of holding data. kubeadm's renewal refuses those.
@@ -536,7 +539,7 @@ def _kubeconfig(
     leaf: Leaf | None = None
     files: PairPath | None = None
     leaf_name = f"{row.name}.conf"
-    if row.name == "kubelet":
+    if row.name == "kubelet" and not layout.kubelet_first:
         files = PairPath(layout.rotating_kubelet_client, layout.rotating_kubelet_client)
         leaf_name = ""
         if layout.kubelet_client:

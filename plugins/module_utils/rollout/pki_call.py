@@ -39,7 +39,9 @@ def leaves_call(
     seen = view(host, parameters, now, check)
     renews = parameters["scope"] != leaves.SCOPE_MISSING
     # What is missing is no running component's: there is nothing to restart and nothing to be seen.
-    discovery = parameters["discovery"] if host.live and renews else None
+    # Nor does anything run before there is a cluster.
+    runs = host.live and not (parameters["discovery"] or {}).get("before_init")
+    discovery = parameters["discovery"] if runs and renews else None
     options = leaves.Options(
         policy=data.policy(parameters["policy"]),
         scope=parameters["scope"],

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--without", action="append", default=[], metavar="HOST:PACKAGE", help="this host lacks a Debian package"
     )
+    one.add_argument("--bare", action="store_true", help="the hosts alone, on which no kubeadm has run")
     one.add_argument("directory", type=Path, metavar="DIR", help="made by this command and removed by `lab down`")
     one = add("in", "run a command inside the lab's namespaces, with KUBECONFIG set; default: a shell")
     one.add_argument("directory", type=Path, metavar="DIR")
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         for argument in names.split():
             one.add_argument(argument, type=str if argument in {"host", "port", "action"} else Path)
         if name == "make-cluster":
+            one.add_argument("--bare", action="store_true")
             one.add_argument("without", nargs="*")
     one = commands.add_parser("within")
     one.add_argument("directory", type=Path)
@@ -113,11 +115,8 @@ def _up(options: argparse.Namespace) -> None:
     try:
         session.start(directory)
         sys.stdout.flush()
-        status = os.spawnvp(
-            os.P_WAIT,
-            str(HERE / "lab"),
-            ["lab", "within", str(directory), str(HERE / "lab"), "make-cluster", str(directory), *options.without],
-        )
+        words = ["make-cluster", *(["--bare"] if options.bare else []), str(directory), *options.without]
+        status = os.spawnvp(os.P_WAIT, str(HERE / "lab"), ["lab", "within", str(directory), str(HERE / "lab"), *words])
         if status != 0:
             raise LabError(f"{directory}: no cluster; the lab was ended")
     except BaseException:
@@ -211,7 +210,7 @@ def command() -> int:  # noqa: C901
     elif name == "hold":
         session.hold(directory)
     elif name == "make-cluster":
-        cluster.up(directory, options.without)
+        cluster.up(directory, options.without, options.bare)
     elif name == "fill-store":
         prepare.fill_store(directory, options.tars, options.store)
     elif name == "connect":

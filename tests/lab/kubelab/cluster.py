@@ -84,10 +84,11 @@ backend api
 """
 
 
-def up(directory: Path, without: list[str]) -> None:
+def up(directory: Path, without: list[str], bare: bool = False) -> None:
     """Make the cluster that the lab's directory describes.
 
     :param without: ``HOST:PACKAGE`` each: a Debian package that this host lacks.
+    :param bare: whether the hosts are all, so that who asks for them makes the cluster.
     """
     lab = state.load(directory)
     watch = Stopwatch()
@@ -106,6 +107,8 @@ def up(directory: Path, without: list[str]) -> None:
     watch.lap(f"{len(lab.hosts)} hosts")
     if len(lab.control_planes) > 1:
         _start_load_balancer(lab)
+    if bare:
+        return
     first, *others = lab.control_planes
     join, certificate_key = _init(lab, first)
     watch.lap(f"kubeadm init {first.name}")

@@ -158,6 +158,12 @@ def _build_tools(target: Path) -> None:
     (target / "kube-bench-cfg").chmod(0o755)
 
 
+def compile_alone(module: Path, output: Path) -> None:
+    """Compile the one program of a module that is none of the lab's, with the lab's caches of Go."""
+    with go_caches():
+        _compile(module, ["."], output, [])
+
+
 def _compile(module: Path, packages: list[str], output: Path | str, stamps: list[str]) -> None:
     """Compile packages of a module into ``output``: a program, or a directory when it ends in a slash."""
     if shutil.which("go") is None:

@@ -32,7 +32,8 @@ class Shape:
     """What cluster a test asks for.
 
     ``version`` is a minor version, by default the newest. ``without`` holds ``HOST:PACKAGE``. Tests that give the same
-    ``name`` share a cluster which no other test touches; with an empty name they share with everybody.
+    ``name`` share a cluster which no other test touches; with an empty name they share with everybody. ``bare`` hosts
+    have no cluster yet: their tests make it.
     """
 
     control_planes: int
@@ -40,16 +41,19 @@ class Shape:
     version: str
     without: tuple[str, ...] = ()
     name: str = ""
+    bare: bool = False
 
     def __str__(self) -> str:
         extras = "".join(f" {extra}" for extra in (*self.without, self.name) if extra)
         return f"{self.control_planes}+{self.workers} of {self.version}{extras}"
 
 
-def shape(hosts: str, version: str | None = None, without: tuple[str, ...] = (), name: str = "") -> Shape:
+def shape(
+    hosts: str, version: str | None = None, without: tuple[str, ...] = (), name: str = "", bare: bool = False
+) -> Shape:
     """``3+2`` is three control planes and two workers."""
     control_planes, workers = hosts.split("+")
-    return Shape(int(control_planes), int(workers), version or components.minors()[0], tuple(without), name)
+    return Shape(int(control_planes), int(workers), version or components.minors()[0], tuple(without), name, bare)
 
 
 @dataclasses.dataclass
@@ -267,6 +271,7 @@ class Clusters:
             self._directory = Path(tempfile.mkdtemp(prefix="kubeharden-lab.", dir="/var/tmp"))
             command = [str(HERE / "lab"), "up", "--version", wanted.version]
             command += ["--control-planes", str(wanted.control_planes), "--workers", str(wanted.workers)]
+            command += ["--bare"] if wanted.bare else []
             command += [word for item in wanted.without for word in ("--without", item)]
             done = subprocess.run(
                 [*command, str(self._directory)],
@@ -287,7 +292,7 @@ class Clusters:
     def _given(self, wanted: Shape) -> Cluster | None:
         """The lab that the environment's KUBEHARDEN_LAB_DIR names, when it is what the test asks for."""
         place = os.environ.get("KUBEHARDEN_LAB_DIR")
-        if not place or wanted.name or wanted.without:
+        if not place or wanted.name or wanted.without or wanted.bare:
             return None
         given = Cluster(Path(place).resolve())
         counts = (len(given.control_planes), len(given.workers), given.lab.minor)
