@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from urllib.parse import urlsplit
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import map_item, parse_bool
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import version_of
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
@@ -197,8 +197,7 @@ def gate(host: Host, control: Control) -> Verdict:
         value = host.field("kubelet", "featureGates", "feature-gates")
     else:
         value = host.flag(component, "feature-gates")
-    # A flag may say of which component a gate is; kube is what it is without.
-    settings = dict(item.removeprefix("kube:").partition("=")[::2] for item in value.items)
+    settings = dict(map_item(item) for item in value.items)
     known = host.table(component).gates(component).get(name)
     for given in (name, _ALL_OF_STAGE.get(known.stage, "") if known else ""):
         if given in settings:

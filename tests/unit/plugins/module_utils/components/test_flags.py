@@ -265,6 +265,13 @@ SUITES = ("TLS_AES", "TLS_GCM", "TLS_CHACHA")
         (Contains(("B=true",), kind="map"), ["B=false", "B=true"], None, "all items are there"),
         (Contains((), ("AllAlpha",), kind="map"), ["AllAlpha=true,X=1"], "X=1", "AllAlpha=true not allowed"),
         (Contains((), ("AllAlpha=true",), kind="map"), ["X=1,AllAlpha=T"], "X=1", "AllAlpha=T not allowed"),
+        # as their component reads it: kube: is what it is without, and space is nothing
+        (Contains((), ("AllAlpha=true",), kind="map"), ["kube:AllAlpha=1,X=1"], "X=1", "kube:AllAlpha=1 not allowed"),
+        (Contains((), ("AllAlpha=true",), kind="map"), ["AllAlpha = True,X=1"], "X=1", "AllAlpha = True not allowed"),
+        (Contains((), ("AllAlpha",), kind="map"), ["X=1, kube : AllAlpha=1"], "X=1", " kube : AllAlpha=1 not allowed"),
+        (Contains((), ("AllAlpha=true",), kind="map"), ["else:AllAlpha=true"], None, "no unwanted item is there"),
+        (Contains(("X=true",), kind="map"), ["kube:X=1"], None, "all items are there"),
+        (Contains(("X=true",), kind="map"), ["kube:X=false,Y=1"], "Y=1,X=true", "X=true missing"),
         (Contains((), ("AllAlpha=true",), kind="map"), ["AllAlpha=false,X=1"], None, "no unwanted item is there"),
         (Contains((), ("AllAlpha=true",), kind="map"), ["X=true"], None, "no unwanted item is there"),
         # narrowed: the owner's list without what is not allowed

@@ -65,6 +65,7 @@ def verdict(control: str, seen: Host) -> Verdict:
         ("apiserver-etcd-client-certificate", ["--etcd-certfile=/a"], "1.37.1", "fail", "--etcd-keyfile is absent"),
         ("apiserver-service-account-key", ["--service-account-signing-endpoint=/s"], "1.37.1", "pass", "stands in"),
         ("apiserver-alpha-features", ["--feature-gates=AllAlpha=true"], "1.37.1", "fail", "should not hold"),
+        ("apiserver-alpha-features", ["--feature-gates=X=1,kube:AllAlpha=1"], "1.37.1", "fail", "should not hold"),
     ],
 )
 def test_the_api_servers_flags(control: str, flags: list[str], version: str, status: str, words: str) -> None:

@@ -304,6 +304,7 @@ LEFT = {
         ("token-auth-file", "/t.csv", [], ["/t.csv"]),
         ("feature-gates", "X=true,AllAlpha=true", ["X=true"], ["X=true,AllAlpha=true"]),
         ("feature-gates", "AllAlpha=T", [], ["AllAlpha=T"]),
+        ("feature-gates", "kube:AllAlpha=true,kube:X=1", ["kube:X=1"], ["kube:AllAlpha=true,kube:X=1"]),
         ("feature-gates", "AllAlpha=false,X=true", ["AllAlpha=false,X=true"], ["AllAlpha=false,X=true"]),
     ],
 )
