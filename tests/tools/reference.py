@@ -34,6 +34,7 @@ RULES = {
     "ordered_minimum": "is {} or newer",
     "contains": "has {}",
     "narrowed": "has none but {}",
+    "also": "and where they are found {}",
     "without": "never has {}",
     "absent": "is absent",
     "mode": "has mode {} at most",

@@ -321,12 +321,13 @@ class Narrowed:
     """A list that holds nothing but the allowed items.
 
     The owner's list loses what is not allowed; where it is absent, or nothing of it would be left, the whole list of
-    allowed items is taken.
+    allowed items is taken. Items of ``also`` are as good: they stay where they are found, and are never written.
     """
 
     allowed: tuple[str, ...]
     control: tuple[str, ...] = ()
     kind: str = "slice"
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -475,10 +476,11 @@ def _decide_narrowed(rule: Narrowed, effective: Sequence[str] | None) -> Decisio
     if not effective:
         reason = "the flag is not set" if effective is None else "the list is empty"
         return Decision(False, _joined(rule.allowed, rule.kind), reason)
-    surplus = [item for item in effective if item not in rule.allowed]
+    good = {*rule.allowed, *rule.also}
+    surplus = [item for item in effective if item not in good]
     if not surplus:
         return _satisfied("nothing but allowed items")
-    rest = [item for item in effective if item in rule.allowed]
+    rest = [item for item in effective if item in good]
     return Decision(False, _joined(rest or rule.allowed, rule.kind), f"{', '.join(surplus)} not allowed")
 
 
@@ -553,6 +555,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "at_most": ("unlimited",),
     "contains": ("without",),
     "keep": ("positive",),
+    "narrowed": ("also",),
     "ordered_minimum": ("order",),
 }
 
@@ -663,7 +666,7 @@ def _narrowed(data: Mapping[str, Any], where: str, control: tuple[str, ...], kin
     allowed = _texts(data["narrowed"], where)
     if not allowed:
         raise HardeningError("KH009", f"{where} needs at least one allowed item.")
-    return Narrowed(allowed, control, kind)
+    return Narrowed(allowed, control, kind, _texts(data.get("also", []), f"{where}: also"))
 
 
 def _ordered_minimum(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: str) -> Rule:

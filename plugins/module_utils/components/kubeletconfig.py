@@ -20,6 +20,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 KUBELET_PKI = "/var/lib/kubelet/pki"
 #: Keys of a setting that are not the rule's.
 _OWN_KEYS = ("default", "needs")
+#: Keys beside a rule's name.
+_OPTIONS = ("also", "control", "positive", "unlimited")
 #: The fields that name a serving certificate and its key.
 NAMED = ("tlsCertFile", "tlsPrivateKeyFile")
 #: Flags that beat a field of the configuration file.
@@ -84,7 +86,7 @@ def apply(
 
 
 def _wanted(data: t.Mapping[str, t.Any]) -> t.Any:
-    return next(value for key, value in data.items() if key not in ("control", "positive", "unlimited", *_OWN_KEYS))
+    return next(value for key, value in data.items() if key not in (*_OPTIONS, *_OWN_KEYS))
 
 
 def _rule(data: t.Mapping[str, t.Any]) -> t.Any:

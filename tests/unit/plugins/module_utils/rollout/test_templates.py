@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
@@ -320,6 +321,45 @@ def test_what_should_not_be_there_goes_where_no_working_cluster_needs_it_and_els
         notes = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **known)).get("notes", [])
         told = profile == "baseline" and flag in LEFT and value != "AllAlpha=false,X=true"
         assert ([LEFT[flag] in note for note in notes] == [True]) if told else not notes
+
+
+SUITES = {
+    "kube-apiserver": "tls-cipher-suites",
+    "kube-controller-manager": "tls-cipher-suites",
+    "kube-scheduler": "tls-cipher-suites",
+    "etcd": "cipher-suites",
+    "kubelet": "tlsCipherSuites",
+}
+
+
+def suites_of(component: str) -> dict[str, t.Any]:
+    """What a template says of the cipher suites of a component."""
+    if component != "kubelet":
+        return templates.flags(component)[SUITES[component]]
+    text = templates.render("kubelet/configuration.yaml.j2", approver=True)
+    return dict(yaml.safe_load(text)["kubelet"]["tlsCipherSuites"])
+
+
+@pytest.mark.parametrize("component", SUITES)
+def test_suites_that_verify_calls_strong_are_taken_from_nobody(component: str) -> None:
+    """Under whatever name, and those of TLS 1.3 too."""
+    control = next(one for one in catalogue_files.load() if one.id == suites_of(component)["control"])
+    strong = [str(suite) for suite in control.judge["only"]]
+    assert kubeletconfig.good_enough(suites_of(component), strong)
+    assert not kubeletconfig.good_enough(suites_of(component), [*strong, "TLS_RSA_WITH_AES_128_CBC_SHA"])
+
+
+def test_an_owners_names_of_strong_suites_stay_on_the_host_and_in_kubeadms_memory(host: Host) -> None:
+    found = "TLS_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305"
+    path = Path(host.path(f"{DIRECTORY}/kube-apiserver.yaml"))
+    word = f"    - --tls-cipher-suites={found},TLS_RSA_WITH_AES_128_CBC_SHA\n    image:"
+    path.write_text(path.read_text(encoding="utf-8").replace("    image:", word, 1), encoding="utf-8")
+    made = plan(host, "kube-apiserver")
+    assert made.manifest.flag_values("kube-apiserver", "tls-cipher-suites") == [found]
+    text = (FIXTURES / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    after, _controls = plan_cluster_configuration(text, [{"kube-apiserver": made.state()}])
+    remembered = ClusterConfiguration.parse(after).extra_arg_values("kube-apiserver", "tls-cipher-suites")
+    assert remembered == [found]
 
 
 def test_a_waiver_of_what_is_left_anyway_leaves_nothing_to_tell() -> None:
