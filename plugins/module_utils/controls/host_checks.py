@@ -69,6 +69,19 @@ def user_authentication(host: Host, _control: Control) -> Verdict:
     return Verdict(FAIL, "neither OpenID Connect nor a token service is configured, so people come with certificates")
 
 
+def request_headers(host: Host, _control: Control) -> Verdict:
+    """Who may speak for others by headers is named: else every certificate of that authority may."""
+    authority = host.flag(_APISERVER, "requestheader-client-ca-file")
+    if not any(authority.items):
+        return Verdict(PASS, f"{authority.words}, so that no such headers are believed")
+    names = host.flag(_APISERVER, "requestheader-allowed-names")
+    if not any(names.items):
+        return Verdict(FAIL, f"{names.words}; should be set")
+    if authority.items == host.flag(_APISERVER, "client-ca-file").items:
+        return Verdict(FAIL, f"{authority.words}, and that is the authority of every client")
+    return Verdict(PASS, names.words)
+
+
 def authorizers(host: Host, control: Control) -> Verdict:
     """The authorizers, by flag or by AuthorizationConfiguration, are with some and without others."""
     configured = host.flag(_APISERVER, "authorization-config").items
@@ -470,6 +483,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         kubelet_serving,
         manifests_directory,
         paths_mounted,
+        request_headers,
         scheduler_profiling,
         user_authentication,
     )

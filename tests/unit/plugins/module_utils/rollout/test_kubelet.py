@@ -448,6 +448,36 @@ def test_a_flag_that_beats_the_configuration_is_named_with_its_file(
     )
 
 
+IDLE = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", approver=True))["kubelet"]
+
+
+@pytest.mark.parametrize(
+    ("field", "flag", "written", "told"),
+    [
+        ("0s", None, False, False),  # as kubeadm writes it: the default
+        ("30m", None, False, False),
+        ("-1s", None, True, False),
+        ("0s", "30m", False, False),
+        ("0s", "0", False, True),
+    ],
+)
+def test_streams_that_never_end_are_ended_or_told_of(
+    host: Host, field: str, flag: str | None, written: bool, told: bool
+) -> None:
+    """A flag's 0 is no limit, while the file's is the default."""
+    name = "streamingConnectionIdleTimeout"
+    configuration = {"kind": "KubeletConfiguration", name: field}
+    lay(host, CONFIGURATION, yaml.safe_dump(configuration))
+    flags = {} if flag is None else {"streaming-connection-idle-timeout": flag}
+    lay(host, "/etc/default/kubelet", "".join(f"KUBELET_EXTRA_ARGS=--{key}={flag}\n" for key in flags))
+    found = {**FOUND, "configuration": configuration, "flags": flags}
+    planned = Kubelet(host, found, {name: IDLE[name]}, "w1")
+    changes = planned.plan()
+    assert ["4h0m0s" in (change.after or "") for change in changes] == ([True] if written else [])
+    words = "--streaming-connection-idle-timeout=0 in /etc/default/kubelet beats streamingConnectionIdleTimeout"
+    assert [words in sentence for sentence in planned.not_done] == ([True] if told else [])
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

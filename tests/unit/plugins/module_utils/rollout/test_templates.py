@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components import 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host as Seen
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster
@@ -321,6 +322,98 @@ def test_what_should_not_be_there_goes_where_no_working_cluster_needs_it_and_els
         notes = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **known)).get("notes", [])
         told = profile == "baseline" and flag in LEFT and value != "AllAlpha=false,X=true"
         assert ([LEFT[flag] in note for note in notes] == [True]) if told else not notes
+
+
+#: Of kubeadm's own flags, those that are put back, with a value of an owner's.
+PUT_BACK = {
+    "kube-apiserver": {
+        "tls-cert-file": "/srv/server.crt",
+        "tls-private-key-file": "/srv/server.key",
+        "client-ca-file": "/srv/ca.crt",
+        "kubelet-client-certificate": "/srv/client.crt",
+        "kubelet-client-key": "/srv/client.key",
+        "etcd-cafile": "/srv/etcd-ca.crt",
+        "etcd-certfile": "/srv/etcd.crt",
+        "etcd-keyfile": "/srv/etcd.key",
+        "service-account-key-file": "/srv/sa.pub",
+        "proxy-client-cert-file": "/srv/proxy.crt",
+        "proxy-client-key-file": "/srv/proxy.key",
+        "requestheader-client-ca-file": "/srv/front-ca.crt",
+        "requestheader-allowed-names": "somebody",
+        "requestheader-username-headers": "X-User",
+        "requestheader-group-headers": "X-Group",
+        "requestheader-extra-headers-prefix": "X-Extra-",
+    },
+    "kube-controller-manager": {
+        "root-ca-file": "/srv/ca.crt",
+        "service-account-private-key-file": "/srv/sa.key",
+    },
+}
+
+
+def with_flags(host: Host, component: str, change: t.Callable[[Manifest], None]) -> dict[str, str]:
+    """Change a manifest; return its flags as discovery finds them."""
+    path = Path(host.path(f"{DIRECTORY}/{component}.yaml"))
+    manifest = Manifest.parse(path.read_text(encoding="utf-8"))
+    change(manifest)
+    path.write_text(manifest.text, encoding="utf-8")
+    return {argument.name: argument.effective for argument in parse_arguments(manifest.arguments(component)[1:])}
+
+
+@pytest.mark.parametrize(
+    ("component", "flag"), [(component, flag) for component, flags in PUT_BACK.items() for flag in flags]
+)
+def test_a_flag_of_kubeadms_that_is_missing_is_put_back_where_its_files_are(
+    host: Host, component: str, flag: str
+) -> None:
+    """And kubeadm's memory, which writes it of itself, has nothing to say."""
+    kubeadms = Manifest.parse(Path(host.path(f"{DIRECTORY}/{component}.yaml")).read_text("utf-8"))
+    found = with_flags(host, component, lambda manifest: manifest.remove_flag(component, flag))
+    made = plan(host, component, found_flags=found, there=templates.THERE)
+    assert made.manifest.flag_values(component, flag) == kubeadms.flag_values(component, flag)
+    text = (FIXTURES / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    after, _controls = plan_cluster_configuration(text, [{component: made.state()}])
+    assert ClusterConfiguration.parse(after).extra_arg_values(component, flag) == []
+    if not flag.endswith(("names", "headers", "prefix")):
+        without = plan(host, component, found_flags=found, there=[])
+        assert without.manifest.flag_values(component, flag) == []
+
+
+@pytest.mark.parametrize("component", PUT_BACK)
+def test_what_the_owner_has_in_its_place_stays_and_reaches_no_other_host(host: Host, component: str) -> None:
+    def change(manifest: Manifest) -> None:
+        for flag, value in PUT_BACK[component].items():
+            manifest.set_flag(component, flag, value)
+
+    found = with_flags(host, component, change)
+    made = plan(host, component, found_flags=found, there=templates.THERE)
+    assert {flag: made.manifest.flag_values(component, flag) for flag in PUT_BACK[component]} == {
+        flag: [value] for flag, value in PUT_BACK[component].items()
+    }
+    assert not {setting.flag for setting in made.settings} & set(PUT_BACK[component])
+
+
+def test_half_of_an_owners_pair_is_not_made_whole_with_half_of_kubeadms(host: Host) -> None:
+    def change(manifest: Manifest) -> None:
+        manifest.set_flag("kube-apiserver", "kubelet-client-certificate", "/srv/client.crt")
+        manifest.remove_flag("kube-apiserver", "kubelet-client-key")
+
+    found = with_flags(host, "kube-apiserver", change)
+    made = plan(host, "kube-apiserver", found_flags=found, there=templates.THERE)
+    assert made.manifest.flag_values("kube-apiserver", "kubelet-client-key") == []
+
+
+@pytest.mark.parametrize(("found", "wanted"), [("0", "6443"), ("8443", "8443"), (None, None)])
+def test_the_secure_port_is_the_owners_but_never_0(host: Host, found: str | None, wanted: str | None) -> None:
+    def change(manifest: Manifest) -> None:
+        if found is None:
+            manifest.remove_flag("kube-apiserver", "secure-port")
+        else:
+            manifest.set_flag("kube-apiserver", "secure-port", found)
+
+    flags = with_flags(host, "kube-apiserver", change)
+    made = plan(host, "kube-apiserver", found_flags=flags)
+    assert made.manifest.flag_values("kube-apiserver", "secure-port") == ([] if wanted is None else [wanted])
 
 
 SUITES = {
