@@ -236,6 +236,7 @@ class Discovery:
             "static_pod_path": static_pods or (MANIFESTS if self.control_plane else ""),
             "kubeconfig": flags.get("kubeconfig") or self._existing("/etc/kubernetes/kubelet.conf"),
             "client_authority": client_authority,
+            "serves_asked": self._serves_asked(configuration, flags),
             "own_certificate": self._own_certificate(configuration, flags, client_authority),
         }
 
@@ -245,6 +246,11 @@ class Discovery:
         names = [argument.name for argument in parse_arguments(words)]
         every = [argument.name for argument in parse_arguments(arguments[1:])]
         return sorted({name for name in names if names.count(name) == every.count(name)})
+
+    def _serves_asked(self, configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str]) -> bool:
+        """Return whether the kubelet asks for serving certificates, and one was approved and is in use."""
+        path = self.host.path(kubeletconfig.current_certificate(flags))
+        return kubeletconfig.asks(configuration, flags) and os.path.exists(path)
 
     def _own_certificate(
         self, configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str], authority: str | None

@@ -58,6 +58,7 @@ FRESH: dict[str, t.Any] = {
     "own_certificate": "",
     "kubelet_authority": "",
     "client_authority": False,
+    "approved_before": False,
 }
 
 

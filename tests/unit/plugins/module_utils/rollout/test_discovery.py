@@ -484,3 +484,20 @@ def test_what_kubeadms_file_alone_gives_the_kubelet_is_told(w1: Host) -> None:
     kubelet = discover(w1, control_plane=False)["kubelet"]
     assert kubelet["flags"]["pod-infra-container-image"] == "a"
     assert kubelet["kubeadm_flags"] == ["pod-infra-container-image"]
+
+
+@pytest.mark.parametrize(
+    ("asks", "has", "serves"), [(True, True, True), (True, False, False), (False, True, False), (False, False, False)]
+)
+def test_a_certificate_that_a_kubelet_asked_for_and_serves_is_told(
+    w1: Host, asks: bool, has: bool, serves: bool
+) -> None:
+    path = Path(w1.path("/var/lib/kubelet/config.yaml"))
+    text = path.read_text("utf-8").replace("serverTLSBootstrap", "# serverTLSBootstrap")
+    path.write_text(text + (f"serverTLSBootstrap: {str(asks).lower()}\n"), "utf-8")
+    certificate = Path(w1.path("/var/lib/kubelet/pki/kubelet-server-current.pem"))
+    certificate.parent.mkdir(parents=True, exist_ok=True)
+    certificate.unlink(missing_ok=True)
+    if has:
+        certificate.write_text("x", "utf-8")
+    assert discover(w1, control_plane=False)["kubelet"]["serves_asked"] is serves

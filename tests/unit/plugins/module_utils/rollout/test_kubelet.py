@@ -505,6 +505,33 @@ def test_what_the_owner_has_kubelets_serve_is_not_taken_over(given: dict[str, st
     assert rendered(kubeharden_profile="cis", left_out=["kubelet-serving-certificate"])[1] == ""
 
 
+@pytest.mark.parametrize(
+    ("profile", "approver", "before", "asks", "told"),
+    [
+        ("baseline", True, False, False, False),
+        ("baseline", True, True, True, False),
+        ("baseline", False, True, True, False),
+        ("baseline", False, False, False, False),
+        ("cis", True, False, True, False),
+        ("cis", False, True, True, False),
+        ("cis", False, False, False, True),
+    ],
+)
+def test_a_kubelet_is_told_to_ask_where_somebody_approves(
+    profile: str, approver: bool, before: bool, asks: bool, told: bool
+) -> None:
+    given: dict[str, t.Any] = {"kubeharden_profile": profile, "approver": approver, "approved_before": before}
+    found = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", **given))
+    assert (set(SERVING) <= set(found["kubelet"])) == asks
+    assert bool(set(SERVING) & set(found["kubelet"])) == asks
+    sentences = found.get("not_done", [])
+    assert ["nobody is known to approve their requests" in one for one in sentences] == ([True] if told else [])
+    given["left_out"] = ["kubelet-serving-certificate"]
+    found = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", **given))
+    assert "not_done" not in found
+    assert not set(SERVING) & set(found["kubelet"])
+
+
 def test_a_flag_of_the_users_own_makes_it_ask(host: Host) -> None:
     lay(host, CONFIGURATION, "kind: KubeletConfiguration\n")
     assert planned_serving(host, {}, {}, **{"rotate-server-certificates": "true"}).asks
