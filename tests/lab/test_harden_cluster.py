@@ -304,6 +304,15 @@ def test_a_second_run_changes_nothing(story: Story) -> None:
     assert differences(before.versions, after.versions) == []
 
 
+@each_version
+def test_a_run_without_changes_starts_few_modules(story: Story) -> None:
+    """Each costs a third of a second and more of every run; verify at the end included."""
+    story.again[0].well()
+    print(f"modules started: {story.module_starts}")
+    # Where none was counted none left its line.
+    assert all(0 < count <= 12 for count in story.module_starts.values()), story.module_starts
+
+
 # What is in force.
 
 
