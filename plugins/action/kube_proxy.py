@@ -39,6 +39,7 @@ class ActionModule(HostAction):
         """Choose the settings that this run is about; a field of ours keeps its control when the user gives a value."""
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
         self._notes = list((arguments.get("pod") or {}).get(NOTES) or [])
+        self._version = (arguments["discovery"]["components"].get("kube-apiserver") or {}).get("version")
         for name in ("settings", "pod"):
             shared = Shared("kube-proxy", arguments.get("waived") or {}, arguments.get("nodes") or [])
             arguments[name] = shared.settings(select(arguments.get(name) or {}, *tags))
@@ -55,7 +56,11 @@ class ActionModule(HostAction):
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run the module, and say what the template left as it was."""
+        """Run the module, and say what the template left as it was, and what the next version does not take."""
         result = super().execute(arguments, task_vars)
-        result["notes"] = [*self._notes, *result.get("notes", [])]
+        found = result.pop("found", None) or {}
+        warnings = (
+            version_check.warnings_of(COMPONENT, self._version, found["flags"], found["configuration"]) if found else []
+        )
+        result["notes"] = [*self._notes, *warnings, *result.get("notes", [])]
         return result

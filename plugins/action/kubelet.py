@@ -30,9 +30,13 @@ class ActionModule(HostAction):
         # They belong to no control, so a run that is about some controls alone leaves them as they are.
         chosen = extra if wanted(*tags, CONCERN["kubelet"]) and not arguments.get("only") else {}
         arguments["extra_flags"] = {flag_name(flag): version_check.text_of(value) for flag, value in chosen.items()}
+        kubelet = arguments["discovery"]["kubelet"]
+        about = wanted(*tags, CONCERN["kubelet"])
+        self._warnings = version_check.warnings_of_kubelet(kubelet, arguments["extra_flags"]) if about else []
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run the module, and say what the template left as it was."""
+        """Run the module, and say what the template left as it was, and what the next version does not take."""
         result = super().execute(arguments, task_vars)
-        return {**result, "not_done": [*self._not_done, *result.get("not_done", [])]}
+        notes = [*self._warnings, *result.get("notes", [])]
+        return {**result, "notes": notes, "not_done": [*self._not_done, *result.get("not_done", [])]}

@@ -143,7 +143,8 @@ class ActionModule(ActionBase):
             asked = known.get("__verify_cluster_seen") or {}
             if "problem" in asked:
                 cluster = asked
-        return verdicts.Seen(hosts, cluster, self._task.args.get("control_planes") or [])
+        alone = inventory.nodes_alone(variables, variables["groups"])
+        return verdicts.Seen(hosts, cluster, self._task.args.get("control_planes") or [], alone)
 
 
 def _write(report_dir: str, path: str, report: t.Mapping[str, t.Any]) -> list[str]:

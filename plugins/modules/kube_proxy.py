@@ -101,6 +101,10 @@ patch:
       kube-proxy is not run as kubeadm runs it.
   returned: success
   type: str
+found:
+  description: What its container is started with (C(flags)), and its C(configuration); absent where it is not seen.
+  returned: where it is seen
+  type: dict
 patch_controls:
   description: Identifiers of the controls that the patch keeps.
   returned: success
@@ -182,6 +186,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         restarted=restarted,
         patch=patch,
         patch_controls=sorted(str(data["control"]) for data in parameters["pod"].values()),
+        found=planned.found,
         notes=notes,
         not_done=planned.not_done,
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if restarted else "",

@@ -95,6 +95,32 @@ def notes(
     return [f"{_listed(left)} of the inventory: in none of the groups {names}, and left alone."]
 
 
+def nodes_alone(variables: t.Mapping[str, t.Any], groups: t.Mapping[str, t.Sequence[str]]) -> bool:
+    """Return whether the inventory has no control plane, as where somebody else keeps it."""
+    return not groups.get(_named(variables)["kubeharden_control_plane_group"])
+
+
+def note_of_nodes_alone(
+    variables: t.Mapping[str, t.Any], groups: t.Mapping[str, t.Sequence[str]], hosts: t.Sequence[str]
+) -> list[str]:
+    """Return a sentence about what a run has left where the inventory has no control plane.
+
+    Args:
+        variables: Of the run.
+        groups: The inventory's.
+        hosts: Those of the cluster.
+    """
+    if not hosts or not nodes_alone(variables, groups):
+        return []
+    group = _named(variables)["kubeharden_control_plane_group"]
+    sentence = (
+        f"The inventory has no host in {group}, so that this run was about nodes alone. What is in the API was not "
+        "touched: kube-proxy, and kubeadm's ConfigMaps. verify.yml looks at it by a kubeconfig on a node that "
+        "kubeharden_kubeconfig names."
+    )
+    return [sentence]
+
+
 def problems_with_groups(
     variables: t.Mapping[str, t.Any], groups: t.Mapping[str, t.Sequence[str]], hosts: t.Sequence[str]
 ) -> list[str]:

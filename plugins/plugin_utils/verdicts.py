@@ -23,7 +23,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     Control,
     Verdict,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import NODES_ALONE, Cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster, judge_host
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
@@ -43,11 +43,13 @@ class Seen:
         hosts: By the inventory's name, what verify_host returned.
         cluster: What verify_cluster returned, None where nobody was asked.
         control_planes: Names of the hosts that the inventory calls control planes.
+        nodes_alone: Whether the inventory has none at all.
     """
 
     hosts: t.Mapping[str, t.Mapping[str, t.Any]]
     cluster: t.Mapping[str, t.Any] | None
     control_planes: t.Sequence[str]
+    nodes_alone: bool = False
 
     def profile(self, host: str, default: str) -> str:
         """Return a host's own profile; that of what all share is the first control plane's, as in harden.yml."""
@@ -72,10 +74,14 @@ def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict
     """Return the document."""
     hosts = [_host(name, result, seen) for name, result in sorted(seen.hosts.items())]
     answer = seen.cluster or {}
-    problem = str(answer.get("problem") or "no API server of the control planes in this run answered")
+    nobody = NODES_ALONE if seen.nodes_alone else "no API server of the control planes in this run answered"
+    problem = str(answer.get("problem") or nobody)
     over = expired(settings.waivers, settings.now)
     in_part = flags_of(_waived_in_part(settings, seen.control_planes))
-    cluster = Cluster(answer.get("evidence"), problem, hosts, over, settings.newest, settings.rotation_grace, in_part)
+    grace = settings.rotation_grace
+    cluster = Cluster(
+        answer.get("evidence"), problem, hosts, over, settings.newest, grace, in_part, nodes_alone=seen.nodes_alone
+    )
     names = [CLUSTER, *(host.name for host in hosts)]
     by_host = {name: dataclasses.replace(settings, profile=seen.profile(name, settings.profile)) for name in names}
     profile = by_host[CLUSTER].profile

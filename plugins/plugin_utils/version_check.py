@@ -17,6 +17,9 @@ _OWN_KEYS = ("after", "default", "files", "kubeadm", "mount")
 #: Components of every node whose flags the user may give; kube-proxy has the version of kubeadm's cluster.
 ON_NODES = ("kubelet", "kube-proxy")
 
+#: Flags that kubeadm writes into kubeadm-flags.env, and takes out of it when it upgrades to a version without them.
+_KUBEADM_TAKES_OUT = ("pod-infra-container-image",)
+
 Settings = t.Mapping[str, t.Mapping[str, t.Any]]
 Values = dict[str, tuple[str, ...]]
 
@@ -70,6 +73,42 @@ def check_kubelet(discovery: t.Mapping[str, t.Any]) -> list[str]:
     table, _warning = versions.choose("kubelet", str(kubelet["version"]))
     where = f"The kubelet's configuration ({kubelet['configuration_file']} and its drop-ins)"
     return versions.values_of_no_use(table, kubelet["configuration"], where)
+
+
+def warnings_of_kubelet(kubelet: t.Mapping[str, t.Any], extra: t.Mapping[str, str]) -> list[str]:
+    """Return what the next minor version of a kubelet does not take any more of its flags and feature gates.
+
+    Args:
+        kubelet: What discovery found of it.
+        extra: The user's own flags, as texts.
+    """
+    by_kubeadm = [name for name in _KUBEADM_TAKES_OUT if name in kubelet.get("kubeadm_flags", [])]
+    flags = {name: value for name, value in {**kubelet["flags"], **extra}.items() if name not in by_kubeadm}
+    return warnings_of("kubelet", kubelet.get("version"), flags, kubelet.get("configuration") or {})
+
+
+def warnings_of(
+    component: str, version: str | None, flags: t.Mapping[str, t.Any], configuration: t.Mapping[str, t.Any]
+) -> list[str]:
+    """Return what the next minor version of a component with a configuration file does not take any more.
+
+    Args:
+        component: kubelet or kube-proxy.
+        version: Its version, None or empty where nobody knows.
+        flags: By flag, its value.
+        configuration: Its configuration as data, of which the feature gates count.
+    """
+    if not version:
+        return []
+    values = {versions.flag_name(name): [text_of(value)] for name, value in flags.items()}
+    gates = configuration.get("featureGates")
+    for gate, value in gates.items() if isinstance(gates, dict) else ():
+        values.setdefault("feature-gates", []).append(f"{gate}={text_of(value)}")
+    table, warning = versions.choose(component, str(version))
+    if warning:
+        return [warning]
+    later = versions.following(table, component)
+    return versions.dropped(table, later, component, values) if later else []
 
 
 def texts_of(extra: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:

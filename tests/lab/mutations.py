@@ -159,6 +159,15 @@ APISERVER = (
     ),
     _flag(API, "apiserver-debug-socket", "debug-socket-path", "/debug.sock"),
     _items(API, "apiserver-external-addresses", _ENABLE, without=["DenyServiceExternalIPs"]),
+    # Without these a live server does not start, or has no kubelet, no etcd or no client any more.
+    _flag(API, "apiserver-kubelet-client-certificate", "kubelet-client-certificate", None, where=("directories",)),
+    _flag(API, "apiserver-etcd-authority", "etcd-cafile", None, where=("directories",)),
+    _flag(API, "apiserver-etcd-client-certificate", "etcd-keyfile", None, where=("directories",)),
+    _flag(API, "apiserver-serving-certificate", "tls-cert-file", None, where=("directories",)),
+    _flag(API, "apiserver-client-authority", "client-ca-file", None, where=("directories",)),
+    _flag(API, "apiserver-service-account-key", "service-account-key-file", None, where=("directories",)),
+    _flag(API, "apiserver-secure-port", "secure-port", "0", where=("directories",)),
+    _flag(API, "apiserver-request-headers", "requestheader-allowed-names", None, where=("directories",)),
     _flag(API, "apiserver-kubelet-authority", "kubelet-certificate-authority", None, where=("live",)),
     _items(
         API,
@@ -230,6 +239,14 @@ CONTROLLERS = (
     _flag(MANAGER, "controller-manager-profiling", "profiling", "true"),
     _flag(MANAGER, "controller-manager-bind-address", "bind-address", "0.0.0.0", live=BEYOND),  # noqa: S104
     _flag(MANAGER, "controller-manager-credentials", "use-service-account-credentials", "false", live=()),
+    _flag(
+        MANAGER,
+        "controller-manager-service-account-key",
+        "service-account-private-key-file",
+        None,
+        where=("directories",),
+    ),
+    _flag(MANAGER, "controller-manager-root-authority", "root-ca-file", None, where=("directories",)),
     _flag(MANAGER, "controller-manager-terminated-pods", "terminated-pod-gc-threshold", "0"),
     _flag(MANAGER, "controller-manager-tls-version", "tls-min-version", "VersionTLS10"),
     _items(
@@ -271,6 +288,15 @@ NODE = (
         "AlwaysAllow",
         live=("probe-anonymous-kubelet",),
     ),
+    # A live kubelet would know the API server no more, or does not take the value.
+    _kubelet(
+        "kubelet-client-authority",
+        "authentication.x509.clientCAFile",
+        None,
+        where=("directories",),
+        apart="it names the file whose mode is broken too",
+    ),
+    _kubelet("kubelet-idle-streams", "streamingConnectionIdleTimeout", "-1s", where=("directories",)),
     _kubelet("kubelet-read-only-port", "readOnlyPort", 10255, live=("probe-plain-ports", *BEYOND)),
     _kubelet("kubelet-iptables", "makeIPTablesUtilChains", False),
     _kubelet("kubelet-event-rate", "eventRecordQPS", 100000),

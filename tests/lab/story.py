@@ -117,6 +117,8 @@ class Story:
         self.profile = profile
         self.product = Product(cluster)
         self.served: dict[str, Served] = {}
+        #: By host, the modules that the second run started there; empty before.
+        self.module_starts: dict[str, int] = {}
         self._prepare()
 
     def _prepare(self) -> None:
@@ -230,7 +232,10 @@ class Story:
         """A second run, which verifies at its end, and the cluster before and after it."""
         self.hardened[0].well()
         before = self.look()
-        return self.product.harden(verified=True, profile=self.profile), before, self.look()
+        ends = {host: self.product.journal_end(host) for host in self.cluster.hosts}
+        run = self.product.harden(verified=True, profile=self.profile)
+        self.module_starts = {host: self.product.module_starts(host, end) for host, end in ends.items()}
+        return run, before, self.look()
 
     @functools.cached_property
     def cis(self) -> HardenRun:

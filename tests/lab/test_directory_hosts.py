@@ -314,6 +314,59 @@ def test_a_group_that_the_inventory_has_not_stops_the_run(hosts: Hosts, playbook
     assert hosts.state() == before
 
 
+NODES_ALONE = "so that this run was about nodes alone. What is in the API was not touched: kube-proxy, and kubeadm's"
+
+
+def test_a_control_plane_that_somebody_else_keeps_is_not_applicable_and_that_is_said(hosts: Hosts) -> None:
+    """Nodes alone are hardened; the API is asked where a kubeconfig on a node is named."""
+    text = hosts.inventory.read_text(encoding="utf-8")
+    planes = "    kube_control_plane:\n      hosts:\n        cp1:\n        cp2:\n"
+    assert planes in text
+    hosts.inventory.write_text(text.replace(planes, ""), encoding="utf-8")
+    run = hosts.harden(verified=True, profile="cis")
+    assert run.code == 0, str(run)
+    assert {change["host"] for change in hosts.changes} == {"w1"}
+    assert run.output.count(NODES_ALONE) == 1, str(run)
+    assert hosts.verdicts is not None
+    assert set(hosts.verdicts) == {"w1", "cluster"}
+    # Only a process says its version, and a directory has none.
+    unknown = {control for control, status in hosts.verdicts["cluster"].items() if status == "unknown"}
+    assert unknown == {"versions-patched", "versions-supported"}
+    assert hosts.verdicts["cluster"]["rbac-secrets"] == "not_applicable"
+    asked = hosts.play("verify.yml", kubeconfig="/nowhere/admin.conf", fail_on="none")
+    assert asked.code == 0, str(asked)
+    assert hosts.verdicts["cluster"]["rbac-secrets"] == "unknown"
+
+
+def test_where_somebody_approves_what_kubelets_ask_for_all_of_them_ask(hosts: Hosts) -> None:
+    """Seen by a kubelet that serves what it asked for; before nobody is known to, and that is said."""
+    told = "nobody is known to approve their requests"
+    text = hosts.inventory.read_text(encoding="utf-8")
+    for plane in ("        cp1:\n", "        cp2:\n"):
+        text = text.replace(plane, "", 1)
+    text = text.replace("    kube_control_plane:\n      hosts:\n", "").replace("w1:", "w1:\n        w2:")
+    hosts.inventory.write_text(text, encoding="utf-8")
+    open_host(str(hosts.root("w2")), str(SEEDS / "w2"), False, lambda: str(hosts.directory))
+    (hosts.root("w2") / "run").mkdir(exist_ok=True)
+
+    def asking(run: Run) -> set[str]:
+        assert run.code == 0, str(run)
+        return {change["host"] for change in hosts.changes if "+serverTLSBootstrap" in change["diff"]}
+
+    nobody = hosts.harden("--check", profile="cis")
+    assert asking(nobody) == set()
+    assert told in nobody.output
+    pem = hosts.root("w1") / "var/lib/kubelet/pki/kubelet-server-current.pem"
+    pem.parent.mkdir(parents=True, exist_ok=True)
+    pem.write_text("x", encoding="utf-8")
+    configuration = hosts.root("w1") / "var/lib/kubelet/config.yaml"
+    with configuration.open("a", encoding="utf-8") as file:
+        file.write("serverTLSBootstrap: true\n")
+    somebody = hosts.harden("--check", profile="cis")
+    assert asking(somebody) == {"w2"}
+    assert told not in somebody.output
+
+
 def test_hosts_in_a_group_that_is_misspelt_are_left_alone_and_named(hosts: Hosts) -> None:
     text = hosts.inventory.read_text(encoding="utf-8")
     hosts.inventory.write_text(text.replace("kube_node:", "kube_nodes:"), encoding="utf-8")

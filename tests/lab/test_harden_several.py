@@ -14,12 +14,13 @@ from lab.kubelab.harness import Cluster, Served
 from lab.product import (
     BAD_CIPHERS,
     announced,
+    fails_as_kubeadm_made_it,
     keep_figures,
-    of_this_slice,
     restarted,
     shape_of,
     started,
     wait_until,
+    warns_of_no_more_than_is_promised,
     without_random,
 )
 from lab.story import Story, differences, story_of
@@ -31,6 +32,8 @@ CONFIG_MAPS_LEFT = (
     "took no part in this run."
 )
 OTHERS = ("cp2", "cp3", "w1", "w2")
+#: The load, of the minute before a run and of its last, below which nothing but the five hosts was at work.
+QUIET = 3.0
 
 
 def lost_nothing(served: Served) -> None:
@@ -128,8 +131,8 @@ def test_the_run_restarts_what_it_announced_and_nothing_else(story: Story) -> No
         assert "kube-apiserver" in announced(run.changes, host)
 
 
-def test_the_time_of_the_run_beside_that_of_its_restarts_is_known(story: Story) -> None:
-    """Figures that are printed and kept, not limited: how busy the machine is decides as much as the product does.
+def test_the_run_takes_no_minute_beside_its_restarts_where_the_machine_is_quiet(story: Story) -> None:
+    """Elsewhere figures are printed and kept alone: how busy the machine is decides as much as the product does.
 
     The run does not verify. Control planes come one after the other, and so do two workers: each is a batch.
     """
@@ -137,13 +140,20 @@ def test_the_time_of_the_run_beside_that_of_its_restarts_is_known(story: Story) 
     cluster = story.cluster
     seconds = {host: run.restart_seconds(host) for host in cluster.hosts}
     restarts = sum(seconds.values())
-    figures = {"run": round(run.seconds), "restarts": restarts, "beside": round(run.seconds) - restarts}
+    figures = {
+        "run": round(run.seconds),
+        "restarts": restarts,
+        "beside": round(run.seconds) - restarts,
+        "load": max(run.load),
+    }
     keep_figures("times", cluster, "hardened", {**figures, "by_host": seconds, "tasks": run.tasks})
     print(f"time {shape_of(cluster)} hardened: {figures} s, by host {seconds}")
     for took, name in run.tasks:
         print(f"{took:6.1f} s  {name}")
     assert all(seconds.values()), seconds
     assert figures["beside"] > 0, figures
+    if figures["load"] < QUIET:
+        assert figures["beside"] <= 60, figures
 
 
 def test_etcds_members_restarted_one_after_the_other_each_before_its_api_server(story: Story) -> None:
@@ -166,10 +176,11 @@ def test_a_second_run_changes_nothing(story: Story) -> None:
 
 
 def test_kube_bench_finds_nothing_and_warns_of_what_stands_in_the_page(story: Story) -> None:
-    for host in story.cluster.hosts:
-        assert of_this_slice(story.bench_before[host]) >= {"4.1.1", "4.1.9"}, host
+    fails_as_kubeadm_made_it(story.bench_before, story.cluster.control_planes)
     assert story.bench_after == {host: set() for host in story.cluster.hosts}
-    assert differences(story.said_in_the_page("cis"), story.product.left_by_bench("cis")) == []
+    left = story.product.left_by_bench("cis")
+    assert differences(story.said_in_the_page("cis"), left) == []
+    warns_of_no_more_than_is_promised(left, story.cluster.control_planes, story.cluster.lab.minor)
 
 
 @pytest.mark.slow

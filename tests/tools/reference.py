@@ -34,6 +34,7 @@ RULES = {
     "ordered_minimum": "is {} or newer",
     "contains": "has {}",
     "narrowed": "has none but {}",
+    "also": "and where they are found {}",
     "without": "never has {}",
     "absent": "is absent",
     "mode": "has mode {} at most",
@@ -42,6 +43,7 @@ RULES = {
     "positive": "also where it was 0 or less",
     "unlimited": "where {} is no limit",
     "default": "and is {} by itself",
+    "none": "as where it is {}",
 }
 """how a setting's keys are said, in this order"""
 
@@ -181,6 +183,8 @@ def _rendered(path: pathlib.Path, profile: str, minor: int) -> Any:
         kubeharden_pki_authorities_dir="/secure/authorities",
         kubeharden_pki_component_serving=True,
         laid=_Everything(),
+        there=_Everything(),
+        client_authority=True,
         minor=minor,
         etcd_version="3.7.0",
         control_planes=3,

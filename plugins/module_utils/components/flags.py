@@ -321,12 +321,13 @@ class Narrowed:
     """A list that holds nothing but the allowed items.
 
     The owner's list loses what is not allowed; where it is absent, or nothing of it would be left, the whole list of
-    allowed items is taken.
+    allowed items is taken. Items of ``also`` are as good: they stay where they are found, and are never written.
     """
 
     allowed: tuple[str, ...]
     control: tuple[str, ...] = ()
     kind: str = "slice"
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -475,10 +476,11 @@ def _decide_narrowed(rule: Narrowed, effective: Sequence[str] | None) -> Decisio
     if not effective:
         reason = "the flag is not set" if effective is None else "the list is empty"
         return Decision(False, _joined(rule.allowed, rule.kind), reason)
-    surplus = [item for item in effective if item not in rule.allowed]
+    good = {*rule.allowed, *rule.also}
+    surplus = [item for item in effective if item not in good]
     if not surplus:
         return _satisfied("nothing but allowed items")
-    rest = [item for item in effective if item in rule.allowed]
+    rest = [item for item in effective if item in good]
     return Decision(False, _joined(rest or rule.allowed, rule.kind), f"{', '.join(surplus)} not allowed")
 
 
@@ -493,26 +495,36 @@ def _decide_contains(rule: Contains, current: Sequence[str]) -> Decision:
 
 def _decide_map(rule: Contains, effective: Sequence[str]) -> Decision:
     """For maps an item is missing too where its key has another value; a later item of a key overrides an earlier."""
-    last = {item.partition("=")[0]: item for item in effective}
-    wanted = {item.partition("=")[0]: item for item in rule.items}
+    last = {map_item(item)[0]: item for item in effective}
+    wanted = {map_item(item)[0]: item for item in rule.items}
     missing = [item for key, item in wanted.items() if not _same_item(last.get(key), item)]
-    replaced = {item.partition("=")[0] for item in missing}
+    replaced = {map_item(item)[0] for item in missing}
     removed = [item for item in effective if any(_is_unwanted(item, one) for one in rule.without)]
-    kept = [item for item in effective if item.partition("=")[0] not in replaced and item not in removed]
+    kept = [item for item in effective if map_item(item)[0] not in replaced and item not in removed]
     return _union(rule, kept, missing, removed)
+
+
+def map_item(item: str) -> tuple[str, str]:
+    """Key and value of an item of a map, as components read them.
+
+    Space around either is nothing. A feature gate may say of which component it is; ``kube:`` is what it is without.
+    """
+    key, _equals, value = item.partition("=")
+    component, colon, name = key.partition(":")
+    return (name if colon and component.strip() == "kube" else key).strip(), value.strip()
 
 
 def _is_unwanted(item: str, unwanted: str) -> bool:
     """Whether an item of a map has a key that is not wanted, or the value that is not wanted of it."""
-    if "=" not in unwanted:
-        return item.partition("=")[0] == unwanted
-    return item.partition("=")[0] == unwanted.partition("=")[0] and _same_item(item, unwanted)
+    if map_item(item)[0] != map_item(unwanted)[0]:
+        return False
+    return "=" not in unwanted or _same_item(item, unwanted)
 
 
 def _same_item(have: str | None, want: str) -> bool:
     if have is None:
         return False
-    value, wanted = have.partition("=")[2], want.partition("=")[2]
+    value, wanted = map_item(have)[1], map_item(want)[1]
     return value == wanted or (parse_bool(value) is not None and parse_bool(value) == parse_bool(wanted))
 
 
@@ -543,6 +555,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "at_most": ("unlimited",),
     "contains": ("without",),
     "keep": ("positive",),
+    "narrowed": ("also",),
     "ordered_minimum": ("order",),
 }
 
@@ -653,7 +666,7 @@ def _narrowed(data: Mapping[str, Any], where: str, control: tuple[str, ...], kin
     allowed = _texts(data["narrowed"], where)
     if not allowed:
         raise HardeningError("KH009", f"{where} needs at least one allowed item.")
-    return Narrowed(allowed, control, kind)
+    return Narrowed(allowed, control, kind, _texts(data.get("also", []), f"{where}: also"))
 
 
 def _ordered_minimum(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: str) -> Rule:

@@ -11,6 +11,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components import 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
     decide,
     parse_bool,
+    parse_quantity,
     rule_from_data,
     split_list,
 )
@@ -19,15 +20,19 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 #: Where a kubelet keeps its certificates that was told no other place.
 KUBELET_PKI = "/var/lib/kubelet/pki"
 #: Keys of a setting that are not the rule's.
-_OWN_KEYS = ("default", "needs")
+_OWN_KEYS = ("default", "needs", "none")
+#: Keys beside a rule's name.
+_OPTIONS = ("also", "control", "positive", "unlimited")
 #: The fields that name a serving certificate and its key.
 NAMED = ("tlsCertFile", "tlsPrivateKeyFile")
 #: Flags that beat a field of the configuration file.
 OVERRIDING_FLAGS: t.Mapping[str, str] = {
     "authentication.anonymous.enabled": "anonymous-auth",
     "authentication.webhook.enabled": "authentication-token-webhook",
+    "authentication.x509.clientCAFile": "client-ca-file",
     "authorization.mode": "authorization-mode",
     "readOnlyPort": "read-only-port",
+    "streamingConnectionIdleTimeout": "streaming-connection-idle-timeout",
     "makeIPTablesUtilChains": "make-iptables-util-chains",
     "eventRecordQPS": "event-qps",
     "rotateCertificates": "rotate-certificates",
@@ -47,15 +52,23 @@ def good_enough(data: t.Mapping[str, t.Any], value: t.Any) -> bool:
 
     Args:
         data: The setting, as the template has it.
-        value: The value as data, None or empty where there is none: an empty text is the same as none to a component.
+        value: The value as data, None or empty where there is none: an empty text is the same as none to a component,
+            and so is in some fields (``none``) the zero value.
     """
-    if _unset(value):
-        return "default" in data and good_enough(data, data["default"])
+    if _unset(data, value):
+        return "default" in data and decide(_rule(data), [as_text(data["default"])]).satisfied
     return decide(_rule(data), [as_text(value)]).satisfied
 
 
-def _unset(value: t.Any) -> bool:
-    return value is None or value == ""
+def flag_good_enough(data: t.Mapping[str, t.Any], text: str) -> bool:
+    """Return whether the value of a flag that beats the field satisfies its setting: a flag's zero means zero."""
+    return good_enough({key: value for key, value in data.items() if key != "none"}, from_flag(data, text))
+
+
+def _unset(data: t.Mapping[str, t.Any], value: t.Any) -> bool:
+    if value is None or value == "":
+        return True
+    return "none" in data and parse_quantity(as_text(value)) == parse_quantity(as_text(data["none"]))
 
 
 def apply(
@@ -77,14 +90,14 @@ def apply(
         value = document.get(field.split("."))
         if good_enough(data, value):
             continue
-        decision = decide(_rule(data), [] if _unset(value) else [as_text(value)])
+        decision = decide(_rule(data), [] if _unset(data, value) else [as_text(value)])
         _write(document, field.split("."), _typed(data, decision.values))
         controls.append(str(data.get("control", "")))
     return document.text, sorted({control for control in controls if control})
 
 
 def _wanted(data: t.Mapping[str, t.Any]) -> t.Any:
-    return next(value for key, value in data.items() if key not in ("control", "positive", "unlimited", *_OWN_KEYS))
+    return next(value for key, value in data.items() if key not in (*_OPTIONS, *_OWN_KEYS))
 
 
 def _rule(data: t.Mapping[str, t.Any]) -> t.Any:

@@ -37,6 +37,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.kubelet_f
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
+#: Why an API is not asked that somebody else keeps.
+NODES_ALONE = "the inventory has no control plane, and kubeharden_kubeconfig names no kubeconfig on a node to ask by"
 #: Minor versions that get mended, the newest included: of Kubernetes, and of etcd.
 _SUPPORTED = 3
 _SUPPORTED_ETCD = 2
@@ -56,6 +58,7 @@ class Cluster:
         rotation_grace: Days for which a rotation of authorities may be under way after one was made.
         waived_in_part: By component, flags that a waiver leaves out on some control planes alone, and that kubeadm's
             ConfigMap therefore has not.
+        nodes_alone: Whether the inventory has no control plane: somebody else keeps it.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Cluster:
         newest: t.Mapping[str, str] | None = None,
         rotation_grace: int = 30,
         waived_in_part: t.Mapping[str, t.Collection[str]] | None = None,
+        nodes_alone: bool = False,
     ) -> None:
         self._evidence = evidence
         self._problem = problem or "no control plane was asked"
@@ -75,6 +79,7 @@ class Cluster:
         self.newest = newest or {}
         self.rotation_grace = rotation_grace
         self.waived_in_part = waived_in_part or {}
+        self._nodes_alone = nodes_alone
 
     @property
     def evidence(self) -> t.Mapping[str, t.Any]:
@@ -84,8 +89,17 @@ class Cluster:
             NotJudged: It was not asked.
         """
         if self._evidence is None:
-            raise NotJudged(UNKNOWN, self._problem)
+            raise NotJudged(UNKNOWN if self._asked else NOT_APPLICABLE, self._problem)
         return self._evidence
+
+    @property
+    def _asked(self) -> bool:
+        """Whether the API was to be asked: without a control plane it is where the user gives credentials."""
+        return not self._nodes_alone or self._problem != NODES_ALONE
+
+    def unseen(self, words: str) -> NotJudged:
+        """Return why nothing is judged where no process of a control plane was seen."""
+        return NotJudged(NOT_APPLICABLE if self._nodes_alone else UNKNOWN, words)
 
     def other_nodes(self) -> list[str]:
         """Return the nodes that the API knows and that are not among the hosts.
@@ -103,7 +117,7 @@ class Cluster:
 
     def published_authorities(self) -> tuple[list[t.Mapping[str, t.Any]], str]:
         """Return the authorities that the API hands out to pods and joining nodes, and why they were not seen."""
-        if not any(host.live for host in self.hosts):
+        if not self._asked or not any(host.live for host in self.hosts):
             return [], ""  # directories that stand for hosts have no API
         try:
             return self.read("trusted") or [], ""
@@ -161,7 +175,7 @@ def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
     for component, arguments in remembered.items():
         drift += _flags_not_remembered(cluster, component, arguments)
     if not seen:
-        raise NotJudged(UNKNOWN, "no process of a control plane was seen")
+        raise cluster.unseen("no process of a control plane was seen")
     return (
         Verdict(FAIL, listed(drift)) if drift else Verdict(PASS, f"{seen} processes have the flags of kubeadm-config")
     )
@@ -244,7 +258,7 @@ def version_skew(cluster: Cluster, _control: Control) -> Verdict:
     servers = {host.name: _minor(host.known_versions().get("kube-apiserver")) for host in cluster.hosts}
     known = {name: minor for name, minor in servers.items() if minor}
     if not known:
-        raise NotJudged(UNKNOWN, "no API server's version was seen")
+        raise cluster.unseen("no API server's version was seen")
     oldest, newest = min(known.values()), max(known.values())
     wrong = [f"API servers of {oldest[0]}.{oldest[1]} and {newest[0]}.{newest[1]}"] if newest[1] - oldest[1] > 1 else []
     for place, component, version, minor in _versions(cluster):

@@ -8,7 +8,11 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_bool, parse_quantity
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
+    map_item,
+    parse_bool,
+    parse_quantity,
+)
 
 #: From weak to strict, in the words of Kubernetes and of etcd.
 TLS_ORDERS = (
@@ -84,8 +88,8 @@ def _has_not(values: t.Sequence[str], judge: Judge) -> str:
 
 
 def _same_item(value: str, item: str) -> bool:
-    name, _dummy, setting = value.partition("=")
-    wanted_name, _dummy, wanted = item.partition("=")
+    name, setting = map_item(value)
+    wanted_name, wanted = map_item(item)
     return name == wanted_name and same(setting, wanted)
 
 

@@ -9,6 +9,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
+    map_item,
     occurrences,
     parse_arguments,
     parse_bool,
@@ -82,6 +83,19 @@ def user_authentication(host: Host, _control: Control) -> Verdict:
     if path.items and host.document("authentication").get("issuers"):
         return Verdict(PASS, f"{path.items[-1]} names an issuer of tokens")
     return Verdict(FAIL, "neither OpenID Connect nor a token service is configured, so people come with certificates")
+
+
+def request_headers(host: Host, _control: Control) -> Verdict:
+    """Who may speak for others by headers is named: else every certificate of that authority may."""
+    authority = host.flag(_APISERVER, "requestheader-client-ca-file")
+    if not any(authority.items):
+        return Verdict(PASS, f"{authority.words}, so that no such headers are believed")
+    names = host.flag(_APISERVER, "requestheader-allowed-names")
+    if not any(names.items):
+        return Verdict(FAIL, f"{names.words}; should be set")
+    if authority.items == host.flag(_APISERVER, "client-ca-file").items:
+        return Verdict(FAIL, f"{authority.words}, and that is the authority of every client")
+    return Verdict(PASS, names.words)
 
 
 def authorizers(host: Host, control: Control) -> Verdict:
@@ -212,8 +226,7 @@ def gate(host: Host, control: Control) -> Verdict:
         value = host.field("kubelet", "featureGates", "feature-gates")
     else:
         value = host.flag(component, "feature-gates")
-    # A flag may say of which component a gate is; kube is what it is without.
-    settings = dict(item.removeprefix("kube:").partition("=")[::2] for item in value.items)
+    settings = dict(map_item(item) for item in value.items)
     known = host.table(component).gates(component).get(name)
     for given in (name, _ALL_OF_STAGE.get(known.stage, "") if known else ""):
         if given in settings:
@@ -515,6 +528,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         kubelet_serving,
         manifests_directory,
         paths_mounted,
+        request_headers,
         scheduler_profiling,
         user_authentication,
     )

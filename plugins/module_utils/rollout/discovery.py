@@ -21,6 +21,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     CONTROL_PLANE,
     FOREIGN,
     KUBELET_CONFIGURATION,
+    KUBELET_FLAGS,
     MANIFESTS,
     PKI,
     PKI_FLAGS,
@@ -228,14 +229,28 @@ class Discovery:
             "version": self._said_version(running),
             "arguments": arguments,
             "flags": flags,
+            "kubeadm_flags": self._kubeadms_flags(arguments),
             "units": units,
             "configuration_file": configuration_file,
             "configuration": configuration,
             "static_pod_path": static_pods or (MANIFESTS if self.control_plane else ""),
             "kubeconfig": flags.get("kubeconfig") or self._existing("/etc/kubernetes/kubelet.conf"),
             "client_authority": client_authority,
+            "serves_asked": self._serves_asked(configuration, flags),
             "own_certificate": self._own_certificate(configuration, flags, client_authority),
         }
+
+    def _kubeadms_flags(self, arguments: t.Sequence[str]) -> list[str]:
+        """Return the names of the kubelet's flags that kubeadm's own file gives it and nothing beside."""
+        words = kubelet_files.arguments_in(read_text(self.host.path(KUBELET_FLAGS)) or "")
+        names = [argument.name for argument in parse_arguments(words)]
+        every = [argument.name for argument in parse_arguments(arguments[1:])]
+        return sorted({name for name in names if names.count(name) == every.count(name)})
+
+    def _serves_asked(self, configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str]) -> bool:
+        """Return whether the kubelet asks for serving certificates, and one was approved and is in use."""
+        path = self.host.path(kubeletconfig.current_certificate(flags))
+        return kubeletconfig.asks(configuration, flags) and os.path.exists(path)
 
     def _own_certificate(
         self, configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str], authority: str | None

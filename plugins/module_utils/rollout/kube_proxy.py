@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components import 
     proxyconfig,
     yamlwrite,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import kube_proxy as judge
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
@@ -96,6 +97,8 @@ class KubeProxy:
         self.notes: list[str] = []
         #: What was left undone and why, as sentences.
         self.not_done: list[str] = []
+        #: What its container is started with by flag, and its configuration as data; empty where it is not kubeadm's.
+        self.found: Document = {}
 
     def plan(self) -> list[Change]:
         """Return what would change, without changing it."""
@@ -106,6 +109,7 @@ class KubeProxy:
             return []
         before = config_map["data"][CONFIGURATION]
         self._judge(config_map["data"], before)
+        self.found = _found(before, daemon_set["spec"]["template"])
         after, controls = proxyconfig.apply(before, self._settings, CONFIG_MAP)
         template, pod_controls = self._planned_pod(daemon_set["spec"]["template"])
         if after == before and template == daemon_set["spec"]["template"]:
@@ -304,6 +308,14 @@ class KubeProxy:
         if (config_map.get("data") or {}).get(CONFIGURATION) == self._configuration != old["configuration"]:
             _write_configuration(self._api, old["configuration"], self._configuration)
         return False
+
+
+def _found(configuration: str, template: t.Mapping[str, t.Any]) -> Document:
+    """Return the flags of kube-proxy's container, and its configuration as data."""
+    main = daemonset.container(template) or {}
+    words = [str(word) for word in (*(main.get("command") or ()), *(main.get("args") or ()))]
+    flags = {argument.name: argument.effective for argument in parse_arguments(words)}
+    return {"flags": flags, "configuration": kubeletconfig.fields(configuration, CONFIG_MAP)}
 
 
 def recover(host: Host, api: t.Callable[[], Api], limit: float) -> list[str]:

@@ -193,7 +193,7 @@ def _set(configuration: ClusterConfiguration, component: str, setting: t.Mapping
 
 def _as_found(data: t.Mapping[str, t.Any], values: t.Sequence[str]) -> dict[str, t.Any]:
     """Return the rule with the host's own value for its bound: what the owner set stricter survives an upgrade too."""
-    rule = {key: value for key, value in data.items() if key not in plan.OWN_KEYS}
+    rule = {key: value for key, value in data.items() if key not in (*plan.OWN_KEYS, "also")}
     for bound in _BOUNDS:
         if bound in rule and values:
             rule[bound] = values[-1]

@@ -278,7 +278,7 @@ class Kubelet:
             flag = kubeletconfig.OVERRIDING_FLAGS.get(field)
             value = kubeletconfig.at(effective, field)
             if flag in flags:
-                if not kubeletconfig.good_enough(data, kubeletconfig.from_flag(data, flags[flag])):
+                if not kubeletconfig.flag_good_enough(data, flags[flag]):
                     told.append(
                         f"The kubelet's flag --{flag}={flags[flag]} in {self._place_of(flag)} beats {field} in "
                         f"{self._path}, so that it is not in force; take the flag out there."

@@ -20,6 +20,16 @@ TEMPLATES = Path(__file__).parents[3] / "templates"
 #: Certificates of a host on which every certificate of the table lies.
 LAID = [layout.Layout().pair(row.name, row.path).certificate for row in layout.LEAVES]
 
+#: Certificates and keys of kubeadm's by which its components know others, as they lie on a control plane.
+THERE = [
+    f"/etc/kubernetes/pki/{name}"
+    for name in (
+        "apiserver.crt", "apiserver.key", "ca.crt", "ca.key", "apiserver-kubelet-client.crt",
+        "apiserver-kubelet-client.key", "etcd/ca.crt", "apiserver-etcd-client.crt", "apiserver-etcd-client.key",
+        "sa.pub", "sa.key", "front-proxy-ca.crt", "front-proxy-client.crt", "front-proxy-client.key",
+    )
+]  # fmt: skip
+
 #: What a kubeadm cluster of one control plane with nothing of the owner's looks like to a template.
 FRESH: dict[str, t.Any] = {
     "kubeharden_profile": "baseline",
@@ -37,6 +47,8 @@ FRESH: dict[str, t.Any] = {
     "signing_key": False,
     "kubeharden_pki_component_serving": False,
     "laid": [],
+    "there": [],
+    "signs_elsewhere": False,
     "kubeharden_oidc_issuer_url": "",
     "kubeharden_token_webhook_config_file": "",
     "minor": 37,
@@ -45,6 +57,8 @@ FRESH: dict[str, t.Any] = {
     "kubelet_pki": "/var/lib/kubelet/pki",
     "own_certificate": "",
     "kubelet_authority": "",
+    "client_authority": False,
+    "approved_before": False,
 }
 
 

@@ -101,8 +101,17 @@ def test_a_report_directory_that_takes_no_file_is_told_at_the_begin(
 
 
 def test_hosts_that_are_in_no_group_of_the_cluster_are_told(begin: t.Callable[..., dict[str, t.Any]]) -> None:
-    notes = begin({}, groups={"kube_control_plane": []}, hosts=["cp2"])["notes"]
+    notes = begin({}, groups={"kube_control_plane": ["cp2"]}, hosts=["cp2"])["notes"]
     assert [note.partition(":")[0] for note in notes] == ["cp1 of the inventory"]
+
+
+@pytest.mark.parametrize("groups", [{"kube_control_plane": []}, {}])
+def test_what_is_left_where_somebody_else_keeps_the_control_plane_is_told(
+    begin: t.Callable[..., dict[str, t.Any]], groups: dict[str, t.Any]
+) -> None:
+    (note,) = begin({}, groups=groups)["notes"]
+    assert note.startswith("The inventory has no host in kube_control_plane, so that this run was about nodes alone.")
+    assert begin({}, groups={"kube_control_plane": ["cp1"]})["notes"] == []
 
 
 def test_a_run_that_would_leave_its_own_discovery_out_is_refused(begin: t.Callable[..., dict[str, t.Any]]) -> None:

@@ -51,6 +51,7 @@ WEAK: dict[str, dict[str, str]] = {
         "max-requests-inflight": "0",
         "max-mutating-requests-inflight": "0",
         "request-timeout": "0",
+        "secure-port": "0",
     },
     "kube-controller-manager": {"bind-address": "127.0.0.2", "use-service-account-credentials": "false"},
     "kube-scheduler": {"bind-address": "127.0.0.2"},
@@ -64,6 +65,25 @@ WEAK: dict[str, dict[str, str]] = {
 }
 #: What is missing, since what is found would stay.
 MISSING = {
+    API: (
+        "tls-cert-file",
+        "tls-private-key-file",
+        "client-ca-file",
+        "kubelet-client-certificate",
+        "kubelet-client-key",
+        "etcd-cafile",
+        "etcd-certfile",
+        "etcd-keyfile",
+        "service-account-key-file",
+        "requestheader-client-ca-file",
+        "requestheader-allowed-names",
+        "requestheader-username-headers",
+        "requestheader-group-headers",
+        "requestheader-extra-headers-prefix",
+        "proxy-client-cert-file",
+        "proxy-client-key-file",
+    ),
+    "kube-controller-manager": ("root-ca-file", "service-account-private-key-file"),
     "etcd": (
         "cert-file",
         "key-file",
@@ -80,6 +100,7 @@ WEAK_KUBELET = {
         "webhook": {"enabled": False},
         "x509": {"clientCAFile": "/etc/kubernetes/pki/ca.crt"},
     },
+    "streamingConnectionIdleTimeout": "-1s",
     "authorization": {"mode": "AlwaysAllow"},
     "readOnlyPort": 10255,
     "makeIPTablesUtilChains": False,
@@ -103,8 +124,7 @@ POD: dict[str, t.Any] = {
 }
 #: What a kubeadm host has beside the demo's files, which are without secrets.
 MORE_FILES = (
-    "etc/kubernetes/pki/ca.crt",
-    "etc/kubernetes/pki/ca.key",
+    *(path.lstrip("/") for path in templates.THERE),
     "var/lib/kubelet/pki/kubelet.key",
     "var/lib/etcd/member/wal",
     "var/lib/kube-proxy/kubeconfig.conf",
@@ -148,6 +168,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
                 path.chmod(0o666)
     host = Host(str(root))
     found = Discovery(host, control_plane=True).run()
+    # Only now: which file it is, of whose mode there is a control too, is seen by the field.
+    configuration["authentication"]["x509"]["clientCAFile"] = ""
+    kubelet.write_text(yaml.safe_dump(configuration), encoding="utf-8")
+    kubelet.chmod(0o666)
     return World(host, found, found["components"][API]["flags"])
 
 
@@ -171,6 +195,8 @@ class Planner:
                 kubeharden_profile=self._profile,
                 control_planes=3,
                 approver=True,
+                there=templates.THERE,
+                client_authority=True,
                 found_flags=self._world.flags,
                 left_out=asked,
             )

@@ -345,6 +345,8 @@ def test_controls_of_the_wider_profile_are_those_that_no_template_has_without_it
                     signing_key=False,
                     kubeharden_pki_component_serving=True,
                     laid=templates.LAID,
+                    there=templates.THERE,
+                    client_authority=True,
                 )
                 found.setdefault(profile, set()).update(selection._CONTROL.findall(text))
     assert found["baseline"] <= found["cis"] == set(selection.known_controls())

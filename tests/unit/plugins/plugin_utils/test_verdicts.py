@@ -104,6 +104,30 @@ def test_a_kubelet_that_was_not_asked_has_the_reason_why_nobody_was() -> None:
     assert "admin.conf cannot be read" in result(document, "kubelet-read-only-port")["evidence"]
 
 
+def alone(cluster: dict[str, t.Any] | None) -> dict[str, t.Any]:
+    """What is said of nodes whose control plane somebody else keeps."""
+    evidence = {"live": True, "node_name": "w1", "components": {"kubelet": component("kubelet")}, "certificates": []}
+    one = verdicts.Seen({"w1": {"evidence": evidence}}, cluster, [], nodes_alone=True)
+    return verdicts.build(one, CONTROLS, verdicts.Settings("run-1", "cis", "1.0.0", NOW))
+
+
+def test_without_a_control_plane_in_the_inventory_what_is_the_apis_is_not_applicable() -> None:
+    document = alone(None)
+    of_cluster = {one["control"]: one for one in document["results"] if one["host"] == "cluster"}
+    assert [name for name, one in of_cluster.items() if one["status"] == "unknown"] == []
+    (words,) = {one["evidence"] for name, one in of_cluster.items() if name.startswith("rbac-")}
+    assert "the inventory has no control plane, and kubeharden_kubeconfig names no kubeconfig on a node" in words
+    of_server = {one["status"] for one in document["results"] if one["control"].startswith("apiserver-")}
+    assert of_server == {"not_applicable"}
+    # In a run on nodes of a cluster that has one it is not known, and so is what the API did not say when asked.
+    whole = dataclasses.replace(seen(), cluster=None)
+    settings = verdicts.Settings("run-1", "cis", "1.0.0", NOW)
+    assert result(verdicts.build(whole, CONTROLS, settings), "rbac-secrets", "cluster")["status"] == "unknown"
+    asked = alone({"problem": "the kubeconfig /x cannot be read"})
+    assert result(asked, "rbac-secrets", "cluster")["status"] == "unknown"
+    assert result(asked, "rbac-secrets", "cluster")["evidence"] == "the kubeconfig /x cannot be read"
+
+
 def test_what_the_profile_does_not_enforce_is_explained_and_never_a_pass() -> None:
     document = report("baseline")
     assert result(document, "apiserver-token-expiration")["status"] == "explained"

@@ -15,6 +15,8 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.version_check impo
     check_kubelet,
     check_plugins,
     refusal,
+    warnings_of,
+    warnings_of_kubelet,
 )
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 from tools.checkout import ROOT
@@ -175,6 +177,69 @@ def test_a_kubelets_configuration_at_which_it_would_end(version: str, fields: di
     kubelet = {"version": version, "configuration": {**kind, **fields}, "configuration_file": path}
     where = f"The kubelet's configuration ({path} and its drop-ins): "
     assert check_kubelet({"kubelet": kubelet}) == [where + sentence for sentence in found]
+
+
+IMAGE = "pod-infra-container-image"
+GONE = "any more; take it out before the upgrade, or it will not start."
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "kubeadms", "gates", "found"),
+    [
+        ("1.36.3", {"boot-id-file": "/x", "v": "2"}, [], {}, [f"kubelet 1.37 has no flag --boot-id-file {GONE}"]),
+        ("1.37.1", {"v": "2"}, [], {}, []),
+        # kubeadm writes it, and takes it out itself; what somebody else says stays where it is.
+        ("1.34.4", {IMAGE: "pause"}, [IMAGE], {}, []),
+        ("1.34.4", {IMAGE: "pause"}, [], {}, [f"kubelet 1.35 has no flag --{IMAGE} {GONE}"]),
+        (
+            "1.36.3",
+            {},
+            [],
+            {"AnyVolumeDataSource": True},
+            [f"kubelet 1.37 has no feature gate AnyVolumeDataSource {GONE}"],
+        ),
+        (
+            "1.36.3",
+            {"feature-gates": "AnyVolumeDataSource=true"},
+            [],
+            {},
+            [f"kubelet 1.37 has no feature gate AnyVolumeDataSource {GONE}"],
+        ),
+        (
+            "1.38.0",
+            {},
+            [],
+            {},
+            ["kubelet 1.38.0 is not known yet; what it accepts was looked up for 1.37, the nearest version that is."],
+        ),
+        (None, {"boot-id-file": "/x"}, [], {}, []),
+    ],
+)
+def test_what_the_next_minor_of_a_kubelet_drops_is_warned_of(
+    version: str | None, flags: dict[str, str], kubeadms: list[str], gates: dict[str, bool], found: list[str]
+) -> None:
+    kubelet = {
+        "version": version,
+        "flags": flags,
+        "kubeadm_flags": kubeadms,
+        "configuration": {"featureGates": gates} if gates else {},
+    }
+    assert warnings_of_kubelet(kubelet, {}) == found
+
+
+def test_what_the_user_is_about_to_give_a_kubelet_is_warned_of_too() -> None:
+    kubelet = {"version": "1.36.3", "flags": {}, "kubeadm_flags": [], "configuration": {}}
+    assert warnings_of_kubelet(kubelet, {"boot-id-file": "/x"}) == [f"kubelet 1.37 has no flag --boot-id-file {GONE}"]
+
+
+def test_what_the_next_minor_of_kube_proxy_drops_is_warned_of() -> None:
+    found = warnings_of(
+        "kube-proxy", "1.36.3", {"machine-id-file": "/x"}, {"featureGates": {"AnyVolumeDataSource": False}}
+    )
+    assert found == [
+        f"kube-proxy 1.37 has no flag --machine-id-file {GONE}",
+        f"kube-proxy 1.37 has no feature gate AnyVolumeDataSource {GONE}",
+    ]
 
 
 @pytest.mark.parametrize("minor", MINORS)

@@ -265,6 +265,13 @@ SUITES = ("TLS_AES", "TLS_GCM", "TLS_CHACHA")
         (Contains(("B=true",), kind="map"), ["B=false", "B=true"], None, "all items are there"),
         (Contains((), ("AllAlpha",), kind="map"), ["AllAlpha=true,X=1"], "X=1", "AllAlpha=true not allowed"),
         (Contains((), ("AllAlpha=true",), kind="map"), ["X=1,AllAlpha=T"], "X=1", "AllAlpha=T not allowed"),
+        # as their component reads it: kube: is what it is without, and space is nothing
+        (Contains((), ("AllAlpha=true",), kind="map"), ["kube:AllAlpha=1,X=1"], "X=1", "kube:AllAlpha=1 not allowed"),
+        (Contains((), ("AllAlpha=true",), kind="map"), ["AllAlpha = True,X=1"], "X=1", "AllAlpha = True not allowed"),
+        (Contains((), ("AllAlpha",), kind="map"), ["X=1, kube : AllAlpha=1"], "X=1", " kube : AllAlpha=1 not allowed"),
+        (Contains((), ("AllAlpha=true",), kind="map"), ["else:AllAlpha=true"], None, "no unwanted item is there"),
+        (Contains(("X=true",), kind="map"), ["kube:X=1"], None, "all items are there"),
+        (Contains(("X=true",), kind="map"), ["kube:X=false,Y=1"], "Y=1,X=true", "X=true missing"),
         (Contains((), ("AllAlpha=true",), kind="map"), ["AllAlpha=false,X=1"], None, "no unwanted item is there"),
         (Contains((), ("AllAlpha=true",), kind="map"), ["X=true"], None, "no unwanted item is there"),
         # narrowed: the owner's list without what is not allowed
@@ -274,6 +281,10 @@ SUITES = ("TLS_AES", "TLS_GCM", "TLS_CHACHA")
         (Narrowed(SUITES), ["TLS_GCM,TLS_CBC,TLS_AES"], "TLS_GCM,TLS_AES", "TLS_CBC not allowed"),
         (Narrowed(SUITES), ["TLS_GCM", "TLS_CBC"], "TLS_GCM", "TLS_CBC not allowed"),
         (Narrowed(SUITES), ["TLS_CBC"], "TLS_AES,TLS_GCM,TLS_CHACHA", "TLS_CBC not allowed"),
+        # what is as good stays, and is never written
+        (Narrowed(SUITES, also=("TLS_13",)), ["TLS_13,TLS_GCM"], None, "nothing but allowed items"),
+        (Narrowed(SUITES, also=("TLS_13",)), ["TLS_13,TLS_CBC"], "TLS_13", "TLS_CBC not allowed"),
+        (Narrowed(SUITES, also=("TLS_13",)), ["TLS_CBC"], "TLS_AES,TLS_GCM,TLS_CHACHA", "TLS_CBC not allowed"),
         # an order from weak to strict
         (OrderedMinimum("VersionTLS12", TLS), [], "VersionTLS12", "the flag is not set"),
         (
@@ -335,7 +346,7 @@ rules = st.one_of(
     st.builds(AtLeast, st.sampled_from(["30", "5m"]), st.sampled_from([None, "0"])),
     st.builds(AtMost, st.sampled_from(["30", "5m"]), st.sampled_from([None, "0"])),
     st.builds(Contains, items, st.just(("D",)), kind=st.sampled_from(["slice", "array", "map"])),
-    st.builds(Narrowed, items, kind=st.sampled_from(["slice", "array"])),
+    st.builds(Narrowed, items, kind=st.sampled_from(["slice", "array"]), also=st.sampled_from([(), ("D",)])),
     st.builds(OrderedMinimum, st.sampled_from(TLS), st.just(TLS)),
     st.just(Absent()),
 )
@@ -381,6 +392,7 @@ def test_what_is_written_satisfies_the_rule(rule: flags.Rule, current: list[str]
         ({"contains": []}, "feature-gates", Contains((), kind="map")),
         ({"contains": "a"}, "service-account-issuer", Contains(("a",), kind="array")),
         ({"narrowed": ["A"]}, "tls-cipher-suites", Narrowed(("A",))),
+        ({"narrowed": ["A"], "also": ["B", "C"]}, "tls-cipher-suites", Narrowed(("A",), also=("B", "C"))),
         ({"ordered_minimum": "VersionTLS12"}, "tls-min-version", OrderedMinimum("VersionTLS12", TLS)),
         ({"ordered_minimum": "TLS1.3"}, "tls-min-version", OrderedMinimum("TLS1.3", flags.ETCD_TLS_VERSIONS)),
         ({"ordered_minimum": "b", "order": ["a", "b"]}, "x", OrderedMinimum("b", ("a", "b"))),
@@ -401,6 +413,7 @@ def test_rule_from_data(data: Any, flag: str, rule: flags.Rule) -> None:
         ({"control": "a"}, "it has 0 of them"),
         ({"exact": 1, "absent": True}, "it has 2 of them"),
         ({"exact": 1, "unlimited": 0}, "(exact) has what is not known for it: unlimited"),
+        ({"contains": ["a"], "also": ["b"]}, "(contains) has what is not known for it: also"),
         ({"exact": 1, "Exact": 0, 3: 4}, "has what is not known for it: 3, Exact"),
         ({"exact": None}, "exact must be a single value, and is empty"),
         ({"exact": {"a": 1}}, "exact must be a single value, and is a mapping"),

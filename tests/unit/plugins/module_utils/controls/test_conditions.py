@@ -34,6 +34,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.condition
         (["Node", "RBAC"], {"has": ["RBAC"]}, True),
         (["Node"], {"has": ["RBAC"]}, False),
         (["AllAlpha=TRUE"], {"has_not": ["AllAlpha=true"]}, False),
+        (["kube:AllAlpha=true"], {"has_not": ["AllAlpha=true"]}, False),
+        (["AllAlpha = 1"], {"has_not": ["AllAlpha=true"]}, False),
         (["AllAlpha=false"], {"has_not": ["AllAlpha=true"]}, True),
         (["30"], {"at_least": 30}, True),
         (["29"], {"at_least": 30}, False),

@@ -65,7 +65,31 @@ def verdict(control: str, seen: Host) -> Verdict:
         ("apiserver-tls-cipher-suites", ["--tls-min-version=VersionTLS13"], "1.37.1", "pass", "no other suites"),
         ("apiserver-etcd-client-certificate", ["--etcd-certfile=/a"], "1.37.1", "fail", "--etcd-keyfile is absent"),
         ("apiserver-service-account-key", ["--service-account-signing-endpoint=/s"], "1.37.1", "pass", "stands in"),
+        ("apiserver-request-headers", [], "1.37.1", "pass", "no such headers are believed"),
+        ("apiserver-request-headers", ["--requestheader-client-ca-file=/f"], "1.37.1", "fail", "should be set"),
+        (
+            "apiserver-request-headers",
+            ["--requestheader-client-ca-file=/f", "--requestheader-allowed-names=", "--client-ca-file=/c"],
+            "1.37.1",
+            "fail",
+            "should be set",
+        ),
+        (
+            "apiserver-request-headers",
+            ["--requestheader-client-ca-file=/c", "--requestheader-allowed-names=a", "--client-ca-file=/c"],
+            "1.37.1",
+            "fail",
+            "the authority of every client",
+        ),
+        (
+            "apiserver-request-headers",
+            ["--requestheader-client-ca-file=/f", "--requestheader-allowed-names=a", "--client-ca-file=/c"],
+            "1.37.1",
+            "pass",
+            "=a",
+        ),
         ("apiserver-alpha-features", ["--feature-gates=AllAlpha=true"], "1.37.1", "fail", "should not hold"),
+        ("apiserver-alpha-features", ["--feature-gates=X=1,kube:AllAlpha=1"], "1.37.1", "fail", "should not hold"),
     ],
 )
 def test_the_api_servers_flags(control: str, flags: list[str], version: str, status: str, words: str) -> None:

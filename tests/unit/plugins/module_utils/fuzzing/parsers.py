@@ -168,7 +168,7 @@ _RULES: tuple[dict[str, t.Any], ...] = (
     {"at_most": "5m", "kind": "duration"},
     {"contains": ["NodeRestriction"], "without": ["AlwaysAdmit"]},
     {"contains": ["A=true"], "kind": "map"},
-    {"narrowed": ["TLS_A", "TLS_B"]},
+    {"narrowed": ["TLS_A", "TLS_B"], "also": ["TLS_C"]},
     {"ordered_minimum": "VersionTLS12"},
     {"absent": True},
 )

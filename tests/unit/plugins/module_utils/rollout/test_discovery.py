@@ -473,3 +473,31 @@ def test_patches_that_were_laid_for_kubeadm_are_told_by_their_content(cp1: Host)
     at(cp1, f"{PATCHES_DIRECTORY[1:]}/etcd0+json.yaml").write_bytes(b"\xff")
     at(cp1, f"{PATCHES_DIRECTORY[1:]}/theirs/file").touch()
     assert discover(cp1)["patches"] == {"etcd0+json.yaml": hashlib.sha256(b"\xff").hexdigest()}
+
+
+def test_what_kubeadms_file_alone_gives_the_kubelet_is_told(w1: Host) -> None:
+    """kubeadm takes out of it what it knows to be gone; what the owner says as well stays."""
+    flags = "--pod-infra-container-image=a --node-ip=192.0.2.9"
+    Path(w1.path("/var/lib/kubelet/kubeadm-flags.env")).write_text(f'KUBELET_KUBEADM_ARGS="{flags}"\n', "utf-8")
+    Path(w1.path("/etc/default")).mkdir(parents=True, exist_ok=True)
+    Path(w1.path("/etc/default/kubelet")).write_text("KUBELET_EXTRA_ARGS=--node-ip=192.0.2.9\n", "utf-8")
+    kubelet = discover(w1, control_plane=False)["kubelet"]
+    assert kubelet["flags"]["pod-infra-container-image"] == "a"
+    assert kubelet["kubeadm_flags"] == ["pod-infra-container-image"]
+
+
+@pytest.mark.parametrize(
+    ("asks", "has", "serves"), [(True, True, True), (True, False, False), (False, True, False), (False, False, False)]
+)
+def test_a_certificate_that_a_kubelet_asked_for_and_serves_is_told(
+    w1: Host, asks: bool, has: bool, serves: bool
+) -> None:
+    path = Path(w1.path("/var/lib/kubelet/config.yaml"))
+    text = path.read_text("utf-8").replace("serverTLSBootstrap", "# serverTLSBootstrap")
+    path.write_text(text + (f"serverTLSBootstrap: {str(asks).lower()}\n"), "utf-8")
+    certificate = Path(w1.path("/var/lib/kubelet/pki/kubelet-server-current.pem"))
+    certificate.parent.mkdir(parents=True, exist_ok=True)
+    certificate.unlink(missing_ok=True)
+    if has:
+        certificate.write_text("x", "utf-8")
+    assert discover(w1, control_plane=False)["kubelet"]["serves_asked"] is serves

@@ -613,3 +613,16 @@ def test_a_run_that_died_is_undone_by_the_next(host: Host) -> None:
     assert world.map == before[0]
     assert world.set == before[1]
     assert kube_proxy.recover(host, world.api, 30.0) == []
+
+
+def test_what_it_is_started_with_is_told() -> None:
+    world = World()
+    assert world.map is not None
+    assert world.set is not None
+    world.map["data"]["config.conf"] += "featureGates: {A: true}\n"
+    world.set["spec"]["template"]["spec"]["containers"][0].update(command=["kube-proxy", "--v=2"], args=["--x=1"])
+    planned = KubeProxy(world.api(), SETTINGS, {})
+    assert planned.found == {}
+    planned.plan()
+    assert planned.found["flags"] == {"v": "2", "x": "1"}
+    assert planned.found["configuration"]["featureGates"] == {"A": True}

@@ -448,6 +448,36 @@ def test_a_flag_that_beats_the_configuration_is_named_with_its_file(
     )
 
 
+IDLE = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", approver=True))["kubelet"]
+
+
+@pytest.mark.parametrize(
+    ("field", "flag", "written", "told"),
+    [
+        ("0s", None, False, False),  # as kubeadm writes it: the default
+        ("30m", None, False, False),
+        ("-1s", None, True, False),
+        ("0s", "30m", False, False),
+        ("0s", "0", False, True),
+    ],
+)
+def test_streams_that_never_end_are_ended_or_told_of(
+    host: Host, field: str, flag: str | None, written: bool, told: bool
+) -> None:
+    """A flag's 0 is no limit, while the file's is the default."""
+    name = "streamingConnectionIdleTimeout"
+    configuration = {"kind": "KubeletConfiguration", name: field}
+    lay(host, CONFIGURATION, yaml.safe_dump(configuration))
+    flags = {} if flag is None else {"streaming-connection-idle-timeout": flag}
+    lay(host, "/etc/default/kubelet", "".join(f"KUBELET_EXTRA_ARGS=--{key}={flag}\n" for key in flags))
+    found = {**FOUND, "configuration": configuration, "flags": flags}
+    planned = Kubelet(host, found, {name: IDLE[name]}, "w1")
+    changes = planned.plan()
+    assert ["4h0m0s" in (change.after or "") for change in changes] == ([True] if written else [])
+    words = "--streaming-connection-idle-timeout=0 in /etc/default/kubelet beats streamingConnectionIdleTimeout"
+    assert [words in sentence for sentence in planned.not_done] == ([True] if told else [])
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -473,6 +503,33 @@ def test_what_the_owner_has_kubelets_serve_is_not_taken_over(given: dict[str, st
     # Where they are not to ask anyhow there is nothing to tell.
     assert rendered(kubeharden_profile="baseline") == (set(), "")
     assert rendered(kubeharden_profile="cis", left_out=["kubelet-serving-certificate"])[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("profile", "approver", "before", "asks", "told"),
+    [
+        ("baseline", True, False, False, False),
+        ("baseline", True, True, True, False),
+        ("baseline", False, True, True, False),
+        ("baseline", False, False, False, False),
+        ("cis", True, False, True, False),
+        ("cis", False, True, True, False),
+        ("cis", False, False, False, True),
+    ],
+)
+def test_a_kubelet_is_told_to_ask_where_somebody_approves(
+    profile: str, approver: bool, before: bool, asks: bool, told: bool
+) -> None:
+    given: dict[str, t.Any] = {"kubeharden_profile": profile, "approver": approver, "approved_before": before}
+    found = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", **given))
+    assert (set(SERVING) <= set(found["kubelet"])) == asks
+    assert bool(set(SERVING) & set(found["kubelet"])) == asks
+    sentences = found.get("not_done", [])
+    assert ["nobody is known to approve their requests" in one for one in sentences] == ([True] if told else [])
+    given["left_out"] = ["kubelet-serving-certificate"]
+    found = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", **given))
+    assert "not_done" not in found
+    assert not set(SERVING) & set(found["kubelet"])
 
 
 def test_a_flag_of_the_users_own_makes_it_ask(host: Host) -> None:

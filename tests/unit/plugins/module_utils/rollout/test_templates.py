@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
+from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host as Seen
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster
@@ -304,6 +306,7 @@ LEFT = {
         ("token-auth-file", "/t.csv", [], ["/t.csv"]),
         ("feature-gates", "X=true,AllAlpha=true", ["X=true"], ["X=true,AllAlpha=true"]),
         ("feature-gates", "AllAlpha=T", [], ["AllAlpha=T"]),
+        ("feature-gates", "kube:AllAlpha=true,kube:X=1", ["kube:X=1"], ["kube:AllAlpha=true,kube:X=1"]),
         ("feature-gates", "AllAlpha=false,X=true", ["AllAlpha=false,X=true"], ["AllAlpha=false,X=true"]),
     ],
 )
@@ -319,6 +322,137 @@ def test_what_should_not_be_there_goes_where_no_working_cluster_needs_it_and_els
         notes = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **known)).get("notes", [])
         told = profile == "baseline" and flag in LEFT and value != "AllAlpha=false,X=true"
         assert ([LEFT[flag] in note for note in notes] == [True]) if told else not notes
+
+
+#: Of kubeadm's own flags, those that are put back, with a value of an owner's.
+PUT_BACK = {
+    "kube-apiserver": {
+        "tls-cert-file": "/srv/server.crt",
+        "tls-private-key-file": "/srv/server.key",
+        "client-ca-file": "/srv/ca.crt",
+        "kubelet-client-certificate": "/srv/client.crt",
+        "kubelet-client-key": "/srv/client.key",
+        "etcd-cafile": "/srv/etcd-ca.crt",
+        "etcd-certfile": "/srv/etcd.crt",
+        "etcd-keyfile": "/srv/etcd.key",
+        "service-account-key-file": "/srv/sa.pub",
+        "proxy-client-cert-file": "/srv/proxy.crt",
+        "proxy-client-key-file": "/srv/proxy.key",
+        "requestheader-client-ca-file": "/srv/front-ca.crt",
+        "requestheader-allowed-names": "somebody",
+        "requestheader-username-headers": "X-User",
+        "requestheader-group-headers": "X-Group",
+        "requestheader-extra-headers-prefix": "X-Extra-",
+    },
+    "kube-controller-manager": {
+        "root-ca-file": "/srv/ca.crt",
+        "service-account-private-key-file": "/srv/sa.key",
+    },
+}
+
+
+def with_flags(host: Host, component: str, change: t.Callable[[Manifest], None]) -> dict[str, str]:
+    """Change a manifest; return its flags as discovery finds them."""
+    path = Path(host.path(f"{DIRECTORY}/{component}.yaml"))
+    manifest = Manifest.parse(path.read_text(encoding="utf-8"))
+    change(manifest)
+    path.write_text(manifest.text, encoding="utf-8")
+    return {argument.name: argument.effective for argument in parse_arguments(manifest.arguments(component)[1:])}
+
+
+@pytest.mark.parametrize(
+    ("component", "flag"), [(component, flag) for component, flags in PUT_BACK.items() for flag in flags]
+)
+def test_a_flag_of_kubeadms_that_is_missing_is_put_back_where_its_files_are(
+    host: Host, component: str, flag: str
+) -> None:
+    """And kubeadm's memory, which writes it of itself, has nothing to say."""
+    kubeadms = Manifest.parse(Path(host.path(f"{DIRECTORY}/{component}.yaml")).read_text("utf-8"))
+    found = with_flags(host, component, lambda manifest: manifest.remove_flag(component, flag))
+    made = plan(host, component, found_flags=found, there=templates.THERE)
+    assert made.manifest.flag_values(component, flag) == kubeadms.flag_values(component, flag)
+    text = (FIXTURES / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    after, _controls = plan_cluster_configuration(text, [{component: made.state()}])
+    assert ClusterConfiguration.parse(after).extra_arg_values(component, flag) == []
+    if not flag.endswith(("names", "headers", "prefix")):
+        without = plan(host, component, found_flags=found, there=[])
+        assert without.manifest.flag_values(component, flag) == []
+
+
+@pytest.mark.parametrize("component", PUT_BACK)
+def test_what_the_owner_has_in_its_place_stays_and_reaches_no_other_host(host: Host, component: str) -> None:
+    def change(manifest: Manifest) -> None:
+        for flag, value in PUT_BACK[component].items():
+            manifest.set_flag(component, flag, value)
+
+    found = with_flags(host, component, change)
+    made = plan(host, component, found_flags=found, there=templates.THERE)
+    assert {flag: made.manifest.flag_values(component, flag) for flag in PUT_BACK[component]} == {
+        flag: [value] for flag, value in PUT_BACK[component].items()
+    }
+    assert not {setting.flag for setting in made.settings} & set(PUT_BACK[component])
+
+
+def test_half_of_an_owners_pair_is_not_made_whole_with_half_of_kubeadms(host: Host) -> None:
+    def change(manifest: Manifest) -> None:
+        manifest.set_flag("kube-apiserver", "kubelet-client-certificate", "/srv/client.crt")
+        manifest.remove_flag("kube-apiserver", "kubelet-client-key")
+
+    found = with_flags(host, "kube-apiserver", change)
+    made = plan(host, "kube-apiserver", found_flags=found, there=templates.THERE)
+    assert made.manifest.flag_values("kube-apiserver", "kubelet-client-key") == []
+
+
+@pytest.mark.parametrize(("found", "wanted"), [("0", "6443"), ("8443", "8443"), (None, None)])
+def test_the_secure_port_is_the_owners_but_never_0(host: Host, found: str | None, wanted: str | None) -> None:
+    def change(manifest: Manifest) -> None:
+        if found is None:
+            manifest.remove_flag("kube-apiserver", "secure-port")
+        else:
+            manifest.set_flag("kube-apiserver", "secure-port", found)
+
+    flags = with_flags(host, "kube-apiserver", change)
+    made = plan(host, "kube-apiserver", found_flags=flags)
+    assert made.manifest.flag_values("kube-apiserver", "secure-port") == ([] if wanted is None else [wanted])
+
+
+SUITES = {
+    "kube-apiserver": "tls-cipher-suites",
+    "kube-controller-manager": "tls-cipher-suites",
+    "kube-scheduler": "tls-cipher-suites",
+    "etcd": "cipher-suites",
+    "kubelet": "tlsCipherSuites",
+}
+
+
+def suites_of(component: str) -> dict[str, t.Any]:
+    """What a template says of the cipher suites of a component."""
+    if component != "kubelet":
+        return templates.flags(component)[SUITES[component]]
+    text = templates.render("kubelet/configuration.yaml.j2", approver=True)
+    return dict(yaml.safe_load(text)["kubelet"]["tlsCipherSuites"])
+
+
+@pytest.mark.parametrize("component", SUITES)
+def test_suites_that_verify_calls_strong_are_taken_from_nobody(component: str) -> None:
+    """Under whatever name, and those of TLS 1.3 too."""
+    control = next(one for one in catalogue_files.load() if one.id == suites_of(component)["control"])
+    strong = [str(suite) for suite in control.judge["only"]]
+    assert kubeletconfig.good_enough(suites_of(component), strong)
+    assert not kubeletconfig.good_enough(suites_of(component), [*strong, "TLS_RSA_WITH_AES_128_CBC_SHA"])
+
+
+def test_an_owners_names_of_strong_suites_stay_on_the_host_and_in_kubeadms_memory(host: Host) -> None:
+    found = "TLS_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305"
+    path = Path(host.path(f"{DIRECTORY}/kube-apiserver.yaml"))
+    word = f"    - --tls-cipher-suites={found},TLS_RSA_WITH_AES_128_CBC_SHA\n    image:"
+    path.write_text(path.read_text(encoding="utf-8").replace("    image:", word, 1), encoding="utf-8")
+    made = plan(host, "kube-apiserver")
+    assert made.manifest.flag_values("kube-apiserver", "tls-cipher-suites") == [found]
+    text = (FIXTURES / "cluster-configuration.yaml").read_text(encoding="utf-8")
+    after, _controls = plan_cluster_configuration(text, [{"kube-apiserver": made.state()}])
+    remembered = ClusterConfiguration.parse(after).extra_arg_values("kube-apiserver", "tls-cipher-suites")
+    assert remembered == [found]
 
 
 def test_a_waiver_of_what_is_left_anyway_leaves_nothing_to_tell() -> None:
