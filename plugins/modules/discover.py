@@ -30,6 +30,12 @@ options:
         there, as it must where kube-apiserver asks an etcd of its own host, unless etcd is run by something else.
     type: bool
     default: false
+  etcd_alone:
+    description:
+      - Whether the inventory says that this host is a member of etcd and neither a control plane nor a node. Where it
+        has nothing of Kubernetes it is left alone then.
+    type: bool
+    default: false
   complete:
     description:
       - Whether a control plane must have the manifest of each of its components, and a name of its node. That of
@@ -233,7 +239,7 @@ packages:
   type: list
   elements: str
 silent:
-  description: That the host could not be reached and is left out.
+  description: That the host is left out, since it could not be reached, or is one of O(etcd_alone) without a kubelet.
   returned: when it is
   type: bool
 notes:
@@ -261,15 +267,20 @@ locked_by:
 """
 
 import contextlib
+import os
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeharden.core.plugins.module_utils import os_release
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import is_of_kubernetes
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run, runner
 
 CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
+
+
+LEFT_ALONE = "etcd on a host of its own, without a kubelet: left alone."
 
 
 def require_root(host: t.Any) -> None:
@@ -530,6 +541,7 @@ def main() -> None:
             **HOST_OPTIONS,
             "control_plane": {"type": "bool", "default": False},
             "etcd": {"type": "bool", "default": False},
+            "etcd_alone": {"type": "bool", "default": False},
             "complete": {"type": "bool", "default": True},
             "read_api": {"type": "bool", "default": False},
             "pod_security_level": {"type": "str", "default": "privileged"},
@@ -559,6 +571,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    root = module.params["root"]
+    if module.params["etcd_alone"] and os.path.isdir(root) and not is_of_kubernetes(root):
+        module.exit_json(changed=False, silent=True, notes=[LEFT_ALONE])
     missing = find_libraries()
     if missing:
         module.exit_json(changed=False, libraries_missing=missing, packages=os_release.packages_for(missing))
