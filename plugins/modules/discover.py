@@ -228,6 +228,13 @@ flag_problems:
   returned: when the libraries are there
   type: list
   elements: str
+config_map_problems:
+  description:
+    - What of kubeadm's ConfigMaps is missing or could not be written, as sentences. M(kubeharden.core.preflight) ends
+      the run for it where the run is to write them.
+  returned: when the libraries are there
+  type: list
+  elements: str
 libraries_missing:
   description: Libraries that no Python of the host has.
   returned: always
@@ -346,7 +353,7 @@ def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[s
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_named
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions, kubeadm
 
     kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
     config_maps = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
@@ -362,6 +369,7 @@ def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[s
         "oldest_kubelet": min((versions.version_of(version)[1] for version in kubelets), default=0),
         "config_maps": {name: {key: mask_named(text) for key, text in data.items()} for name, data in texts.items()},
         "anonymous_grants": anonymous.grants(bindings),
+        "config_map_problems": kubeadm.unusable(texts, found["components"]),
     }
     level = module.params["pod_security_level"]
     if level == "privileged" or (found["exempt_namespaces"] is None and not module.params["pod_security_begins"]):
@@ -531,6 +539,7 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             "discovery": found,
             "evidence": look_at_readiness(module, host, found, view, front_door),
             "flag_problems": flag_problems(module, host, found),
+            "config_map_problems": found.pop("config_map_problems", []),
         }
 
 
