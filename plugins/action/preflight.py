@@ -11,6 +11,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
+from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import RESULTS, found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.ending_action import EndingAction
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
@@ -19,6 +20,8 @@ NOT_LOOKED_AT = (
     "Whether the host is ready (API, etcd, nodes, room, certificates, kernel, clock) was not looked at, and no lock of "
     "the cluster taken, which takes a running host."
 )
+#: The concerns of which kubeadm's ConfigMaps say something: the tags of the task that writes them.
+SAID = ("kubeadm", "audit", "apiserver", "controller_manager", "scheduler", "etcd", "kubelet")
 
 
 def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
@@ -42,6 +45,26 @@ def problems_in(variables: t.Mapping[str, t.Any], names: t.Sequence[str]) -> lis
     return list(dict.fromkeys(found))  # two tasks may meet the same
 
 
+def config_map_problems(
+    control_planes: t.Sequence[str],
+    found: t.Mapping[str, t.Mapping[str, t.Any]],
+    run_tags: t.Sequence[str],
+    skip_tags: t.Sequence[str],
+) -> dict[str, list[str]]:
+    """Return by host what would keep the run from writing kubeadm's ConfigMaps after the control planes.
+
+    Args:
+        control_planes: Every one of the inventory; nothing where the run does not write them.
+        found: By host of the run, what discovery returned.
+        run_tags: What ``--tags`` says.
+        skip_tags: What ``--skip-tags`` says.
+    """
+    present = all("discovery" in found.get(name, {}) for name in control_planes)
+    if not control_planes or not present or not any(wanted(run_tags, skip_tags, tag) for tag in SAID):
+        return {}
+    return {name: list(result.get("config_map_problems") or []) for name, result in found.items()}
+
+
 class ActionModule(EndingAction):
     """Documented in plugins/modules/preflight.py."""
 
@@ -59,14 +82,21 @@ class ActionModule(EndingAction):
             name: found_of(variables["hostvars"].raw_get(name), names) for name in variables["ansible_play_hosts_all"]
         }
         later = arguments.get("later_results") or []
-        wanted = boolean(arguments.get("readiness", True))
+        asked = boolean(arguments.get("readiness", True))
         judged = readiness.judge(
-            {name: as_host(result if wanted else {}) for name, result in found.items()},
+            {name: as_host(result if asked else {}) for name, result in found.items()},
             boolean(arguments.get("allow_expired", False)),
+        )
+        told = config_map_problems(
+            arguments.get("control_planes") or [],
+            found,
+            variables.get("ansible_run_tags", ["all"]),
+            variables.get("ansible_skip_tags", []),
         )
         problems = {
             name: [
                 *result.get("problems", []),
+                *told.get(name, []),
                 *judged.problems[name],
                 *problems_in(variables["hostvars"].raw_get(name), later),
             ]
@@ -81,9 +111,9 @@ class ActionModule(EndingAction):
             words = " ".join(problems[host]) + _left(found[host], judged.problems[host])
             return {"failed": True, "msg": " ".join([words, *kept])}
         # A directory that stands for a host shows nothing; what could not be discovered at all is said elsewhere.
-        blind = wanted and "discovery" in found[host] and not found[host].get("evidence")
+        blind = asked and "discovery" in found[host] and not found[host].get("evidence")
         not_done = [NOT_LOOKED_AT] if blind else []
-        looked_at = bool(wanted and found[host].get("evidence"))
+        looked_at = bool(asked and found[host].get("evidence"))
         return {"changed": False, "looked_at": looked_at, "notes": judged.notes[host], "not_done": not_done}
 
 

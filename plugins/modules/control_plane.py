@@ -66,8 +66,9 @@ options:
     default: {}
   write:
     description:
-      - Whether what is planned is written. Otherwise it is only tried, which all control planes may do at once, and
-        nothing of it stays; what it is stopped by is in RV(problems), so that the run can be ended on every host.
+      - Whether what is planned is written. Otherwise it is only planned, and with O(trial) tried, which all control
+        planes may do at once, and nothing of it stays; what it is stopped by is in RV(problems), so that the run can be
+        ended on every host.
     type: bool
     default: true
   planned:
@@ -249,7 +250,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     seconds: dict[str, float] = {}
     if not parameters["write"]:
         changes = []
-        if not module.check_mode:
+        if parameters["trial"] and not module.check_mode:
             control_plane.try_out(plans)
     elif not module.check_mode:
         seconds = control_plane.apply(plans)

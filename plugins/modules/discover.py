@@ -30,6 +30,12 @@ options:
         there, as it must where kube-apiserver asks an etcd of its own host, unless etcd is run by something else.
     type: bool
     default: false
+  etcd_alone:
+    description:
+      - Whether the inventory says that this host is a member of etcd and neither a control plane nor a node. Where it
+        has nothing of Kubernetes it is left alone then.
+    type: bool
+    default: false
   complete:
     description:
       - Whether a control plane must have the manifest of each of its components, and a name of its node. That of
@@ -229,6 +235,13 @@ flag_problems:
   returned: when the libraries are there
   type: list
   elements: str
+config_map_problems:
+  description:
+    - What of kubeadm's ConfigMaps is missing or could not be written, as sentences. M(kubeharden.core.preflight) ends
+      the run for it where the run is to write them.
+  returned: when the libraries are there
+  type: list
+  elements: str
 libraries_missing:
   description: Libraries that no Python of the host has.
   returned: always
@@ -240,7 +253,7 @@ packages:
   type: list
   elements: str
 silent:
-  description: That the host could not be reached and is left out.
+  description: That the host is left out, since it could not be reached, or is one of O(etcd_alone) without a kubelet.
   returned: when it is
   type: bool
 notes:
@@ -268,15 +281,20 @@ locked_by:
 """
 
 import contextlib
+import os
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeharden.core.plugins.module_utils import os_release
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import is_of_kubernetes
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run, runner
 
 CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
+
+
+LEFT_ALONE = "etcd on a host of its own, without a kubelet: left alone."
 
 
 def require_root(host: t.Any) -> None:
@@ -342,7 +360,7 @@ def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[s
     from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_named
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import exemptions, kubeadm
 
     kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
     config_maps = {name: kubectl.get_config_map("kube-system", name) for name in CONFIG_MAPS}
@@ -358,6 +376,7 @@ def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[s
         "oldest_kubelet": min((versions.version_of(version)[1] for version in kubelets), default=0),
         "config_maps": {name: {key: mask_named(text) for key, text in data.items()} for name, data in texts.items()},
         "anonymous_grants": anonymous.grants(bindings),
+        "config_map_problems": kubeadm.unusable(texts, found["components"]),
     }
     level = module.params["pod_security_level"]
     if level == "privileged" or (found["exempt_namespaces"] is None and not module.params["pod_security_begins"]):
@@ -532,6 +551,7 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             "discovery": found,
             "evidence": look_at_readiness(module, host, found, view, front_door),
             "flag_problems": flag_problems(module, host, found),
+            "config_map_problems": found.pop("config_map_problems", []),
         }
 
 
@@ -542,6 +562,7 @@ def main() -> None:
             **HOST_OPTIONS,
             "control_plane": {"type": "bool", "default": False},
             "etcd": {"type": "bool", "default": False},
+            "etcd_alone": {"type": "bool", "default": False},
             "complete": {"type": "bool", "default": True},
             "read_api": {"type": "bool", "default": False},
             "pod_security_level": {"type": "str", "default": "privileged"},
@@ -572,6 +593,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    root = module.params["root"]
+    if module.params["etcd_alone"] and os.path.isdir(root) and not is_of_kubernetes(root):
+        module.exit_json(changed=False, silent=True, notes=[LEFT_ALONE])
     missing = find_libraries()
     if missing:
         module.exit_json(changed=False, libraries_missing=missing, packages=os_release.packages_for(missing))

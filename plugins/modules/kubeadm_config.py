@@ -121,20 +121,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     runner,
 )
 
-#: The ConfigMaps and the key of each that holds the document.
-KUBEADM = ("kubeadm-config", "ClusterConfiguration")
-KUBELET = ("kubelet-config", "kubelet")
-
-
-def address(name: str) -> str:
-    """Return what a sentence calls a ConfigMap."""
-    return f"ConfigMap kube-system/{name}"
-
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
-    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, file_change
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
@@ -142,7 +132,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    both = f"ConfigMaps kube-system/{KUBEADM[0]} and {KUBELET[0]}"
+    both = f"ConfigMaps kube-system/{kubeadm.KUBEADM[0]} and {kubeadm.KUBELET[0]}"
     if not host.live:
         return result_of(module, [], not_done=[f"{both} were not touched, which takes a running cluster."], backup="")
     if parameters["missing"]:
@@ -154,35 +144,31 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         return kubeadm.plan_cluster_configuration(text, parameters["states"], parameters["base_states"])
 
     def planned_kubelet(text: str) -> tuple[str, list[str]]:
-        return kubeletconfig.apply(text, parameters["kubelet_settings"], address(KUBELET[0]))
+        return kubeletconfig.apply(text, parameters["kubelet_settings"], kubeadm.address(kubeadm.KUBELET[0]))
 
     changes = []
     writes = []
     notes: list[str] = []
-    for (name, key), planned in ((KUBEADM, planned_kubeadm), (KUBELET, planned_kubelet)):
+    for (name, key), planned in ((kubeadm.KUBEADM, planned_kubeadm), (kubeadm.KUBELET, planned_kubelet)):
         config_map = kubectl.get_config_map("kube-system", name)
         if config_map is None or key not in config_map.data:
-            raise HardeningError(
-                "KH126",
-                f"{address(name)} is missing, so kubeadm does not know this cluster. The control planes are hardened; "
-                "kubeadm upgrade would undo it; write it with kubeadm init phase upload-config all, and run again.",
-            )
+            raise kubeadm.missing(name, "The control planes are hardened, and kubeadm upgrade would undo it")
         before = config_map.data[key]
-        if module.check_mode and name == KUBEADM[0]:
+        if module.check_mode and name == kubeadm.KUBEADM[0]:
             before = kubeadm.plan_cluster_configuration(before, parameters["base_states"], parameters["states"])[0]
-        if name == KUBEADM[0]:
+        if name == kubeadm.KUBEADM[0]:
             notes = kubeadm.unsaid(before, parameters["states"], parameters["base_states"])
         after, controls = planned(before)
         if after != before:
-            change = file_change("api_object", address(name), before, after, controls)
-            waits = kubeadm.waits(parameters["states"], controls) if name == KUBEADM[0] else ""
+            change = file_change("api_object", kubeadm.address(name), before, after, controls)
+            waits = kubeadm.waits(parameters["states"], controls) if name == kubeadm.KUBEADM[0] else ""
             changes.append(dataclasses.replace(change, wait_for=waits))
             writes.append((name, key, before, dataclasses.replace(config_map, data={**config_map.data, key: after})))
     backup = ""
     if writes and not module.check_mode:
         record = Backup(host, parameters["run_id"])
         for name, key, before, config_map in writes:
-            record.note("api_object", address(name), before=before, after=config_map.data[key])
+            record.note("api_object", kubeadm.address(name), before=before, after=config_map.data[key])
             kubectl.replace_config_map(config_map)
         backup = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}"
     return result_of(module, changes, notes=notes, not_done=[], backup=backup)

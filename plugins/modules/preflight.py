@@ -37,6 +37,14 @@ options:
         another run's lock; putting back asks for no more.
     type: bool
     default: true
+  control_planes:
+    description:
+      - Every control plane of the inventory, where the run writes kubeadm's ConfigMaps in the end. What keeps it from
+        that ends it now, unless a control plane takes no part, so that they are left as they are, or its tags leave
+        out what they say.
+    type: list
+    elements: str
+    default: []
   allow_expired:
     description: Whether certificates that have ended are what the run is for.
     type: bool

@@ -36,6 +36,12 @@ options:
         where kube-apiserver asks an etcd of its own host.
     type: bool
     default: false
+  etcd_alone:
+    description:
+      - Whether the inventory says that this host is a member of etcd and neither a control plane nor a node. Where it
+        has nothing of Kubernetes it is left alone then.
+    type: bool
+    default: false
   kubeconfig:
     description: The administrator's kubeconfig on the host, where it is not the one that kubeadm wrote.
     type: path
@@ -76,18 +82,24 @@ problem:
   description: Why it could not, one sentence; empty when it could.
   returned: always
   type: str
+left_alone:
+  description: That the host is one of O(etcd_alone) without a kubelet, and is not judged.
+  returned: when it is
+  type: bool
 profile:
   description: The profile of this host (C(kubeharden_profile)), by the action plugin; empty where it has none.
   returned: always
   type: str
 """
 
+import os
 import secrets
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import is_of_kubernetes
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import find_libraries, run, runner
 
 
@@ -121,11 +133,15 @@ def main() -> None:
             "root_seed": {"type": "path"},
             "control_plane": {"type": "bool", "default": False},
             "etcd": {"type": "bool", "default": False},
+            "etcd_alone": {"type": "bool", "default": False},
             "kubeconfig": {"type": "path"},
             "probe_writes": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
+    root = module.params["root"]
+    if module.params["etcd_alone"] and os.path.isdir(root) and not is_of_kubernetes(root):
+        module.exit_json(changed=False, problem="", left_alone=True)
     missing = find_libraries()
     if missing:
         words = f"No Python on this host has {' and '.join(missing)}, so nothing could be read; install them."

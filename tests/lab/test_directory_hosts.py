@@ -189,6 +189,33 @@ def test_each_batch_of_nodes_asks_the_control_plane_that_speaks_to_renew_the_loc
     assert hosts.changes == []
 
 
+def _with_flag(hosts: Hosts, host: str, flag: str) -> None:
+    path = hosts.root(host) / APISERVER
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("    - kube-apiserver\n", f"    - kube-apiserver\n    - {flag}\n"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_what_one_control_plane_could_not_become_ends_the_run_before_any_is_changed(
+    hosts: Hosts, arguments: tuple[str, ...]
+) -> None:
+    """Of all of them at once, though nothing is tried."""
+    _with_flag(hosts, "cp1", "--disable-admission-plugins=EventRateLimit")
+    _with_flag(hosts, "cp2", "--disable-admission-plugins=EventRateLimit")
+    before = hosts.state()
+    run = hosts.harden(*arguments, trial=False)
+    assert run.code == 2, str(run)
+    messages = messages_of(run)
+    assert set(messages) == {"cp1", "cp2"}, str(run)
+    for host, message in messages.items():
+        assert message.startswith("KH008"), message
+        assert "EventRateLimit" in message
+        assert f"Nothing was changed on {host}" in message
+    assert hosts.state() == before
+    assert hosts.changes == []
+    assert not any((hosts.root(name) / "run/kubeharden/lock").exists() for name in hosts.names)
+
+
 @pytest.mark.slow
 def test_forks_1_changes_the_same(hosts: Hosts) -> None:
     foretold = hosts.harden("--check")

@@ -41,6 +41,7 @@ IN_FLIGHT = 2
 
 APISERVER_IMAGE = "$(sed -n 's/^ *image: //p' /etc/kubernetes/manifests/kube-apiserver.yaml)"
 IMAGES = "ctr -n k8s.io images"
+KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system"
 
 
 def on(component: str, **flags: str) -> dict[str, dict[str, str]]:
@@ -162,6 +163,19 @@ FAULTS = [
         (f"{MANIFESTS}/theirs.yaml is no YAML", KEPT),
         lay={"cp2": f"printf '{{{{ no: [yaml\\n' >{MANIFESTS}/theirs.yaml"},
         take={"cp2": f"rm {MANIFESTS}/theirs.yaml"},
+    ),
+    Fault(
+        "kubeadms-configmap-of-an-unknown-version",
+        "KH116",
+        ("ConfigMap kube-system/kubeadm-config is written in 'kubeadm.k8s.io/v1beta9'", KEPT),
+        lay={
+            "cp1": f"{KUBECTL} get configmap kubeadm-config -o yaml | sed s,k8s.io/v1beta4,k8s.io/v1beta9, | "
+            f"{KUBECTL} replace -f -"
+        },
+        take={
+            "cp1": f"{KUBECTL} get configmap kubeadm-config -o yaml | sed s,k8s.io/v1beta9,k8s.io/v1beta4, | "
+            f"{KUBECTL} replace -f -"
+        },
     ),
 ]
 

@@ -174,6 +174,7 @@ NEEDS_ROOT = (
     "probe-audit-record",
     "probe-hsts",
     "probe-stored-secrets",
+    "static-pod-probes",
 )
 
 
@@ -237,7 +238,9 @@ set -eu
 chmod 644 {MANIFESTS}/etcd.yaml
 chown nobody /etc/kubernetes/scheduler.conf
 cp {MANIFESTS}/kube-scheduler.yaml /root/kept.yaml
-sed -e '/--profiling=/d' -e 's/--bind-address=127.0.0.1/--bind-address=0.0.0.0/' /root/kept.yaml >/root/new.yaml
+# The probes as kubeadm renders them of that address: without a host.
+sed -e '/--profiling=/d' -e 's/--bind-address=127.0.0.1/--bind-address=0.0.0.0/' -e '/^ *host: 127.0.0.1$/d' \\
+    /root/kept.yaml >/root/new.yaml
 chmod 600 /root/new.yaml
 echo nothing >{MANIFESTS}/notes.txt
 mv /root/new.yaml {MANIFESTS}/kube-scheduler.yaml
@@ -251,6 +254,18 @@ BROKEN = {
     "scheduler-bind-address",
     "scheduler-profiling",
 }
+
+
+def probed_well(cluster: Cluster) -> bool:
+    """Whether the kubelet's startup probe of a scheduler on the loopback is answered; it ends what it is not of."""
+    for _attempt in range(120):
+        for pod in cluster.objects("pods", "-n", "kube-system", "-l", "component=kube-scheduler")["items"]:
+            command = pod["spec"]["containers"][0]["command"]
+            started = [one.get("started") for one in pod["status"].get("containerStatuses") or []]
+            if "--bind-address=127.0.0.1" in command and started == [True]:
+                return True
+        time.sleep(1)
+    return False
 
 
 @pytest.mark.slow
@@ -273,6 +288,8 @@ def test_what_is_broken_out_of_band_is_named_exactly_and_mended_by_a_run(story: 
     assert drift == "fail", broken.evidence("cluster", "kubeadm-drift")
     cluster.ssh("cp1", f"rm {MANIFESTS}/notes.txt")
     product.harden(profile="cis").well()
+    assert "host: 127.0.0.1" in cluster.ssh("cp1", f"cat {MANIFESTS}/kube-scheduler.yaml").stdout
+    assert probed_well(cluster)
     mended = product.verify(profile="cis", fail_on="high")
     assert mended.code == 0, str(mended)
     assert mended.statuses("cp1") == story.verified_cis.statuses("cp1")

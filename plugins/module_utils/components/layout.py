@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 #: The components of a control plane in the order in which they start.
 API_SERVER = "kube-apiserver"
 CONTROL_PLANE: tuple[str, ...] = ("etcd", API_SERVER, "kube-controller-manager", "kube-scheduler")
@@ -116,3 +118,22 @@ PKI_FLAGS: dict[str, tuple[str, ...]] = {
         "authorization-kubeconfig",
     ),
 }
+
+
+def is_of_kubernetes(root: str) -> bool:
+    """Return whether anything on a host says that it is, or was to be, a node of Kubernetes.
+
+    Without a library that the host may lack: nothing is to be installed on one that is none.
+
+    Args:
+        root: Where the host's files are.
+    """
+    there = [KUBELET_CONFIGURATION, KUBELET_KUBECONFIG, KUBELET_BOOTSTRAP, *(path for path, _name in FOREIGN)]
+    if any(os.path.lexists(root.rstrip("/") + path) for path in there):
+        return True
+    try:
+        return bool(os.listdir(root.rstrip("/") + MANIFESTS))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # there is something, which will be said where it is looked at

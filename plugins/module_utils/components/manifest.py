@@ -188,6 +188,46 @@ class Manifest:
             for argument in reversed(self._occurrences(component, flag)):
                 self._remove(component, argument)
 
+    # -- probes
+
+    def move_probe(self, component: str, probe: str, host: str, port: int, scheme: str) -> None:
+        """Lets a probe over HTTP ask elsewhere.
+
+        :param probe: for example ``livenessProbe``
+        :param host: empty for the node's own address
+        :param port: 0 for that which it asks already
+        :param scheme: empty for that in which it asks already
+        """
+        path = [*self._container_path(component), probe, "httpGet"]
+        with self._document.all_or_nothing():
+            if host:
+                self._set_entry(path, "host", host)
+            elif self._document.has([*path, "host"]):
+                self._document.remove_entry(path, "host")
+            if scheme and (self._document.get([*path, "scheme"]) or "HTTP") != scheme:
+                self._set_entry(path, "scheme", scheme)
+            if port:
+                self._set_port(component, path, port)
+
+    def _set_port(self, component: str, path: Sequence[str | int], port: int) -> None:
+        """Changes the port where it is a number, the probe's own or that of the container's port that it names."""
+        written = self._document.get([*path, "port"])
+        ports = self._document.get([*self._container_path(component), "ports"])
+        names = _names(ports)
+        if not isinstance(written, str) or written not in names:
+            self._document.replace([*path, "port"], port)
+            return
+        named = [*self._container_path(component), "ports", names.index(written)]
+        for key in ("containerPort", "hostPort"):
+            if self._document.has([*named, key]):
+                self._document.replace([*named, key], port)
+
+    def _set_entry(self, path: Sequence[str | int], key: str, value: str) -> None:
+        if self._document.has([*path, key]):
+            self._document.replace([*path, key], value)
+        else:
+            self._document.add_entry(path, key, value)
+
     # -- mounts
 
     def mounts(self, component: str) -> list[Mount]:

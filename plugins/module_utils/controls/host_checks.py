@@ -147,6 +147,21 @@ def paths_mounted(host: Host, _control: Control) -> Verdict:
     return Verdict(PASS, "every log, policy and configuration that flags name is under a mount")
 
 
+def static_pod_probes(host: Host, _control: Control) -> Verdict:
+    """Every probe of a static pod asks where its component listens."""
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    manifests = host.evidence.get("manifests") or {}
+    if manifests.get("problem"):
+        raise NotJudged(UNKNOWN, str(manifests["problem"]))
+    if not any((one or {}).get("manifest") for one in (host.evidence.get("components") or {}).values()):
+        return Verdict(NOT_APPLICABLE, "no component of the control plane runs as a static pod here")
+    lost = host.evidence.get("unanswered") or []
+    if lost:
+        return Verdict(FAIL, listed(lost))
+    return Verdict(PASS, "every probe asks where its component listens")
+
+
 def admission_configuration(host: Host, _control: Control) -> Verdict:
     """An admission configuration says a level of Pod Security."""
     path = host.flag(_APISERVER, "admission-control-config-file")
@@ -530,6 +545,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         paths_mounted,
         request_headers,
         scheduler_profiling,
+        static_pod_probes,
         user_authentication,
     )
 }

@@ -215,7 +215,9 @@ class ControlPlane:
         spec = plan.manifest.pod["spec"]
         containers = [*spec["containers"], *(spec.get("initContainers") or [])]
         images = [str(container.get("image", "")) for container in containers]
-        named = sandbox_image(read_text(self._host.path(_CONTAINERD)) or "")
+        # What containerd was told says nothing of another runtime, beside which its file may have stayed.
+        is_its = runtime.version().runtime_name == "containerd"
+        named = sandbox_image(read_text(self._host.path(_CONTAINERD)) or "") if is_its else []
         missing = [image for image in dict.fromkeys([*images, *named]) if runtime.image(image) is None]
         if not named and not any(image.pinned or "pause" in " ".join(image.tags) for image in runtime.images()):
             missing.append("the pause image")

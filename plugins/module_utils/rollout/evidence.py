@@ -18,7 +18,11 @@ import typing as t
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
-from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files, sysctl
+from ansible_collections.kubeharden.core.plugins.module_utils.components import (
+    kubelet as kubelet_files,
+    pod_probes,
+    sysctl,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
     CONTROL_PLANE,
@@ -116,6 +120,7 @@ class Collector:
             "files": files,
             "documents": self._document_evidence.read(),
             "unmounted": self._document_evidence.unmounted(),
+            "unanswered": [words for pod in self._view.pods.values() for words in pod["unanswered"]],
             "authorities": self._file_evidence.authorities(),
             "credentials": self._file_evidence.credentials(files),
             **self._file_evidence.certificates(files, kubelet),
@@ -355,7 +360,7 @@ def keys_of(text: str) -> dict[str, list[str]]:
 
 
 def _components_of(pod: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
-    """Return image, mounts and variables of each component that a static pod runs."""
+    """Return what is known of each component that a static pod runs: image, mounts, variables, probes in vain."""
     spec = _mapping(pod.get("spec"))
     volumes = {
         str(one.get("name")): _mapping(one.get("hostPath")).get("path") for one in _mappings(spec.get("volumes"))
@@ -373,8 +378,22 @@ def _components_of(pod: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
             for one in _mappings(container.get("volumeMounts"))
             if one.get("mountPath") and volumes.get(str(one.get("name")))
         }
-        found[component] = {"image": container.get("image"), "mounts": mounts, "variables": _variables_of(container)}
+        found[component] = {
+            "image": container.get("image"),
+            "mounts": mounts,
+            "variables": _variables_of(container),
+            "unanswered": _unanswered(component, container),
+        }
     return found
+
+
+def _unanswered(component: str, container: t.Mapping[str, t.Any]) -> list[str]:
+    """Return half a sentence for each probe that asks where the component does not listen."""
+    words = [str(word) for key in ("command", "args") for word in _list(container.get(key))]
+    return [
+        f"the {probe.name} of {component} asks {probe.address.shown}, where it does not listen"
+        for probe in pod_probes.unanswered(component, container, words)
+    ]
 
 
 def _variables_of(container: t.Mapping[str, t.Any]) -> dict[str, str | None] | None:
@@ -391,6 +410,10 @@ def _variables_of(container: t.Mapping[str, t.Any]) -> dict[str, str | None] | N
 
 def _mapping(value: t.Any) -> dict[str, t.Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: t.Any) -> list[t.Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mappings(value: t.Any) -> list[dict[str, t.Any]]:

@@ -9,17 +9,66 @@ import ipaddress
 import typing as t
 from urllib.parse import urlsplit
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data, split_list
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import normal
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import plan
 
+#: The ConfigMaps that kubeadm reads, and the key of each that holds the document.
+KUBEADM = ("kubeadm-config", "ClusterConfiguration")
+KUBELET = ("kubelet-config", "kubelet")
 #: Rules whose bound is what the hosts have, which may be stricter than what the template asks for.
 _BOUNDS = ("at_least", "at_most", "ordered_minimum", "keep")
 #: A flag whose value needs another one: kube-apiserver starts with no plugin that misses its configuration.
 _NEEDS = {"enable-admission-plugins": "admission-control-config-file"}
 
 State = t.Mapping[str, t.Mapping[str, t.Any]]
+
+
+def address(name: str) -> str:
+    """Return what a sentence calls a ConfigMap."""
+    return f"ConfigMap kube-system/{name}"
+
+
+def missing(name: str, left: str) -> HardeningError:
+    """Return what is said of a ConfigMap that is not there.
+
+    Args:
+        name: Its name.
+        left: What has been done, a sentence.
+    """
+    return HardeningError(
+        "KH126",
+        f"{address(name)} is missing, so kubeadm does not know this cluster. {left}; write it with kubeadm init phase "
+        "upload-config all, and run again.",
+    )
+
+
+def unusable(texts: t.Mapping[str, t.Mapping[str, str]], components: t.Iterable[str]) -> list[str]:
+    """Return a sentence, with its number, for each ConfigMap that a run could not write when the hosts are hardened.
+
+    Args:
+        texts: By ConfigMap, its data.
+        components: Static pods whose settings it must be able to say.
+    """
+    found = []
+    for name, key in (KUBEADM, KUBELET):
+        text = texts.get(name, {}).get(key)
+        try:
+            if text is None:
+                raise missing(name, "Nothing was changed")
+            if name == KUBEADM[0]:
+                configuration = ClusterConfiguration.parse(text, address(name))
+                for component in components:
+                    configuration.extra_args(component)
+                    configuration.extra_volumes(component)
+            else:
+                kubeletconfig.apply(text, {}, address(name))
+        except HardeningError as error:
+            found.append(numbered(error.number, str(error)))
+    return found
 
 
 def plan_cluster_configuration(

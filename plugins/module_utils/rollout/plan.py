@@ -10,6 +10,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components import pod_probes
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import TOGETHER
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
@@ -169,8 +170,10 @@ def plan_component(
     if base:
         written = plan_component(host, component, path, base, {}).manifest
         plan = ComponentPlan(component, path, written.text, written)
+    arguments = plan.manifest.arguments(component)
     for flag, data in flags.items():
         plan.settings.append(_apply(plan.manifest, component, flag, data))
+    _let_probes_follow(plan, arguments)
     for setting in plan.settings:
         for file in _files(setting):
             _mount(host, plan, setting, file)
@@ -205,6 +208,40 @@ def _apply(manifest: Manifest, component: str, flag: str, data: t.Mapping[str, t
     elif decision.value is not None and not decision.satisfied:
         manifest.set_flag(component, flag, list(decision.values))
     return Setting(flag, data, tuple(manifest.flag_values(component, flag)), not decision.satisfied)
+
+
+def _let_probes_follow(plan: ComponentPlan, before: t.Sequence[str]) -> None:
+    """Let the probes ask where the component is going to listen, as kubeadm would render them.
+
+    Raises:
+        HardeningError: One asks elsewhere, of its owner's will: the kubelet would end the component for it.
+    """
+    component, manifest = plan.component, plan.manifest
+    arguments = manifest.arguments(component)
+    listened, listens = pod_probes.listens(component, before), pod_probes.listens(component, arguments)
+    if listened == listens:
+        return
+    container = manifest.container(component)
+    probes = pod_probes.probes(container)
+    old, new = (pod_probes.rendered(component, words) for words in (before, arguments))
+    for probe in probes:
+        if old is not None and new is not None and pod_probes.is_rendered(probe, old):
+            manifest.move_probe(component, probe.name, new.host, new.port, new.scheme)
+    well = {probe.name for probe in probes if pod_probes.answered(probe.address, listened)}
+    for probe in pod_probes.unanswered(component, manifest.container(component), arguments):
+        if probe.name in well:
+            raise HardeningError(
+                "KH142",
+                f"The {probe.name} of {component} in {plan.path} asks {probe.address.shown}, and with the flags of "
+                f"this run ({', '.join(plan.changed_flags)}) it would listen on "
+                f"{' and '.join(address.shown for address in listens)} only, so that the kubelet would end it again "
+                "and again. Nothing was changed; let the probe ask there, or keep the flag as it is with a waiver.",
+            )
+    for name in pod_probes.own_programs(container):
+        plan.notes.append(
+            f"The {name} of {component} in {plan.path} runs a program of its own; see that it asks "
+            f"{' or '.join(address.shown for address in listens)}."
+        )
 
 
 def volume_name(directory: str) -> str:

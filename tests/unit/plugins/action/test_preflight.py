@@ -14,7 +14,12 @@ pytest.importorskip("ansible", reason="not on a host with the oldest libraries")
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.action.preflight import ActionModule, as_host, problems_in
+from ansible_collections.kubeharden.core.plugins.action.preflight import (
+    ActionModule,
+    as_host,
+    config_map_problems,
+    problems_in,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
 
 
@@ -89,3 +94,30 @@ def test_where_a_trial_failed_every_host_gives_back_its_lock_and_the_one_that_fa
         "cp2": "KH205: no",
         "w1": None,
     }
+
+
+FOUND: dict[str, dict[str, t.Any]] = {
+    "cp1": {"discovery": {}, "config_map_problems": ["KH126: missing"]},
+    "cp2": {"discovery": {}},
+}
+
+
+@pytest.mark.parametrize(
+    ("control_planes", "found", "tags", "skipped", "told"),
+    [
+        (["cp1", "cp2"], FOUND, ["all"], [], True),
+        (["cp1", "cp2"], FOUND, ["audit"], [], True),
+        (["cp1", "cp2"], FOUND, ["files", "pki"], [], False),
+        (["cp1", "cp2"], FOUND, ["kubelet"], ["kubelet"], False),
+        # Then they are left as they are.
+        (["cp1", "cp2", "cp3"], FOUND, ["all"], [], False),
+        (["cp1", "cp2"], {**FOUND, "cp2": {"silent": True}}, ["all"], [], False),
+        # Certificates are renewed without a word to kubeadm.
+        ([], FOUND, ["all"], [], False),
+    ],
+)
+def test_config_maps_of_kubeadms_count_where_the_run_writes_them(
+    control_planes: list[str], found: dict[str, dict[str, t.Any]], tags: list[str], skipped: list[str], told: bool
+) -> None:
+    said = config_map_problems(control_planes, found, tags, skipped)
+    assert said.get("cp1", []) == (["KH126: missing"] if told else [])

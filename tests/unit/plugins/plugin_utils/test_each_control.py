@@ -53,8 +53,8 @@ WEAK: dict[str, dict[str, str]] = {
         "request-timeout": "0",
         "secure-port": "0",
     },
-    "kube-controller-manager": {"bind-address": "127.0.0.2", "use-service-account-credentials": "false"},
-    "kube-scheduler": {"bind-address": "127.0.0.2"},
+    "kube-controller-manager": {"bind-address": "0.0.0.0", "use-service-account-credentials": "false"},  # noqa: S104
+    "kube-scheduler": {"bind-address": "0.0.0.0"},  # noqa: S104
     "etcd": {
         "client-cert-auth": "false",
         "peer-client-cert-auth": "false",

@@ -520,6 +520,17 @@ def test_an_issuer_in_the_authentication_configuration(issuers: int, status: str
     assert verdict("apiserver-user-authentication", seen).status == status
 
 
+def test_a_probe_that_nobody_answers() -> None:
+    def seen(manifest: str, unanswered: list[str], problem: str = "") -> Host:
+        components = {"kube-scheduler": {**running("kube-scheduler"), "manifest": manifest}}
+        return host(components=components, unanswered=unanswered, manifests={"problem": problem})
+
+    assert verdict("static-pod-probes", seen("/m.yaml", [])).status == "pass"
+    assert verdict("static-pod-probes", seen("/m.yaml", ["this one"])) == Verdict("fail", "this one")
+    assert verdict("static-pod-probes", seen("", [])).status == "not_applicable"
+    assert verdict("static-pod-probes", seen("", [], "not to be read")) == Verdict("unknown", "not to be read")
+
+
 def test_what_lies_in_the_container_alone() -> None:
     def seen(manifest: str, unmounted: list[str] | None, problem: str = "") -> Host:
         components = {"kube-apiserver": {**running("kube-apiserver"), "manifest": manifest}}

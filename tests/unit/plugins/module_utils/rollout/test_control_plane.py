@@ -323,6 +323,18 @@ def test_the_sandbox_image_is_known_by_the_name_that_the_runtime_gives_it(
         assert place.apply(trial=False)
 
 
+def test_what_containerd_was_told_says_nothing_of_another_runtime(make: Callable[..., Place]) -> None:
+    """A host that went over to CRI-O may still have its file."""
+    place = make()
+    runtime = place.world.runtime
+    assert runtime is not None
+    (place.root / "etc/containerd").mkdir()
+    (place.root / "etc/containerd/config.toml").write_text("sandbox_image = 'a.example/pause:3.6'\n", encoding="utf-8")
+    assert place.refused().startswith("a.example/pause:3.6, ")
+    runtime.name = "cri-o"
+    assert place.apply(trial=False)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

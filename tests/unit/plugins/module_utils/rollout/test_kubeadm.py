@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import yaml
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import (
     plan_cluster_configuration,
     unsaid,
+    unusable,
 )
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1"
@@ -349,3 +351,55 @@ def test_what_would_not_start_without_a_flag_that_is_left_out_is_left_out_with_i
     # It has been said, and what is said once is enough.
     assert len(unsaid(document, [one("a"), one("b")])) == 2
     assert unsaid(document, later, [one("a"), one("b")]) == []
+
+
+KUBELET = {"kubelet-config": {"kubelet": "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"}}
+
+
+def kubeadms(document: str) -> dict[str, dict[str, str]]:
+    return {"kubeadm-config": {"ClusterConfiguration": document}, **KUBELET}
+
+
+def test_what_can_be_written_later_is_known_before_the_first_write() -> None:
+    components = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    for folder in ("plain", "past"):
+        assert unusable(kubeadms(text(folder)), components) == []
+    # Of an etcd elsewhere kubeadm has no arguments, and nobody asks for them.
+    external = re.sub(
+        r"(?m)^etcd:\n(?:  .*\n)+", "etcd:\n  external:\n    endpoints: [https://192.0.2.9:2379]\n", text("plain")
+    )
+    assert "external" in external
+    assert unusable(kubeadms(external), components[1:]) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "number", "words"),
+    [
+        (KUBELET, "KH126", "ConfigMap kube-system/kubeadm-config is missing"),
+        ({"kubeadm-config": {"other": "x"}, **KUBELET}, "KH126", "kubeadm-config is missing"),
+        (kubeadms("kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta5\n"), "KH116", "v1beta5"),
+        (kubeadms("kind: [\n"), "KH113", "kubeadm-config"),
+        (
+            kubeadms(
+                "kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta4\napiServer: {extraArgs: {a: b}}\n"
+            ),
+            "KH116",
+            "extraArgs",
+        ),
+        (
+            kubeadms("kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta4\napiServer: {extraVolumes: 1}\n"),
+            "KH116",
+            "extraVolumes",
+        ),
+    ],
+)
+def test_what_could_not_be_written_is_said_before(texts: dict[str, dict[str, str]], number: str, words: str) -> None:
+    (said,) = unusable(texts, ["kube-apiserver"])
+    assert said.startswith(f"{number}: ")
+    assert words in said
+    assert "Nothing was changed" in said
+
+
+def test_both_config_maps_are_told() -> None:
+    said = unusable({"kubelet-config": {"kubelet": "kind: Other\n"}}, ["kube-apiserver"])
+    assert [one[:5] for one in said] == ["KH126", "KH115"]

@@ -684,6 +684,34 @@ def test_where_it_was_told_of_no_key_nothing_is_written(host: Host) -> None:
     assert not any(made.manifest.flag_values("kube-controller-manager", flag) for flag in SIGNING)
 
 
+# ---- a scheduler with a configuration file
+
+
+def scheduler(**given: t.Any) -> dict[str, t.Any]:
+    data: dict[str, t.Any] = yaml.safe_load(templates.render("kube-scheduler/flags.yaml.j2", **given))
+    return data
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"found_flags": {"config": "/etc/kubernetes/scheduler.yaml"}},
+        {"kubeharden_extra_flags": {"kube-scheduler": {"config": "/etc/kubernetes/scheduler.yaml"}}},
+    ],
+)
+def test_a_flag_that_a_configuration_file_beats_is_told_and_not_written(given: dict[str, t.Any]) -> None:
+    assert "profiling" in scheduler()["scheduler"]
+    assert "not_done" not in scheduler()
+    rendered = scheduler(**given)
+    assert "profiling" not in rendered["scheduler"]
+    (told,) = rendered["not_done"]
+    assert "enableProfiling: false into /etc/kubernetes/scheduler.yaml" in told
+    # Who has waived it is told nothing.
+    assert "not_done" not in scheduler(**given, left_out=["scheduler-profiling"])
+    both = scheduler(**given, kubeharden_pki_component_serving=True)["not_done"]
+    assert len(both) == 2
+
+
 # ---- serving certificates of controller-manager and scheduler
 
 SERVED = {"kube-controller-manager": f"{PKI}/controller-manager/server", "kube-scheduler": f"{PKI}/scheduler/server"}

@@ -75,7 +75,11 @@ class Runtime:
         self._world = world
         self.stopped: list[tuple[str, int]] = []
         self.store: list[cri.Image] = []
+        self.name = "containerd"
         self.when_stopped: Callable[[str], None] = lambda _container: None
+
+    def version(self) -> cri.Version:
+        return cri.Version(self.name, "2.1.0", "v1")
 
     def containers(self, state: str | None = None, labels: Mapping[str, str] | None = None) -> list[cri.Container]:
         self._world.refuse_blindness()
