@@ -274,7 +274,9 @@ def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(s
         rest = product.harden(profile=story.profile, extra_flags=flags).well()
     assert {change["host"] for change in rest.changes if change["kind"] == "manifest"} == {"cp2", "cp3"}
     assert "61s" in product.config_maps()["kubeadm-config"]["ClusterConfiguration"]
-    # The shutdown flags of the first run are in force now: nothing at all is lost.
-    for name, served in (("limited", first), ("changed-again", second)):
+    # The shutdown flags of the first run are in force now: nothing at all is lost. What a busy machine may cost is a
+    # request that reaches a kept connection in the moment in which the server closes it: HTTP/1.1 has no word for that.
+    for name, served, changed in (("limited", first, run), ("changed-again", second, rest)):
         story.keep(name, served)
-        assert (served.failed, served.kept) == (0, 0), served.output
+        assert served.failed == 0, served.output
+        assert served.kept <= (0 if max(changed.load) < QUIET else 1), served.output
