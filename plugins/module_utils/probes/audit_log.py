@@ -105,16 +105,16 @@ class AuditLog:
         :raises HardeningError: as above, or there is no log
         """
         end = clock() + seconds
-        sizes = self._sizes()
+        sizes, whole = self._sizes()
         if not sizes:
             raise HardeningError("KH502", "there is no audit log yet")
-        look = _Look(Bodies(files=len(sizes), size=sum(sizes.values())), lambda: clock() >= end)
+        look = _Look(Bodies(files=len(sizes), size=sum(sizes.values()), whole=whole), lambda: clock() >= end)
         for path, size in sizes.items():
             look.file(path, size)
         return look.seen
 
-    def _sizes(self) -> dict[str, int]:
-        """The bytes of each file of the log, the newest first."""
+    def _sizes(self) -> tuple[dict[str, int], bool]:
+        """The bytes of each file of the log, the newest first, and whether none was left out that cannot be read."""
         directory, name = os.path.split(self._path)
         stem, ending = os.path.splitext(name)
         try:
@@ -124,18 +124,24 @@ class AuditLog:
         except OSError as error:
             raise HardeningError("KH502", f"the audit log's directory could not be read: {error.strerror}") from None
         rotated = re.compile(re.escape(stem) + _ROTATED.pattern + re.escape(ending) + f"({re.escape(_COMPRESSED)})?")
-        found = {}
+        found, whole = {}, True
         for one in (name, *sorted(filter(rotated.fullmatch, names), reverse=True)):
             path = os.path.join(directory, one)
             try:
                 descriptor = _opened(path)
             except FileNotFoundError:
                 continue
+            except HardeningError:
+                # Whatever else is called like a rotated file takes nothing from what the log itself shows.
+                if one == name:
+                    raise
+                whole = False
+                continue
             try:
                 found[path] = os.fstat(descriptor).st_size
             finally:
                 os.close(descriptor)
-        return found
+        return found, whole
 
     def _open(self) -> int:
         return _opened(self._path)
@@ -171,7 +177,7 @@ class _Look:
             return
         try:
             descriptor = _opened(path)
-        except FileNotFoundError:  # it was rotated, or removed, since it was listed
+        except (FileNotFoundError, HardeningError):  # it was rotated, removed or replaced since it was listed
             self.seen.whole = False
             return
         with os.fdopen(descriptor, "rb", buffering=0) as handle:

@@ -93,6 +93,14 @@ def test_files_that_were_rotated_away_are_read_too(tmp_path: Path) -> None:
     assert seen.read == seen.size == sum(path.stat().st_size for path in files)
 
 
+def test_what_is_called_like_a_rotated_file_takes_nothing_from_what_the_log_shows(tmp_path: Path) -> None:
+    write(tmp_path / "audit.log", at(10, requestObject=LEAK))
+    (tmp_path / "audit-2026-11-24T09-30-00.000.log").mkdir()
+    os.mkfifo(tmp_path / "audit-2026-11-24T08-30-00.000.log.gz")
+    seen = bodies(tmp_path / "audit.log")
+    assert (seen.count, seen.files, seen.whole) == (1, 1, False)
+
+
 @pytest.mark.parametrize("piece", [16, 100, 1000, 1 << 20])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_records_are_whole_wherever_a_piece_ends(
