@@ -189,10 +189,10 @@ def _number(container: t.Mapping[str, t.Any], port: int | str) -> int:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url.strip())
-        _ = parts.port  # a port that is none shows here
+        # A port that is none shows here.
+        return parts if (parts.port or 0) >= 0 else urlsplit("")
     except ValueError:
         return urlsplit("")
-    return parts
 
 
 def _address_of(url: SplitResult) -> Address:

@@ -108,10 +108,11 @@ def test_how_a_running_kubelet_would_start_anew_is_read_of_its_unit(root: Path, 
 
     def seen() -> dict[str, t.Any]:
         view = Standing(Host(str(root)), str(made.proc))
-        run = lambda _words: (0, "Kubernetes v1.37.1", "")  # noqa: E731
-        return t.cast(
-            "dict[str, t.Any]", Collector(view, False, None, run, 1_795_500_000.0, lambda: 0.0).collect()["kubelet"]
-        )
+        collector = Collector(view, False, None, said, 1_795_500_000.0, lambda: 0.0)
+        return t.cast("dict[str, t.Any]", collector.collect()["kubelet"])
+
+    def said(_words: object) -> tuple[int, str, str]:
+        return (0, "Kubernetes v1.37.1", "")
 
     assert seen()["next"] == ["/usr/bin/kubelet", "--config=/none", "--read-only-port=10255"]
     # One that cannot be read takes nothing else with it.
