@@ -509,7 +509,6 @@ def test_what_the_owner_has_kubelets_serve_is_not_taken_over(given: dict[str, st
     ("profile", "approver", "before", "asks", "told"),
     [
         ("baseline", True, False, False, False),
-        ("baseline", True, True, True, False),
         ("baseline", False, True, True, False),
         ("baseline", False, False, False, False),
         ("cis", True, False, True, False),
