@@ -882,3 +882,21 @@ def test_a_kubelets_serving_certificate_of_the_owners_is_left_in_profile_cis(hos
     assert named in text
     assert "serverTLSBootstrap" not in text
     assert "serverTLSBootstrap: true" in ours.read_text(encoding="utf-8")
+
+
+def test_a_tag_that_is_skipped_leaves_out_its_own_concern_and_no_other(hosts: Hosts) -> None:
+    """Ansible skips a task for any of its tags, and one task does what five of them ask for."""
+
+    def told(*skipped: str) -> set[tuple[str, str]]:
+        run = hosts.harden("--check", "--limit", "cp1", "--skip-tags", ",".join(("verify,pki", *skipped)), strict=True)
+        assert run.code == 0, str(run)
+        return {(Path(change["target"]).name, control) for change in hosts.changes for control in change["controls"]}
+
+    every = told()
+    five = ("audit", "apiserver", "controller_manager", "scheduler", "etcd")
+    without = told("etcd")
+    assert {target for target, _control in every - without} == {"etcd.yaml"}
+    assert not any(control.startswith("etcd") for _target, control in without)
+    assert without < every
+    assert {target for target, _control in told("audit", "scheduler")} >= {"kube-apiserver.yaml", "etcd.yaml"}
+    assert not any(target.endswith(".yaml") and "kube-" in target for target, _control in told(*five))
