@@ -20,8 +20,10 @@ NOT_LOOKED_AT = (
     "Whether the host is ready (API, etcd, nodes, room, certificates, kernel, clock) was not looked at, and no lock of "
     "the cluster taken, which takes a running host."
 )
-#: The concerns of which kubeadm's ConfigMaps say something: the tags of the task that writes them.
-SAID = ("kubeadm", "audit", "apiserver", "controller_manager", "scheduler", "etcd", "kubelet")
+#: The tag of the task that writes kubeadm's ConfigMaps: where it is skipped, so is the task, whatever else is wanted.
+KUBEADM = "kubeadm"
+#: The concerns of which they say something. One that is skipped leaves the task for the others.
+SAID = (KUBEADM, "audit", "apiserver", "controller_manager", "scheduler", "etcd", "kubelet")
 
 
 def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
@@ -60,7 +62,8 @@ def config_map_problems(
         skip_tags: What ``--skip-tags`` says.
     """
     present = all("discovery" in found.get(name, {}) for name in control_planes)
-    if not control_planes or not present or not any(wanted(run_tags, skip_tags, tag) for tag in SAID):
+    written = KUBEADM not in skip_tags and any(wanted(run_tags, skip_tags, tag) for tag in SAID)
+    if not control_planes or not present or not written:
         return {}
     return {name: list(result.get("config_map_problems") or []) for name, result in found.items()}
 

@@ -109,6 +109,10 @@ FOUND: dict[str, dict[str, t.Any]] = {
         (["cp1", "cp2"], FOUND, ["audit"], [], True),
         (["cp1", "cp2"], FOUND, ["files", "pki"], [], False),
         (["cp1", "cp2"], FOUND, ["kubelet"], ["kubelet"], False),
+        (["cp1", "cp2"], FOUND, ["all"], ["kubeadm"], False),
+        (["cp1", "cp2"], FOUND, ["audit"], ["kubeadm", "verify"], False),
+        # A task for several concerns is not skipped for one of them.
+        (["cp1", "cp2"], FOUND, ["all"], ["etcd"], True),
         # Then they are left as they are.
         (["cp1", "cp2", "cp3"], FOUND, ["all"], [], False),
         (["cp1", "cp2"], {**FOUND, "cp2": {"silent": True}}, ["all"], [], False),
