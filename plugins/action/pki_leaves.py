@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import KUBERNETES
 from ansible_collections.kubeharden.core.plugins.plugin_utils import pki_cluster, requests_directory
-from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around, has_ended
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import api_servers, has_ended
 from ansible_collections.kubeharden.core.plugins.plugin_utils.authorities_directory import AuthoritiesDirectory
 from ansible_collections.kubeharden.core.plugins.plugin_utils.brought_authorities import BroughtAuthorities
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
@@ -70,7 +70,8 @@ class ActionModule(PkiAction):
     def _beside(self) -> dict[str, t.Any]:
         """Return what must be well before something is renewed: nothing while a certificate of the run has ended.
 
-        Its renewal is what the run is for, and the cluster may be well only when the last host has had its turn.
+        Its renewal is what the run is for, and the cluster may be well only when the last host has had its turn. Nodes
+        are nothing to it: one that is not Ready would end half-way what API servers and etcd alone have to agree on.
         """
         here = self._found.get(self._target)
         if here is None or not here["live"] or not pki_cluster.is_control_plane(here):
@@ -79,7 +80,7 @@ class ActionModule(PkiAction):
         found = {host: found_of(known(host)) for host in self._found}
         if any(has_ended(found[host], self._seen_in_turn(host)) for host in found):
             return {}
-        return around(found)
+        return {"api_servers": api_servers(found)}
 
     def _seen_in_turn(self, host: str) -> dict[str, t.Any]:
         """Return what this task returned of a host last, empty where it has not had its turn."""

@@ -78,9 +78,4 @@ options:
         well, for which it is given O(gate_timeout) seconds.
     type: dict
     default: {}
-  nodes:
-    description: Names of the run's nodes, which must be Ready before; filled in by the action plugin.
-    type: list
-    elements: str
-    default: []
 """

@@ -61,7 +61,6 @@ LEAF_OPTIONS: dict[str, dict[str, t.Any]] = {
     "discovery": {"type": "dict"},
     "gate_timeout": {"type": "int", "default": 300},
     "api_servers": {"type": "dict", "default": {}},
-    "nodes": {"type": "list", "elements": "str", "default": []},
 }
 
 

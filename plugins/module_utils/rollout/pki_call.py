@@ -85,8 +85,8 @@ def leaves_call(
     seen.store.close_secrets(opened)
     if planned.changes() or owed:
         answers, bundles = parameters["answers"] or {}, parameters["bundles"]
-        beside = rotation.Beside(parameters["api_servers"], parameters["nodes"])
-        gate = rotation.Gate(host, seen.store, discovery, float(parameters["gate_timeout"]), run, beside=beside)
+        limit, beside = float(parameters["gate_timeout"]), parameters["api_servers"]
+        gate = rotation.Gate(host, seen.store, discovery, limit, run, beside=beside)
         facts["restarted"] = gate.apply(planned, answers, bundles)
     planned.tidy()
     facts["unsigned"] = planned.unsigned()

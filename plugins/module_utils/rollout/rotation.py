@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
+import types
 import typing as t
 from urllib.parse import urlsplit
 
@@ -45,6 +45,7 @@ _SERVED_BY = {
     "scheduler-server": ("kube-scheduler", 10259),
 }
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not bound)
+ALONE: t.Mapping[str, str] = types.MappingProxyType({})
 
 
 def owed(host: Host) -> list[str]:
@@ -106,22 +107,6 @@ def _place(url: str) -> tuple[str, int] | None:
     return ("127.0.0.1" if parts.hostname in _ANY else parts.hostname), parts.port
 
 
-@dataclasses.dataclass(frozen=True)
-class Beside:
-    """What must be well before something is renewed on a control plane.
-
-    Attributes:
-        api_servers: By host, the address of each API server.
-        nodes: Names of the nodes that must be Ready.
-    """
-
-    api_servers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
-    nodes: t.Collection[str] = ()
-
-
-ALONE = Beside()
-
-
 class Gate:
     """Applies leaves on a host, with proof where something runs there.
 
@@ -132,7 +117,8 @@ class Gate:
         limit: Seconds that a component may take.
         run: Runs a command of the host.
         sight: How it is seen; by default as it is.
-        beside: What must be well before; nothing where a certificate somewhere has ended.
+        beside: By host, the address of each API server that must be well before; none where a certificate somewhere
+            has ended.
     """
 
     def __init__(
@@ -143,7 +129,7 @@ class Gate:
         limit: float,
         run: pod_logs.Run,
         sight: Sight | None = None,
-        beside: Beside = ALONE,
+        beside: t.Mapping[str, str] = ALONE,
     ) -> None:
         self._host = host
         self._store = store
@@ -177,8 +163,9 @@ class Gate:
                 require_served(sight, THIS_STEP)
         if self._sight is not None and not ended:
             # Hosts before this one got new certificates since discovery looked at all of them. An authority or a name
-            # that only others miss does not show on the host itself.
-            require_cluster_well(self._sight, self._beside.api_servers, self._beside.nodes, self._limit)
+            # that only others miss does not show on the host itself. Nodes have no say: a rotation that ends half-way
+            # is worse than one that goes on while a node is not Ready.
+            require_cluster_well(self._sight, self._beside, (), self._limit)
         if components:
             self._journal.note(**{STEP: components})
         saved = planned.apply(answers, bundles)

@@ -61,7 +61,6 @@ def whole_call(root: Path, check: bool = False, **given: Any) -> tuple[list[Chan
         "discovery": None,
         "gate_timeout": 1,
         "api_servers": {},
-        "nodes": [],
         **given,
     }
     return leaves_call(parameters, check, lambda: str(root), unused)
