@@ -167,11 +167,12 @@ def always_pull_images(host: Host, control: Control) -> Verdict:
     if not host.live:
         return Verdict(EXPLAINED, f"{seen.evidence}; without a running cluster no node can show that it pulls images")
     if host.kubeadm is None:
-        return Verdict(FAIL, f"{seen.evidence}; kubeadm's ConfigMap was not seen, which says whether it was on before")
+        words = "kubeadm's ConfigMap, which says whether it was on before, was not read"
+        raise NotJudged(UNKNOWN, f"{seen.evidence}; {words}")
     try:
         remembered = dict(ClusterConfiguration.parse(host.kubeadm).extra_args(_APISERVER)) if host.kubeadm else {}
     except HardeningError as error:
-        return Verdict(FAIL, f"{seen.evidence}; whether it was on before cannot be said: {error}")
+        raise NotJudged(UNKNOWN, f"{seen.evidence}; whether it was on before cannot be said: {error}") from None
     if _PULLS in remembered.get("enable-admission-plugins", "").split(","):
         return Verdict(FAIL, f"{seen.evidence}; kubeadm's ConfigMap has it, so every node had pulled what pods run")
     return Verdict(EXPLAINED, f"{seen.evidence}, nor in kubeadm's ConfigMap. {control.explanation}")

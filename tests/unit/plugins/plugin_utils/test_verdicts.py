@@ -137,14 +137,24 @@ def test_what_the_profile_does_not_enforce_is_explained_and_never_a_pass() -> No
     assert result(document, "apiserver-token-expiration", "w1")["status"] == "unknown"
 
 
+HAD_PULLED = """\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+apiServer: {extraArgs: [{name: enable-admission-plugins, value: AlwaysPullImages}]}
+"""
+
+
 def test_what_kubeadms_configmap_says_counts_where_a_run_waits_for_every_node() -> None:
     control = "apiserver-always-pull-images"
-    assert [result(report(profile), control)["status"] for profile in ("baseline", "cis")] == ["explained", "fail"]
+    # Who could not read it knows nothing.
+    assert [result(report(profile), control)["status"] for profile in ("baseline", "cis")] == ["unknown", "unknown"]
     one = seen()
     assert one.cluster is not None
     one.cluster["evidence"]["kubeadm_config"] = ""
     settings = verdicts.Settings("run-1", "cis", "1.0.0", NOW)
     assert result(verdicts.build(one, CONTROLS, settings), control)["status"] == "explained"
+    one.cluster["evidence"]["kubeadm_config"] = HAD_PULLED
+    assert result(verdicts.build(one, CONTROLS, settings), control)["status"] == "fail"
 
 
 def test_each_host_is_judged_by_its_own_profile_and_the_cluster_by_its_first_control_planes() -> None:

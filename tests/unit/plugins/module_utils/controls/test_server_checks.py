@@ -91,8 +91,8 @@ apiServer:
         ([], CONFIG_MAP.format(plugins="NodeRestriction,AlwaysPullImages"), True, "fail", "every node had pulled"),
         ([], CONFIG_MAP.format(plugins="NodeRestriction"), True, "explained", "no pod starts whose node cannot pull"),
         ([], "", True, "explained", "nor in kubeadm's ConfigMap"),
-        ([], "apiServer: [", True, "fail", "cannot be said"),
-        ([], None, True, "fail", "was not seen"),
+        ([], "apiServer: [", True, "unknown", "cannot be said"),
+        ([], None, True, "unknown", "was not read"),
         ([], None, False, "explained", "without a running cluster"),
     ],
 )
