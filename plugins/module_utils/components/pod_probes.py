@@ -23,7 +23,10 @@ _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-schedu
 #: Whose probes kubeadm lets ask where --bind-address says. Those of kube-apiserver ask the advertised address.
 _BOUND = ("kube-controller-manager", "kube-scheduler")
 _LOOPBACK = "127.0.0.1"
-_ETCD_URLS = ("listen-metrics-urls", "listen-client-urls", "listen-client-http-urls")
+_ETCD_CLIENT_URLS = ("listen-client-urls", "listen-client-http-urls")
+_ETCD_URLS = ("listen-metrics-urls", *_ETCD_CLIENT_URLS)
+#: Where etcd serves clients that is not told where to.
+_ETCD_DEFAULT = "http://localhost:2379"
 _ETCD_METRICS_PORT = 2381
 
 
@@ -51,6 +54,8 @@ class _Given:
 
     def __init__(self, component: str, arguments: t.Sequence[str]) -> None:
         program = program_at(arguments, component)
+        #: Whether it is the component, or its image's entry point, that gets them: of others no default is known.
+        self.is_started = program is not None or (bool(arguments) and arguments[0].startswith("-"))
         self._parsed = flags.parse_arguments(list(arguments)[0 if program is None else program + 1 :])
 
     def last(self, flag: str) -> str:
@@ -103,10 +108,18 @@ def listens(component: str, arguments: t.Sequence[str]) -> list[Address]:
     """Where a component of such arguments listens; nothing where a file says it."""
     given = _Given(component, arguments)
     if component == "etcd":
-        urls = [] if given.last("config-file") else [url for flag in _ETCD_URLS for url in given.items(flag)]
-        return [_address_of(_split(url)) for url in urls]
+        return [_address_of(_split(url)) for url in _urls_of_etcd(given)]
     port = given.last("secure-port") or str(_PORTS[component])
     return [Address(given.last("bind-address"), int(port) if port.isdigit() else 0)]
+
+
+def _urls_of_etcd(given: _Given) -> list[str]:
+    if given.last("config-file"):
+        return []
+    urls = [url for flag in _ETCD_URLS for url in given.items(flag)]
+    if given.is_started and not any(map(given.items, _ETCD_CLIENT_URLS)):
+        urls.append(_ETCD_DEFAULT)  # it is not closed because there is a port for metrics beside it
+    return urls
 
 
 def rendered(component: str, arguments: t.Sequence[str]) -> Address | None:

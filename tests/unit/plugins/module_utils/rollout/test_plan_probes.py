@@ -215,6 +215,43 @@ def test_what_etcds_variables_or_file_say_of_its_addresses_is_not_guessed() -> N
     assert pod_probes.unanswered("etcd", container, ["etcd", "--config-file=/x"]) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "listening"),
+    [
+        ([], [Address("localhost", 2379, "HTTP")]),
+        (["--listen-metrics-urls=http://127.0.0.1:2381"], [Address("127.0.0.1", 2381, "HTTP"),
+                                                          Address("localhost", 2379, "HTTP")]),
+        (["--listen-client-urls=https://192.0.2.11:2379"], [Address("192.0.2.11", 2379, "HTTPS")]),
+        (["--listen-client-http-urls=http://127.0.0.1:2382"], [Address("127.0.0.1", 2382, "HTTP")]),
+        (["--config-file=/x"], []),
+    ],
+)  # fmt: skip
+def test_where_etcd_is_not_told_where_to_serve_clients_it_listens_on_localhost(
+    words: list[str], listening: list[Address]
+) -> None:
+    """It was taken for closed as soon as there was a port for metrics beside it."""
+    assert pod_probes.listens(ETCD, ["etcd", *words]) == listening
+    assert not words or pod_probes.listens(ETCD, words) == listening
+    container = {"livenessProbe": {"httpGet": {"host": "127.0.0.1", "port": 2379, "path": "/health"}}}
+    closed = bool(listening) and not any(one.port == 2379 and one.host == "localhost" for one in listening)
+    assert bool(pod_probes.unanswered(ETCD, container, ["etcd", *words])) is closed
+
+
+def test_what_is_started_in_place_of_etcd_is_not_known_to_listen_by_default() -> None:
+    assert pod_probes.listens(ETCD, ["/bin/sh", "-c", "/opt/start"]) == []
+
+
+def test_an_etcd_that_serves_by_default_gets_a_port_for_metrics_beside(tmp_path: Path) -> None:
+    """Its own probe asks the default still, where it still listens: no reason to refuse the run."""
+    text = (FIXTURES / "plain" / "etcd.yaml").read_text(encoding="utf-8")
+    kept = [line for line in text.splitlines() if "--listen-client-urls=" not in line and METRICS not in line]
+    text = "\n".join(kept).replace("port: probe-port", "port: 2379") + "\n"
+    assert "port: 2379" in text
+    made = plan(tmp_path, ETCD, text, {"listen-metrics-urls": {"exact": METRICS}})
+    assert made.changed_flags == ["--listen-metrics-urls"]
+    assert {port for _host, port, _scheme in asked(made)} == {2379}
+
+
 @pytest.mark.parametrize("url", ["http://[", "http://a:b", "http://127.0.0.1:99999", ""])
 def test_an_address_that_is_none_is_nothing_to_go_by(url: str) -> None:
     assert pod_probes.rendered("etcd", ["etcd", f"--listen-metrics-urls={url}"]) == Address("127.0.0.1", 2381, "HTTP")
