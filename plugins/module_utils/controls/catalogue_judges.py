@@ -34,6 +34,7 @@ _OF_CHECKS: t.Mapping[str, tuple[str, ...]] = {
     "audit_log_size": ("at_least",),
     "certificates_expiry": ("days",),
     "cipher_suites": ("only",),
+    "etcd_patched": ("newest", "dated"),
     "event_rate": ("at_most",),
     "gate": ("gate", "enabled"),
     "probe_anonymous": ("target",),
@@ -116,7 +117,7 @@ def _problem_of_values(judge: t.Mapping[str, t.Any], kind: str) -> str:
         words, is_right = _VALUES.get(key, _ANY)
         if key == "flag" and kind == "field":
             words, is_right = "a flag, or empty for none", _is_text_or_empty
-        if key == "newest" and judge.get("check") == "versions_patched":
+        if key == "newest" and judge.get("check") in ("etcd_patched", "versions_patched"):
             words, is_right = 'the newest patch of each minor version, such as {"1.37": "1.37.2"}', _is_patches
         if not is_right(value):
             return f"{key} of its judge is {_shown(value)} and must be {words}."

@@ -296,18 +296,46 @@ def versions_supported(cluster: Cluster, control: Control) -> Verdict:
 
 def versions_patched(cluster: Cluster, control: Control) -> Verdict:
     """Every component has the newest patch of its minor version, by the user's list or the catalogue's dated one."""
-    known = {**control.judge["newest"], **cluster.newest}
+    said = _behind(cluster, control, _versions(cluster))
+    if said.status == PASS:
+        _require_versions(cluster)
+    return said
+
+
+def etcd_patched(cluster: Cluster, control: Control) -> Verdict:
+    """Every etcd has the newest patch of its minor version, by the user's list or the catalogue's dated one."""
+    unseen = [host.name for host in cluster.hosts if host.problem]
+    with_etcd = [host for host in cluster.hosts if _ETCD in host.components]
+    if not with_etcd and not unseen:
+        raise NotJudged(NOT_APPLICABLE, "no host of the inventory has an etcd")
+    said = _behind(cluster, control, _versions_of_etcd(cluster))
+    unseen += [host.name for host in with_etcd if _ETCD not in host.known_versions()]
+    if said.status == PASS and unseen:
+        raise NotJudged(UNKNOWN, f"not every version was seen: {listed(unseen)}")
+    return said
+
+
+def _behind(cluster: Cluster, control: Control, found: t.Iterable[tuple[str, str, str, versions.Version]]) -> Verdict:
+    """Judge patches by the newest ones of their minor versions.
+
+    Raises:
+        NotJudged: There is nothing to judge, or nothing to judge it by.
+    """
+    dated = control.judge["newest"]
+    majors = {minor.partition(".")[0] for minor in dated}
+    own = {minor: patch for minor, patch in cluster.newest.items() if minor.partition(".")[0] in majors}
+    known = {**dated, **own}
     behind: list[str] = []
     seen: set[str] = set()
     unlisted: list[str] = []
-    for place, component, version, minor in (*_versions(cluster), *_versions_of_etcd(cluster)):
+    for place, component, version, minor in found:
         newest = str(known.get(versions.shown(minor)) or "")
         seen.add(newest)
         if not newest:
             unlisted.append(f"{place}: {component} {version}")
         elif _numbers(version) < _numbers(newest):
             behind.append(f"{place}: {component} {version}, the newest is {newest}")
-    source = "kubeharden_newest_versions" if cluster.newest else f"the list of {control.judge['dated']}"
+    source = "kubeharden_newest_versions" if own else f"the list of {control.judge['dated']}"
     if behind:
         return Verdict(FAIL, f"{listed(behind)}; by {source}")
     if not seen:
@@ -315,7 +343,6 @@ def versions_patched(cluster: Cluster, control: Control) -> Verdict:
     if unlisted:
         words = f"{source} has no patch of {listed(unlisted)}; kubeharden_newest_versions may say the newest"
         raise NotJudged(UNKNOWN, words)
-    _require_versions(cluster, with_etcd=True)
     return Verdict(PASS, f"none is behind {', '.join(sorted(seen))}; by {source}")
 
 
@@ -405,6 +432,7 @@ CHECKS: dict[str, t.Callable[[Cluster, Control], Verdict]] = {
     **{
         check.__name__: check
         for check in (
+            etcd_patched,
             kubeadm_drift,
             kubelet_drift,
             stale_authorities,

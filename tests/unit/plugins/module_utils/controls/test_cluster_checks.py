@@ -61,6 +61,7 @@ def verdict(control: str, evidence: dict[str, t.Any] | None, *hosts: Host, waive
 
 OWN = {
     "certificates-authorities",
+    "etcd-patched",
     "kubeadm-drift",
     "kubelet-drift",
     "versions-skew",
@@ -264,11 +265,17 @@ def test_versions_out_of_support_are_named() -> None:
     assert verdict("versions-supported", {}).status == "unknown"
 
 
-@pytest.mark.parametrize("control", ["versions-patched", "versions-supported"])
-def test_an_etcd_that_does_not_say_its_version_is_no_pass(control: str) -> None:
-    said = verdict(control, {}, host("a", kube_apiserver="1.37.9", etcd=""))
-    assert said == Verdict("unknown", "not every version was seen: a (etcd)")
-    assert verdict("versions-skew", {}, host("a", kube_apiserver="1.37.9", etcd="")).status == "pass"
+def test_an_etcd_that_does_not_say_its_version_is_no_pass() -> None:
+    silent = host("a", kube_apiserver="1.37.9", etcd="")
+    assert verdict("versions-supported", {}, silent) == Verdict("unknown", "not every version was seen: a (etcd)")
+    assert verdict("versions-skew", {}, silent).status == verdict("versions-patched", {}, silent).status == "pass"
+    assert verdict("etcd-patched", {}, silent) == Verdict("unknown", "no component's version was seen")
+    other = host("b", etcd="3.7.3-0")
+    assert verdict("etcd-patched", {}, other, silent) == Verdict("unknown", "not every version was seen: a")
+    lost = Host("w", None, "it hangs")
+    assert verdict("etcd-patched", {}, other, lost) == Verdict("unknown", "not every version was seen: w")
+    assert verdict("etcd-patched", {}, lost).status == "unknown"
+    assert verdict("etcd-patched", {}, host("w", kubelet="1.37.9")).status == "not_applicable"
 
 
 @pytest.mark.parametrize(
@@ -280,8 +287,34 @@ def test_an_etcd_that_does_not_say_its_version_is_no_pass(control: str) -> None:
     ],
 )
 def test_patches_of_etcd(version: str, status: str, words: str) -> None:
-    said = verdict("versions-patched", {}, host("a", kube_apiserver="1.37.9", etcd=version))
+    seen = host("a", kube_apiserver="1.37.9", etcd=version)
+    said = verdict("etcd-patched", {}, seen)
     assert (said.status, words in said.evidence) == (status, True), said
+    # kubeadm chooses it: of Kubernetes' own patches it says nothing.
+    assert verdict("versions-patched", {}, seen) == Verdict("pass", "none is behind 1.37.2; by the list of 2026-11-24")
+
+
+@pytest.mark.parametrize(
+    ("newest", "kubernetes", "etcd"),
+    [
+        ({"3.7": "3.7.4"}, "the list of 2026-11-24", "kubeharden_newest_versions"),
+        ({"1.37": "1.37.1"}, "kubeharden_newest_versions", "the list of 2026-11-24"),
+    ],
+)
+def test_a_list_of_ones_own_counts_for_what_it_names(newest: dict[str, str], kubernetes: str, etcd: str) -> None:
+    cluster = Cluster({}, "", [host("a", kube_apiserver="1.37.9", etcd="3.7.4-0")], (), newest)
+    for control, source in (("versions-patched", kubernetes), ("etcd-patched", etcd)):
+        said = judge_cluster(cluster, CONTROLS[control])
+        assert (said.status, said.evidence.rpartition("; ")[2]) == ("pass", f"by {source}")
+    older = Cluster({}, "", [host("a", etcd="3.7.3-0")], (), newest)
+    assert judge_cluster(older, CONTROLS["etcd-patched"]).status == ("fail" if "3.7" in newest else "pass")
+
+
+def test_what_kubeadm_chose_is_explained_and_its_remedy_does_not_last_beyond_the_next_upgrade() -> None:
+    control = CONTROLS["etcd-patched"]
+    assert not control.is_enforced_by("baseline")
+    assert not control.is_enforced_by("cis")
+    assert "must take that out again before the next kubeadm upgrade" in control.remedy
 
 
 @pytest.mark.parametrize(
@@ -312,8 +345,9 @@ def test_patches(version: str, newest: dict[str, str], status: str, words: str) 
 def test_the_list_that_ships_has_every_minor_version_that_is_mended() -> None:
     newest = versions.version_of(str(CONTROLS["versions-supported"].judge["newest"]))
     supported = {f"{newest[0]}.{newest[1] - older}" for older in range(3)}
-    supported |= {versions.shown(minor) for minor in versions.known_versions("etcd")[-2:]}
     assert supported == set(CONTROLS["versions-patched"].judge["newest"])
+    of_etcd = {versions.shown(minor) for minor in versions.known_versions("etcd")[-2:]}
+    assert of_etcd == set(CONTROLS["etcd-patched"].judge["newest"])
     assert versions.shown(newest) == versions.shown(versions.known_versions("kubernetes")[-1])
 
 
