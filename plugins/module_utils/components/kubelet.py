@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name, parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import UNIT_DIRECTORIES
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
@@ -26,7 +27,11 @@ DROP_INS = ".conf"
 #: Fields of its configuration that may hold a secret: with these headers it asks for static pods.
 SECRET_FIELDS = frozenset({"staticPodURLHeader"})
 _PLAIN = re.compile(r"[^\s\"'\\$`]+")
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+#: How systemd wants variables written: alone, and as a part of a word, where two dollars are one.
+_ALONE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_WITHIN = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SPECIFIER = re.compile(r"%([A-Za-z%])")
+UNIT = "kubelet.service"
 
 
 def _lines(text: str) -> list[str]:
@@ -65,34 +70,81 @@ def _logical_lines(text: str) -> t.Iterator[str]:
         yield pending
 
 
-def command_line(units: t.Sequence[str], read: t.Callable[[str], str | None]) -> list[str]:
+def unit_files(exists: t.Callable[[str], bool], listing: t.Callable[[str], t.Iterable[str]]) -> list[str]:
+    """Return the kubelet's unit and its drop-ins in the order in which systemd reads them.
+
+    Drop-ins come by their names, whatever directory they lie in; of two with one name that of /etc counts, then that of
+    /run, as it does of two units.
+
+    Args:
+        exists: Whether a file is there.
+        listing: Returns the names in a directory, none where there is none.
+    """
+    unit: list[str] = []
+    drop_ins: dict[str, str] = {}
+    for directory in reversed(UNIT_DIRECTORIES):
+        if exists(f"{directory}/{UNIT}"):
+            unit = [f"{directory}/{UNIT}"]
+        folder = f"{directory}/{UNIT}.d"
+        drop_ins.update((name, f"{folder}/{name}") for name in listing(folder) if name.endswith(".conf"))
+    return [*unit, *(drop_ins[name] for name in sorted(drop_ins))]
+
+
+def command_line(units: t.Sequence[str], read: t.Callable[[str], str | None], hostname: str = "") -> list[str]:
     """Return the argument vector that a unit and its drop-ins, in the order in which systemd reads them, would start.
 
     Args:
-        units: The text of the unit, then of each drop-in in lexical order.
+        units: The text of the unit, then of each drop-in as `unit_files` orders them.
         read: Returns an environment file's text, None where it does not exist.
+        hostname: What ``%H`` stands for, empty where that is not known; then it stays, as every specifier does of which
+            nobody but systemd knows what it stands for (`has_specifier`).
     """
-    variables: dict[str, str] = {}
+    own: dict[str, str] = {}
+    files: list[str] = []
     command = ""
     for text in units:
         for line in _logical_lines(text):
             key, _dummy, value = line.partition("=")
             key, value = key.strip(), value.strip()
+            # What is empty takes back what came before, drop-ins' too.
             if key == "Environment":
-                for assignment in _split(value):
-                    name, _dummy, content = assignment.partition("=")
-                    variables[name] = content
+                own = {**own, **_assignments(value, hostname)} if value else {}
             elif key == "EnvironmentFile":
-                variables.update(environment(read(value.lstrip("-")) or ""))
+                files = [*files, _specified(value.lstrip("-"), hostname)] if value else []
             elif key == "ExecStart":
                 command = value
+    variables = dict(own)
+    for path in files:  # whatever line they stand in, they beat Environment=
+        variables.update(environment((read(path) if path.startswith("/") else None) or ""))
     words: list[str] = []
     for word in _split(command.lstrip("-@+!:")):
-        if _VARIABLE.fullmatch(word):
-            words.extend(_split(variables.get(_VARIABLE.fullmatch(word).group(1), "")))  # type: ignore[union-attr]
-        else:
-            words.append(_VARIABLE.sub(lambda match: variables.get(match.group(1), ""), word))
+        words.extend(_with_variables(_specified(word, hostname), variables))
     return words
+
+
+def _assignments(value: str, hostname: str) -> dict[str, str]:
+    """Return what Environment= sets; what is no assignment sets nothing."""
+    split = (_specified(word, hostname).partition("=") for word in _split(value))
+    return {name: content for name, sign, content in split if sign}
+
+
+def _with_variables(word: str, variables: t.Mapping[str, str]) -> list[str]:
+    """Return what a word of ExecStart= becomes: $NAME alone is taken apart, ${NAME} never, within words too."""
+    alone = _ALONE.fullmatch(word)
+    if alone:
+        return _split(variables.get(alone.group(1), ""))
+    return [_WITHIN.sub(lambda match: variables.get(match.group(1), "") if match.group(1) else "$", word)]
+
+
+def _specified(word: str, hostname: str) -> str:
+    """Return a word with those of systemd's specifiers put in of which it is known what they stand for."""
+    known = {"%": "%", "n": UNIT, "N": "kubelet", "p": "kubelet", **({"H": hostname} if hostname else {})}
+    return _SPECIFIER.sub(lambda match: known.get(match.group(1), match.group(0)), word)
+
+
+def has_specifier(word: str) -> bool:
+    """Return whether a word has one in it for which only systemd knows what to put there."""
+    return any(match.group(1) != "%" for match in _SPECIFIER.finditer(word))
 
 
 def _split(text: str) -> list[str]:

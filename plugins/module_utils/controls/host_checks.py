@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 from urllib.parse import urlsplit
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
     map_item,
     occurrences,
@@ -374,7 +375,13 @@ def _flags_of_next_start(host: Host, words: t.Sequence[str]) -> list[str]:
         return []  # no unit of systemd starts it, or one that starts something else
     given = parse_arguments(words[1:], host.table("kubelet").bare_flags("kubelet"))
     names = ["config", "config-dir", *(flag for flag in FLAGS.values() if flag)]
-    return [f"--{name}" for name in names if occurrences(given, name) != host.occurrences("kubelet", name)]
+    found = ((name, occurrences(given, name)) for name in names)
+    return [
+        f"--{name}"
+        for name, values in found
+        # What systemd is going to put in for a specifier is not known: no reason to say that it is something else.
+        if values != host.occurrences("kubelet", name) and not any(map(kubelet_files.has_specifier, values))
+    ]
 
 
 def kubelet_keys(host: Host, _control: Control) -> Verdict:

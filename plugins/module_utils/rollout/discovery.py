@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import typing as t
 
 from cryptography import x509
@@ -199,14 +200,7 @@ class Discovery:
 
     def _unit_files(self) -> list[str]:
         """Return the kubelet's unit and its drop-ins in the order in which systemd reads them."""
-        unit = self._unit_of("kubelet.service")
-        drop_ins: dict[str, str] = {}
-        for directory in reversed(UNIT_DIRECTORIES):
-            folder = os.path.join(directory, "kubelet.service.d")
-            for name in self._listing(folder):
-                if name.endswith(".conf"):
-                    drop_ins[name] = os.path.join(folder, name)
-        return ([unit] if unit else []) + [drop_ins[name] for name in sorted(drop_ins)]
+        return kubelet_files.unit_files(lambda path: os.path.isfile(self.host.path(path)), self._listing)
 
     def _kubelet(self) -> dict[str, t.Any]:
         units = self._unit_files()
@@ -215,7 +209,8 @@ class Discovery:
             arguments = running[0].arguments
         else:
             texts = [read_text(self.host.path(unit)) or "" for unit in units]
-            arguments = kubelet_files.command_line(texts, lambda path: read_text(self.host.path(path)))
+            hostname = socket.gethostname() if self.host.live else ""
+            arguments = kubelet_files.command_line(texts, lambda path: read_text(self.host.path(path)), hostname)
         arguments = mask_arguments(arguments)
         flags = _flags(arguments)
         configuration_file = flags.get("config") or self._existing(KUBELET_CONFIGURATION)

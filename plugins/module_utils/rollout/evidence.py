@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import socket
 import stat
 import typing as t
 
@@ -200,7 +201,8 @@ class Collector:
     def _kubelet_command(self) -> list[str]:
         """Return how the unit would start a kubelet now, empty where there is none."""
         texts = [read_text(self._view.host.path(unit)) or "" for unit in self._view.units()]
-        return kubelet_files.command_line(texts, lambda path: read_text(self._view.host.path(path)))
+        hostname = socket.gethostname() if self._view.host.live else ""
+        return kubelet_files.command_line(texts, lambda path: read_text(self._view.host.path(path)), hostname)
 
     def _next_start(self) -> dict[str, t.Any]:
         """Return with which arguments a kubelet that runs would be started now."""

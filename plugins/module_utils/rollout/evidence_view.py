@@ -13,13 +13,14 @@ import re
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
+from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
     effective_values,
     kind_of,
     occurrences,
     parse_arguments,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE, UNIT_DIRECTORIES
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds, moved, normal
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -198,14 +199,8 @@ class View:
             return None
 
     def units(self) -> list[str]:
-        """Return the kubelet's unit and its drop-ins, that of /etc before that of the package."""
-        units: dict[str, str] = {}
-        for directory in reversed(UNIT_DIRECTORIES):
-            if self.exists(f"{directory}/kubelet.service"):
-                units["kubelet.service"] = f"{directory}/kubelet.service"
-            folder = f"{directory}/kubelet.service.d"
-            units.update((name, f"{folder}/{name}") for name in self.listing(folder) if name.endswith(".conf"))
-        return list(units.values())
+        """Return the kubelet's unit and its drop-ins in the order in which systemd reads them."""
+        return kubelet_files.unit_files(self.exists, self.listing)
 
 
 def explained(error: Exception, privilege: str) -> str:

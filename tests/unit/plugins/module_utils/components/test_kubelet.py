@@ -52,7 +52,13 @@ def test_kubeadms_unit_with_its_drop_in() -> None:
         ("ExecStart=/usr/bin/kubelet --a=b", ["/usr/bin/kubelet", "--a=b"]),
         ("ExecStart=-/usr/bin/kubelet", ["/usr/bin/kubelet"]),
         ("ExecStart=/usr/bin/kubelet \\\n  --a=b \\\n  --c", ["/usr/bin/kubelet", "--a=b", "--c"]),
-        ("Environment=A=1 B=2\nExecStart=/k --a=$A --b=${B}x", ["/k", "--a=1", "--b=2x"]),
+        ("Environment=A=1 B=2\nExecStart=/k --a=${A} --b=${B}x", ["/k", "--a=1", "--b=2x"]),
+        # Without braces a variable is one only where it is the whole word, and only then it is taken apart.
+        ("Environment=A=1\nExecStart=/k --a=$A", ["/k", "--a=$A"]),
+        ("Environment='A=1 2'\nExecStart=/k $A ${A} --a=${A}", ["/k", "1", "2", "1 2", "--a=1 2"]),
+        ("Environment=A=1\nExecStart=/k $$A --a=$${A}", ["/k", "$A", "--a=${A}"]),
+        ("Environment=A=1\nEnvironment=B=2 A=3 C\nExecStart=/k ${A}${B}${C}", ["/k", "32"]),
+        ("Environment=A=1 B=2\nEnvironment=\nEnvironment=B=3\nExecStart=/k ${A}-${B}", ["/k", "-3"]),
         ("ExecStart=/k $MISSING --a", ["/k", "--a"]),
         ("ExecStart=/k '--a=b c'", ["/k", "--a=b c"]),
         ('ExecStart=/k "--a', ["/k", '"--a']),
@@ -62,6 +68,60 @@ def test_kubeadms_unit_with_its_drop_in() -> None:
 )
 def test_a_command_line_as_systemd_reads_it(unit: str, words: list[str]) -> None:
     assert command([unit]) == words
+
+
+FILES = {"/a": "A=file\n", "/b": "A=other\nB=b\n"}
+
+
+@pytest.mark.parametrize(
+    ("units", "word"),
+    [
+        # Whatever comes later: a file beats what the unit itself says.
+        (["EnvironmentFile=/a\nEnvironment=A=own\nExecStart=/k ${A}"], "file"),
+        (["Environment=A=own\nEnvironmentFile=/a\nExecStart=/k ${A}"], "file"),
+        (["EnvironmentFile=/a\nExecStart=/k ${A}", "Environment=A=own"], "file"),
+        (["Environment=A=own\nEnvironmentFile=-/missing\nExecStart=/k ${A}"], "own"),
+        # Of files the later one wins.
+        (["EnvironmentFile=/a\nEnvironmentFile=-/b\nExecStart=/k ${A}"], "other"),
+        (["EnvironmentFile=/b\nEnvironmentFile=/a\nExecStart=/k ${A}${B}"], "fileb"),
+        # An empty one takes back those before it, and nothing else.
+        (["EnvironmentFile=/b\nEnvironment=A=own\nExecStart=/k ${A}${B}", "EnvironmentFile="], "own"),
+        (["EnvironmentFile=/b\nExecStart=/k ${A}", "EnvironmentFile=\nEnvironmentFile=/a"], "file"),
+        (["EnvironmentFile=/a\nEnvironment=B=own\nExecStart=/k ${A}${B}", "Environment="], "file"),
+        # It is no path.
+        (["Environment=A=own\nEnvironmentFile=-\nExecStart=/k ${A}"], "own"),
+    ],
+)
+def test_an_environment_file_beats_what_the_unit_says_itself(units: list[str], word: str) -> None:
+    assert command(units, FILES) == ["/k", word]
+
+
+def test_specifiers_stand_for_what_systemd_puts_there() -> None:
+    unit = "Environment=A=%H B=100%%\nEnvironmentFile=/%p\nExecStart=/k --a=%n --b=%N ${A} ${B} --c=%m ${C}"
+    files = {"/kubelet": "C=%n%%"}  # files have none
+    words = kubelet.command_line([unit], files.get, "node-1")
+    assert words == ["/k", "--a=kubelet.service", "--b=kubelet", "node-1", "100%", "--c=%m", "%n%%"]
+    assert [word for word in words[:-1] if kubelet.has_specifier(word)] == ["--c=%m"]
+    assert kubelet.command_line([unit], files.get)[3] == "%H"
+
+
+def test_drop_ins_come_by_their_names_whatever_directory_they_lie_in() -> None:
+    folders = {
+        "/etc/systemd/system/kubelet.service.d": ["10-a.conf", "20-b.conf", "note.txt"],
+        "/run/systemd/system/kubelet.service.d": ["20-b.conf", "30-c.conf"],
+        "/usr/lib/systemd/system/kubelet.service.d": ["10-a.conf", "30-c.conf", "99-d.conf", "15-e.conf"],
+    }
+    units = {"/usr/lib/systemd/system/kubelet.service", "/lib/systemd/system/kubelet.service"}
+    assert kubelet.unit_files(units.__contains__, lambda folder: folders.get(folder, [])) == [
+        "/usr/lib/systemd/system/kubelet.service",
+        "/etc/systemd/system/kubelet.service.d/10-a.conf",
+        "/usr/lib/systemd/system/kubelet.service.d/15-e.conf",
+        "/etc/systemd/system/kubelet.service.d/20-b.conf",
+        "/run/systemd/system/kubelet.service.d/30-c.conf",
+        "/usr/lib/systemd/system/kubelet.service.d/99-d.conf",
+    ]
+    units.add("/etc/systemd/system/kubelet.service")
+    assert kubelet.unit_files(units.__contains__, lambda _folder: []) == ["/etc/systemd/system/kubelet.service"]
 
 
 def test_a_later_drop_in_wins_and_a_missing_file_is_none() -> None:

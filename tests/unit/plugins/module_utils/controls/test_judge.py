@@ -670,6 +670,8 @@ WRITTEN = {"seccompDefault": True, "rotateCertificates": True, "syncFrequency": 
         ({}, {}, [], ["kubelet", "--anonymous-auth"], "--anonymous-auth"),
         ({}, {}, ["--config=/c"], ["kubelet", "--config=/d"], "--config"),
         ({}, {}, ["--v=2"], ["kubelet"], ""),
+        # What systemd is going to put there is not known.
+        ({}, {}, ["--config=/c/cp1"], ["kubelet", "--config=/c/%m"], ""),
         # No unit, or one that starts something else.
         ({}, {}, ["--read-only-port=0"], ["/opt/start"], ""),
     ],

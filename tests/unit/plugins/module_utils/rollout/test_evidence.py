@@ -115,6 +115,10 @@ def test_how_a_running_kubelet_would_start_anew_is_read_of_its_unit(root: Path, 
         return (0, "Kubernetes v1.37.1", "")
 
     assert seen()["next"] == ["/usr/bin/kubelet", "--config=/none", "--read-only-port=10255"]
+    # Drop-ins come by their names: the package's last one beats that of /etc.
+    write(root, "etc/systemd/system/kubelet.service.d/10-a.conf", "ExecStart=\nExecStart=/usr/bin/kubelet --a\n")
+    write(root, "usr/lib/systemd/system/kubelet.service.d/20-b.conf", "ExecStart=\nExecStart=/usr/bin/kubelet $MORE\n")
+    assert seen()["next"] == ["/usr/bin/kubelet", "--read-only-port=10255"]
     # One that cannot be read takes nothing else with it.
     (root / "etc/default/kubelet").unlink()
     (root / "etc/default/kubelet").mkdir()
