@@ -219,13 +219,15 @@ def test_what_etcds_variables_or_file_say_of_its_addresses_is_not_guessed() -> N
     ("words", "listening"),
     [
         ([], [Address("localhost", 2379, "HTTP")]),
-        (["--listen-metrics-urls=http://127.0.0.1:2381"], [Address("127.0.0.1", 2381, "HTTP"),
-                                                          Address("localhost", 2379, "HTTP")]),
+        (
+            ["--listen-metrics-urls=http://127.0.0.1:2381"],
+            [Address("127.0.0.1", 2381, "HTTP"), Address("localhost", 2379, "HTTP")],
+        ),
         (["--listen-client-urls=https://192.0.2.11:2379"], [Address("192.0.2.11", 2379, "HTTPS")]),
         (["--listen-client-http-urls=http://127.0.0.1:2382"], [Address("127.0.0.1", 2382, "HTTP")]),
         (["--config-file=/x"], []),
     ],
-)  # fmt: skip
+)
 def test_where_etcd_is_not_told_where_to_serve_clients_it_listens_on_localhost(
     words: list[str], listening: list[Address]
 ) -> None:
