@@ -30,7 +30,21 @@ PKI = f"{KUBERNETES}/pki"
 #: Where kube-proxy's kubeconfig lies on a host that starts it by itself.
 PROXY_KUBECONFIG = "/var/lib/kube-proxy/kubeconfig.conf"
 #: What a kubeadm host has no need of, and some control is about.
-SET_UP: tuple[dict[str, Any], ...] = ({"path": PROXY_KUBECONFIG, "text": "kind: Config\n"},)
+_PROXY = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: default
+  cluster: {server: "https://127.0.0.1:6443", certificate-authority: /etc/kubernetes/pki/ca.crt}
+users:
+- name: default
+  user: {tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token}
+contexts:
+- name: default
+  context: {cluster: default, user: default}
+current-context: default
+"""
+SET_UP: tuple[dict[str, Any], ...] = ({"path": PROXY_KUBECONFIG, "text": _PROXY},)
 KUBELET_CONFIGURATION = "/var/lib/kubelet/config.yaml"
 WEAK_SUITE = "TLS_RSA_WITH_AES_128_CBC_SHA"
 #: All that a run leaves. Fewer would be the owner's choice, which it leaves too, and ConfigMap kubelet-config differs.
@@ -279,6 +293,9 @@ STORE = (
     _flag(ETCD, "etcd-profiling", "enable-pprof", "true"),
 )
 
+#: What is taken from what a kubelet itself says, and not broken on live hosts.
+UNHEARD = ("kubelet-client-authority", "kubelet-idle-streams", "kubelet-restart", "kubelet-serving-rotation")
+
 NODE = (
     _kubelet("kubelet-anonymous", "authentication.anonymous.enabled", True),
     _kubelet("kubelet-token-authentication", "authentication.webhook.enabled", False),
@@ -307,16 +324,6 @@ NODE = (
     _kubelet("kubelet-seccomp", "seccompDefault", False),
     _kubelet("kubelet-profiling", "enableProfilingHandler", True),
     _kubelet("kubelet-debug-flags", "enableDebugFlagsHandler", True),
-    Mutation(
-        "kubelet-serving-certificate",
-        KUBELET,
-        tuple(
-            {"edit": "field", "path": KUBELET_CONFIGURATION, "field": name, "value": None}
-            for name in ("serverTLSBootstrap", "tlsCertFile", "tlsPrivateKeyFile")
-        ),
-        live=("kubelet-drift", *OLD),
-        everywhere=True,
-    ),
     # The kernel itself is one for all hosts of the lab, so what is broken is what the next boot would make of it.
     Mutation(
         "kubelet-kernel-defaults",
@@ -326,6 +333,17 @@ NODE = (
         everywhere=True,
     ),
     _kubelet("kubelet-kernel-defaults", "protectKernelDefaults", False),
+    # The last, since such a kubelet is not heard: of what is not broken by then only its file is known.
+    Mutation(
+        "kubelet-serving-certificate",
+        KUBELET,
+        tuple(
+            {"edit": "field", "path": KUBELET_CONFIGURATION, "field": name, "value": None}
+            for name in ("serverTLSBootstrap", "tlsCertFile", "tlsPrivateKeyFile")
+        ),
+        live=("kubelet-drift", *OLD, *UNHEARD),
+        everywhere=True,
+    ),
 )
 
 CONFIG_MAP = "configmap/kube-proxy"
