@@ -313,7 +313,16 @@ NODE = (
         where=("directories",),
         apart="it names the file whose mode is broken too",
     ),
-    _kubelet("kubelet-idle-streams", "streamingConnectionIdleTimeout", "-1s", where=("directories",)),
+    # Where the ConfigMap says 0s, as kubeadm writes it, whatever a kubelet has passes for its default: no drift.
+    _field(
+        KUBELET,
+        "kubelet-idle-streams",
+        KUBELET_CONFIGURATION,
+        "streamingConnectionIdleTimeout",
+        "-1s",
+        where=("directories",),
+        everywhere=True,
+    ),
     _kubelet("kubelet-read-only-port", "readOnlyPort", 10255, live=("probe-plain-ports", *BEYOND)),
     _kubelet("kubelet-iptables", "makeIPTablesUtilChains", False),
     _kubelet("kubelet-event-rate", "eventRecordQPS", 100000),
