@@ -117,7 +117,8 @@ def _field(component: str, control: str, path: str, name: str, value: Any, **mor
 
 def _kubelet(control: str, name: str, value: Any, **more: Any) -> Mutation:
     more.setdefault("live", ())
-    if control != "kubelet-kernel-defaults":  # what is of one node alone is not in the ConfigMap
+    # What is of one node alone is not in the ConfigMap, nor is a rate that has a limit and no only good value.
+    if control not in ("kubelet-kernel-defaults", "kubelet-event-rate"):
         more["live"] += ("kubelet-drift",)
     return _field(KUBELET, control, KUBELET_CONFIGURATION, name, value, everywhere=True, **more)
 

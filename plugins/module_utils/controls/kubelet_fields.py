@@ -15,12 +15,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.condition
 #: What says of which kind a text is, what each node has in its own way, and what is not read of a kubelet's answer.
 _NOT_COMPARED = ("apiVersion", "kind", "containerRuntimeEndpoint", "imageServiceEndpoint", "logging", "memorySwap")
 
-#: Fields whose default is as it should be: who has another value of one has made it weaker.
+#: Fields whose default is as it should be: who has another value of one has made it weaker. A rate of events is none
+#: of them, since any up to the limit is well, and one that a run has brought down to the limit stays there.
 HARD_BY_DEFAULT = (
     "authentication.anonymous.enabled",
     "authentication.webhook.enabled",
     "authorization.mode",
-    "eventRecordQPS",
     "makeIPTablesUtilChains",
     "readOnlyPort",
     "streamingConnectionIdleTimeout",
