@@ -192,6 +192,7 @@ class Keeping:
         self._sleep(seconds)
         if self._clock() - self._since >= RENEW_WITHIN:
             self._since = self._clock()
+            # The API may be away while it is waited for, and what was begun is ended: the next call says what is wrong.
             with contextlib.suppress(HardeningError):
                 self._lease.renew(self._run_id, taken=False)
 
