@@ -174,6 +174,11 @@ def batch_sizes(batch: t.Sequence[str], count: int) -> list[int]:
     return sizes
 
 
+def bounded(sizes: t.Iterable[int], most: int) -> list[int]:
+    """Return batches of so many hosts as parts of at most so many each, in the same order."""
+    return [min(most, size - start) for size in sizes for start in range(0, size, most)]
+
+
 def problems_with_extra_flags(extra: t.Any) -> list[str]:
     """Return a sentence for each thing in kubeharden_extra_flags that cannot be done."""
     if not isinstance(extra, dict):

@@ -402,6 +402,57 @@ def test_every_batch_of_nodes_renews_the_lock_that_a_run_took_minutes_ago(
     assert (renewed.read_text(encoding="utf-8") if renewed.exists() else "") == "first n1 /r\n" * calls
 
 
+@pytest.mark.parametrize(
+    ("profile", "serves", "batches"),
+    [
+        ("cis", "", ["w1", "w2 w3", "w4 w5", "w6"]),
+        ("cis", "w4", ["w1", "w2 w3", "w4 w5", "w6"]),
+        ("cis", "w1 w2 w3 w4 w5 w6", ["w1", "w2 w3 w4 w5 w6"]),
+        ("baseline", "", ["w1", "w2 w3 w4 w5 w6"]),
+    ],
+)
+def test_kubelets_that_are_made_to_ask_do_not_wait_for_hosts_that_nobody_works_on_yet(
+    tmp_path: Path, profile: str, serves: str, batches: list[str]
+) -> None:
+    """What a batch asks for is approved at its end: with two forks none of more than two, where one is to ask."""
+    tasks = yaml.safe_load((ROOT / "roles/discover/tasks/main.yml").read_text(encoding="utf-8"))
+    grouped = [task for task in tasks if "kubeharden_to_ask" in str(task)]
+    assert len(grouped) == 1
+    nodes = next(play for play in plays("harden") if play["name"] == "Harden nodes")
+    found = {"discovery": {"kubelet": {"serves_asked": "{{ inventory_hostname in serves }}", "own_certificate": ""}}}
+    begin: dict[str, Any] = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": {
+            "serves": serves.split(),
+            "kubeharden_profile": profile,
+            "__kubeharden_found": found,
+            "__kubeharden_left_out": [],
+            "__discover_group": "kubeharden_workers",
+        },
+        "tasks": [
+            {"ansible.builtin.set_fact": {"__kubeharden_run": {"batch": ["1", "100%"]}}},
+            {"ansible.builtin.group_by": {"key": "kubeharden_workers"}},
+            *grouped,
+        ],
+    }
+    say = {"ansible.builtin.debug": {"msg": "batch: {{ ansible_play_batch | join(' ') }}."}, "run_once": True}
+    then = {key: nodes[key] for key in ("hosts", "gather_facts", "order", "serial")}
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([begin, {**then, "tasks": [say]}]), encoding="utf-8")
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": {f"w{n}": None for n in range(1, 7)}}}), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent,
+        ["ansible-playbook", "--forks", "2", "-i", inventory, playbook],
+        directory=tmp_path,
+        home=tmp_path,
+        environment={"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")},
+    )
+    assert run.code == 0, str(run)
+    assert re.findall(r"batch: ([w0-9 ]+)\.", run.output) == batches
+
+
 @pytest.mark.parametrize("name", ["harden", "preflight", "rotate_certificates", "rollback"])
 def test_the_lock_is_renewed_before_anything_else_is_done_on_nodes(name: str) -> None:
     (play,) = (play for play in plays(name) if play["hosts"].startswith("{{ 'kubeharden_workers'"))
