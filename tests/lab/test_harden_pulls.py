@@ -164,7 +164,7 @@ def test_an_image_that_no_registry_has_keeps_the_plugin_off_and_is_named(
     run = product.harden(profile="cis", verified=True).well()
     named = [line for line in run.output.splitlines() if f"{PLUGIN} was not switched on" in line]
     assert len(named) == 1, run.output
-    assert f"{OWN} of namespace hand on every node (the registry cannot be reached)" in named[0]
+    assert f"{OWN} of namespace hand on w1 (the registry cannot be reached)" in named[0]
     assert PRIVATE not in named[0]
     assert TEST_IMAGE not in named[0]
     assert password not in run.output
@@ -187,7 +187,7 @@ def test_a_second_run_tries_again_and_changes_nothing(product: Product) -> None:
     before = product.processes("cp1")
     again = product.harden(profile="cis").well()
     assert again.changes == []
-    assert f"{OWN} of namespace hand on every node" in again.output
+    assert f"{OWN} of namespace hand on w1" in again.output
     assert pulled(again)
     assert restarted(before, product.processes("cp1")) == set()
 

@@ -26,9 +26,13 @@ _NOT_PULLED = (
 )
 _PULLED = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
+#: Of a registry that will refuse the next pulls too.
+LIMITED = "the registry limits how often it is asked"
+
 # What a registry or the container runtime says, and what it means. Its own words are not shown: the address of a pull
 # may have a signature in it, which is as good as a password.
 _MEANINGS = (
+    (r"\b429\b|too ?many ?requests|(pull )?rate (limit|exceeded)", LIMITED),
     (r"\b40[13]\b|unauthorized|forbidden|denied|no basic auth|authorization failed", "the registry refuses it"),
     (r"not found|\b404\b|(manifest|name|repository)[ _]unknown", "there is no such image"),
     (r"no match for platform", "there is none for the node's platform"),
@@ -55,6 +59,9 @@ class Need:
     account: str
     secrets: tuple[str, ...]
     images: tuple[str, ...]
+
+
+_Key = tuple[str, str, tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +91,68 @@ class Outcome:
 
 def needs(pods: t.Iterable[t.Mapping[str, t.Any]]) -> list[Need]:
     """Return what must be pulled for every pod that runs to come up once more, static pods excepted."""
-    found: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
+    found: dict[_Key, set[str]] = {}
     for pod in pods:
         if _runs(pod):
-            spec = pod["spec"]
-            secrets = sorted({str(one["name"]) for one in spec.get("imagePullSecrets") or [] if one.get("name")})
-            account = str(spec.get("serviceAccountName") or "default")
-            key = (str(pod["metadata"]["namespace"]), account, tuple(secrets))
-            found.setdefault(key, set()).update(_images(spec))
+            found.setdefault(_key(pod), set()).update(_images(pod["spec"]))
+    return _as_needs(found)
+
+
+def on_one_node_each(pods: t.Collection[t.Mapping[str, t.Any]], nodes: t.Collection[str]) -> dict[str, list[Need]]:
+    """Return by node what it pulls first, so that each image is pulled by one node: one that runs it, by its platform.
+
+    Args:
+        pods: Every pod.
+        nodes: Names of all nodes; at least one.
+    """
+    homes: dict[tuple[_Key, str], set[str]] = {}
+    for pod in pods:
+        if _runs(pod):
+            for image in _images(pod["spec"]):
+                homes.setdefault((_key(pod), image), set()).add(str(pod["spec"].get("nodeName") or ""))
+    load = dict.fromkeys(sorted(nodes), 0)
+    found: dict[str, dict[_Key, set[str]]] = {node: {} for node in load}
+    for (key, image), running in sorted(homes.items()):
+        node = min(running.intersection(load) or load, key=lambda name: (load[name], name))
+        load[node] += 1
+        found[node].setdefault(key, set()).add(image)
+    return {node: _as_needs(own) for node, own in found.items()}
+
+
+def on_the_others(
+    pods: t.Iterable[t.Mapping[str, t.Any]], first: t.Mapping[str, t.Sequence[Need]]
+) -> dict[str, list[Need]]:
+    """Return by node what it pulls when every image was pulled by one node, which need not pull it again.
+
+    Args:
+        pods: Every pod.
+        first: By node, what it has pulled.
+    """
+    every = needs(pods)
+    found = {}
+    for node, done in first.items():
+        pulled = {(need.namespace, need.account, need.secrets): need.images for need in done}
+        found[node] = [
+            dataclasses.replace(need, images=left)
+            for need in every
+            for left in [_without(need.images, pulled.get((need.namespace, need.account, need.secrets), ()))]
+            if left
+        ]
+    return found
+
+
+def _without(images: t.Iterable[str], pulled: t.Collection[str]) -> tuple[str, ...]:
+    return tuple(image for image in images if image not in pulled)
+
+
+def _key(pod: t.Mapping[str, t.Any]) -> _Key:
+    """Return what a pod's images are pulled with: its namespace, its service account and its pull secrets."""
+    spec = pod["spec"]
+    secrets = sorted({str(one["name"]) for one in spec.get("imagePullSecrets") or [] if one.get("name")})
+    return str(pod["metadata"]["namespace"]), str(spec.get("serviceAccountName") or "default"), tuple(secrets)
+
+
+def _as_needs(found: t.Mapping[_Key, t.Collection[str]]) -> list[Need]:
     return [Need(*key, tuple(sorted(images))) for key, images in sorted(found.items())]
 
 
@@ -158,9 +219,16 @@ def sentence(unpulled: t.Collection[Unpulled], nodes: t.Collection[str]) -> str:
     ]
     return (
         "AlwaysPullImages was not switched on, since pods would not come up again: these images could not be pulled "
-        f"afresh with their pods' credentials: {'; '.join(told)}. Let their registries serve them to every node, or "
-        "take away the pods that run them, and run again."
+        f"afresh with their pods' credentials: {'; '.join(told)}. {_left_out(unpulled)}Let their registries serve them "
+        "to every node, or take away the pods that run them, and run again."
     )
+
+
+def _left_out(unpulled: t.Iterable[Unpulled]) -> str:
+    """Say what was not tried any more."""
+    if any(one.words == LIMITED for one in unpulled):
+        return "Nothing more was pulled then, so that there may be others. "
+    return "Each image is pulled by one node first, and by the others only when every one came. "
 
 
 def _runs(pod: t.Mapping[str, t.Any]) -> bool:

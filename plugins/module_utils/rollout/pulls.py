@@ -88,6 +88,7 @@ class Probe:
         need: Whose credentials it has; its images are those that this pod pulls.
         left: Of them those of which it is not known yet whether they were pulled.
         failing: By image, since when its pull fails.
+        limited: Whether a registry limits how often it is asked for one of them.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Probe:
     need: Need
     left: set[str]
     failing: dict[str, float] = dataclasses.field(default_factory=dict)
+    limited: bool = False
 
     def document(self) -> dict[str, t.Any]:
         """Return the pod; every level of Pod Security admits it."""
@@ -139,6 +141,7 @@ class Probe:
     def look(self, pod: t.Mapping[str, t.Any] | None, now: float) -> dict[str, str]:
         """Return by image what is certain now, and was not before: empty where it was pulled, else why it was not."""
         found = {}
+        self.limited = False
         for container, image in self._containers().items():
             if image not in self.left:
                 continue
@@ -146,6 +149,7 @@ class Probe:
                 found[image] = "somebody else removed the pod that was to pull it"
                 continue
             outcome = pulls.outcome(pod, container)
+            self.limited = self.limited or outcome.words == pulls.LIMITED
             if outcome.words:
                 since = self.failing.setdefault(image, now)
                 if outcome.final or now - since >= PATIENCE:
@@ -162,17 +166,29 @@ class Probe:
 class _Work:
     """The pods that are to be made on each node, those that are there, and what was found."""
 
-    def __init__(self, cluster: Cluster, run_id: str, needs: t.Sequence[Need], rooms: t.Mapping[str, int]) -> None:
+    def __init__(
+        self, cluster: Cluster, name: str, needs: t.Mapping[str, t.Sequence[Need]], rooms: t.Mapping[str, int]
+    ) -> None:
         self._cluster = cluster
         self._rooms = rooms
-        parts = [
-            dataclasses.replace(need, images=need.images[start : start + PER_POD])
-            for need in needs
-            for start in range(0, len(need.images), PER_POD)
-        ]
-        self._waiting = {node: collections.deque(_probes(run_id, node, parts)) for node in rooms}
+        self._waiting = {node: collections.deque(_probes(name, node, _parts(own))) for node, own in needs.items()}
         self._there: dict[str, Probe] = {}
         self.unpulled: list[Unpulled] = []
+
+    def finish(self, limit: float) -> list[Unpulled]:
+        """Let all of it be pulled, and return what was not; a registry that limits its pulls ends it."""
+        last = self._cluster.clock()
+        while not self.done:
+            if self.step():
+                last = self._cluster.clock()
+            elif self._cluster.clock() - last > limit:
+                self.give_up(limit)
+                break
+            if any(one.words == pulls.LIMITED for one in self.unpulled):
+                break
+            if not self.done:
+                self._cluster.sleep(INTERVAL)
+        return self.unpulled
 
     @property
     def done(self) -> bool:
@@ -205,6 +221,8 @@ class _Work:
 
     def _make(self) -> bool:
         """Make what there is room for; returns whether anything came of it. What is to be asked again stays first."""
+        if any(probe.limited for probe in self._there.values()):
+            return False  # it may pass; until then nobody else asks
         chosen = []
         for node, queue in self._waiting.items():
             room = self._rooms[node] - sum(1 for probe in self._there.values() if probe.node == node)
@@ -227,6 +245,8 @@ class _Work:
 def prove(cluster: Cluster, run_id: str, limit: float) -> list[Unpulled]:
     """Let every node pull each image that pods run, and return what was not pulled; no pod of this is left.
 
+    Each image is pulled by one node first, and by the others only when every one came.
+
     Args:
         cluster: How the cluster is seen and asked.
         run_id: The run, from which the pods have their names.
@@ -236,20 +256,13 @@ def prove(cluster: Cluster, run_id: str, limit: float) -> list[Unpulled]:
     nodes = sorted(cluster.nodes(), key=lambda node: str(node["metadata"]["name"]))
     pods = cluster.pods()
     rooms = {str(node["metadata"]["name"]): _room(node, pods) for node in nodes}
-    work = _Work(cluster, run_id, pulls.needs(pods), rooms)
+    first = pulls.on_one_node_each(pods, rooms) if rooms else {}
     try:
-        last = cluster.clock()
-        while not work.done:
-            if work.step():
-                last = cluster.clock()
-            elif cluster.clock() - last > limit:
-                work.give_up(limit)
-                break
-            if not work.done:
-                cluster.sleep(INTERVAL)
+        unpulled = _Work(cluster, f"{run_id} first", first, rooms).finish(limit)
+        # An image that nobody has cannot be pulled anywhere: no registry is asked for all the others once a node.
+        return unpulled or _Work(cluster, run_id, pulls.on_the_others(pods, first), rooms).finish(limit)
     finally:
         clean(cluster)
-    return work.unpulled
 
 
 def _room(node: t.Mapping[str, t.Any], pods: t.Iterable[t.Mapping[str, t.Any]]) -> int:
@@ -297,10 +310,19 @@ def recover(host: Host, cluster: t.Callable[[], Cluster]) -> list[str]:
     return [f"Run {pending['run_id']} died while nodes pulled images: {', '.join(removed)} were removed."]
 
 
-def _probes(run_id: str, node: str, parts: t.Sequence[Need]) -> list[Probe]:
-    return [Probe(_name(run_id, node, number), node, part, set(part.images)) for number, part in enumerate(parts)]
+def _parts(needs: t.Iterable[Need]) -> list[Need]:
+    """Return needs of which each fits in one pod."""
+    return [
+        dataclasses.replace(need, images=need.images[start : start + PER_POD])
+        for need in needs
+        for start in range(0, len(need.images), PER_POD)
+    ]
 
 
-def _name(run_id: str, node: str, number: int) -> str:
+def _probes(work: str, node: str, parts: t.Sequence[Need]) -> list[Probe]:
+    return [Probe(_name(work, node, number), node, part, set(part.images)) for number, part in enumerate(parts)]
+
+
+def _name(work: str, node: str, number: int) -> str:
     """Return a name that no other pod has, short enough whatever the node is called."""
-    return f"kubeharden-pull-{hashlib.sha256(f'{run_id} {node} {number}'.encode()).hexdigest()[:12]}"
+    return f"kubeharden-pull-{hashlib.sha256(f'{work} {node} {number}'.encode()).hexdigest()[:12]}"

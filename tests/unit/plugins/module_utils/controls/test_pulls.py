@@ -47,6 +47,28 @@ def test_pods_with_the_same_credentials_are_one_need() -> None:
     ]
 
 
+def test_each_image_is_pulled_by_one_node_first_that_runs_it_and_then_by_the_others() -> None:
+    pods = [
+        pod("web:1", "log:1", nodeName="w2"),
+        pod("web:1", nodeName="w3"),
+        pod("web:1", nodeName="w3", namespace="bank"),
+        pod("web:1", nodeName="w9", imagePullSecrets=[{"name": "a"}]),
+    ]
+    first = pulls.on_one_node_each(pods, ["w3", "w2", "w1"])
+    assert first == {
+        "w1": [Need("shop", "default", ("a",), ("web:1",))],  # its node is gone: who has least to do
+        "w2": [Need("shop", "default", (), ("log:1", "web:1"))],
+        "w3": [Need("bank", "default", (), ("web:1",))],
+    }
+    others = pulls.on_the_others(pods, first)
+    assert others["w2"] == [
+        Need("bank", "default", (), ("web:1",)), Need("shop", "default", ("a",), ("web:1",))
+    ]  # fmt: skip
+    for node, own in first.items():
+        count = sum(len(need.images) for need in [*own, *others[node]])
+        assert count == sum(len(need.images) for need in pulls.needs(pods))
+
+
 def test_every_image_that_a_pod_takes_to_come_up_counts() -> None:
     one = pod(
         "web:1",
@@ -149,6 +171,9 @@ def test_what_became_of_an_image(seen: dict[str, t.Any], pulled: bool, words: st
             "pull access denied, repository does not exist or may require authorization: no basic auth credentials",
             "the registry refuses it",
         ),
+        ("denied: 429 Too Many Requests - Server message: toomanyrequests: slow down", pulls.LIMITED),
+        ("unexpected status code from https://r.example: toomanyrequests: Rate exceeded", pulls.LIMITED),
+        ("You have reached your unauthenticated pull rate limit. https://r.example/limit", pulls.LIMITED),
         ("dial tcp: lookup r.example: no such host", "the registry cannot be reached"),
         ("dial tcp 10.0.0.1:443: connect: connection refused", "the registry cannot be reached"),
         ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "is not trusted"),
@@ -173,3 +198,7 @@ def test_the_sentence_names_images_nodes_and_reasons() -> None:
     assert "own:1 of namespace shop on every node (there is no such image)" in said
     assert "web:1 of namespace bank on w1 (the registry refuses it)" in said
     assert said.startswith("AlwaysPullImages was not switched on, since")
+    assert "by the others only when every one came" in said
+    limited = pulls.sentence([Unpulled("own:1", "shop", "w2", pulls.LIMITED)], ["cp1", "w1", "w2"])
+    assert "Nothing more was pulled then" in limited
+    assert "by the others only" not in limited

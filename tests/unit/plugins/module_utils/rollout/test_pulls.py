@@ -22,6 +22,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout import pul
 
 PULLED = {"imageID": "sha256:1", "state": {"terminated": {"reason": "StartError"}}}
 REFUSED = {"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
+LIMITED = {"state": {"waiting": {"reason": "ErrImagePull", "message": "429 Too Many Requests - toomanyrequests: x"}}}
 SILENT = {"state": {"waiting": {"reason": "ContainerCreating"}}}
 
 
@@ -89,6 +90,14 @@ class World:
             sleep=self.sleep,
         )
 
+    def pulls(self) -> list[tuple[str, str, str]]:
+        """By node and namespace, each image that a pod was made for; twice if two were."""
+        return sorted(
+            (one["spec"]["nodeName"], one["metadata"]["namespace"], container["image"])
+            for one in self.made
+            for container in one["spec"]["containers"]
+        )
+
     def prove(self, limit: float = 60.0) -> list[tuple[str, str, str, str]]:
         return [dataclasses.astuple(one) for one in pulls.prove(self.cluster(), "run-1", limit)]
 
@@ -97,14 +106,14 @@ def test_every_node_pulls_every_image_with_the_pods_credentials() -> None:
     world = World(running("shop", "web:1", "log:1", imagePullSecrets=[{"name": "s"}]), running("bank", "till:1"))
     assert world.prove() == []
     assert world.there == {}
-    seen = {(one["spec"]["nodeName"], one["metadata"]["namespace"]): one["spec"] for one in world.made}
-    assert sorted(seen) == [("cp1", "bank"), ("cp1", "shop"), ("w1", "bank"), ("w1", "shop")]
-    spec = seen["w1", "shop"]
-    assert [one["image"] for one in spec["containers"]] == ["log:1", "web:1"]
+    every = [("bank", "till:1"), ("shop", "log:1"), ("shop", "web:1")]
+    assert world.pulls() == sorted((node, *one) for node in ("cp1", "w1") for one in every)
+    spec = next(one["spec"] for one in world.made if one["metadata"]["namespace"] == "shop")
     assert {one["imagePullPolicy"] for one in spec["containers"]} == {"Always"}
     assert (spec["imagePullSecrets"], spec["serviceAccountName"]) == ([{"name": "s"}], "till")
     assert spec["automountServiceAccountToken"] is False
-    assert seen["w1", "bank"]["imagePullSecrets"] == []
+    other = next(one["spec"] for one in world.made if one["metadata"]["namespace"] == "bank")
+    assert other["imagePullSecrets"] == []
     names = [one["metadata"]["name"] for one in world.made]
     assert len(set(names)) == len(names)
     assert all(PROBE in one["metadata"]["labels"] for one in world.made)
@@ -130,14 +139,59 @@ def test_a_pull_that_fails_has_some_time_to_succeed() -> None:
     assert world.now > pulls.PATIENCE - 5
 
 
-def test_what_cannot_be_pulled_is_named_and_the_rest_is_pulled_all_the_same() -> None:
-    world = World(running("shop", "own:1", "web:1"), running("bank", "till:1"))
-    world.status = {"own:1": REFUSED}
+def test_what_cannot_be_pulled_is_named_and_every_image_is_asked_for_once_only() -> None:
+    """The plugin stays off, so no registry is asked for the rest once a node, at every run."""
+    nodes = [f"w{number}" for number in range(1, 10)]
+    shop, bank = running("shop", "own:1", "web:1", nodeName="w7"), running("bank", "till:1", "own:2", nodeName="w4")
+    world = World(shop, bank, nodes=nodes)
+    world.status = {"own:1": REFUSED, "own:2": REFUSED}
     missing = "there is no such image"
-    assert world.prove() == [("own:1", "shop", "cp1", missing), ("own:1", "shop", "w1", missing)]
+    assert sorted(world.prove()) == [("own:1", "shop", "w7", missing), ("own:2", "bank", "w4", missing)]
     assert world.there == {}
     assert world.now == pulls.PATIENCE
-    assert {one["metadata"]["namespace"] for one in world.made} == {"shop", "bank"}
+    # By a node that runs it: no other may have its platform.
+    assert world.pulls() == [
+        ("w4", "bank", "own:2"), ("w4", "bank", "till:1"), ("w7", "shop", "own:1"), ("w7", "shop", "web:1")
+    ]  # fmt: skip
+
+
+def test_what_one_node_cannot_pull_is_named_with_that_node() -> None:
+    world = World(running("shop", "web:1", nodeName="cp1"), running("bank", "till:1", nodeName="gone"))
+    whole = World._status
+
+    def status(document: dict[str, t.Any]) -> dict[str, t.Any]:
+        world.status = {"web:1": REFUSED} if document["spec"]["nodeName"] == "w1" else {}
+        return whole(world, document)
+
+    world._status = status  # type: ignore[method-assign]
+    assert world.prove() == [("web:1", "shop", "w1", "there is no such image")]
+    assert world.pulls() == sorted(
+        (node, *one) for node in ("cp1", "w1") for one in (("shop", "web:1"), ("bank", "till:1"))
+    )
+
+
+def test_a_registry_that_limits_its_pulls_is_asked_for_nothing_more() -> None:
+    """What was to come is not made, also while it is not known yet whether the limit passes."""
+    world = World(*(running(f"ns{number:02}", "web:1") for number in range(pulls.PER_NODE + 4)), nodes=["w1"])
+    world.status = {"web:1": LIMITED}
+    found = world.prove()
+    assert {one[3] for one in found} == {"the registry limits how often it is asked"}
+    assert len(world.made) == pulls.PER_NODE
+    assert world.now == pulls.PATIENCE
+    assert world.there == {}
+
+
+def test_a_limit_that_passes_is_waited_for() -> None:
+    world = World(*(running(f"ns{number:02}", "web:1") for number in range(pulls.PER_NODE + 4)), nodes=["w1"])
+    world.status = {"web:1": LIMITED}
+
+    def sleep(seconds: float) -> None:
+        world.sleep(seconds)
+        if world.now > 5:
+            world.status = {}
+
+    assert pulls.prove(dataclasses.replace(world.cluster(), sleep=sleep), "run-1", 60.0) == []
+    assert len(world.made) == pulls.PER_NODE + 4
 
 
 def test_a_node_that_says_nothing_is_given_up_and_its_pods_are_removed() -> None:
