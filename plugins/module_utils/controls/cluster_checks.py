@@ -152,6 +152,14 @@ def _of_api(cluster: Cluster, control: Control) -> Verdict:
     return Verdict(PASS, f"nothing found in {found['looked_at']} objects")
 
 
+def kube_proxy_kubeconfig(cluster: Cluster, control: Control) -> Verdict:
+    """How kube-proxy trusts the API server, where kubeadm's ConfigMap says it."""
+    found = (cluster.evidence.get("findings") or {}).get(str(control.judge["check"])) or {}
+    if found.get("absent"):
+        raise NotJudged(NOT_APPLICABLE, str(found["problem"]))
+    return _of_api(cluster, control)
+
+
 def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
     """Flags of the control planes' processes that the next upgrade would take away or change."""
     text = cluster.read("kubeadm_config")
@@ -428,11 +436,12 @@ def _minor(version: str | None) -> versions.Version | None:
 
 
 CHECKS: dict[str, t.Callable[[Cluster, Control], Verdict]] = {
-    **dict.fromkeys(api_findings.NAMES, _of_api),
+    **dict.fromkeys((*api_findings.NAMES, "kube_proxy_rights"), _of_api),
     **{
         check.__name__: check
         for check in (
             etcd_patched,
+            kube_proxy_kubeconfig,
             kubeadm_drift,
             kubelet_drift,
             stale_authorities,

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubelet import SECRET_FIELDS
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings, kube_proxy
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig as kubeconfig_files
@@ -61,6 +61,8 @@ _CONFIG_MAPS = {
 #: Where pods find the cluster's authorities (the controller manager copies it to every namespace), and joining nodes.
 _ROOT = ("kube-system/kube-root-ca.crt", "ca.crt")
 _JOIN = ("kube-public/cluster-info", "kubeconfig")
+#: How kube-proxy finds the API server, where it is run as kubeadm runs it.
+_PROXY = ("kube-system/kube-proxy", "kubeconfig.conf")
 #: Of the kubelet's configuration, nothing is secret; these say nothing that is judged.
 _NOT_KEPT = ("logging", "memorySwap", "containerRuntimeEndpoint", "imageServiceEndpoint")
 
@@ -116,7 +118,7 @@ class ClusterCollector:
                 problems[key] = str(error)
         return {
             "schema": SCHEMA,
-            "findings": _findings(read, problems),
+            "findings": {**_findings(read, problems), **self._of_kube_proxy(read, problems)},
             "kube_proxy": _kube_proxy_versions(read.get("pods") or []),
             "trusted": self._trusted(problems),
             "configz": self._configz(problems),
@@ -174,6 +176,25 @@ class ClusterCollector:
             return str((json.loads(answer.body).get("data") or {}).get(field) or "")
         except (ValueError, AttributeError):
             raise HardeningError("KH502", f"ConfigMap {place} could not be read: {_STRANGE}") from None
+
+    def _of_kube_proxy(
+        self, read: t.Mapping[str, t.Sequence[api_findings.Object]], problems: t.Mapping[str, str]
+    ) -> dict[str, dict[str, t.Any]]:
+        """Return how kube-proxy trusts the API server and what it may do there, judged here: its kubeconfig stays."""
+        return {
+            "kube_proxy_kubeconfig": self._kubeconfig_of_kube_proxy(),
+            "kube_proxy_rights": _rights_of_kube_proxy(read, problems),
+        }
+
+    def _kubeconfig_of_kube_proxy(self) -> dict[str, t.Any]:
+        try:
+            text = self._config_map(*_PROXY)
+        except HardeningError as error:
+            return {"findings": [], "problem": str(error)}
+        if not text:
+            return {"findings": [], "problem": f"ConfigMap {_PROXY[0]} has no {_PROXY[1]}", "absent": True}
+        found = [f"{_PROXY[1]} of ConfigMap {_PROXY[0]}: {words}" for words in kube_proxy.kubeconfig_problems(text)]
+        return {"findings": found, "problem": "", "looked_at": 1}
 
     def _trusted(self, problems: dict[str, str]) -> list[dict[str, t.Any]]:
         """Return the authorities that the API hands out."""
@@ -276,6 +297,21 @@ def _kube_proxy_versions(pods: t.Sequence[api_findings.Object]) -> dict[str, str
             continue  # it has no such label, or is no pod
         found[str(spec.get("nodeName"))] = image_version(image)
     return found
+
+
+def _rights_of_kube_proxy(
+    read: t.Mapping[str, t.Sequence[api_findings.Object]], problems: t.Mapping[str, str]
+) -> dict[str, t.Any]:
+    needs = ("clusterrolebindings", "rolebindings")
+    unread = [problems[name] for name in needs if name in problems]
+    if unread:
+        return {"findings": [], "problem": unread[0]}
+    bindings = [one for name in needs for one in read[name]]
+    try:
+        found = kube_proxy.foreign_bindings(bindings)
+    except (AttributeError, LookupError, TypeError):
+        return {"findings": [], "problem": f"{', '.join(needs)}: {_STRANGE}"}
+    return {"findings": found, "problem": "", "looked_at": len(bindings)}
 
 
 def _findings(

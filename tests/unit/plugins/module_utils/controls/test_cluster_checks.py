@@ -84,6 +84,11 @@ def test_findings_of_the_api(control: str) -> None:
     assert verdict(control, found).status == "pass"
 
 
+def test_a_kube_proxy_that_kubeadm_does_not_run_has_no_kubeconfig_to_judge() -> None:
+    found = {"kube_proxy_kubeconfig": {"findings": [], "problem": "there is none", "absent": True}}
+    assert verdict("kube-proxy-kubeconfig", {"findings": found}) == Verdict("not_applicable", "there is none")
+
+
 @pytest.mark.parametrize(
     ("text", "flags", "status", "words"),
     [

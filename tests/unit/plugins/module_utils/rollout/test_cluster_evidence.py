@@ -127,6 +127,72 @@ def test_kube_proxy_has_the_version_of_its_image() -> None:
     assert refused["kube_proxy"] == {}
 
 
+KUBECONFIG = """\
+clusters:
+- cluster: {certificate-authority: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt, server: https://10.0.0.1:6443}
+users:
+- user: {token: hidden}
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "entry"),
+    [
+        (reply({"data": {"kubeconfig.conf": KUBECONFIG}}), {"findings": [], "problem": "", "looked_at": 1}),
+        (
+            reply({"data": {"kubeconfig.conf": KUBECONFIG.replace("https", "http")}}),
+            {
+                "findings": [
+                    "kubeconfig.conf of ConfigMap kube-system/kube-proxy: its server is not spoken to by https"
+                ],
+                "problem": "",
+                "looked_at": 1,
+            },
+        ),
+        (
+            reply({}, 404),
+            {"findings": [], "problem": "ConfigMap kube-system/kube-proxy has no kubeconfig.conf", "absent": True},
+        ),
+        (
+            reply({"message": "no"}, 403),
+            {"findings": [], "problem": "ConfigMap kube-system/kube-proxy could not be read: HTTP 403, no"},
+        ),
+    ],
+)
+def test_how_kube_proxy_trusts_the_api_server(answer: Answer, entry: dict[str, t.Any]) -> None:
+    found, _api = collect({"/api/v1/namespaces/kube-system/configmaps/kube-proxy": answer})
+    assert found["findings"]["kube_proxy_kubeconfig"] == entry
+    assert "hidden" not in json.dumps(found)
+
+
+def test_what_kube_proxy_may_do_beside_its_own_role() -> None:
+    account = {"kind": "ServiceAccount", "namespace": "kube-system", "name": "kube-proxy"}
+
+    def binding(name: str, role: str, **metadata: str) -> dict[str, t.Any]:
+        return {"metadata": {"name": name, **metadata}, "roleRef": {"name": role}, "subjects": [account]}
+
+    own, wide = binding("kubeadm:node-proxier", "system:node-proxier"), binding("mine", "edit")
+    narrow = binding("here", "view", namespace="shop")
+    beginning = "/apis/rbac.authorization.k8s.io/v1"
+    found, _api = collect({f"{beginning}/clusterrolebindings": reply({"items": [own]})})
+    assert found["findings"]["kube_proxy_rights"] == {"findings": [], "problem": "", "looked_at": 1}
+    answers = {
+        f"{beginning}/clusterrolebindings": reply({"items": [own, wide]}),
+        f"{beginning}/rolebindings": reply({"items": [narrow]}),
+    }
+    found, _api = collect(answers)
+    entry = {"findings": ["mine (edit)", "shop/here (view)"], "problem": "", "looked_at": 3}
+    assert found["findings"]["kube_proxy_rights"] == entry
+    answers[f"{beginning}/rolebindings"] = reply({"message": "no"}, 403)
+    found, _api = collect(answers)
+    entry = found["findings"]["kube_proxy_rights"]
+    assert entry["findings"] == []
+    assert entry["problem"].endswith("HTTP 403, no")
+    answers[f"{beginning}/rolebindings"] = reply({"items": [{**narrow, "subjects": ["word"]}]})
+    found, _api = collect(answers)
+    assert "not what it should be" in found["findings"]["kube_proxy_rights"]["problem"]
+
+
 def test_the_secret_half_of_a_token_is_let_go_of() -> None:
     tokens = [secret("abcdef", ""), secret("ghijkl", "2027-01-01T00:00:00Z")]
     found, _api = collect({"/api/v1/namespaces/kube-system/secrets": reply({"items": tokens})})
