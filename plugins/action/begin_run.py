@@ -27,6 +27,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     requests_directory,
     selection,
     values,
+    version_check,
 )
 
 EXTRA_FLAGS = "kubeharden_extra_flags"
@@ -99,6 +100,9 @@ class ActionModule(ActionBase):
         of_tags = each_numbered("KH017", concerns.problems(*tags, ours))
         problems = [*dict.fromkeys(problems), *of_tags, *of_controls, *of_run, *of_groups]
         if problems:
+            # Alone they are refused by the versions of the hosts; beside others they are told with them.
+            unknown = [problem for one in extra for problem in version_check.of_no_version(one)]
+            problems += dict.fromkeys(each_numbered("KH002", unknown))
             return {"failed": True, "msg": " ".join(problems) + _LEFT}
         report_dir = os.path.abspath(arguments.get("report_dir") or os.path.join("reports", run_id))
         try:

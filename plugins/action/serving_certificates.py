@@ -44,7 +44,7 @@ class ActionModule(KeepingAction):
         """Run the module, signed for where the controller signs, and say until when the next approval is due."""
         result = self._execute_and_sign(arguments, task_vars)
         due = [result["approval_due"]] if result.get("approval_due") else []
-        return {**result, "notes": [*result.get("notes", []), *due]}
+        return {**result, "at_last": due}
 
     def _execute_and_sign(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module, sign what it found approved and unsigned, and let it lay the certificates."""

@@ -32,6 +32,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     verdict_texts,
     verdicts,
 )
+from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import last_words
 
 #: Controls that the sentence at the end names.
 _MOST_NAMES = 10
@@ -77,6 +78,7 @@ class ActionModule(ActionBase):
         notes += inventory.notes(variables, groups, arguments["hosts"], among)
         alone = [host for host in arguments["hosts"] if self._is_left_alone(variables, host)]
         notes += [f"{', '.join(alone)}: etcd on a host of its own, without a kubelet: left alone."] if alone else []
+        notes += last_words(self._of_run(variables))
         for line in [*verdict_texts.render(report, report_dir, in_brief), *notes]:
             self._display.display(line)
         result = {"changed": False, "summary": report["summary"], "report": path}
@@ -149,6 +151,11 @@ class ActionModule(ActionBase):
                 cluster = asked
         alone = inventory.nodes_alone(variables, variables["groups"])
         return verdicts.Seen(hosts, cluster, self._task.args.get("control_planes") or [], alone)
+
+    def _of_run(self, variables: t.Mapping[str, t.Any]) -> list[t.Any]:
+        """Return what tasks of the run before this look returned, of those that have something to say at its end."""
+        known = [variables["hostvars"].raw_get(host) for host in variables["ansible_play_hosts_all"]]
+        return [one.get(name) for one in known for name in self._task.args.get("results") or []]
 
     @staticmethod
     def _is_left_alone(variables: t.Mapping[str, t.Any], host: str) -> bool:

@@ -115,6 +115,11 @@ notes:
   returned: success
   type: list
   elements: str
+at_last:
+  description: The same, of what a person does after the run; the run's last lines.
+  returned: where anything was looked at
+  type: list
+  elements: str
 not_done:
   description: What was left undone, as sentences.
   returned: success
@@ -180,10 +185,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             f"{PATCHES_DIRECTORY}); workers have no patches and take kubeadm upgrade node alone. Without it, run "
             "harden.yml again afterwards."
         )
+    # The command is what a person needs next: it comes last.
+    at_last = [notes.pop()] if patch else []
     return result_of(
         module,
         changes,
         restarted=restarted,
+        at_last=at_last,
         patch=patch,
         patch_controls=sorted(str(data["control"]) for data in parameters["pod"].values()),
         found=planned.found,

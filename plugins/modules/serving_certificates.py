@@ -129,6 +129,11 @@ approval_due:
   description: A sentence that says until when the next approval is due; empty where this is not who approves.
   returned: success
   type: str
+at_last:
+  description: That sentence, where there is one; the run's last lines.
+  returned: success
+  type: list
+  elements: str
 approved:
   description: In check mode, names of the nodes whose requests would be approved.
   returned: success

@@ -63,6 +63,13 @@ options:
         console, since what is foretold has not come yet.
     type: bool
     default: false
+  results:
+    description:
+      - Variables in which tasks of the run before this look registered what they returned. What they say a person does
+        after the run (C(at_last)) is said once more as the last lines, below the table.
+    type: list
+    elements: str
+    default: []
   only_check:
     description:
       - Only whether variables, tags, waivers and catalogues are well-formed, and whether reports can be written, before

@@ -41,6 +41,8 @@ class Row:
     about: int = 0
     # Every certificate with its end, where the run is about that.
     certificates: tuple[t.Mapping[str, t.Any], ...] = ()
+    # What a person does after the run.
+    at_last: tuple[str, ...] = ()
 
     @classmethod
     def from_results(
@@ -70,7 +72,14 @@ class Row:
             certificates=tuple(
                 next((result["certificates"] for result in reversed(found) if result.get("certificates")), [])
             ),
+            at_last=tuple(last_words(found)),
         )
+
+
+def last_words(results: t.Iterable[t.Any]) -> list[str]:
+    """Return what results say of what a person does after the run, each sentence once, fit for the terminal."""
+    found = [one for result in results if isinstance(result, dict) for one in result.get("at_last") or []]
+    return [seen(str(one)) for one in dict.fromkeys(found)]
 
 
 def _restarts(row: Row) -> str:
@@ -101,7 +110,7 @@ def render(
     root: str = "/",
     way_back: bool = True,
 ) -> list[str]:
-    """Return the lines: a table, then what a person should know, then where everything is.
+    """Return the lines: a table, what a person should know, where everything is, and what a person does next.
 
     What a host said is no word to the terminal: characters that cannot be seen are written out.
 
@@ -126,6 +135,7 @@ def render(
         if way_back:
             lines.append(f"To put them back: rollback.yml -e kubeharden_run_id={run_id}")
     lines.append(f"Run {run_id}: {report_dir}/changes.json")
+    lines += dict.fromkeys(one for row in rows for one in row.at_last)
     return [seen(line) for line in lines]
 
 

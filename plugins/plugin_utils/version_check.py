@@ -11,6 +11,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components import 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import decide, rule_from_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
+from ansible_collections.kubeharden.core.plugins.plugin_utils import controller
 
 #: Keys of a setting that are no rule's.
 _OWN_KEYS = ("after", "default", "files", "kubeadm", "mount")
@@ -56,6 +57,27 @@ def check_extra(
     if "kube-apiserver" in known:
         known["kube-proxy"] = {"version": known["kube-apiserver"]["version"], "flags": {}}
     return check(known, settings).problems
+
+
+def of_no_version(extra: t.Any) -> list[str]:
+    """Return a sentence for each of the user's own flags that is in no version which is known, whatever a host has.
+
+    What is wrong with a component or the form of a flag is told elsewhere.
+    """
+    found = []
+    for component, flags in extra.items() if isinstance(extra, dict) else ():
+        for flag in flags if isinstance(flags, dict) else ():
+            own = {component: {flag: flags[flag]}}
+            if controller.problems_with_extra_flags(own) or versions.lifetime(component, flag) is not None:
+                continue
+            known = versions.known_versions(versions.product_of(component))
+            newest, _warning = versions.choose(component, versions.shown(known[-1]))
+            nearest = versions.nearest_flag(newest, component, versions.flag_name(flag))
+            found.append(
+                f"kubeharden_extra_flags: no version of {component} from {versions.shown(known[0])} to "
+                f"{versions.shown(known[-1])} has a flag --{versions.flag_name(flag)}{nearest}."
+            )
+    return found
 
 
 def with_kubelet(discovery: t.Mapping[str, t.Any]) -> dict[str, t.Mapping[str, t.Any]]:

@@ -180,6 +180,11 @@ def test_an_image_that_no_registry_has_keeps_the_plugin_off_and_is_named(
     second = [change for change in without_random(run.changes) if change["controls"] != ["apiserver-kubelet-authority"]]
     assert first == second
     assert run.verified.statuses("cp1")[CONTROL] == "explained"
+    # What a person does next is below the table of the verification.
+    shown = run.output.partition("\nPLAY RECAP")[0].splitlines()
+    last = [line for line in shown if line.strip() and not line.startswith(("ok: ", "skipping: ", "changed: "))]
+    assert "The next approval is due by" in last[-2], run.output
+    assert "keeps all of this only with --patches" in last[-1], run.output
     assert not any(change["controls"] == [CONTROL] for change in run.changes)
 
 

@@ -360,7 +360,12 @@ def _unknown(table: Table, named: str, component: str, flag: str) -> str:
         return f"{named} has no flag --{flag}: it exists from {shown(known[0])} on."
     if known is not None:
         return f"{named} has no flag --{flag}: {shown(known[1])} was the last version with it."
-    return f"{named} has no flag --{flag}{_nearest(flag, table.flags(component), '--')}."
+    return f"{named} has no flag --{flag}{nearest_flag(table, component, flag)}."
+
+
+def nearest_flag(table: Table, component: str, flag: str) -> str:
+    """A clause that names the flag that was probably meant, empty where none is near."""
+    return _nearest(flag, table.flags(component), "--")
 
 
 def _nearest(word: str, known: t.Iterable[str], prefix: str = "") -> str:

@@ -61,6 +61,29 @@ def test_what_the_user_set_is_checked(begin: t.Callable[..., dict[str, t.Any]]) 
         assert words in result["msg"]
 
 
+def test_flags_that_no_version_has_are_told_with_what_else_is_wrong(begin: t.Callable[..., dict[str, t.Any]]) -> None:
+    """Alone they wait for the versions of the hosts, so that an error there has the host's name."""
+    flags = {
+        "kube-apiserver": {"profilling": "false", "profiling": "false", "--port": "0"},
+        "etcd": {"no-such-flag-of-etcd": 1},
+        "kube-proxy": {"no-such-field": 1},
+    }
+    message = begin({"kubeharden_extra_flags": flags, "kubeharden_profil": "cis"})["msg"]
+    assert (
+        "KH002: kubeharden_extra_flags: no version of kube-apiserver from 1.33 to 1.37 has a flag --profilling; the "
+        "nearest that it has is --profiling."
+    ) in message
+    assert message.count("no version of kube-apiserver") == 1
+    assert "no version of etcd from 3.5 to 3.7 has a flag --no-such-flag-of-etcd" in message
+    assert "no version of kube-proxy" not in message  # it has no such field, which is said once
+    alone = {"kube-apiserver": {"profilling": "false"}}
+    assert "failed" not in begin({"kubeharden_extra_flags": alone})
+    assert (
+        "no version of"
+        not in begin({"kubeharden_extra_flags": alone, "kubeharden_profil": 1}, checks_user=False)["msg"]
+    )
+
+
 @pytest.mark.parametrize("value", [False, "no"])
 def test_nothing_of_it_is_checked_where_nothing_of_it_is_written(
     begin: t.Callable[..., dict[str, t.Any]], value: t.Any

@@ -43,6 +43,39 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., di
     return begun
 
 
+def test_what_a_person_does_after_the_run_is_the_last_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the table, which is longer than a screen."""
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+    words = ["Kubelets ask for their next ...", "kubeadm upgrade keeps ..."]
+    seen = {"problem": "it was not reached"}
+    known: dict[str, dict[str, t.Any]] = {
+        "w1": {"__verify_host_seen": seen, "proxy": {"skipped": True}},
+        "cp1": {"__verify_host_seen": seen, "kubelets": {"at_last": words[:1]}, "proxy": {"at_last": words[1:]}},
+    }
+
+    class HostVars(dict[str, t.Any]):
+        raw_get = dict.__getitem__
+
+    def said(**arguments: t.Any) -> list[str]:
+        lines: list[str] = []
+        action = ActionModule.__new__(ActionModule)
+        (tmp_path / "reports").mkdir(exist_ok=True)
+        place = {"hosts": ["cp1", "w1"], "report_dir": str(tmp_path / "reports"), "run_id": "r"}
+        given = {**place, "profile": "cis", "fail_on": "none", "after_run": True, **arguments}
+        action._task = types.SimpleNamespace(args=given, check_mode=False)
+        action._display = types.SimpleNamespace(display=lines.append)
+        action._loader = DataLoader()
+        groups = {"all": ["cp1", "w1"], "kube_control_plane": ["cp1"], "kube_node": ["w1"]}
+        variables = {"ansible_play_hosts_all": ["w1", "cp1"], "hostvars": HostVars(known), "groups": groups}
+        assert "failed" not in action.run(None, variables)
+        return lines
+
+    assert said(results=["kubelets", "proxy"])[-2:] == words
+    assert not set(words).intersection(said())
+
+
 def test_a_look_begins_with_a_name_and_a_directory(begin: t.Callable[..., dict[str, t.Any]], tmp_path: Path) -> None:
     result = begin()
     assert "failed" not in result

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, readiness, render
+from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, last_words, readiness, render
 
 
 def change(host: str, restart: t.Sequence[str] = ()) -> dict[str, t.Any]:
@@ -66,6 +66,14 @@ def test_the_account_of_a_run() -> None:
         "To put them back: rollback.yml -e kubeharden_run_id=r",
         "Run r: /reports/r/changes.json",
     ]
+
+
+def test_what_a_person_does_next_comes_last_and_once() -> None:
+    results = [{"at_last": ["due by then", "due by then", "a \x1b[2Jword"], "notes": ["note"]}, {"at_last": []}, None]
+    rows = [Row.from_results(host, results, [], "run") for host in ("cp1", "cp2")]
+    lines = render(rows, "run", "r", "/reports/r")
+    assert lines[-4:] == ["cp1, cp2: note", "Run r: /reports/r/changes.json", "due by then", "a \\x1b[2Jword"]
+    assert last_words(results) == lines[-2:]
 
 
 def test_check_mode_says_would() -> None:
