@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What kubeadm's upgrades leave of a hardened cluster: to the next minor version, and once more to the same.
 
-The tests are one story and run in their order.
+The tests are one story for each cluster and run in their order. Of several control planes all but the first take
+`kubeadm upgrade node`, which writes their static pods from what kubeadm's ConfigMap says.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from lab.kubelab.harness import Cluster
 from lab.product import Product, restarted, without_random
 from lab.story import differences
 
+FIRST = "1.36"
 NEXT = "1.37"
 OLDEST = components.minors()[-1]
-pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", version="1.36", name="upgrade")]
+pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", version=FIRST, name="upgrade")]
+# Three, since the etcd of two is gone while one of them restarts.
+several = pytest.mark.on("3+1", version=FIRST, name="upgrade-several")
 
 PATCHES = "/etc/kubernetes/kubeharden/patches"
 #: The lab's hosts have cgroups of version 1, which are an error since 1.35.
@@ -88,12 +92,9 @@ def versions(product: Product) -> dict[str, set[str]]:
     return {"kubelets": {node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes}, "images": tags}
 
 
-def test_a_hardened_cluster_comes_to_the_next_minor_version_with_all_its_settings(product: Product) -> None:
-    hardened = product.harden(profile="cis").well()
-    assert "before 1.37 kubeadm takes no patch for its DaemonSet" in hardened.output
+def upgraded_to_the_next(product: Product) -> None:
+    """Hold that nothing of what is in force is lost on the way to the next minor version, of any host."""
     programs = product.cluster.bring(NEXT)
-    for host in product.cluster.hosts:
-        product.cluster.ssh(host, _END_HEALTH_CHECKS)
     before, running = in_force(product), product.on_each(product.processes)
     version = components.version_of(NEXT)
     for host in product.cluster.hosts:
@@ -105,6 +106,14 @@ def test_a_hardened_cluster_comes_to_the_next_minor_version_with_all_its_setting
     # Everything is another process, so what is in force was read anew.
     for host in product.cluster.hosts:
         assert restarted(running[host], now[host]) == set(running[host]) - {"containerd"}, host
+
+
+def test_a_hardened_cluster_comes_to_the_next_minor_version_with_all_its_settings(product: Product) -> None:
+    hardened = product.harden(profile="cis").well()
+    assert "before 1.37 kubeadm takes no patch for its DaemonSet" in hardened.output
+    for host in product.cluster.hosts:
+        product.cluster.ssh(host, _END_HEALTH_CHECKS)
+    upgraded_to_the_next(product)
 
 
 def test_kube_bench_finds_nothing_after_the_upgrade(product: Product) -> None:
@@ -153,3 +162,37 @@ def test_an_upgrade_of_the_oldest_version_to_the_same_changes_nothing(product: P
     for host in product.cluster.hosts:
         product.cluster.ssh(host, _END_HEALTH_CHECKS)
     upgraded_to_the_same(product, OLDEST, product.cluster.bring(OLDEST))
+
+
+@several
+def test_several_control_planes_keep_all_settings_through_an_upgrade_to_the_same_version(product: Product) -> None:
+    product.harden(profile="cis").well()
+    for host in product.cluster.hosts:
+        product.cluster.ssh(host, _END_HEALTH_CHECKS)
+    upgraded_to_the_same(product, FIRST, product.cluster.bring(FIRST))
+
+
+@several
+def test_several_control_planes_come_to_the_next_minor_version_with_all_their_settings(product: Product) -> None:
+    upgraded_to_the_next(product)
+    cluster = product.cluster
+    assert product.bench("upgraded") == {host: set() for host in cluster.hosts}
+    run = product.harden(profile="cis").well()
+    assert sorted((change["host"], change["target"]) for change in run.changes if change["kind"] == "file") == [
+        (host, f"{PATCHES}/kubeproxydaemonset0+json.yaml") for host in cluster.control_planes
+    ]
+    assert [change["target"] for change in run.changes if change["kind"] != "file"] == [
+        "DaemonSet kube-system/kube-proxy"
+    ]
+
+
+@several
+def test_another_control_plane_is_upgraded_with_the_command_that_was_printed(product: Product) -> None:
+    """What no ConfigMap says is a patch, which has to lie on this one too."""
+    before = in_force(product)
+    options = re.search(r"kubeadm upgrade node (--patches .+?)\)", product.harden(profile="cis").well().output)
+    assert options
+    other = product.cluster.control_planes[1]
+    upgrade(product, other, components.version_of(NEXT), bring.place(NEXT), options[1])
+    assert differences(before, in_force(product)) == []
+    assert product.harden(profile="cis").well().changes == []
