@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -131,8 +132,16 @@ def test_the_run_restarts_what_it_announced_and_nothing_else(story: Story) -> No
         assert "kube-apiserver" in announced(run.changes, host)
 
 
+def beside_restarts(load: float) -> float:
+    """Seconds that a run may take beside its restarts: a minute; on a busy machine one for each process of a core.
+
+    With two cores and a load of 4 to 12 that were 84 to 92 s (docs/measured.md).
+    """
+    return 60 * max(1.0, 0.0 if load < QUIET else load / (os.cpu_count() or 1))
+
+
 def test_the_run_takes_no_minute_beside_its_restarts_where_the_machine_is_quiet(story: Story) -> None:
-    """Elsewhere figures are printed and kept alone: how busy the machine is decides as much as the product does.
+    """Elsewhere it may take more, as far as the machine is busy: that decides as much as the product does.
 
     The run does not verify. Control planes come one after the other, and so do two workers: each is a batch.
     """
@@ -151,9 +160,7 @@ def test_the_run_takes_no_minute_beside_its_restarts_where_the_machine_is_quiet(
     for took, name in run.tasks:
         print(f"{took:6.1f} s  {name}")
     assert all(seconds.values()), seconds
-    assert figures["beside"] > 0, figures
-    if figures["load"] < QUIET:
-        assert figures["beside"] <= 60, figures
+    assert 0 < figures["beside"] <= beside_restarts(figures["load"]), figures
 
 
 def test_etcds_members_restarted_one_after_the_other_each_before_its_api_server(story: Story) -> None:
