@@ -47,9 +47,12 @@ def _start(proc: Path, root: Path, number: int, arguments: list[str]) -> None:
 
 
 def start_all(root: Path, proc: Path, kubelet: list[str] | None = None, *others: list[str]) -> None:
-    """Make the tree of a directory's processes: a kubelet, what its manifests say, and what else was started."""
+    """Make the tree of a directory's processes: a kubelet, what its manifests say, and what else was started.
+
+    They began after all that is in the directory was written, and is by the end of the test.
+    """
     proc.mkdir()
-    (proc / "stat").write_text("btime 1\n", encoding="utf-8")
+    (proc / "stat").write_text(f"btime {int(time.time()) + 86400}\n", encoding="utf-8")
     manifests = [
         path.read_text(encoding="utf-8") for path in sorted((root / "etc/kubernetes/manifests").glob("*.yaml"))
     ]

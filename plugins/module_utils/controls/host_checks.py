@@ -63,15 +63,17 @@ def anonymous(host: Host, _control: Control) -> Verdict:
     if not isinstance(found, dict):
         allowed = parse_bool(flag.items[-1]) if flag.items else True
         return Verdict(FAIL if allowed is not False else PASS, f"{path[-1]} has no section anonymous; {flag.words}")
+    # Who comes with tokens is read anew while it runs; what is said of anonymous requests is not.
+    document = host.read_at_start(_APISERVER, "authentication")
     if not found.get("enabled"):
-        return Verdict(PASS, f"{path[-1]} switches anonymous requests off")
+        return passed(f"{path[-1]} switches anonymous requests off", document)
     paths = [str(one.get("path")) for one in found.get("conditions") or [] if isinstance(one, dict)]
     if not paths:
         return Verdict(FAIL, f"{path[-1]} allows anonymous requests on every path")
     others = sorted(set(paths) - _OPEN_PATHS)
     if others:
         return Verdict(FAIL, f"{path[-1]} allows anonymous requests on {', '.join(others)}")
-    return Verdict(PASS, f"{path[-1]} allows anonymous requests on {', '.join(paths)} only")
+    return passed(f"{path[-1]} allows anonymous requests on {', '.join(paths)} only", document)
 
 
 def user_authentication(host: Host, _control: Control) -> Verdict:
@@ -175,8 +177,9 @@ def admission_configuration(host: Host, _control: Control) -> Verdict:
     defaults = found.get("defaults") or {}
     levels = {name: str(defaults.get(name, "privileged")) for name in ("enforce", "audit", "warn")}
     words = f"{path.items[-1]}: " + ", ".join(f"{name} {level}" for name, level in levels.items())
-    weak = all(level == "privileged" for level in levels.values())
-    return Verdict(FAIL if weak else PASS, words + ("; nothing is refused or reported" if weak else ""))
+    if all(level == "privileged" for level in levels.values()):
+        return Verdict(FAIL, f"{words}; nothing is refused or reported")
+    return passed(words, host.read_at_start(_APISERVER, "admission"))
 
 
 def audit_log_size(host: Host, control: Control) -> Verdict:
@@ -198,7 +201,8 @@ def audit_policy(host: Host, _control: Control) -> Verdict:
     findings = host.document("audit_policy").get("findings") or []
     if findings:
         return Verdict(FAIL, f"{path[-1]}: " + listed([str(one) for one in findings]))
-    return Verdict(PASS, f"{path[-1]} records what it should, and no bodies of Secrets")
+    words = f"{path[-1]} records what it should, and no bodies of Secrets"
+    return passed(words, host.read_at_start(_APISERVER, "audit_policy"))
 
 
 def encryption(host: Host, control: Control) -> Verdict:
@@ -212,7 +216,11 @@ def encryption(host: Host, control: Control) -> Verdict:
         first = str((entry.get("providers") or ["identity"])[0])
         allowed = _STRONG if control.part_of else _ENCRYPTING
         words = f"{path.items[-1]}: Secrets are written by {first}"
-        return Verdict(PASS if first in allowed else FAIL, words)
+        if first not in allowed:
+            return Verdict(FAIL, words)
+        reloads = host.flag(_APISERVER, "encryption-provider-config-automatic-reload").items
+        read_anew = bool(reloads) and parse_bool(reloads[-1]) is True
+        return passed(words, *([] if read_anew else [host.read_at_start(_APISERVER, "encryption")]))
     return Verdict(FAIL, f"{path.items[-1]} says nothing of Secrets")
 
 
@@ -264,9 +272,10 @@ def scheduler_profiling(host: Host, _control: Control) -> Verdict:
         return Verdict(FAIL if words else PASS, f"{value.words}; {words}" if words else value.words)
     enabled = host.document("scheduler").get("enable_profiling")
     shown = "nothing, so it is on" if enabled is None else str(enabled).lower()
-    return Verdict(
-        PASS if enabled is False else FAIL, f"--config is set, so the flag is ignored; {path[-1]} says {shown}"
-    )
+    words = f"--config is set, so the flag is ignored; {path[-1]} says {shown}"
+    if enabled is not False:
+        return Verdict(FAIL, words)
+    return passed(words, host.read_at_start("kube-scheduler", "scheduler"))
 
 
 def etcd_authority(host: Host, _control: Control) -> Verdict:

@@ -147,6 +147,17 @@ class Host:
             raise NotJudged(UNKNOWN, str(found["problem"]))
         return t.cast(t.Mapping[str, t.Any], found)
 
+    def read_at_start(self, component: str, name: str) -> Value:
+        """Return a document's place; in doubt where the component reads it when it starts, and it was written since.
+
+        Raises:
+            NotJudged: It could not be read.
+        """
+        found = self.document(name)
+        written = ", ".join(str(path) for path in found.get("written_since") or [])
+        doubt = f"{written} was written after {component} had started, which read it then: restart it"
+        return Value((str(found.get("path") or ""),), "", doubt=doubt if written else "")
+
     def table(self, component: str) -> versions.Table:
         """Return the version table of a component."""
         if component not in self._tables:

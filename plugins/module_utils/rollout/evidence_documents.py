@@ -20,6 +20,8 @@ _FILES_OF_FLAGS = (
     "authentication-config", "authorization-config", "encryption-provider-config",
     "authentication-token-webhook-config-file", "tracing-config-file", "egress-selector-config-file",
 )  # fmt: skip
+#: Seconds by which the start of a process may be told too early: the kernel says when it booted in whole ones.
+_GRAIN = 2.0
 
 
 class Documents:
@@ -31,6 +33,8 @@ class Documents:
 
     def __init__(self, view: View) -> None:
         self._view = view
+        #: What was read of the document under way.
+        self._read: list[str] = []
 
     def read(self) -> dict[str, dict[str, t.Any]]:
         """Return by name what each document says, with its path, or why it cannot be told."""
@@ -47,8 +51,10 @@ class Documents:
             path = self._view.value(component, flag)
             if not path:
                 continue
+            self._read = []
             try:
                 found[name] = {"path": path, **read(component, path)}
+                found[name]["written_since"] = self._written_since(component)
             except (HardeningError, AttributeError, TypeError) as error:
                 words = (
                     self._view.explain(error)
@@ -74,7 +80,16 @@ class Documents:
             if path.startswith("/") and not any(holds(mount, path) for mount in mounts)
         ]
 
+    def _written_since(self, component: str) -> list[str]:
+        """Return which files of the document under way were written after the process that was given them started.
+
+        Only the time of their content counts: owners and modes change the other one, and nothing of what they say.
+        """
+        started = self._view.processes[component].started + _GRAIN
+        return [path for path in self._read if _written(self._view.path_as(component, path)) > started]
+
     def _required(self, component: str, path: str) -> dict[str, t.Any]:
+        self._read.append(path)
         document = self._view.yaml_as(component, path)
         if not isinstance(document, dict):
             raise HardeningError("KH502", f"{path} of {component} is not there or no mapping")
@@ -113,6 +128,7 @@ class Documents:
         }
 
     def _audit_policy(self, component: str, path: str) -> dict[str, t.Any]:
+        self._read.append(path)
         text = read_text(self._view.path_as(component, path))
         if text is None:
             raise HardeningError("KH502", f"{path} of {component} is not there")
@@ -120,3 +136,11 @@ class Documents:
 
     def _scheduler(self, component: str, path: str) -> dict[str, t.Any]:
         return {"enable_profiling": self._required(component, path).get("enableProfiling")}
+
+
+def _written(place: str) -> float:
+    """Return when a file got its content, 0 where that cannot be told."""
+    try:
+        return os.stat(place).st_mtime
+    except OSError:
+        return 0.0

@@ -188,6 +188,9 @@ def test_a_scheduler_with_a_configuration_file_ignores_the_flag() -> None:
     assert verdict("scheduler-profiling", seen).status == "fail"
     seen = host(components={"kube-scheduler": component}, documents={"scheduler": {"enable_profiling": False}})
     assert verdict("scheduler-profiling", seen).status == "pass"
+    document = {"path": "/s.yaml", "enable_profiling": False, "written_since": ["/s.yaml"]}
+    seen = host(components={"kube-scheduler": component}, documents={"scheduler": document})
+    assert verdict("scheduler-profiling", seen).status == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -220,6 +223,56 @@ def test_the_first_provider_writes(providers: list[str], encrypted: str, strong:
     seen = apiserver("--encryption-provider-config=/e.yaml", documents={"encryption": {"resources": entries}})
     assert verdict("apiserver-encryption", seen).status == encrypted
     assert verdict("apiserver-encryption-provider", seen).status == strong
+
+
+_POLICY = {"findings": []}
+_LEVELS = ["--admission-control-config-file=/f"]
+_ADMISSION = {"plugins": {"PodSecurity": {"defaults": {"enforce": "baseline"}}}}
+_ENCRYPTION = {"resources": [{"resources": ["secrets"], "providers": ["secretbox"]}]}
+_RELOADED = "--encryption-provider-config-automatic-reload=true"
+
+
+@pytest.mark.parametrize(
+    ("control", "flags", "name", "document", "status"),
+    [
+        ("apiserver-audit-policy-content", ["--audit-policy-file=/f"], "audit_policy", _POLICY, "unknown"),
+        ("apiserver-admission-configuration", _LEVELS, "admission", _ADMISSION, "unknown"),
+        ("apiserver-encryption", ["--encryption-provider-config=/f"], "encryption", _ENCRYPTION, "unknown"),
+        ("apiserver-encryption", ["--encryption-provider-config=/f", _RELOADED], "encryption", _ENCRYPTION, "pass"),
+        ("apiserver-anonymous", ["--authentication-config=/f"], "authentication", {"anonymous": {"a": 1}}, "unknown"),
+        (
+            "apiserver-anonymous",
+            ["--authentication-config=/f"],
+            "authentication",
+            {"anonymous": {"enabled": True, "conditions": [{"path": "/livez"}]}},
+            "unknown",
+        ),
+        # Who comes with tokens, and who authorizes, is read anew while the server runs.
+        ("apiserver-user-authentication", ["--authentication-config=/f"], "authentication", {"issuers": 1}, "pass"),
+        (
+            "apiserver-authorization-rbac",
+            ["--authorization-config=/f"],
+            "authorization",
+            {"types": ["Node", "RBAC"]},
+            "pass",
+        ),
+    ],
+)
+def test_what_was_written_after_the_start_of_who_reads_it_then_is_not_what_runs(
+    control: str, flags: list[str], name: str, document: dict[str, t.Any], status: str
+) -> None:
+    read = {"path": "/f", **document}
+    assert verdict(control, apiserver(*flags, documents={name: {**read, "written_since": []}})).status == "pass"
+    said = verdict(control, apiserver(*flags, documents={name: {**read, "written_since": ["/f"]}}))
+    assert said.status == status
+    if status == "unknown":
+        assert said.evidence.endswith("/f was written after kube-apiserver had started, which read it then: restart it")
+
+
+def test_a_weak_file_fails_whenever_it_was_written() -> None:
+    document = {"path": "/f", "findings": ["nothing is recorded"], "written_since": ["/f"]}
+    seen = apiserver("--audit-policy-file=/f", documents={"audit_policy": document})
+    assert verdict("apiserver-audit-policy-content", seen).status == "fail"
 
 
 def kubelet(

@@ -168,6 +168,40 @@ def test_what_is_mounted_is_not_known_where_the_manifest_was_not_read(root: Path
     assert unmounted() is None
 
 
+_ADMISSION = """\
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  path: levels.yaml
+"""
+
+
+def test_what_was_written_after_its_reader_started_is_told(root: Path, tmp_path: Path) -> None:
+    """By its content: owners and modes change without it."""
+    started = 1_700_000_000
+    (root / MANIFESTS / "kube-apiserver.yaml").unlink()
+    admission = write(root, "etc/admission.yaml", _ADMISSION)
+    levels = write(root, "etc/levels.yaml", "defaults: {enforce: baseline}\n")
+    policy = write(root, "etc/policy.yaml", "kind: Policy\n")
+    made = MadeProc(tmp_path / "made")  # whose processes are of second 1,700,000,000
+    flags = "--audit-policy-file=/etc/policy.yaml\0--admission-control-config-file=/etc/admission.yaml"
+    made.start(8, "kube-apiserver", STATIC, inner="1", flags=flags)
+
+    def since() -> dict[str, list[str]]:
+        view = Standing(Host(str(root)), str(made.proc))
+        seen = Collector(view, True, None, lambda _words: (1, "", ""), 1_795_500_000.0, lambda: 0.0).collect()
+        return {name: one["written_since"] for name, one in seen["documents"].items()}
+
+    for place in (admission, levels, policy):
+        os.utime(place, (started, started))
+        place.chmod(0o644)
+    assert since() == {"admission": [], "audit_policy": []}
+    os.utime(levels, (started, started + 60))
+    os.utime(policy, (started, started + 1))  # within what the kernel's own second leaves open
+    assert since() == {"admission": ["/etc/levels.yaml"], "audit_policy": []}
+
+
 def test_who_uses_a_file_is_told_as_the_host_has_it(root: Path, tmp_path: Path) -> None:
     mounted = (
         POD
