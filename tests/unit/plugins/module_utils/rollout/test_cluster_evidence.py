@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import threading
 import typing as t
 
 import pytest
@@ -217,6 +218,54 @@ def test_kubelets_and_config_maps() -> None:
     assert found["configz"]["w2"]["problem"].endswith("HTTP 503")
     assert found["configz"]["w3"]["problem"] == "its answer is no configuration"
     assert (found["kubelet_config"], found["kubeadm_config"]) == ("a: 1", "")
+
+
+class Slow(Api):
+    """Every kubelet that is away takes ten seconds of its clock until that is known."""
+
+    def __init__(self, nodes: list[dict[str, t.Any]], away: t.Container[str]) -> None:
+        super().__init__({"/api/v1/nodes?": reply({"items": nodes})})
+        self._away = away
+        self._lock = threading.Condition()
+        self._now = 0.0
+
+    def clock(self) -> float:
+        with self._lock:
+            return self._now
+
+    def get(self, path: str, accept: str = "") -> Answer:
+        if not path.endswith("/configz"):
+            return super().get(path, accept)
+        self.asked.append(path)
+        node = path.split("/")[4]
+        if node not in self._away:
+            return reply({"kubeletconfig": {"maxPods": 5}})
+        with self._lock:
+            # Those that wait at the same time wait for the same ten seconds.
+            end = self._now + 10.0
+            self._lock.wait(0.2)
+            self._now = max(self._now, end)
+        return Answer(0, reason="timeout")
+
+
+def of_state(name: str, ready: str) -> dict[str, t.Any]:
+    conditions = [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": ready}]
+    return {"metadata": {"name": name}, "status": {"conditions": conditions if ready else None}}
+
+
+def test_nodes_that_are_away_leave_time_for_the_others() -> None:
+    away = [f"a{number:02}" for number in range(24)]
+    # Of half of them the API does not know yet.
+    nodes = [of_state(name, "True" if number % 2 else "Unknown") for number, name in enumerate(away)]
+    nodes += [of_state(f"w{number:02}", "True") for number in range(100)]
+    api = Slow([*nodes, of_state("new", "")], away)
+    found = ClusterCollector(api, NOW, clock=api.clock).collect()["configz"]  # type: ignore[arg-type]
+    assert set(found) == {*away, *(f"w{number:02}" for number in range(100)), "new"}
+    assert {name for name, one in found.items() if "problem" in one} == set(away)
+    # They are asked too, after all others: some answer though they are not Ready.
+    asked = [path.split("/")[4] for path in api.asked if path.endswith("/configz")]
+    unknown = set(away[::2])
+    assert not unknown & set(asked[: len(asked) - len(unknown) - 8]), "8 are under way at a time"
 
 
 def test_secrets_in_kubelets_configuration_and_config_maps_are_masked_alike() -> None:
