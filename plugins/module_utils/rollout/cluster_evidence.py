@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import functools
 import json
 import os
 import time
@@ -15,7 +16,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubelet import SECRET_FIELDS
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_findings, kube_proxy
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_fields, api_findings, kube_proxy
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig as kubeconfig_files
@@ -109,8 +110,8 @@ class ClusterCollector:
         problems: dict[str, str] = {}
         for name, path in _LISTS.items():
             try:
-                listed = self._list(path, _METADATA if name in _NAMES_ALONE else "")
-                read[name] = [_token(one) for one in listed] if name == "tokens" else listed
+                keep = _token if name == "tokens" else functools.partial(api_fields.kept, name)
+                read[name] = self._list(path, keep, _METADATA if name in _NAMES_ALONE else "")
             except HardeningError as error:
                 problems[name] = str(error)
         texts: dict[str, t.Any] = {}
@@ -146,7 +147,10 @@ class ClusterCollector:
         except ValueError:
             raise HardeningError("KH502", f"{path} could not be read: the answer is no JSON") from None
 
-    def _list(self, path: str, accept: str = "") -> list[api_findings.Object]:
+    def _list(
+        self, path: str, keep: t.Callable[[api_findings.Object], api_findings.Object], accept: str = ""
+    ) -> list[api_findings.Object]:
+        """Return all objects of a list, of each what is kept as soon as its page was read."""
         items: list[api_findings.Object] = []
         sign = "&" if "?" in path else "?"
         token, limit = "", _PAGE
@@ -161,7 +165,7 @@ class ClusterCollector:
             found = _listed(page)
             if found is None:
                 raise HardeningError("KH502", f"{path} could not be read: {_STRANGE}")
-            items += found
+            items += map(keep, found)
             token = str((page.get("metadata") or {}).get("continue") or "")
             if not token:
                 return items
@@ -216,7 +220,7 @@ class ClusterCollector:
     def _configz(self, problems: dict[str, str]) -> dict[str, dict[str, t.Any]]:
         """Return by node what its kubelet reports, through the API server's proxy."""
         try:
-            nodes = self._list("/api/v1/nodes")
+            nodes = self._list("/api/v1/nodes", functools.partial(api_fields.kept, "nodes"))
         except HardeningError as error:
             problems["nodes"] = str(error)
             return {}

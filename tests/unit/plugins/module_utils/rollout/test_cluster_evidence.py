@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import threading
+import tracemalloc
 import typing as t
 
 import pytest
@@ -65,6 +66,38 @@ def test_a_list_is_read_to_its_end() -> None:
     assert found["findings"]["namespaces_pod_security"]["findings"] == ["a has no level", "b has no level"]
     assert found["findings"]["namespaces_pod_security"]["looked_at"] == 2
     assert len(api.asked) > len(api_findings.NEEDS) / 2
+
+
+class Counting(Api):
+    """Answers with pages of pods, and measures what was held when each was asked for."""
+
+    def __init__(self, pages: int) -> None:
+        super().__init__({})
+        self._pages = pages
+        self.held: list[int] = []
+
+    def get(self, path: str, accept: str = "") -> Answer:
+        if not path.startswith("/api/v1/pods?"):
+            return super().get(path, accept)
+        self.held.append(tracemalloc.get_traced_memory()[0])
+        number = int(path.rpartition("&continue=")[2]) if "&continue=" in path else 0
+        managed = [{"fieldsV1": {f"f:{number}-{one}": {} for one in range(200)}}]
+        metadata = {"namespace": "team", "managedFields": managed}
+        spec = {"serviceAccountName": "own", "containers": [{"name": "a", "image": "a:1"}]}
+        items = [{"metadata": {**metadata, "name": f"p{number}-{one}"}, "spec": spec} for one in range(40)]
+        following = str(number + 1) if number + 1 < self._pages else ""
+        return reply({"items": items, "metadata": {"continue": following}})
+
+
+def test_pods_are_not_held_whole_until_all_were_read() -> None:
+    tracemalloc.start()
+    try:
+        api = Counting(20)
+        ClusterCollector(api, NOW, clock=lambda: 0.0).collect()  # type: ignore[arg-type]
+    finally:
+        tracemalloc.stop()
+    a_pod = (api.held[-1] - api.held[1]) / (18 * 40)
+    assert a_pod < 3000, a_pod  # bytes; whole it is ten times that
 
 
 def test_of_large_objects_fewer_are_asked_for_at_once_down_to_one() -> None:
