@@ -143,6 +143,28 @@ def certificates_names(host: Host, _control: Control) -> Verdict:
     return _verdict(wrong, seen, "have the names and addresses of this host", nothing)
 
 
+def certificates_signers(host: Host, _control: Control) -> Verdict:
+    """What a component shows another one of this host was signed by an authority that the other one believes."""
+    if host.problem:
+        raise NotJudged(UNKNOWN, host.problem)
+    entries = host.evidence.get("believed") or []
+    wrong, unseen = [], []
+    for one in entries:
+        shown = f"{one['path']} ({one['use']})"
+        if one["believed"] is False:
+            wrong.append(f"{shown} was signed by no authority of {one['believer']}")
+        elif one["believed"] is None:
+            unseen.append(f"{shown}, for {one['believer']}: {one['problem']}")
+    if unseen and not wrong:
+        raise NotJudged(UNKNOWN, listed(unseen))
+    if not entries and not host.live:
+        raise NotJudged(UNKNOWN, "no process belongs to a directory that stands for a host")
+    nothing = "no component here shows a certificate to another one of this host"
+    return _verdict(
+        wrong, len({one["path"] for one in entries}), "were signed by authorities that the other end believes", nothing
+    )
+
+
 def _verdict(wrong: t.Sequence[str], seen: int, well: str, nothing: str) -> Verdict:
     """Return what was wrong, or that so many certificates are ``well``.
 
@@ -295,6 +317,7 @@ CHECKS: dict[str, t.Callable[[Host, Control], Verdict]] = {
         certificates_kubelet,
         certificates_masters,
         certificates_names,
+        certificates_signers,
         certificates_strength,
         certificates_usages,
     )

@@ -135,7 +135,7 @@ def _holder(one: t.Mapping[str, t.Any]) -> str:
 
 
 def probe_certificates(host: Host, _control: Control) -> Verdict:
-    """What is served is what the file says, and is valid."""
+    """What is served is what the file says, is valid, and believed by those on this host who verify it."""
     entries = tls_ports(host)
     wrong: list[str] = []
     unseen = _not_asked(host, entries=entries)
@@ -147,6 +147,8 @@ def probe_certificates(host: Host, _control: Control) -> Verdict:
             wrong.append(f"{_where(one)} serves {certificate['subject']}, which {in_days(certificate['days_left'])}")
         elif one.get("file_sha256") and one["file_sha256"] != certificate["sha256"]:
             wrong.append(f"{_where(one)} serves another certificate than {_holder(one)}")
+        elif one.get("disbelieved"):
+            wrong.append(f"{_where(one)} serves a chain that is not believed: {listed(one['disbelieved'])}")
         elif one.get("file_problem"):
             unseen.append((one, f"{_where(one)} could not be compared with its file: {one['file_problem']}"))
     return _verdict_of_ports(entries, wrong, unseen, f"seen on ports {_ports(entries)}")

@@ -28,6 +28,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig 
 LARGEST_ANSWER = 1024 * 1024  # bytes
 #: The reason of an answer with more than that.
 TOO_LARGE = "too large"
+#: As for Go, an authority that is believed need not have signed itself: X509_V_FLAG_PARTIAL_CHAIN, which has a name in
+#: Python 3.10 and newer.
+_ANY_IS_AN_END = 0x80000
+#: What OpenSSL calls a certificate that no authority which is believed has signed (x509_vfy.h): no issuer, a signature
+#: that is wrong, one that signed itself, no first certificate.
+_SIGNED_BY_OTHERS = (2, 7, 18, 19, 20, 21)
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,27 @@ def tls_peer(host: str, port: int, timeout: float = 5.0, clock: Callable[[], flo
             return Peer(connection.getpeercert(binary_form=True))
     except (OSError, UnicodeError) as error:
         return Peer(None, reason_of(error))
+
+
+def untrusted(
+    host: str, port: int, authorities: bytes, timeout: float, clock: Callable[[], float] = time.monotonic
+) -> str:
+    """Why who believes these authorities (PEM) does not believe what ``host:port`` shows, in OpenSSL's words.
+
+    Empty where he does, where nothing was shown, and where it is for another reason than who signed it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= _ANY_IS_AN_END
+    deadline = _Deadline(timeout, clock)
+    try:
+        context.load_verify_locations(cadata=authorities.decode("ascii", "replace"))
+        with _shake_hands(context, host, port, host, deadline):
+            return ""
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message if error.verify_code in _SIGNED_BY_OTHERS else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def plain_get(host: str, port: int, path: str, timeout: float, clock: Callable[[], float] = time.monotonic) -> Answer:

@@ -40,6 +40,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction i
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_documents import Documents
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_ports import Ports
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_trust import Trust
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import (
     ETCD_PREFIX,
     KUBELET_PKI,
@@ -95,6 +96,7 @@ class Collector:
         self._etcd = etcd
         self._view = view
         self._control_plane = control_plane
+        self._kubeconfig = kubeconfig
         self._run = run
         self._file_evidence = Files(view, kubeconfig, now)
         self._document_evidence = Documents(view)
@@ -108,6 +110,7 @@ class Collector:
         components = self._components(manifests.pop("components"), seen_problem)
         files = self._file_evidence.attributes(components, kubelet, str(manifests["directory"]))
         kube_proxy = self._kube_proxy()
+        trust = Trust(self._view, self._kubeconfig, kubelet)
         return {
             "schema": SCHEMA,
             "live": self._view.host.live,
@@ -125,7 +128,8 @@ class Collector:
             "authorities": self._file_evidence.authorities(),
             "credentials": self._file_evidence.credentials(files),
             **self._file_evidence.certificates(files, kubelet),
-            "probes": self._port_evidence.probe(kubelet, kube_proxy) if self._view.host.live else {},
+            "believed": trust.seen(),
+            "probes": self._port_evidence.probe(kubelet, kube_proxy, trust) if self._view.host.live else {},
         }
 
     def users_of_files(self) -> dict[str, list[str]]:

@@ -26,6 +26,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_f
     serving_certificate,
     shown_certificate,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_trust import (
+    Believer,
+    Trust,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import LARGEST, View
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.server_probes import (
     NO_TIME,
@@ -55,7 +59,8 @@ _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-schedu
 class Listener:
     """A port at which a component speaks TLS, and the file of the certificate that it should show.
 
-    Without ``tls`` it speaks in plain text, though it should not.
+    ``use`` is what it shows there, in the words of those who verify it. Without ``tls`` it speaks in plain text, though
+    it should not.
     """
 
     component: str
@@ -63,6 +68,7 @@ class Listener:
     port: int
     file: str = ""
     tls: bool = True
+    use: str = ""
 
 
 #: etcd's flags that say where it listens, the port of their default (kubeadm sets both), and the certificate's flag.
@@ -105,8 +111,16 @@ class Ports:
         self._sleep = sleep
         self._writes = writes
 
-    def probe(self, kubelet: t.Mapping[str, t.Any], kube_proxy: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """Ask every port; what is not done when the time is over is said to be."""
+    def probe(
+        self, kubelet: t.Mapping[str, t.Any], kube_proxy: t.Mapping[str, t.Any], trust: Trust
+    ) -> dict[str, t.Any]:
+        """Ask every port; what is not done when the time is over is said to be.
+
+        Args:
+            kubelet: The kubelet's evidence.
+            kube_proxy: That of kube-proxy.
+            trust: Who believes what is shown.
+        """
         end = self._clock() + PROBES_LIMIT
         foreign = listeners.stranger(self._now)
         tls, requests = [], []
@@ -120,7 +134,7 @@ class Ports:
                 tls.append({**where, "problem": _PLAIN})
                 requests += self._plain_requests(where, end)
                 continue
-            seen = self._handshakes(one, kubelet, end)
+            seen = self._handshakes(one, kubelet, trust.believers(one.use), end)
             tls.append({**where, **seen})
             if "old" not in seen:  # nothing speaks TLS there
                 requests += [{**where, "path": "/", "credentials": kind, "status": 0, "reason": seen["problem"]}
@@ -244,7 +258,8 @@ class Ports:
                 address = self._view.value(component, "bind-address")
                 number = self._view.value(component, "secure-port") or str(port)
                 file = self._view.value(component, "tls-cert-file")
-                found.append(Listener(component, _reachable(address), _port(number, port), file))
+                use = f"{component} --tls-cert-file"
+                found.append(Listener(component, _reachable(address), _port(number, port), file, use=use))
         if "kubelet" in self._view.processes:
             fields = kubelet.get("fields") or {}
             address = self._view.value("kubelet", "address") or str(fields.get("address") or "")
@@ -268,7 +283,7 @@ class Ports:
                 if parts.scheme in ("https", "http") and parts.hostname and number:
                     certificate = self._view.value("etcd", file)
                     address, tls = _reachable(parts.hostname), parts.scheme == "https"
-                    found.append(Listener("etcd", address, number, certificate if tls else "", tls))
+                    found.append(Listener("etcd", address, number, certificate if tls else "", tls, f"etcd --{file}"))
         return found
 
     def _server_probes(self, end: float) -> dict[str, t.Any]:
@@ -312,7 +327,9 @@ class Ports:
         ca, certificate, key = (self._view.path_as(name, path) for path in paths)
         return EtcdClient(address, ca, certificate, key, PROBE_LIMIT)
 
-    def _handshakes(self, one: Listener, kubelet: t.Mapping[str, t.Any], end: float) -> dict[str, t.Any]:
+    def _handshakes(
+        self, one: Listener, kubelet: t.Mapping[str, t.Any], believers: t.Sequence[Believer], end: float
+    ) -> dict[str, t.Any]:
         """Return the certificate that is shown, and what weak handshakes came to; those only where TLS is spoken."""
         if self._clock() >= end:
             return {"problem": NO_TIME}
@@ -327,10 +344,20 @@ class Ports:
                 return {"problem": lacking}
         else:
             found.update(self._served(one, peer.certificate, str(kubelet.get("client_authority") or "")))
+            found["disbelieved"] = self._disbelieved(one, believers, end)
         for name, attempt in (("old", listeners.try_old), ("weak", listeners.try_weak)):
             left = self._clock() < end
             tried = attempt(one.address, one.port, PROBE_LIMIT) if left else listeners.Tried(problem=NO_TIME)
             found[name] = dataclasses.asdict(tried)
+        return found
+
+    def _disbelieved(self, one: Listener, believers: t.Sequence[Believer], end: float) -> list[str]:
+        """Return who does not believe the chain that is shown, and why."""
+        found = []
+        for believer in believers:
+            if self._clock() < end:
+                why = api_client.untrusted(one.address, one.port, believer.data, PROBE_LIMIT)
+                found += [f"{believer.words}: {why}"] if why else []
         return found
 
     def _served(self, one: Listener, certificate: bytes, authority: str) -> dict[str, t.Any]:

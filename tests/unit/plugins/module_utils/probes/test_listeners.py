@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import listeners
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client, listeners
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes import sockets
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.sockets import LIMIT, serving, tls
 
@@ -179,3 +179,27 @@ def test_a_key_is_compared_with_its_certificate() -> None:
     assert listeners.key_problem(certificate, key) == ""
     assert listeners.key_problem(certificate, t.cast(bytes, other.key)) == "the key beside it is another certificate's"
     assert listeners.key_problem(certificate, b"no key") == "the key beside it cannot be read"
+
+
+def test_who_is_not_believed_is_told_and_why(pair: Path) -> None:
+    own = pair.read_bytes().partition(b"-----BEGIN PRIVATE")[0]
+    stranger = t.cast(bytes, listeners.stranger(time.time()).certificate)
+    with serving(tls(pair)) as port:
+        assert api_client.untrusted("127.0.0.1", port, own, LIMIT) == ""
+        assert "self" in api_client.untrusted("127.0.0.1", port, stranger, LIMIT)
+    # One that asks for a certificate has shown its own by then.
+    with serving(tls(pair, authority=pair)) as port:
+        assert api_client.untrusted("127.0.0.1", port, own, LIMIT) == ""
+        assert api_client.untrusted("127.0.0.1", port, stranger, LIMIT)
+
+
+def test_what_was_not_shown_or_has_ended_is_another_question(tmp_path: Path) -> None:
+    ended = listeners.stranger(time.time() - 86400)
+    own = t.cast(bytes, ended.certificate)
+    (tmp_path / "ended.pem").write_bytes(own + t.cast(bytes, ended.key))
+    with serving(tls(tmp_path / "ended.pem")) as port:
+        assert api_client.untrusted("127.0.0.1", port, own, LIMIT) == ""
+    for handle in (sockets.silent, sockets.ending, sockets.saying(b"SSH-2.0-OpenSSH_9.2\r\n")):
+        with serving(handle) as port:
+            assert api_client.untrusted("127.0.0.1", port, own, 0.5) == ""
+    assert api_client.untrusted("127.0.0.1", 1, b"no PEM", 0.5) == ""

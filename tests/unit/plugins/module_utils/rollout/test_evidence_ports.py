@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import list
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import evidence_ports
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_ports import Ports
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_trust import Trust
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes import sockets
@@ -84,7 +85,9 @@ def probe(
     view = View(Host(str(root)))
     words = [component, *(word.format(port=port) for word in (arguments or ARGUMENTS[component]))]
     view.processes[component] = Process(1, words, 0.0, 0, 0)
-    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe(kubelet or {}, {})
+    seen = Ports(view, None, time.time(), clock, "nonce", time.sleep, False).probe(
+        kubelet or {}, {}, Trust(view, None, {})
+    )
     there = {"running": True, "arguments": words, "version": "1.37.1", "manifest": "", "problem": ""}
     return Judged("cp1", {"live": True, "probes": seen, "components": {component: there}})
 
@@ -249,7 +252,9 @@ def test_of_an_etcd_whose_environment_is_not_seen_no_default_is_asked(tmp_path: 
     view.processes["etcd"] = Process(2**22 + 1, ["etcd"], 0.0, 0, 0)  # one that has ended
     assert view.see_environment()["problem"]
     assert not view.etcd_has_its_default("listen-client-urls")
-    seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, {})
+    seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe(
+        {}, {}, Trust(view, None, {})
+    )
     assert (seen["tls"], seen["requests"]) == ([], [])
 
 
@@ -269,7 +274,9 @@ def test_a_plain_port_is_asked_wherever_it_listens(
 
 def test_where_the_kernels_list_cannot_be_read_one_address_proves_nothing(tmp_path: Path) -> None:
     view = View(Host(str(tmp_path)), str(tmp_path / "none"))
-    seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, {})
+    seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe(
+        {}, {}, Trust(view, None, {})
+    )
     found = judged(Judged("cp1", {"live": True, "probes": seen}), "probe-plain-ports", "probe-local-ports")
     for status, evidence in found.values():
         assert (status, "list of sockets could not be read" in evidence) == ("unknown", True), evidence
@@ -317,7 +324,9 @@ def test_what_kube_proxys_ports_hand_out(
         flags = [f"--metrics-bind-address={address}:{first}", f"--healthz-bind-address=0.0.0.0:{second}"]
         view.processes["kube-proxy"] = Process(1, ["kube-proxy", *([] if file else flags)], 0.0, 0, 0)
         part = {"file": "/c", "fields": addresses} if file else {"file": "", "fields": {}}
-        seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe({}, part)
+        seen = Ports(view, None, time.time(), time.monotonic, "nonce", time.sleep, False).probe(
+            {}, part, Trust(view, None, {})
+        )
     there = {"kube-proxy": {"running": True, "arguments": [], "version": "1.37.1"}}
     found = judged(Judged("w1", {"live": True, "probes": seen, "components": there}), name)[name]
     assert (found[0], words in found[1]) == (status, True), found
