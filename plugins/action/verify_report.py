@@ -76,8 +76,6 @@ class ActionModule(ActionBase):
         in_brief = self._task.check_mode and bool(arguments.get("after_run"))
         groups, among = variables["groups"], variables["ansible_play_hosts_all"]
         notes += inventory.notes(variables, groups, arguments["hosts"], among)
-        alone = [host for host in arguments["hosts"] if self._is_left_alone(variables, host)]
-        notes += [f"{', '.join(alone)}: etcd on a host of its own, without a kubelet: left alone."] if alone else []
         notes += last_words(self._of_run(variables))
         for line in [*verdict_texts.render(report, report_dir, in_brief), *notes]:
             self._display.display(line)
@@ -142,8 +140,6 @@ class ActionModule(ActionBase):
         hosts: dict[str, t.Mapping[str, t.Any]] = {}
         cluster = None
         for host in self._task.args["hosts"]:
-            if self._is_left_alone(variables, host):
-                continue
             known = variables["hostvars"].raw_get(host)
             hosts[host] = known.get("__verify_host_seen") or {"problem": "the host was not looked at"}
             asked = known.get("__verify_cluster_seen") or {}
@@ -156,11 +152,6 @@ class ActionModule(ActionBase):
         """Return what tasks of the run before this look returned, of those that have something to say at its end."""
         known = [variables["hostvars"].raw_get(host) for host in variables["ansible_play_hosts_all"]]
         return [one.get(name) for one in known for name in self._task.args.get("results") or []]
-
-    @staticmethod
-    def _is_left_alone(variables: t.Mapping[str, t.Any], host: str) -> bool:
-        """Return whether a host runs etcd alone, which is none of ours."""
-        return bool((variables["hostvars"].raw_get(host).get("__verify_host_seen") or {}).get("left_alone"))
 
 
 def _write(report_dir: str, path: str, report: t.Mapping[str, t.Any]) -> list[str]:

@@ -39,7 +39,7 @@ options:
   etcd_alone:
     description:
       - Whether the inventory says that this host is a member of etcd and neither a control plane nor a node. Where it
-        has nothing of Kubernetes it is left alone then.
+        has nothing of Kubernetes it is judged by its etcd alone.
     type: bool
     default: false
   kubeconfig:
@@ -82,9 +82,9 @@ problem:
   description: Why it could not, one sentence; empty when it could.
   returned: always
   type: str
-left_alone:
-  description: That the host is one of O(etcd_alone) without a kubelet, and is not judged.
-  returned: when it is
+etcd_alone:
+  description: That the host is one of O(etcd_alone) and has no kubelet.
+  returned: when it could be looked at
   type: bool
 profile:
   description: The profile of this host (C(kubeharden_profile)), by the action plugin; empty where it has none.
@@ -92,7 +92,6 @@ profile:
   type: str
 """
 
-import os
 import secrets
 import time
 import typing as t
@@ -122,7 +121,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         writes=parameters["probe_writes"] and not module.check_mode,
         etcd=parameters["etcd"],
     )
-    return {"changed": False, "evidence": collector.collect(), "problem": ""}
+    alone = parameters["etcd_alone"] and not is_of_kubernetes(parameters["root"])
+    return {"changed": False, "evidence": collector.collect(), "problem": "", "etcd_alone": alone}
 
 
 def main() -> None:
@@ -139,9 +139,6 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    root = module.params["root"]
-    if module.params["etcd_alone"] and os.path.isdir(root) and not is_of_kubernetes(root):
-        module.exit_json(changed=False, problem="", left_alone=True)
     missing = find_libraries()
     if missing:
         words = f"No Python on this host has {' and '.join(missing)}, so nothing could be read; install them."

@@ -54,7 +54,7 @@ class Host:
     Attributes:
         index: Its place in the page's list.
         name: The inventory's name.
-        roles: control_plane, worker; empty for the cluster.
+        roles: control_plane, etcd, worker; empty for the cluster.
         versions: By component.
         reachable: Whether it could be asked.
         note: A sentence, often empty.

@@ -51,6 +51,12 @@ class Seen:
     control_planes: t.Sequence[str]
     nodes_alone: bool = False
 
+    def role(self, host: str) -> str:
+        """Return what a host is: a control plane, a member of etcd that is no node, or a worker."""
+        if host in self.control_planes:
+            return "control_plane"
+        return "etcd" if (self.hosts.get(host) or {}).get("etcd_alone") else "worker"
+
     def profile(self, host: str, default: str) -> str:
         """Return a host's own profile; that of what all share is the first control plane's, as in harden.yml."""
         name = (self.control_planes or [""])[0] if host == CLUSTER else host
@@ -150,10 +156,11 @@ def _why_not_asked(cluster: t.Mapping[str, t.Any] | None, node: str) -> str:
 
 
 def _host_record(host: Host, seen: Seen, own_profile: str) -> dict[str, t.Any]:
-    notes = [host.problem or _note(host), f"judged by its own profile {own_profile}" if own_profile else ""]
+    alone = "etcd on a host of its own, without a kubelet" if seen.role(host.name) == "etcd" else ""
+    notes = [host.problem or _note(host), alone, f"judged by its own profile {own_profile}" if own_profile else ""]
     return {
         "name": host.name,
-        "roles": ["control_plane"] if host.name in seen.control_planes else ["worker"],
+        "roles": [seen.role(host.name)],
         "versions": host.known_versions(),
         "reachable": not host.problem,
         "note": mask("; ".join(note for note in notes if note)),

@@ -112,6 +112,11 @@ class ClusterConfiguration:
         value: dict[str, Any] = self._document.value
         return value
 
+    @property
+    def etcd_is_external(self) -> bool:
+        """Whether etcd is somebody else's, so that kubeadm has no arguments for it."""
+        return self._document.get(["etcd", "external"]) is not None
+
     # -- arguments
 
     def extra_args(self, component: str) -> list[tuple[str, str]]:
@@ -268,7 +273,7 @@ class ClusterConfiguration:
     def _place(self, component: str) -> tuple[str, ...]:
         if component not in _PLACES:
             raise HardeningError("KH116", f"kubeadm's ClusterConfiguration has no place for {component}. {_KEEP}")
-        if component == "etcd" and self._document.get(["etcd", "external"]) is not None:
+        if component == "etcd" and self.etcd_is_external:
             raise HardeningError(
                 "KH116", f"{self.source}: etcd is external, so that kubeadm has no arguments for it. {_KEEP}"
             )

@@ -167,16 +167,15 @@ def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
         return Verdict(NOT_APPLICABLE, "there is no ConfigMap kube-system/kubeadm-config")
     try:
         configuration = ClusterConfiguration.parse(str(text))
-        remembered = {
-            component: dict(configuration.extra_args(component))
-            for component in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
-        }
+        components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+        components += [] if configuration.etcd_is_external else [_ETCD]
+        remembered = {component: dict(configuration.extra_args(component)) for component in components}
     except HardeningError as error:
         raise NotJudged(UNKNOWN, str(error)) from None
     drift, seen = [], 0
     for host in cluster.hosts:
         for component, arguments in remembered.items():
-            if not host.components.get(component, {}).get("running"):
+            if not _is_kubeadms(host, component):
                 continue
             seen += 1
             drift += [f"{host.name}: {words}" for words in _flags_that_differ(host, component, arguments)]
@@ -187,6 +186,12 @@ def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
     return (
         Verdict(FAIL, listed(drift)) if drift else Verdict(PASS, f"{seen} processes have the flags of kubeadm-config")
     )
+
+
+def _is_kubeadms(host: Host, component: str) -> bool:
+    """Return whether a component runs where kubeadm lays it: an etcd on a host of its own is somebody else's."""
+    running = host.components.get(component, {}).get("running")
+    return bool(running) and (component != _ETCD or "kube-apiserver" in host.components)
 
 
 def _flags_that_differ(host: Host, component: str, arguments: t.Mapping[str, str]) -> list[str]:
@@ -206,7 +211,7 @@ def _flags_not_remembered(cluster: Cluster, component: str, arguments: t.Collect
     do: such a flag is found only where all of them have it.
     """
     known = OF_ITSELF[component] | {flag_name(name) for name in arguments}
-    running = [host for host in cluster.hosts if host.components.get(component, {}).get("running")]
+    running = [host for host in cluster.hosts if _is_kubeadms(host, component)]
     more = {
         host.name: [
             name for name in host.flags(component) if name not in known and not host.is_default(component, name)

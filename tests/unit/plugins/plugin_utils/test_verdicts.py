@@ -50,6 +50,29 @@ def seen() -> verdicts.Seen:
     )
 
 
+def test_a_host_of_etcd_alone_is_judged_and_called_so() -> None:
+    """By what runs there, and unknown where nothing was seen: no host of the inventory is passed over."""
+    evidence = {"live": True, "privileged": True, "components": {"etcd": component("etcd", "--client-cert-auth=false")}}
+    hosts = {
+        **seen().hosts,
+        "e1": {"evidence": evidence, "problem": "", "etcd_alone": True},
+        "e2": {"problem": "No Python on this host has yaml, so nothing could be read; install them."},
+    }
+    document = verdicts.build(
+        dataclasses.replace(seen(), hosts=hosts), CONTROLS, verdicts.Settings("r", "cis", "1", NOW)
+    )
+    roles = {one["name"]: one["roles"] for one in document["hosts"]}
+    assert roles == {"cp1": ["control_plane"], "e1": ["etcd"], "e2": ["worker"], "w1": ["worker"]}
+    (note,) = [one["note"] for one in document["hosts"] if one["name"] == "e1"]
+    assert note == "etcd on a host of its own, without a kubelet"
+    said = {
+        control: result(document, control, "e1")["status"] for control in ("etcd-client-cert-auth", "kubelet-seccomp")
+    }
+    assert said == {"etcd-client-cert-auth": "fail", "kubelet-seccomp": "not_applicable"}
+    assert result(document, "etcd-client-cert-auth", "e2")["status"] == "unknown"
+    assert [one for one in verdicts.failures(document, "high") if one["host"] == "e1"]
+
+
 def report(profile: str = "baseline", *waivers: ReportWaiver) -> dict[str, t.Any]:
     return verdicts.build(seen(), CONTROLS, verdicts.Settings("run-1", profile, "1.0.0", NOW, waivers))
 

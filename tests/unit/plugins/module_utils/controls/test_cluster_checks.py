@@ -155,6 +155,18 @@ def test_what_kubeadm_itself_writes_is_no_drift(made: str) -> None:
     )
 
 
+def test_an_etcd_that_is_not_kubeadms_is_no_drift() -> None:
+    """On a host of its own, whatever kubeadm remembers of its own ones, or beside an API server where it has none."""
+    plane = host("cp1", "--profiling=false", kube_apiserver="1.37.1")
+    own = Host("e1", {"live": True, "components": {"etcd": {**plane.components["kube-apiserver"], "version": "3.6.5"}}})
+    assert verdict("kubeadm-drift", {"kubeadm_config": KUBEADM}, plane, own).status == "pass"
+    beside = {**plane.components, "etcd": {"running": True, "arguments": ["etcd", "--x=y"], "version": "3.6.5"}}
+    external = f"{KUBEADM}etcd: {{external: {{endpoints: [https://192.0.2.9:2379]}}}}\n"
+    both = Host("cp1", {"live": True, "components": beside})
+    assert verdict("kubeadm-drift", {"kubeadm_config": external}, both).status == "pass"
+    assert verdict("kubeadm-drift", {"kubeadm_config": KUBEADM}, both).status == "fail"
+
+
 @pytest.mark.parametrize("name", ["cp1", "cp2", "cp3"])
 def test_what_kubeadm_wrote_on_the_hosts_of_the_demo_is_known(name: str) -> None:
     for component, known in OF_ITSELF.items():

@@ -14,6 +14,8 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host as Judged
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys, kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
@@ -304,6 +306,21 @@ def test_an_etcd_is_missed_where_the_inventory_or_the_api_server_says_that_it_is
     assert "etcd" in collect(root)["components"]
     write(root, f"{MANIFESTS}/kube-apiserver.yaml", POD.replace("]", ", --etcd-servers=https://192.0.2.9:2379]"))
     assert "etcd" not in collect(root)["components"]
+
+
+def test_an_etcd_that_systemd_runs_is_seen_on_a_host_without_a_kubelet(tmp_path: Path) -> None:
+    made = MadeProc(tmp_path / "made")
+    process = made.start(8, "/usr/local/bin/etcd", SERVICE.replace("kubelet", "etcd"), uid="997", flags="--name=e1")
+    (process / "environ").write_bytes(b"ETCD_CLIENT_CERT_AUTH=false\0ETCD_DATA_DIR=/srv/etcd\0")
+    write(tmp_path / "root", "srv/etcd/member", mode=0o644)
+    view = Standing(Host(str(tmp_path / "root")), str(made.proc))
+    found = Collector(view, False, None, lambda _words: (1, "", ""), 1_795_500_000.0, lambda: 0.0, etcd=True).collect()
+    assert set(found["components"]) == {"etcd"}
+    seen = Judged("e1", found)
+    by_id = {control.id: control for control in catalogue_files.load()}
+    said = {name: judge_host(seen, by_id[name]).status for name in ("etcd-client-cert-auth", "kubelet-anonymous")}
+    assert said == {"etcd-client-cert-auth": "fail", "kubelet-anonymous": "not_applicable"}
+    assert [one["path"] for one in found["files"]["etcd_data_directory"]] == ["/srv/etcd"]
 
 
 def test_what_lies_among_manifests_and_is_no_pod_is_said(root: Path) -> None:
