@@ -197,6 +197,17 @@ def whole_verify(directory: Path, inventory: Path, names: Sequence[str], rounds:
     ]
 
 
+def less_than_kube_bench(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """How often more processor time kube-bench took than verify, which judges more.
+
+    :raises BenchError: it took no more
+    """
+    ratio = statistics.median(theirs) / statistics.median(ours)
+    if ratio <= 1:
+        raise BenchError(f"verify takes less of a host than kube-bench, and took {ours} s where that took {theirs} s")
+    return round(ratio, 2)
+
+
 def of_verify(directory: Path, names: Sequence[str], rounds: int) -> list[dict[str, str | float]]:
     """What verify costs on a control plane beside kube-bench, and on the controller with 300 hosts."""
     inventory = directory / "inventory.yml"
@@ -210,9 +221,8 @@ def of_verify(directory: Path, names: Sequence[str], rounds: int) -> list[dict[s
         "cluster": verify.evidence(run, inventory, plane, "verify_cluster"),
     }
     seconds, memory, wall = verify.controller(seen)
-    ratio = round(statistics.median(theirs) / statistics.median(ours), 2)
     return [
-        {"name": "verify_host_cpu_kube_bench_vs_ours", "value": ratio, "unit": "ratio"},
+        {"name": "verify_host_cpu_kube_bench_vs_ours", "value": less_than_kube_bench(ours, theirs), "unit": "ratio"},
         {"name": "verify_controller_cpu_300_hosts", "value": round(seconds, 1), "unit": "s"},
         {"name": "verify_controller_wall_300_hosts", "value": round(wall, 1), "unit": "s"},
         {"name": "verify_controller_memory_300_hosts", "value": round(memory), "unit": "MiB"},

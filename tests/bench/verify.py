@@ -5,13 +5,16 @@
 
 On the host the interpreter is a script that starts Python and writes down the processor time that it and its children
 took; kube-bench is started in the same way, right after it. On the controller the evidence of a real control plane, a
-real worker and a real cluster is taken as often as there are hosts, judged and reported in a process of its own.
+real worker and a real cluster is taken as often as there are hosts, judged and reported in a process of its own. Each
+of these hosts has its own copy with its own name and certificates, and not all of them are alike, as in an inventory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -24,6 +27,8 @@ from lab.kubelab.kube_bench import PLACE, TARGETS
 from tools.checkout import ROOT
 
 CONTROL_PLANES, WORKERS = 3, 297
+#: Of so many hosts one has a file that others may write, so that reports have something to tell apart.
+_ODD_ONE = 10
 # In a pipe `times` would be a shell of its own, whose children are none.
 _TIMED = '#!/bin/bash\n/usr/bin/python3 "$@"\ncode=$?\ntimes >>/root/times-of-verify\nexit $code\n'
 
@@ -89,6 +94,37 @@ def controller(seen: dict[str, Any]) -> tuple[float, float, float]:
     return seconds, memory, time.monotonic() - begun
 
 
+def own_copy(seen: dict[str, Any], name: str, odd: bool) -> dict[str, Any]:
+    """What would be seen of a host of another name: nothing of it is shared, and its certificates are its own.
+
+    :param odd: whether one of its files has a mode that it should not have
+    """
+    node = str(seen["evidence"]["node_name"])
+    named = re.sub(rf"\b{re.escape(node)}\b", name, json.dumps(seen)) if node else json.dumps(seen)
+    found: dict[str, Any] = json.loads(named)
+    evidence = found["evidence"]
+    for one in evidence["certificates"]:
+        if one.get("sha256") and not one["authority"]:
+            one["sha256"] = hashlib.sha256(f"{name} {one['sha256']}".encode()).hexdigest()
+    if odd:
+        evidence["files"]["kubelet_configuration"][0]["mode"] = "0666"
+    return found
+
+
+def inventory_of(seen: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list[str]]:
+    """What would be seen of all hosts, by their names, of the cluster, and which hosts are its control planes."""
+    planes = [f"cp{number}" for number in range(1, CONTROL_PLANES + 1)]
+    names = [*planes, *(f"w{number}" for number in range(1, WORKERS + 1))]
+    hosts = {
+        name: own_copy(seen["control_plane" if name in planes else "worker"], name, number % _ODD_ONE == _ODD_ONE - 1)
+        for number, name in enumerate(names)
+    }
+    cluster: dict[str, Any] = json.loads(json.dumps(seen["cluster"]))
+    said = cluster["evidence"]["configz"][str(seen["worker"]["evidence"]["node_name"])]
+    cluster["evidence"]["configz"] = {name: json.loads(json.dumps(said)) for name in names}
+    return hosts, cluster, planes
+
+
 def _judge(seen: dict[str, Any]) -> None:
     """Judge and report, print processor seconds and MiB."""
     from ansible_collections.kubeharden.core.plugins.plugin_utils import (  # noqa: PLC0415
@@ -98,11 +134,9 @@ def _judge(seen: dict[str, Any]) -> None:
         verdicts,
     )
 
-    planes = [f"cp{number}" for number in range(1, CONTROL_PLANES + 1)]
-    hosts = dict.fromkeys(planes, seen["control_plane"])
-    hosts.update((f"w{number}", seen["worker"]) for number in range(1, WORKERS + 1))
+    hosts, cluster, planes = inventory_of(seen)
     settings = verdicts.Settings("bench", "baseline", "0", 1_795_500_000.0)
-    report = verdicts.build(verdicts.Seen(hosts, seen["cluster"], planes), catalogue_files.load(), settings)
+    report = verdicts.build(verdicts.Seen(hosts, cluster, planes), catalogue_files.load(), settings)
     for made in (json.dumps(report), verdict_texts.junit(report), report_html.render(report, None)):
         assert made
     assert verdict_texts.render(report, "/")
