@@ -93,8 +93,6 @@ class ActionModule(ActionBase):
         problems += each_numbered("KH015", controller.problems_with_batch(batch))
         of_run = each_numbered("KH005", controller.problems_with_run_id(run_id))
         left_alone = inventory.notes(variables, variables["groups"], hosts, variables["ansible_play_hosts_all"])
-        if checks_user:
-            left_alone += inventory.note_of_nodes_alone(variables, variables["groups"], hosts)
         of_groups = each_numbered("KH013", inventory.problems_with_groups(variables, variables["groups"], hosts))
         ours = controller.is_ours(context.CLIARGS.get("args") or ())
         of_tags = each_numbered("KH017", concerns.problems(*tags, ours))
@@ -116,6 +114,7 @@ class ActionModule(ActionBase):
             "batch": batch,
             "left_out": chosen.left_out(),
             "notes": [*chosen.warnings, *chosen.notes, *left_alone],
+            "asking_nodes": inventory.asking_nodes(variables, variables["groups"], variables["hostvars"]),
             "warnings": chosen.warnings,
         }
 

@@ -14,9 +14,12 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import write_atomic
-from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, estimate, metrics
+from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file, estimate, inventory, metrics
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import BATCH
 from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, readiness, render
+
+#: What the task that hardens kube-proxy returned.
+KUBE_PROXY = "__harden_kube_proxy_done"
 
 
 class ActionModule(ActionBase):
@@ -46,6 +49,8 @@ class ActionModule(ActionBase):
             rows.append(Row.from_results(host, results, changes, mode))
         notes = list(arguments.get("notes") or [])
         puts_back = not boolean(arguments.get("way_back", True))
+        if not puts_back:
+            notes += self._note_of_nodes_alone(variables)
         if mode == "check":
             groups = variables["groups"]
             control_planes, nodes = (groups.get(f"kubeharden_{kind}", []) for kind in ("control_planes", "workers"))
@@ -75,6 +80,20 @@ class ActionModule(ActionBase):
         if problem:
             return {"failed": True, "msg": numbered("KH201", f"Everything else of this run is done. {problem}")}
         return {"changed": False}
+
+    def _note_of_nodes_alone(self, variables: t.Mapping[str, t.Any]) -> list[str]:
+        """Return what to say where the inventory has no control plane."""
+        speaker = next(iter(self._task.args.get("asking_nodes") or []), "")
+        groups = variables["groups"]
+        known = variables["hostvars"].raw_get(speaker) if speaker else {}
+        return inventory.note_of_nodes_alone(
+            variables,
+            groups,
+            self._task.args.get("hosts") or [],
+            speaker,
+            missing=speaker not in groups.get("kubeharden_workers", []),
+            hardened=not (known.get(KUBE_PROXY) or {"skipped": True}).get("skipped"),
+        )
 
     def _write_metrics(self, rows: t.Sequence[Row]) -> list[str]:
         """Write when every certificate ends, for Prometheus, and return what a person should know of that.

@@ -38,17 +38,18 @@ class ActionModule(HostAction):
     def prepare(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Choose the settings that this run is about; a field of ours keeps its control when the user gives a value."""
         tags = (task_vars["ansible_run_tags"], task_vars["ansible_skip_tags"])
+        self._version = version_check.api_version(arguments["discovery"])
+        if (arguments["discovery"].get("api") or {}).get("obstacle"):
+            arguments.update(settings={}, pod={}, extra_flags={})  # nothing is planned, and nothing said of it
         self._notes = list((arguments.get("pod") or {}).get(NOTES) or [])
-        self._version = (arguments["discovery"]["components"].get("kube-apiserver") or {}).get("version")
         for name in ("settings", "pod"):
             shared = Shared("kube-proxy", arguments.get("waived") or {}, arguments.get("nodes") or [])
             arguments[name] = shared.settings(select(arguments.get(name) or {}, *tags))
             self._notes += shared.notes()
         extra = (arguments.get("extra_flags") or {}).get(COMPONENT) or {}
         if extra and wanted(*tags, CONCERN[COMPONENT]):
-            version = arguments["discovery"]["components"]["kube-apiserver"]["version"]
             settings = arguments["settings"]
-            for field, data in own_fields(extra, version).items():
+            for field, data in own_fields(extra, self._version).items():
                 if arguments.get("only") and field not in settings:
                     continue  # it belongs to no control; one of ours would take the user's back
                 ours = {key: value for key, value in settings.get(field, {}).items() if key == "control"}

@@ -101,6 +101,13 @@ left_out:
   description: Controls that are left out, C(everywhere) and, by control, C(on_hosts).
   returned: success
   type: dict
+asking_nodes:
+  description:
+    - Where the inventory has no control plane, the nodes for which C(kubeharden_kubeconfig) names a kubeconfig, in
+      their order. Through the first one a run speaks with the API.
+  returned: success
+  type: list
+  elements: str
 notes:
   description: What is left out, and what is not any more, as sentences.
   returned: success

@@ -43,7 +43,15 @@ options:
     type: bool
     default: true
   read_api:
-    description: Whether to read kubeadm's ConfigMaps; one control plane is enough for that.
+    description:
+      - Whether to read kubeadm's ConfigMaps; one control plane is enough for that. With O(asks_api), whether to see
+        which version the API server has, and whether kube-proxy may be changed through this node.
+    type: bool
+    default: false
+  asks_api:
+    description:
+      - Whether the inventory has no control plane, and O(kubeconfig) is on this node for the API to be asked by. What a
+        run that died left under way there is then put back through this node.
     type: bool
     default: false
   pod_security_level:
@@ -229,6 +237,11 @@ discovery:
           to, C(folder).
       type: list
       elements: dict
+    api:
+      description:
+        - With O(asks_api) and O(read_api), C(version) and C(minor) of the API server, and what keeps kube-proxy from
+          being changed (C(obstacle)), a clause; empty where nothing does.
+      type: dict
     live: {description: Whether processes belong to these files., type: bool}
 flag_problems:
   description: What is wrong with the files that O(extra_flags) name, as sentences.
@@ -321,8 +334,14 @@ def look_at_readiness(
     readiness = Readiness(host, found, view, module.params["audit"], allow_expired=module.params["allow_expired"])
     evidence = readiness.look()
     if module.params["read_api"] and view is not None:
-        kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
-        evidence.update(readiness.look_at_cluster(lambda: kubectl.list_objects("/api/v1/nodes"), front_door))
+
+        def nodes() -> t.Any:
+            if (found.get("api") or {}).get("obstacle"):
+                return []  # it may be just this
+            kubectl = on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
+            return kubectl.list_objects("/api/v1/nodes")
+
+        evidence.update(readiness.look_at_cluster(nodes, front_door))
     # The last of all, since it is held against the controller's clock when the answer has come.
     return {**evidence, "now": time.time()}
 
@@ -343,12 +362,28 @@ def read_api(
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.readiness import Readiness
 
+    if module.params["asks_api"]:
+        return {"api": look_at_api(module, found, view)}, []
     try:
         return ask_api(module, found)
     except HardeningError as error:
         if not Readiness(host, found, view, {}, allow_expired=module.params["allow_expired"]).is_closed():
             raise
         return {}, [f"What the API says of the cluster was not read: {str(error).rstrip('.')}."]
+
+
+def look_at_api(module: AnsibleModule, found: t.Mapping[str, t.Any], view: t.Any) -> dict[str, t.Any]:
+    """Return what a node that speaks with the API knows of it."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import api_rights
+
+    try:
+        on_host(module.params["kubectl"], found["admin_kubeconfig"], runner(module))
+    except HardeningError as error:
+        return {**api_rights.UNSEEN, "obstacle": api_rights.clause(str(error))}
+    return api_rights.look(ApiClient(view.kubeconfig), found["admin_kubeconfig"])
 
 
 def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], list[str]]:
@@ -416,6 +451,25 @@ def api_answers(run_program: t.Any, admin_kubeconfig: str, program: str | None) 
     return on_host(program, admin_kubeconfig, run_program).try_get("/readyz") is not None
 
 
+def asks(module: AnsibleModule, host: t.Any) -> bool:
+    """Return whether the API is asked by a kubeconfig on this node.
+
+    The node that speaks for the run refuses one that cannot be used; others may have something to put back by it.
+    """
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig
+
+    parameters = module.params
+    if not host.live or not parameters["asks_api"] or not parameters["kubeconfig"]:
+        return False
+    if parameters["read_api"]:
+        return True
+    try:
+        return not kubeconfig.load(parameters["kubeconfig"]).expired(time.time())
+    except HardeningError:
+        return False
+
+
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Lock the host, and where it is this host's part the cluster, and discover."""
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -435,6 +489,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         oidc=parameters["oidc"],
         etcd=parameters["etcd"],
         complete=parameters["complete"],
+        asks=asks(module, host),
     )
     asking = locking.Asking(
         Holder(
@@ -501,7 +556,7 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             found = before_init.look(host, parameters["before_init"])
             return {"discovery": found, "evidence": {}, "flag_problems": []}
         view = None
-        if parameters["control_plane"]:
+        if parameters["control_plane"] or (parameters["asks_api"] and parameters["read_api"]):
             # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
             view = sight.build(
                 host,
@@ -522,8 +577,8 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             found = {**discovery.run(), "live": host.live}
             service = kubelet.service(found["kubelet"]["configuration"], runner(module)) if host.live else None
             told += kubelet.recover(host, service, limit)
-            if host.live and parameters["control_plane"]:
-                given = (runner(module), discovery.admin_kubeconfig, parameters["kubectl"])
+            if host.live and found["admin_kubeconfig"]:
+                given = (runner(module), found["admin_kubeconfig"], parameters["kubectl"])
                 told += recovery.recover_cluster(
                     host,
                     lambda: kube_proxy_api.build(*given),
@@ -531,6 +586,8 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
                     limit,
                     (lambda: api_answers(*given)) if parameters["without_api"] else None,
                 )
+            elif host.live:
+                told += recovery.left_in_the_cluster(host)
             found = {**discovery.run(), "live": host.live} if len(told) > before else found
         cluster.take(last=True)
         # All of them: a damaged one would be met in the middle of the run, or when it is to be put back.
@@ -565,6 +622,7 @@ def main() -> None:
             "etcd_alone": {"type": "bool", "default": False},
             "complete": {"type": "bool", "default": True},
             "read_api": {"type": "bool", "default": False},
+            "asks_api": {"type": "bool", "default": False},
             "pod_security_level": {"type": "str", "default": "privileged"},
             "pod_security_begins": {"type": "bool", "default": True},
             "oidc": {"type": "dict", "default": {}},

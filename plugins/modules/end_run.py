@@ -60,7 +60,14 @@ options:
         collector reads it. With a directory that is missing the task fails, when everything else is done.
     type: path
   hosts:
-    description: Hosts without whose certificates the file in O(metrics_dir) is left as it is.
+    description:
+      - Hosts of the inventory that belong to the cluster. Where it has no control plane the account says what was left.
+        Without the certificates of one of them the file in O(metrics_dir) is left as it is.
+    type: list
+    elements: str
+    default: []
+  asking_nodes:
+    description: What M(kubeharden.core.begin_run) returned as RV(kubeharden.core.begin_run#module:asking_nodes).
     type: list
     elements: str
     default: []

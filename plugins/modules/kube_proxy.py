@@ -97,8 +97,8 @@ restarted:
   type: dict
 patch:
   description:
-    - The same as a patch of kubeadm's own DaemonSet, as text; empty where nothing is asked of the pods, and where
-      kube-proxy is not run as kubeadm runs it.
+    - The same as a patch of kubeadm's own DaemonSet, as text; empty where nothing is asked of the pods, where
+      kube-proxy is not run as kubeadm runs it, and where this host is no control plane, on which it would be laid.
   returned: success
   type: str
 found:
@@ -153,7 +153,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     )
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kube_proxy_api
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kube_proxy import CONFIG_MAP, KubeProxy
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kube_proxy import (
+        CONFIG_MAP,
+        DAEMON_SET,
+        KubeProxy,
+    )
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import Keeping, lease_of
 
     parameters = module.params
@@ -165,6 +169,10 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if parameters["missing"]:
         names = ", ".join(parameters["missing"])
         note = f"{CONFIG_MAP} and the DaemonSet were left as they are, since {names} took no part in this run."
+        return result_of(module, [], **{**left, "not_done": [note]})
+    obstacle = (parameters["discovery"].get("api") or {}).get("obstacle")
+    if obstacle:
+        note = f"{CONFIG_MAP} and the DaemonSet were left as they are, since {obstacle}. Mend that, and run again."
         return result_of(module, [], **{**left, "not_done": [note]})
     admin = parameters["discovery"]["admin_kubeconfig"]
     # Many nodes are rolled one by one, for longer than the lock of the cluster lasts.
@@ -178,7 +186,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         restarted = {"kube-proxy": planned.apply(host, backup, float(parameters["gate_timeout"]))}
     patch = planned.patch()
     notes = planned.notes
-    if patch:
+    if patch and "kube-apiserver" not in parameters["discovery"]["components"]:
+        patch = ""
+        notes.append(
+            f"An upgrade of the control plane may write {DAEMON_SET} anew, as kubeadm does, and give its pods their "
+            "rights back: run harden.yml after it."
+        )
+    elif patch:
         notes.append(
             f"kubeadm upgrade keeps all of this only with --patches {PATCHES_DIRECTORY} on control planes "
             f"(kubeadm upgrade apply VERSION --patches {PATCHES_DIRECTORY}, kubeadm upgrade node --patches "

@@ -163,6 +163,8 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
         note = f"{listed} were left as they are, since {', '.join(parameters['missing'])} took no part in this run."
         return result_of(module, [], waiting=True, not_done=[note])
     admin = parameters["discovery"]["admin_kubeconfig"]
+    if not admin:
+        return result_of(module, [], waiting=True, not_done=[unasked(objects)])
     kubectl = on_host(parameters["kubectl"], admin, runner(module))
     if kubectl.try_get("/readyz") is None:
         note = f"{listed} wait until the API answers; run rollback.yml again then."
@@ -180,6 +182,14 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
         restarted = planned.apply(host, begun(module, host, runs), float(parameters["gate_timeout"]))
     return result_of(
         module, changes, waiting=False, restarted=restarted, notes=planned.notes, not_done=planned.not_done
+    )
+
+
+def unasked(objects: t.Sequence[str]) -> str:
+    """Return why the API's objects wait on a node without a kubeconfig by which the API could be asked."""
+    return (
+        f"{' and '.join(objects)} wait, since kubeharden_kubeconfig names no kubeconfig on this host that can be used. "
+        "Name one, and run rollback.yml again."
     )
 
 
@@ -292,14 +302,17 @@ def end(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -> dict[str
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_back import names
 
     run_id = module.params["run_id"]
-    waiting = module.params["waiting"] and names(runs)
+    objects = names(runs)
+    waiting = module.params["waiting"] and objects
+    # Where the API can be asked an earlier part has said why they wait.
+    not_done = [unasked(objects)] if waiting and not module.params["discovery"]["admin_kubeconfig"] else []
     plan = planner(module, host, runs)
     if not module.check_mode and not waiting and not plan.plan():
         if not plan.withheld:
             approvals.strike(host, [past.run_id for past in runs])
             mark_undone(host, [past.run_id for past in runs], run_id)
         finish_rollbacks(host, run_id)
-    return result_of(module, [])
+    return result_of(module, [], not_done=not_done)
 
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:

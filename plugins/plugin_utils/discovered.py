@@ -9,6 +9,8 @@ import typing as t
 
 #: What discovery returned, the later first.
 RESULTS = ("__discover_again", "__discover_found")
+#: Groups that discovery makes, of which one host speaks with the API; where there is the first there is not the second.
+SPEAKING = ("kubeharden_control_planes", "kubeharden_speaking_nodes")
 
 
 def found_of(variables: t.Mapping[str, t.Any], names: t.Sequence[str] = RESULTS) -> dict[str, t.Any]:
@@ -23,12 +25,12 @@ def found_of(variables: t.Mapping[str, t.Any], names: t.Sequence[str] = RESULTS)
 def locks_of(task_vars: t.Mapping[str, t.Any], host: str) -> list[str]:
     """Return which locks the run has taken that a module on a host works under.
 
-    Discovery took them: that of the host there, and that of the cluster on one control plane for all hosts. Where there
-    was no discovery, as on a host that joins later, there are none.
+    Discovery took them: that of the host there, and that of the cluster on one control plane for all hosts, or where
+    the inventory has none on one node. Where there was no discovery, as on a host that joins later, there are none.
     """
     known = task_vars["hostvars"].raw_get
     if "discovery" not in found_of(known(host)):
         return []
-    control_planes = task_vars["groups"].get("kubeharden_control_planes") or []
-    held = any(found_of(known(one)).get("cluster_lock") == "held" for one in control_planes)
+    speaking = [host for group in SPEAKING for host in task_vars["groups"].get(group) or []]
+    held = any(found_of(known(one)).get("cluster_lock") == "held" for one in speaking)
     return ["host", "cluster"] if held else ["host"]

@@ -58,6 +58,8 @@ GROUPS = {
 #: Has the hosts that only run playbooks, which belong to no cluster.
 _SCHEDULER = "kubeharden_scheduler"
 _MOST_NAMES = 10
+#: Names the administrator's kubeconfig on a host.
+KUBECONFIG = "kubeharden_kubeconfig"
 
 
 def _named(variables: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -100,25 +102,64 @@ def nodes_alone(variables: t.Mapping[str, t.Any], groups: t.Mapping[str, t.Seque
     return not groups.get(_named(variables)["kubeharden_control_plane_group"])
 
 
-def note_of_nodes_alone(
-    variables: t.Mapping[str, t.Any], groups: t.Mapping[str, t.Sequence[str]], hosts: t.Sequence[str]
+def asking_nodes(
+    variables: t.Mapping[str, t.Any],
+    groups: t.Mapping[str, t.Sequence[str]],
+    known: t.Mapping[str, t.Mapping[str, t.Any]],
 ) -> list[str]:
-    """Return a sentence about what a run has left where the inventory has no control plane.
+    """Return the nodes by whose kubeconfig the API is asked where the inventory has no control plane, in their order.
+
+    The first of them speaks for all of a run.
+
+    Args:
+        variables: Of the run.
+        groups: The inventory's.
+        known: By host, its variables.
+    """
+    if not nodes_alone(variables, groups):
+        return []
+    nodes = groups.get(_named(variables)["kubeharden_node_group"]) or []
+    return sorted({node for node in nodes if known[node].get(KUBECONFIG)})
+
+
+def note_of_nodes_alone(
+    variables: t.Mapping[str, t.Any],
+    groups: t.Mapping[str, t.Sequence[str]],
+    hosts: t.Sequence[str],
+    speaker: str = "",
+    missing: bool = False,
+    hardened: bool = False,
+) -> list[str]:
+    """Return sentences about what a run has left where the inventory has no control plane.
 
     Args:
         variables: Of the run.
         groups: The inventory's.
         hosts: Those of the cluster.
+        speaker: The first of asking_nodes, empty where there is none.
+        missing: Whether it took no part in the run.
+        hardened: Whether the run was about kube-proxy, through that node.
     """
     if not hosts or not nodes_alone(variables, groups):
         return []
     group = _named(variables)["kubeharden_control_plane_group"]
+    if hardened:
+        sentence = (
+            f"The inventory has no host in {group}, so that this run was about nodes, and about kube-proxy through "
+            f"{speaker} ({KUBECONFIG}). kubeadm's ConfigMaps are of who keeps the control plane, and were not touched: "
+            "kubeadm upgrade node writes a kubelet's configuration anew by them, so run harden.yml after it."
+        )
+        return [sentence]
     sentence = (
         f"The inventory has no host in {group}, so that this run was about nodes alone. What is in the API was not "
-        "touched: kube-proxy, and kubeadm's ConfigMaps. verify.yml looks at it by a kubeconfig on a node that "
-        "kubeharden_kubeconfig names."
+        "touched: kube-proxy, and kubeadm's ConfigMaps."
     )
-    return [sentence]
+    if speaker and missing:
+        return [f"{sentence} {speaker}, through which harden.yml hardens kube-proxy ({KUBECONFIG}), took no part."]
+    if speaker:
+        return [sentence]
+    offer = f"With a kubeconfig on a node, which {KUBECONFIG} names, harden.yml hardens kube-proxy"
+    return [f"{sentence} {offer}, and verify.yml judges what the API says."]
 
 
 def problems_with_groups(

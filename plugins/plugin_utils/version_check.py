@@ -81,10 +81,22 @@ def of_no_version(extra: t.Any) -> list[str]:
 
 
 def with_kubelet(discovery: t.Mapping[str, t.Any]) -> dict[str, t.Mapping[str, t.Any]]:
-    """Return the components of a host, and its kubelet where its version is known."""
+    """Return the components of a host, and its kubelet where its version is known.
+
+    On a node that speaks with the API kube-proxy too, as on a control plane.
+    """
     kubelet = discovery["kubelet"]
     known = {"kubelet": {"version": kubelet["version"], "flags": {}}} if kubelet.get("version") else {}
+    server = api_version(discovery)
+    if server and "kube-apiserver" not in discovery["components"]:
+        known["kube-proxy"] = {"version": server, "flags": {}}
     return {**discovery["components"], **known}
+
+
+def api_version(discovery: t.Mapping[str, t.Any]) -> str:
+    """Return the version of the API server, of this host or that with which it speaks; empty where it is not known."""
+    found = discovery["components"].get("kube-apiserver") or discovery.get("api") or {}
+    return str(found.get("version") or "")
 
 
 def check_kubelet(discovery: t.Mapping[str, t.Any]) -> list[str]:

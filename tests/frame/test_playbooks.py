@@ -186,6 +186,135 @@ def test_who_reads_the_api_is_who_speaks_for_the_run_in_whatever_order_the_inven
 
 
 @pytest.mark.parametrize(
+    ("limit", "silent", "rotates", "speakers", "asked"),
+    [
+        ("all", "", "false", ("w1", "w1"), "w1 w3"),
+        ("w2:w1", "", "false", ("w1", "w1"), "w1"),
+        # What a run changed through another node goes back through that one, but nothing new is changed there.
+        ("w2:w3", "", "false", ("", "w3"), "w3"),
+        ("w2", "", "false", ("", ""), ""),
+        ("all", "w1", "false", ("", "w3"), "w1 w3"),
+        ("all", "", "true", ("", "w1"), "w1 w3"),
+    ],
+)
+def test_where_there_is_no_control_plane_the_first_node_with_a_kubeconfig_speaks_and_no_other(
+    tmp_path: Path, limit: str, silent: str, rotates: str, speakers: tuple[str, str], asked: str
+) -> None:
+    """That of the inventory, so that a run never speaks through one node today and through another one tomorrow."""
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        "kube_node: {hosts: {w3: , w1: , w2: }, vars: {ansible_connection: local}}\n", encoding="utf-8"
+    )
+    files = [str(ROOT / "roles" / role / "vars/main.yml") for role in ("kubeharden", "discover", "rollback")]
+    tasks = {
+        role: yaml.safe_load((ROOT / f"roles/{role}/tasks/main.yml").read_text(encoding="utf-8"))
+        for role in ("discover", "rollback")
+    }
+    asks = {role: tasks[role][0]["kubeharden.core.discover"]["asks_api"] for role in tasks}
+    groups = [
+        task
+        for role in tasks
+        for task in tasks[role]
+        if task.get("ansible.builtin.group_by", {}).get("key") == "kubeharden_speaking_nodes"
+    ]
+    assert len(groups) == 2
+    play: dict[str, Any] = {
+        "hosts": limit,
+        "gather_facts": False,
+        "vars_files": files,
+        "vars": {
+            "kubeharden_control_plane_group": "kube_control_plane",
+            "__kubeharden_run": {"asking_nodes": ["w1", "w3"]},
+            "__discover_allow_expired": f"{{{{ {rotates} }}}}",
+        },
+        "tasks": [
+            {"ansible.builtin.set_fact": {"__discover_found": {"discovery": {}}}},
+            {
+                "ansible.builtin.set_fact": {"__discover_found": {"silent": True}},
+                "when": f"inventory_hostname == '{silent}'",
+            },
+            {
+                "ansible.builtin.assert": {
+                    "that": [
+                        f"__discover_speaker == '{speakers[0]}'",
+                        f"__rollback_speaker == '{speakers[1]}'",
+                        "not __discover_speaks_instead",
+                        f"__rollback_speaks_instead == (inventory_hostname == '{silent and speakers[1]}')",
+                        # Who else has a kubeconfig has perhaps something to put back by it.
+                        f"({asks['rollback'][3:-3]}) == (inventory_hostname in {asked.split()})",
+                        f"{rotates} or ({asks['discover'][3:-3]}) == (inventory_hostname in ['w1', 'w3'])",
+                    ]
+                }
+            },
+            groups[0],
+            {
+                "ansible.builtin.assert": {
+                    "that": [
+                        f"groups['kubeharden_speaking_nodes'] | default([]) == {[one for one in speakers[:1] if one]}",
+                        f"__kubeharden_speaker == ('{speakers[0]}' or inventory_hostname)",
+                    ]
+                }
+            },
+            groups[1],
+            {
+                "ansible.builtin.assert": {
+                    "that": [
+                        f"__kubeharden_speaker == ('{speakers[0]}' or '{speakers[1]}' or inventory_hostname)",
+                    ]
+                }
+            },
+        ],
+    }
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
+    )
+    assert run.code == 0, str(run)
+
+
+@pytest.mark.parametrize(
+    ("groups", "speaker"),
+    [
+        ({"cp2": "control_planes", "cp1": "control_planes", "w1": "workers"}, "cp1"),
+        ({"w1": "workers", "w2": "speaking_nodes"}, "w2"),
+        ({"w1": "workers"}, ""),
+    ],
+)
+def test_kube_proxy_is_hardened_by_who_speaks(tmp_path: Path, groups: dict[str, str], speaker: str) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        yaml.safe_dump({"all": {"hosts": dict.fromkeys(groups), "vars": {"ansible_connection": "local"}}}),
+        encoding="utf-8",
+    )
+    real = [play for play in plays("harden") if play["name"] == "Harden kube-proxy of every node"]
+    real += [play for play in plays("rollback") if "the API" in play["name"]]
+    assert len(real) == 3
+    begin: dict[str, Any] = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": {"kinds": groups},
+        "tasks": [{"ansible.builtin.group_by": {"key": "kubeharden_{{ kinds[inventory_hostname] }}"}}],
+    }
+    told = [
+        {
+            **{key: play[key] for key in play if key not in ("roles", "tasks")},
+            "tasks": [{"ansible.builtin.debug": {"msg": "x"}}],
+        }
+        for play in real
+    ]
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([begin, *told]), encoding="utf-8")
+    run = ansible(
+        Path(sys.executable).parent, ["ansible-playbook", "-i", inventory, playbook], directory=tmp_path, home=tmp_path
+    )
+    assert run.code == 0, str(run)
+    # In a rollback each control plane has its turn: another one may have spoken in an earlier run.
+    back = ["cp2", "cp1"] if "cp2" in groups else [speaker] * bool(speaker)
+    assert re.findall(r"^ok: \[(\w+)\] => ", run.output, re.MULTILINE) == [speaker] * bool(speaker) + back * 2
+
+
+@pytest.mark.parametrize(
     ("unwell", "order"), [([], "cp3 cp2 cp1"), (["cp1"], "cp1 cp3 cp2"), (["cp1", "cp2"], "cp2 cp1 cp3")]
 )
 def test_control_planes_that_are_not_well_go_back_first(tmp_path: Path, unwell: list[str], order: str) -> None:

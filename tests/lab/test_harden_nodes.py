@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every node runs in profile cis: kube-proxy, the kernel's settings, the kubelet's certificate and flags.
 
+Through a control plane, and through a node where somebody else keeps that.
+
 The tests are one story and run in their order.
 """
 
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster
@@ -91,6 +94,122 @@ def test_metrics_of_the_owners_stay_in_profile_baseline_and_are_told(product: Pr
     assert told(run, "kube-proxy shows its metrics at 0.0.0.0:10249")
     assert CONFIG_MAP not in {change["target"] for change in run.changes}
     assert not any(change["kind"] == "sysctl" or change["target"] == SYSCTLS for change in run.changes)
+
+
+ADMINISTRATOR, READER = "/root/api.conf", "/root/reader.conf"
+THROUGH_A_NODE = "through-a-node"
+
+
+def managed(product: Product, kubeconfig: str = ADMINISTRATOR) -> Product:
+    """The product where somebody else keeps the control plane: the inventory has a node with a kubeconfig alone."""
+    cluster = product.cluster
+    inventory = yaml.safe_load((cluster.directory / "inventory.yml").read_text(encoding="utf-8"))
+    nodes = inventory["all"]["children"]["kube_node"]
+    nodes["vars"] = {"kubeharden_kubeconfig": kubeconfig}
+    inventory["all"]["children"] = {"kube_control_plane": {"hosts": {}}, "kube_node": nodes}
+    kept = Cluster(cluster.directory)
+    kept.inventory = cluster.directory / "managed.yml"
+    kept.inventory.write_text(yaml.safe_dump(inventory), encoding="utf-8")
+    return Product(kept)
+
+
+def lay_kubeconfigs(product: Product) -> None:
+    """One of the administrator on the worker, and one of somebody who may read what everybody may see."""
+    cluster = product.cluster
+    text = cluster.ssh("cp1", "cat /etc/kubernetes/admin.conf").stdout
+    cluster.kubectl("-n", "default", "create", "serviceaccount", "reader")
+    cluster.kubectl("create", "clusterrolebinding", "reader", "--clusterrole=view", "--serviceaccount=default:reader")
+    document = yaml.safe_load(text)
+    token = cluster.kubectl("-n", "default", "create", "token", "reader").stdout.strip()
+    document["users"][0]["user"] = {"token": token}
+    for path, content in ((ADMINISTRATOR, text), (READER, yaml.safe_dump(document))):
+        cluster.ssh("w1", f"umask 77; cat >{path}", stdin=content)
+
+
+def look(product: Product) -> dict[str, Any]:
+    """What a run through a node changes, and what it has to leave."""
+    proxy = daemon_set(product)["spec"]["template"]
+    return {
+        **product.on_each(product.content),
+        "ConfigMaps": product.config_maps(),
+        "kube-proxy": [json.dumps(proxy, sort_keys=True)],
+    }
+
+
+@each_version
+def test_who_may_not_change_kube_proxy_leaves_it_in_one_sentence(product: Product) -> None:
+    lay_kubeconfigs(product)
+    before = product.config_maps()
+    run = managed(product, READER).harden("--check", profile="cis").well()
+    assert {(change["host"], change["kind"] == "api_object") for change in run.changes} == {("w1", False)}
+    assert told(run, "were left as they are, since the user of /root/reader.conf may not ")
+    for right in ("update daemonsets.apps kube-proxy in kube-system", "list nodes, list clusterrolebindings.rbac"):
+        assert told(run, right), str(run)
+    assert product.config_maps() == before
+
+
+@each_version
+def test_where_somebody_else_keeps_the_control_plane_a_node_speaks_with_the_api(product: Product) -> None:
+    nodes = managed(product)
+    before = look(product)
+    foretold = nodes.harden("--check", profile="cis").well()
+    assert look(product) == before
+    run = nodes.harden(profile="cis", verified=True, run_id=THROUGH_A_NODE).well()
+    assert without_random(foretold.changes) == without_random(run.changes)
+    assert {change["host"] for change in run.changes} == {"w1"}
+    assert {CONFIG_MAP, DAEMON_SET, SYSCTLS} <= {change["target"] for change in run.changes}
+    assert told(run, "about kube-proxy through w1 (kubeharden_kubeconfig). kubeadm's ConfigMaps")
+    assert told(run, "give its pods their rights back: run harden.yml after it") == (minor(product) >= 37)
+    serves(product)
+    assert not reaches_metrics(product)
+    after = look(product)
+    assert after["cp1"] == before["cp1"]
+    assert {name for name in after["ConfigMaps"] if after["ConfigMaps"][name] != before["ConfigMaps"][name]} == {
+        "kube-proxy"
+    }
+    assert product.locked() == []
+    statuses = run.verified.statuses("w1")
+    wanted = ["kube-proxy-metrics", "kube-proxy-profiling"]
+    wanted += ["kube-proxy-privileges", "kube-proxy-files"] if minor(product) >= 37 else []
+    assert {name: statuses[name] for name in wanted} == dict.fromkeys(wanted, "pass")
+    assert run.verified.statuses("cluster")["rbac-secrets"] not in ("unknown", "not_applicable")
+    assert nodes.harden(profile="cis").well().changes == []
+
+
+@newest
+def test_a_run_through_a_node_that_died_is_undone_by_the_next(product: Product, tmp_path: Path) -> None:
+    nodes = managed(product)
+    before = product.config_maps()["kube-proxy"]
+    process = nodes.start(tmp_path / "log", "--tags", "kube_proxy", profile="cis", extra_flags=TOO_MANY)
+    wait_until("the rollout", 120, lambda: product.config_maps()["kube-proxy"] != before)
+    held = product.lease()
+    assert held
+    # Beside it no other run begins, wherever that speaks from.
+    assert f"Run {held} from" in str(product.harden("--check", "--tags", "kube_proxy", profile="cis").messages)
+    kill_run(process)
+    product.cluster.ssh("w1", KILL_MODULE)
+    assert product.exists("w1", JOURNAL)
+    run = nodes.harden("--tags", "kube_proxy", profile="cis").well("ended early without giving")
+    assert told(run, f"Run {held} died before kube-proxy was proven: its ConfigMap and DaemonSet went back")
+    assert product.config_maps()["kube-proxy"] == before
+    assert not product.exists("w1", JOURNAL)
+    assert product.locked() == []
+    serves(product)
+
+
+@each_version
+def test_what_was_done_through_a_node_goes_back_through_it(product: Product) -> None:
+    nodes = managed(product)
+    hardened = look(product)
+    foretold = nodes.rollback("--check", run_id=THROUGH_A_NODE).well()
+    run = nodes.rollback(run_id=THROUGH_A_NODE).well()
+    assert run.changes == foretold.changes != []
+    assert {CONFIG_MAP, DAEMON_SET} <= {change["target"] for change in run.changes}
+    assert reaches_metrics(product)
+    assert look(product)["cp1"] == hardened["cp1"]
+    assert product.locked() == []
+    serves(product)
+    assert nodes.rollback(run_id=THROUGH_A_NODE).well().changes == []
 
 
 @each_version

@@ -64,6 +64,7 @@ class Discovery:
         oidc: The user's own --oidc-* flags by name; empty for those that are found.
         etcd: Whether the inventory says that it is a member of etcd.
         complete: Whether a control plane must have the manifest of each component, and a node's name.
+        asks: Whether the API is asked by that kubeconfig though this is no control plane.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Discovery:
         oidc: t.Mapping[str, t.Sequence[str]] | None = None,
         etcd: bool = False,
         complete: bool = True,
+        asks: bool = False,
     ) -> None:
+        self._asks = asks
         self._etcd = etcd
         self._complete = complete
         self._oidc = oidc or {}
@@ -107,7 +110,7 @@ class Discovery:
             "signing_authority": self._signing_authority(used),
             "files": self._files(kubelet, components),
             "runtime_socket": self.runtime_socket(),
-            "admin_kubeconfig": self.admin_kubeconfig if self.control_plane else None,
+            "admin_kubeconfig": self.admin_kubeconfig if self.control_plane or self._asks else None,
             "kubelet_authority": self._kubelet_authority(used),
             **self._admission(components),
             "authentication": self._authentication(components),

@@ -104,8 +104,10 @@ class KubeProxy:
         """Return what would change, without changing it."""
         config_map, daemon_set = self._api.config_map(), self._api.daemon_set()
         if config_map is None or daemon_set is None or CONFIGURATION not in (config_map.get("data") or {}):
-            missing = CONFIG_MAP if config_map is None or daemon_set is not None else DAEMON_SET
-            self.notes.append(f"kube-proxy is not run as kubeadm runs it ({missing} is missing), so it was left alone.")
+            missing = f"{CONFIG_MAP} is missing"
+            if config_map is not None:
+                missing = f"{DAEMON_SET} is missing" if daemon_set is None else f"{CONFIG_MAP} has no {CONFIGURATION}"
+            self.notes.append(f"kube-proxy is not run as kubeadm runs it ({missing}), so it was left alone.")
             return []
         before = config_map["data"][CONFIGURATION]
         self._judge(config_map["data"], before)
@@ -273,7 +275,7 @@ class KubeProxy:
                 spent += self._api.clock() - begun
         if unheard:
             self.notes.append(
-                f"kube-proxy's health port {port} gave this control plane no answer on {', '.join(sorted(unheard))} "
+                f"kube-proxy's health port {port} gave the API server no answer on {', '.join(sorted(unheard))} "
                 "before anything was changed, as where a firewall closes it. It was not asked there; the rollout and "
                 "the Service are the proof."
             )

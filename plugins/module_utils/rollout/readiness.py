@@ -47,7 +47,7 @@ class Readiness:
     Args:
         host: The host itself; where files belong to no process there is nothing to look at.
         found: What discovery says of it.
-        view: How it is seen, None on a worker.
+        view: How it is seen, None on a worker, unless it speaks with the API.
         audit: What the run gives the audit log at least, ``maxsize`` (megabytes) and ``maxbackup`` (files); empty
             where it has nothing to do with it.
         proc: Where processes are seen.
@@ -111,17 +111,24 @@ class Readiness:
     ) -> dict[str, t.Any]:
         """Return what one control plane sees of all: etcd's members, nodes, and how the API's clients are served.
 
+        A node sees nodes alone, since what it has of the control plane is the API's front door.
+
         Args:
             nodes: Lists the API's nodes.
             front_door: What look_at_front_door returned; where requests are lost the API is not asked.
         """
         view = t.cast(Sight, self._view)
         answers = not front_door["served"] and not self.is_closed()
-        return {"etcd": self._etcd(view), "nodes": self._nodes(view, nodes) if answers else [], **front_door}
+        etcd = {"etcd": self._etcd(view)} if self._is_control_plane else {}
+        return {**etcd, "nodes": self._nodes(view, nodes) if answers else [], **front_door}
+
+    @property
+    def _is_control_plane(self) -> bool:
+        return "kube-apiserver" in self._found["components"]
 
     def _api(self) -> dict[str, t.Any]:
         """Return what is wrong with this host's own API server."""
-        if self._view is None:
+        if self._view is None or not self._is_control_plane:
             return {}
         running = self._view.find("kube-apiserver")
         if not running:

@@ -188,11 +188,28 @@ def recover_cluster(
     Raises:
         HardeningError: kube-proxy does not come up with what it had, or the API cannot be asked.
     """
-    left = [step for name, step in Journal(host).read().items() if name in ("kube_proxy", pulls.STEP)]
-    if left and answers is not None and not answers():
-        runs = " and ".join(dict.fromkeys(str(step["run_id"]) for step in left))
+    runs = _runs_in_the_cluster(host)
+    if runs and answers is not None and not answers():
         return [f"What run {runs} left under way in the API when it died waits until the API answers; run again then."]
     return [*kube_proxy.recover(host, proxy, limit), *pulls.recover(host, cluster)]
+
+
+def left_in_the_cluster(host: Host) -> list[str]:
+    """Return in a sentence what a run which died left under way in the API, on a host that cannot ask it any more."""
+    runs = _runs_in_the_cluster(host)
+    if not runs:
+        return []
+    sentence = (
+        f"What run {runs} left under way in the API when it died waits: kubeharden_kubeconfig names no kubeconfig on "
+        "this host that can be used. Name one, and run again."
+    )
+    return [sentence]
+
+
+def _runs_in_the_cluster(host: Host) -> str:
+    """Return the runs that died while something was under way in the API, empty where there is none."""
+    left = [step for name, step in Journal(host).read().items() if name in ("kube_proxy", pulls.STEP)]
+    return " and ".join(dict.fromkeys(str(step["run_id"]) for step in left))
 
 
 def put_back(

@@ -128,13 +128,18 @@ def test_hosts_that_are_in_no_group_of_the_cluster_are_told(begin: t.Callable[..
     assert [note.partition(":")[0] for note in notes] == ["cp1 of the inventory"]
 
 
-@pytest.mark.parametrize("groups", [{"kube_control_plane": []}, {}])
-def test_what_is_left_where_somebody_else_keeps_the_control_plane_is_told(
-    begin: t.Callable[..., dict[str, t.Any]], groups: dict[str, t.Any]
+KUBECONFIG = {"kubeharden_kubeconfig": "/root/api.conf"}
+
+
+@pytest.mark.parametrize("checks_user", [True, False])
+def test_nodes_speak_where_somebody_else_keeps_the_control_plane(
+    begin: t.Callable[..., dict[str, t.Any]], checks_user: bool
 ) -> None:
-    (note,) = begin({}, groups=groups)["notes"]
-    assert note.startswith("The inventory has no host in kube_control_plane, so that this run was about nodes alone.")
-    assert begin({}, groups={"kube_control_plane": ["cp1"]})["notes"] == []
+    nodes = {"kube_node": ["w2", "w1"], "all": ["w1", "w2"]}
+    given: dict[str, t.Any] = {"hosts": ["w1", "w2"], "checks_user": checks_user}
+    assert begin(KUBECONFIG, groups=nodes, **given)["asking_nodes"] == ["w1", "w2"]
+    assert begin({}, groups=nodes, **given)["asking_nodes"] == []
+    assert begin(KUBECONFIG, groups={**nodes, "kube_control_plane": ["cp1"]}, **given)["asking_nodes"] == []
 
 
 def test_a_run_that_would_leave_its_own_discovery_out_is_refused(begin: t.Callable[..., dict[str, t.Any]]) -> None:

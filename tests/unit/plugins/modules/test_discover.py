@@ -19,7 +19,15 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files import host as hosts
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import locking, named_files, readiness, sight
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, processes
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
+    api_rights,
+    locking,
+    named_files,
+    readiness,
+    recovery,
+    sight,
+)
 from ansible_collections.kubeharden.core.plugins.modules import discover
 
 SEEDS = Path(__file__).parents[4] / "inventories" / "demo" / "hosts.orig"
@@ -89,7 +97,7 @@ def test_the_api_is_done_without_where_a_certificate_that_has_ended_keeps_it_awa
 
     monkeypatch.setattr(discover, "ask_api", refused)
     monkeypatch.setattr(readiness, "Readiness", Readiness)
-    module = t.cast(t.Any, type("Module", (), {"params": {"allow_expired": allowed}}))
+    module = t.cast(t.Any, type("Module", (), {"params": {"allow_expired": allowed, "asks_api": False}}))
     if not (allowed and ended):
         with pytest.raises(HardeningError, match="kubeadm-config could not be read"):
             discover.read_api(module, None, {}, None)
@@ -200,3 +208,86 @@ def test_the_front_door_is_asked_before_anything_is_read_there(
     assert found["evidence"] == {"served": served}
     assert ("oldest_kubelet" in found["discovery"]) is read
     assert found["cluster_lock"] == "held"
+
+
+KUBECONFIG = """\
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://192.0.2.1:6443"}}]
+users: [{name: u, user: {token: t}}]
+"""
+
+
+class Living(Host):
+    """A directory that says of itself that its processes run, and yet never leads out of itself to this machine."""
+
+    def _resolve(self, path: str, follow_last: bool) -> str:
+        self.live = False
+        try:
+            return super()._resolve(path, follow_last)
+        finally:
+            self.live = True
+
+
+@pytest.fixture
+def w1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A worker that seems to live; this machine's processes are not looked at."""
+    host = Living(open_host(str(tmp_path / "w1"), str(SEEDS / "w1"), check=False, scratch=str).root)
+    host.live = True
+    assert host.path("/run/kubeharden/lock").startswith(str(tmp_path))
+    monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
+    monkeypatch.setattr(locking, "ClusterLock", Held)
+    monkeypatch.setattr(discover, "look_at_readiness", lambda *arguments: dict(arguments[-1]))
+    monkeypatch.setattr(processes, "find", lambda *_arguments: [])
+    monkeypatch.setattr(belonging, "find", lambda *_arguments: [])
+    (tmp_path / "kubectl").write_text("", encoding="utf-8")
+    (tmp_path / "kubectl").chmod(0o755)
+    (tmp_path / "api.conf").write_text(KUBECONFIG, encoding="utf-8")
+    return host
+
+
+def asking(host: Host, tmp_path: Path, patch: pytest.MonkeyPatch, **options: t.Any) -> dict[str, t.Any]:
+    given = {"root": host.root, "run_id": "r", "kubeconfig": str(tmp_path / "api.conf"), "asks_api": True, **options}
+    return discover.work(module_with(parameters(patch, **given), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("program", "obstacle"),
+    [("kubectl", ""), ("none", "there is no kubectl on this host (looked for {}/none); install it, or set")],
+)
+def test_a_node_that_speaks_says_which_version_it_speaks_with_and_what_keeps_kube_proxy_from_a_change(
+    w1: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, obstacle: str
+) -> None:
+    seen = {"version": "1.37.1", "minor": 37, "obstacle": ""}
+    monkeypatch.setattr(discover, "look_at_front_door", lambda *_arguments: {"served": ""})
+    monkeypatch.setattr(api_rights, "look", lambda *_arguments: seen)
+    found = asking(w1, tmp_path, monkeypatch, read_api=True, kubectl=str(tmp_path / program))["discovery"]
+    assert found["admin_kubeconfig"] == str(tmp_path / "api.conf")
+    assert found["api"]["obstacle"].startswith(obstacle.format(tmp_path))
+    assert (found["api"] == seen) is not obstacle
+
+
+@pytest.mark.parametrize("text", ["", KUBECONFIG.replace("token: t", "exec: {command: aws}")])
+def test_a_kubeconfig_that_cannot_be_used_ends_the_run_where_that_node_speaks_and_not_elsewhere(
+    w1: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "api.conf").write_text(text, encoding="utf-8")
+    with pytest.raises(HardeningError, match=r"api\.conf.* Nothing was changed; .*kubeharden_kubeconfig") as caught:
+        asking(w1, tmp_path, monkeypatch, read_api=True)
+    assert caught.value.number == "KH118"
+    (tmp_path / "w1/run/kubeharden/lock").unlink()
+    assert asking(w1, tmp_path, monkeypatch)["discovery"]["admin_kubeconfig"] is None
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_what_a_dead_run_left_of_kube_proxy_is_put_back_through_the_node_that_spoke(
+    w1: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks: bool
+) -> None:
+    """Without a kubeconfig it waits, and that is said."""
+    Journal(w1).note(kube_proxy={"run_id": "dead", "configuration": "", "template": {}, "unheard": []})
+    monkeypatch.setattr(recovery, "recover_cluster", lambda *_arguments: ["It went back."])
+    notes = asking(w1, tmp_path, monkeypatch, asks_api=asks)["notes"]
+    waits = "What run dead left under way in the API when it died waits: kubeharden_kubeconfig names no kubeconfig on"
+    (note,) = notes
+    assert note.startswith("It went back." if asks else waits)

@@ -136,3 +136,19 @@ def test_the_next_one_finishes_a_rollback_that_died_in_its_last_step(
     runs = {one.run_id: one for one in past_runs(host)}
     assert set(runs) == {"hard", "back"}
     assert (runs["hard"].undone_by, runs["back"].finished) == ("next", True)
+
+
+def test_what_a_run_changed_in_the_api_waits_on_a_node_that_cannot_ask_it_any_more(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Backup(host, "hard").note("api_object", "ConfigMap kube-system/kube-proxy", before="a", after="b")
+    for part in ("static_pods", "kubelet"):
+        put_back(host, capsys, part, api_servers={"cp1": False})
+    for part in ("cluster", "end"):
+        result = put_back(host, capsys, part, waiting=True)
+        (sentence,) = result["not_done"]
+        assert sentence.startswith("ConfigMap kube-system/kube-proxy wait, since kubeharden_kubeconfig names no")
+    assert not next(one for one in past_runs(host) if one.run_id == "hard").undone_by
+    # Where it is known who can be asked an earlier part has said why.
+    asked = {**FOUND, "admin_kubeconfig": "/root/api.conf"}
+    assert put_back(host, capsys, "end", waiting=True, discovery=asked)["not_done"] == []

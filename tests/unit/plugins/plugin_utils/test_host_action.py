@@ -127,5 +127,8 @@ def test_a_module_knows_which_locks_the_run_took(
 
     monkeypatch.setattr(host_action, "end_when_silent", lambda _connection: None)
     monkeypatch.setattr(host_action.ActionBase, "run", lambda *_arguments: {})
-    Working({}).run(None, variables({"cp1": speaker, "cp2": {"__discover_found": mine}}))
-    assert given[0].get("locks") == locks
+    hosts = {"cp1": speaker, "cp2": {"__discover_found": mine}}
+    Working({}).run(None, variables(hosts))
+    # Where the inventory has no control plane a node speaks.
+    Working({}).run(None, {**variables(hosts), "groups": {"kubeharden_speaking_nodes": ["cp1"]}})
+    assert [one.get("locks") for one in given] == [locks, locks]

@@ -17,6 +17,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.version_check impo
     refusal,
     warnings_of,
     warnings_of_kubelet,
+    with_kubelet,
 )
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 from tools.checkout import ROOT
@@ -287,3 +288,10 @@ def test_the_users_own_plugins(entry: dict[str, Any], words: str | None) -> None
     assert words is None or words in found[0]
     assert check_plugins({}, [entry]) == []
     assert check_plugins(host(), []) == []
+
+
+@pytest.mark.parametrize(("api", "problems"), [({"version": "1.37.1"}, 1), ({"version": ""}, 0), (None, 0)])
+def test_flags_of_kube_proxy_are_checked_on_a_node_that_speaks_with_the_api(api: Any, problems: int) -> None:
+    discovery = {"kubelet": {"version": "1.37.1"}, "components": {}, "api": api}
+    found = check_extra(with_kubelet(discovery), {"kube-proxy": {"conntrack-min": "x"}})
+    assert len(found) == problems

@@ -371,7 +371,7 @@ def test_a_node_that_was_silent_before_the_change_is_proven_without_its_port(hos
     made = planned(world)
     made.plan()
     apply(host, made)
-    assert [note for note in made.notes if "health port 10256 gave this control plane no answer on b " in note]
+    assert [note for note in made.notes if "health port 10256 gave the API server no answer on b " in note]
     asked = [pod for pod, _port in world.asked]
     assert asked == ["kube-proxy-a", "kube-proxy-b", "kube-proxy-b", "kube-proxy-a"]
     assert world.writes == ["map", "set"]
@@ -467,13 +467,21 @@ def test_a_rollout_that_ends_meanwhile_is_waited_for() -> None:
     assert len(planned(world).plan()) == 2
 
 
-@pytest.mark.parametrize("gone", ["map", "set"])
-def test_a_cluster_without_kube_proxy_is_left_alone(gone: str) -> None:
+@pytest.mark.parametrize(
+    ("gone", "value", "words"),
+    [
+        ("map", None, "ConfigMap kube-system/kube-proxy is missing"),
+        ("set", None, "DaemonSet kube-system/kube-proxy is missing"),
+        # As where a cloud runs it: EKS has only its kubeconfig there.
+        ("map", {"data": {"kubeconfig": ""}}, "ConfigMap kube-system/kube-proxy has no config.conf"),
+    ],
+)
+def test_a_cluster_without_kube_proxy_is_left_alone(gone: str, value: t.Any, words: str) -> None:
     world = World()
-    setattr(world, gone, None)
+    setattr(world, gone, value)
     made = planned(world, **WANTED)
     assert made.plan() == []
-    assert "is missing), so it was left alone" in made.notes[0]
+    assert f"({words}), so it was left alone" in made.notes[0]
     # A patch would keep nothing, and kubeadm would be told of one for no reason.
     assert made.patch() == ""
 

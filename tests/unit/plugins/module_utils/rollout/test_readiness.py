@@ -266,7 +266,8 @@ def node(name: str, status: str, since: str = "2020-01-01T00:00:00Z") -> dict[st
 
 def test_nodes(cp1: Host, proc: Path, world: World) -> None:
     """One that is not Ready for long is not waited for; one that has just become so is."""
-    found = {**Discovery(cp1, True).run(), "components": {}}
+    found = Discovery(cp1, True).run()
+    found["components"].pop("etcd")
     world.time = 1_800_000_000.0
     fresh = datetime.datetime.fromtimestamp(world.time - 5, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     asked: list[float] = []
@@ -308,3 +309,16 @@ def test_a_front_door_that_refuses_us_loses_nothing(cp1: Host, proc: Path, world
     world.answers["/readyz"] = 401
     look = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc))
     assert look.look_at_front_door() == {"served": "", "apart": 0.0}
+
+
+def test_a_node_that_speaks_with_the_api_sees_nodes_and_the_front_door_and_nothing_of_a_control_plane(
+    tmp_path: Path, proc: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w1 = open_host(str(tmp_path / "w1"), str(SEEDS / "w1"), check=False, scratch=nowhere)
+    found = Discovery(w1, False, "/root/api.conf", asks=True).run()
+    assert found["admin_kubeconfig"] == "/root/api.conf"
+    look = Readiness(w1, found, world.sight(), {}, str(proc))
+    assert "api" not in look.look()
+    monkeypatch.setattr(readiness, "require_served", lambda _view: [2.0])
+    looked = look.look_at_cluster(lambda: [node("w1", "Unknown")], look.look_at_front_door())
+    assert looked == {"nodes": [{"name": "w1", "trouble": "KubeletNotReady"}], "served": "", "apart": 2.0}
