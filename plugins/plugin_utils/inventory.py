@@ -146,8 +146,8 @@ def note_of_nodes_alone(
     if hardened:
         sentence = (
             f"The inventory has no host in {group}, so that this run was about nodes, and about kube-proxy through "
-            f"{speaker} ({KUBECONFIG}). kubeadm's ConfigMaps are of who keeps the control plane, and were not touched: "
-            "kubeadm upgrade node writes a kubelet's configuration anew by them, so run harden.yml after it."
+            f"{speaker} ({KUBECONFIG}). kubeadm's ConfigMaps belong to who keeps the control plane and were not "
+            "touched: kubeadm upgrade node writes a kubelet's configuration anew by them, so run harden.yml after it."
         )
         return [sentence]
     sentence = (

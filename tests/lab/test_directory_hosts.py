@@ -363,6 +363,10 @@ def test_a_control_plane_that_somebody_else_keeps_is_not_applicable_and_that_is_
     asked = hosts.play("verify.yml", kubeconfig="/nowhere/admin.conf", fail_on="none")
     assert asked.code == 0, str(asked)
     assert hosts.verdicts["cluster"]["rbac-secrets"] == "unknown"
+    through = hosts.harden("--check", profile="cis", kubeconfig="/nowhere/admin.conf")
+    assert through.code == 0, str(through)
+    assert "so that this run was about nodes, and about kube-proxy through w1 (kubeharden_kubeconfig)" in through.output
+    assert "kube-system/kube-proxy and the DaemonSet were not touched, which takes a running" in through.output
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["none", "left away"])

@@ -200,8 +200,8 @@ def left_in_the_cluster(host: Host) -> list[str]:
     if not runs:
         return []
     sentence = (
-        f"What run {runs} left under way in the API when it died waits: kubeharden_kubeconfig names no kubeconfig on "
-        "this host that can be used. Name one, and run again."
+        f"What run {runs} left under way in the API when it died waits for harden.yml or rollback.yml with "
+        "kubeharden_kubeconfig, a kubeconfig on this host that can be used."
     )
     return [sentence]
 

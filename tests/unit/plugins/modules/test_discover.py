@@ -288,6 +288,6 @@ def test_what_a_dead_run_left_of_kube_proxy_is_put_back_through_the_node_that_sp
     Journal(w1).note(kube_proxy={"run_id": "dead", "configuration": "", "template": {}, "unheard": []})
     monkeypatch.setattr(recovery, "recover_cluster", lambda *_arguments: ["It went back."])
     notes = asking(w1, tmp_path, monkeypatch, asks_api=asks)["notes"]
-    waits = "What run dead left under way in the API when it died waits: kubeharden_kubeconfig names no kubeconfig on"
+    waits = "What run dead left under way in the API when it died waits for harden.yml or rollback.yml with"
     (note,) = notes
     assert note.startswith("It went back." if asks else waits)
