@@ -53,20 +53,8 @@ def shown_node(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {"metadata": {"name": node["metadata"]["name"]}, "status": {"addresses": addresses}}
 
 
-def newest(requests: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Return of each node and purpose the newest request that awaits a certificate.
-
-    A kubelet waits a quarter of an hour for an answer, then asks anew, with a new key: what it asked before is of no
-    use to it any more.
-    """
-    found: dict[tuple[str, str], dict[str, t.Any]] = {}
-    for request in requests:
-        if not kubelet_request.awaits_certificate(request):
-            continue
-        place = kubelet_request.node_of(request), kubelet_request.purpose(request)
-        if place not in found or _age(request) >= _age(found[place]):
-            found[place] = request
-    return [found[place] for place in sorted(found)]
+def _place(request: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    return kubelet_request.node_of(request), kubelet_request.purpose(request)
 
 
 def _age(request: t.Mapping[str, t.Any]) -> tuple[str, str]:
@@ -88,31 +76,43 @@ def change_for(node: str, purpose: str) -> Change:
 def sign_all(
     requests: t.Sequence[dict[str, t.Any]], nodes: t.Sequence[t.Mapping[str, t.Any]], signer: Authority, now: float
 ) -> Signed:
-    """Judge requests that await a certificate, and sign those that are what they claim to be.
+    """Judge requests that await a certificate, and of each kubelet and purpose sign the newest that is what it claims.
+
+    A kubelet waits a quarter of an hour for an answer, then asks anew, with a new key: what it asked before is of no
+    use to it any more. But what is refused stands in for none: else whoever may ask could keep a node from its
+    certificate by a later request in its name.
 
     Args:
-        requests: As `newest` gives them.
+        requests: Those that await a certificate.
         nodes: Every Node.
         signer: The cluster's authority, with its key.
         now: Seconds since 1970.
     """
     known = {str(node["metadata"]["name"]): node for node in nodes}
-    signed = Signed({}, [], [])
-    for request in requests:
-        metadata, node = request["metadata"], kubelet_request.node_of(request)
+    certificates: dict[tuple[str, str], tuple[dict[str, t.Any], str]] = {}
+    refused: dict[tuple[tuple[str, str], str], list[dict[str, t.Any]]] = {}
+    for request in sorted(requests, key=_age, reverse=True):
+        place = node, _purpose = _place(request)
         found = kubelet_request.problems(request, known.get(node))
-        certificate = ""
-        if not found:
+        if not found and place not in certificates:
             try:
-                certificate = _sign(request, node, signer, now)
+                certificates[place] = request, _sign(request, node, signer, now)
             except HardeningError as error:
                 found = [str(error).rstrip(".")]
         if found:
-            signed.refused.append(f"CertificateSigningRequest {metadata['name']} was not signed: {'; '.join(found)}.")
-            continue
+            refused.setdefault((place, "; ".join(found)), []).append(request)
+    signed = Signed({}, [], [_refusal(refused[key], key[1]) for key in sorted(refused)])
+    for place, (request, certificate) in sorted(certificates.items(), key=lambda one: one[0]):
+        metadata = request["metadata"]
         signed.certificates[metadata["name"]] = {"uid": str(metadata.get("uid", "")), "certificate": certificate}
-        signed.changes.append(change_for(node, kubelet_request.purpose(request)))
+        signed.changes.append(change_for(*place))
     return signed
+
+
+def _refusal(requests: t.Sequence[dict[str, t.Any]], why: str) -> str:
+    """Say once of what is refused for the same reason, newest first: who gets no answer asks again and again."""
+    others = f" (nor were {len(requests) - 1} before it for the same)" if len(requests) > 1 else ""
+    return f"CertificateSigningRequest {requests[0]['metadata']['name']} was not signed{others}: {why}."
 
 
 def _sign(request: t.Mapping[str, t.Any], node: str, signer: Authority, now: float) -> str:

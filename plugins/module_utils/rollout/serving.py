@@ -333,13 +333,13 @@ def _note(backup: Backup, purpose: str, node: str) -> None:
 
 
 def unsigned(cluster: Cluster, expected: t.Collection[str] = ()) -> list[dict[str, t.Any]]:
-    """Return of each kubelet the newest request for each purpose that was approved and that nobody has signed.
+    """Return kubelets' requests that were approved and that nobody has signed, good or not: who signs judges them.
 
     Args:
         cluster: The cluster.
         expected: Names of nodes whose requests for serving certificates alone are meant; empty for all.
     """
-    found = kubelet_signing.newest(cluster.requests())
+    found = [request for request in cluster.requests() if kubelet_request.awaits_certificate(request)]
     if not expected:
         return found
     return [request for request in found if serving_request.node_of(request) in expected and _is_serving(request)]

@@ -234,14 +234,43 @@ def named(name: str, created: str, request: dict[str, t.Any]) -> dict[str, t.Any
     return {**request, "metadata": {"name": name, "uid": f"u-{name}", "creationTimestamp": created}}
 
 
-def test_of_each_kubelet_and_purpose_the_newest_is_signed() -> None:
+def signed_of(*given: dict[str, t.Any]) -> kubelet_signing.Signed:
+    return kubelet_signing.sign_all([kubelet_signing.shown(one) for one in given], NODES, SIGNER, NOW)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_each_kubelet_and_purpose_the_newest_is_signed(order: int) -> None:
     given = [
         named("new", "2026-11-24T10:30:00Z", asked("client")),
         named("old", "2026-11-24T10:15:00Z", asked("client")),
         named("serving", "2026-11-24T09:00:00Z", asked("serving")),
         named("joins", "2026-11-24T09:00:00Z", asked("client", "system:node:w9", **JOINS)),
     ]
-    assert [one["metadata"]["name"] for one in kubelet_signing.newest(given)] == ["new", "serving", "joins"]
+    found = signed_of(*given[::order])
+    assert (list(found.certificates), found.refused) == (["new", "serving", "joins"], [])
+
+
+def test_a_later_request_that_is_refused_hides_no_good_one() -> None:
+    """Whoever has a bootstrap token gets a request in a node's name approved by kube-controller-manager."""
+    stranger = {**JOINS, "username": "system:bootstrap:fedcba"}
+    found = signed_of(
+        named("own", "2026-11-24T10:00:00Z", asked("client")),
+        named("others", "2026-11-24T10:30:00Z", asked("client", **stranger)),
+        named("names", "2026-11-24T10:40:00Z", asked("client", names=[x509.DNSName("w1")])),
+    )
+    assert list(found.certificates) == ["own"]
+    assert [sentence.split(":")[0] for sentence in found.refused] == [
+        "CertificateSigningRequest names was not signed",
+        "CertificateSigningRequest others was not signed",
+    ]
+
+
+def test_what_is_asked_again_and_again_in_vain_is_told_once() -> None:
+    found = signed_of(
+        *(named(f"csr-{hour}", f"2026-11-24T{hour}:00:00Z", asked("client", **JOINS)) for hour in (10, 12, 11))
+    )
+    (sentence,) = found.refused
+    assert sentence.startswith("CertificateSigningRequest csr-12 was not signed (nor were 2 before it for the same): ")
 
 
 # On the host that lays them
