@@ -46,7 +46,9 @@ options:
     elements: str
     default: []
   allow_expired:
-    description: Whether certificates that have ended are what the run is for.
+    description:
+      - Whether the run renews certificates, so that those that have ended are its work. What is wrong with nodes, or
+        would be when something is restarted that a rotation leaves alone, is told then, and ends no run.
     type: bool
     default: false
 author:

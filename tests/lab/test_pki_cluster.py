@@ -147,6 +147,25 @@ def test_a_certificate_that_ends_soon_is_renewed_and_no_other(product: Product) 
     assert product.rotate().well().changes == []
 
 
+def test_a_node_that_is_not_ready_keeps_no_certificate_from_being_renewed(product: Product) -> None:
+    cluster = product.cluster
+    cluster.ssh("cp1", "python3 -", stdin=CUT_SHORT)
+    cluster.ssh("w1", "systemctl stop kubelet")
+    try:
+        cluster.kubectl("wait", "--for=condition=Ready=Unknown", "node/w1", "--timeout=120s")
+        before = files(product)
+        assert "KH134" in product.harden("--check", "--tags", "pki").messages["cp1"]
+        run = product.rotate()
+    finally:
+        cluster.ssh("w1", "systemctl start kubelet")
+    assert run.code == 0, str(run)
+    assert "Node w1 is not Ready (NodeStatusUnknown). The rotation goes on all the same." in " ".join(
+        run.output.split()
+    )
+    assert renewed(before, files(product)) == {f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"}
+    cluster.kubectl("wait", "--for=condition=Ready", "node/w1", "--timeout=120s")
+
+
 def test_a_name_that_is_added_is_served_and_no_other_certificate_changes(product: Product) -> None:
     before = files(product)
     assert NAME not in product.cluster.ssh("cp1", SERVED_NAMES).stdout

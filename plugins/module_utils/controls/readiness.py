@@ -17,6 +17,8 @@ CLOCKS = 30.0
 #: Bytes that a run may write to one directory: manifests, configuration and their backups are some 100 KiB.
 ROOM = 4 * 1024 * 1024
 _MIB = 1024 * 1024
+#: What is said of trouble that keeps a run from beginning, but not one that renews certificates.
+_GOES_ON = "The rotation goes on all the same."
 
 Evidence = t.Mapping[str, t.Any]
 
@@ -53,9 +55,12 @@ class Findings:
 def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
     """Return everything that keeps a run from beginning, of all hosts at once.
 
+    A rotation restarts next to nothing, and certificates that are not renewed end: what is wrong with a node, or would
+    be when something is restarted, must not keep those of all others from being renewed.
+
     Args:
         hosts: By name in the inventory.
-        allow_expired: Whether certificates that have ended are what the run is for.
+        allow_expired: Whether the run renews certificates, so that those that have ended are its work.
     """
     found = Findings({name: [] for name in hosts}, {name: [] for name in hosts})
     seen = {name: host for name, host in hosts.items() if host.evidence}
@@ -63,14 +68,16 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
     closed = any((host.evidence.get("api") or {}).get("closed") for host in seen.values())
     for name, host in seen.items():
         problems = found.problems[name]
+        ends = not allow_expired or _is_control_plane(host)
         problems += each_numbered("KH131", _api(name, host.evidence))
-        problems += each_numbered("KH135", _room(name, host.evidence))
+        _tell(found, name, "KH135", _room(name, host.evidence, "written"), ends)
+        _tell(found, name, "KH135", _room(name, host.evidence, "audit"), not allow_expired)
         problems += each_numbered("KH136", [] if allow_expired else _certificates(name, host))
-        problems += each_numbered("KH137", _upgrade(name, host.evidence))
-        problems += each_numbered("KH138", _unmounted(name, host))
-        problems += each_numbered("KH139", _kernel(name, host))
+        _tell(found, name, "KH137", _upgrade(name, host.evidence), ends)
+        _tell(found, name, "KH138", _unmounted(name, host), not allow_expired)
+        _tell(found, name, "KH139", _kernel(name, host), not allow_expired)
         _etcd(name, host.evidence, found, etcd_ended)
-        _nodes(name, host.evidence, [one.node for one in hosts.values()], found)
+        _nodes(name, host.evidence, [one.node for one in hosts.values()], found, not allow_expired)
         if host.evidence.get("served") and not closed:
             problems.append(str(host.evidence["served"]))
         if (host.evidence.get("api") or {}).get("closed"):
@@ -79,8 +86,20 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
                 "API's clients are served, were not looked at."
             )
     _versions(seen, found)
-    _clocks(seen, found)
+    _clocks(seen, found, allow_expired)
     return found
+
+
+def _is_control_plane(host: Host) -> bool:
+    return "api" in host.evidence
+
+
+def _tell(found: Findings, name: str, number: str, sentences: t.Sequence[str], ends: bool) -> None:
+    """Tell what is wrong with a host: as what ends the run, or as a note."""
+    if ends:
+        found.problems[name] += each_numbered(number, sentences)
+    else:
+        found.notes[name] += [f"{sentence} {_GOES_ON}" for sentence in sentences]
 
 
 def _api(name: str, evidence: Evidence) -> list[str]:
@@ -122,25 +141,27 @@ def _etcd(name: str, evidence: Evidence, found: Findings, ended: bool) -> None:
         found.notes[name].append(f"etcd's members and alarms were not looked at: {str(etcd['unseen']).rstrip('.')}.")
 
 
-def _nodes(name: str, evidence: Evidence, ours: t.Collection[str], found: Findings) -> None:
+def _nodes(name: str, evidence: Evidence, ours: t.Collection[str], found: Findings, ends: bool) -> None:
     for node in evidence.get("nodes") or []:
         if not node["trouble"]:
             continue
         if node["name"] in ours:
-            found.problems[name].append(
-                numbered(
-                    "KH134",
-                    f"Node {node['name']} is not Ready ({node['trouble']}); get it Ready first, or leave it out with "
-                    "--limit.",
-                )
-            )
+            trouble = f"Node {node['name']} is not Ready ({node['trouble']})"
+            if ends:
+                sentence = f"{trouble}; get it Ready first, or leave it out with --limit."
+                found.problems[name].append(numbered("KH134", sentence))
+            else:
+                found.notes[name].append(f"{trouble}. {_GOES_ON}")
         else:
             found.notes[name].append(f"Node {node['name']}, which takes no part in this run, is not Ready.")
 
 
-def _room(name: str, evidence: Evidence) -> list[str]:
+def _room(name: str, evidence: Evidence, whose: str) -> list[str]:
+    """Return where room is short: where the run writes (``written``), or kube-apiserver alone does (``audit``)."""
     problems = []
     for place in evidence.get("room") or []:
+        if bool(place["budget"]) != (whose == "audit"):
+            continue
         needed, path = ROOM + place["budget"], place["path"]
         if place["read_only"]:
             problems.append(f"{path} of {name} is on a read-only file system; mount it read-write.")
@@ -222,7 +243,7 @@ def _kernel(name: str, host: Host) -> list[str]:
     return [sentence]
 
 
-def _clocks(hosts: t.Mapping[str, Host], found: Findings) -> None:
+def _clocks(hosts: t.Mapping[str, Host], found: Findings, allow_expired: bool) -> None:
     """Judge clocks against one another, and against those of the API servers that answered at the front door.
 
     Where all agree it is the controller that is off, which changes nothing. Of an even number of hosts its clock
@@ -250,7 +271,7 @@ def _clocks(hosts: t.Mapping[str, Host], found: Findings) -> None:
             )
         else:
             continue
-        found.problems[name].append(numbered("KH141", sentence))
+        _tell(found, name, "KH141", [sentence], not allow_expired or _is_control_plane(hosts[name]))
     if abs(middle) > CLOCKS and not alone:
         name = next(iter(ahead))
         note = f"The clock of this controller differs from the cluster's by {abs(middle):.0f} s."

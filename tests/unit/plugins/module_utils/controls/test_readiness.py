@@ -131,6 +131,39 @@ def test_expired_certificates_may_be_the_work() -> None:
     assert judge({"cp1": host(certificates=[{**CERTIFICATE, "ends": 0.0}])}, allow_expired=True).problems == {"cp1": []}
 
 
+#: What keeps a rotation from beginning too, on a control plane. On a node nothing does.
+END_A_ROTATION = {"api", "alarm", "member", "full", "inodes", "read-only", "upgrade", "served"}
+
+
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"ended", "early"}))
+def test_a_rotation_begins_though_something_is_wrong_that_it_does_not_need(fault: str) -> None:
+    evidence, words = FAULTS[fault]
+    found = judge({"cp1": host(**{**WELL, **evidence})}, allow_expired=True)
+    ends = fault in END_A_ROTATION
+    told = found.problems["cp1"] if ends else found.notes["cp1"]
+    assert (len(found.problems["cp1"]), len(found.notes["cp1"])) == ((1, 0) if ends else (0, 1))
+    assert words.partition("; ")[0] in told[0]
+    assert told[0].endswith("The rotation goes on all the same.") != ends
+
+
+OF_NODES = ("full", "inodes", "read-only", "upgrade", "kernel")
+
+
+@pytest.mark.parametrize("fault", OF_NODES)
+def test_nothing_that_a_node_shows_keeps_a_rotation_from_beginning(fault: str) -> None:
+    found = judge({"cp1": host(**WELL), "w1": host("w1", **FAULTS[fault][0])}, allow_expired=True)
+    assert found.problems == {"cp1": [], "w1": []}
+    assert len(found.notes["w1"]) == 1
+
+
+def test_the_clock_of_a_node_keeps_no_rotation_from_beginning_and_that_of_a_control_plane_does() -> None:
+    late = {name: Host(name, {"now": NOW - 2 * CLOCKS, **shown}, NOW) for name, shown in (("cp3", WELL), ("w1", {}))}
+    well = {name: host(name, **WELL) for name in ("cp1", "cp2", "cp4")}
+    found = judge({**well, **late}, allow_expired=True)
+    assert [name for name, told in found.problems.items() if told] == ["cp3"]
+    assert [name for name, told in found.notes.items() if told] == ["w1"]
+
+
 @pytest.mark.parametrize(
     ("versions", "told"),
     [
