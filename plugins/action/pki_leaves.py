@@ -50,6 +50,7 @@ class ActionModule(PkiAction):
         outside = pki_cluster.are_outside(self._found, group, brought.keyless, made)
         arguments.setdefault("outside", outside if requests.directory else [])
         arguments.setdefault("signer", self._can_sign(group))
+        arguments.setdefault("without_key", self._without_key())
         arguments.setdefault("repair", self.repairs())
         # On a running host what is there is renewed one host at a time and with proof, by another playbook.
         arguments.setdefault("scope", "missing" if self._found[self._target]["live"] else "due")
@@ -62,6 +63,13 @@ class ActionModule(PkiAction):
         if KUBERNETES in self._kept.names or KUBERNETES in self.made():
             return True
         return self._was_brought() and pki_cluster.can_sign(self._found, group)
+
+    def _without_key(self) -> list[str]:
+        """Return the authorities with which nobody can sign who is asked to."""
+        source = pki_cluster.authority_host(self._found)
+        signing = [source] if self._kept is None or self._was_brought() else []
+        here = self._kept.names if self._kept is not None else []
+        return pki_cluster.without_key(self._found, signing, {*here, *self.made()})
 
     def _was_brought(self) -> bool:
         """Return whether an earlier task of this run brought the control planes' keys, or in check mode would."""

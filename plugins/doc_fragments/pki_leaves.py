@@ -52,6 +52,13 @@ options:
     description: Whether a host with the authorities' keys takes part in the run.
     type: bool
     default: true
+  without_key:
+    description:
+      - Names of authorities whose keys who signs does not have, such as that of an etcd elsewhere. Unless this host has
+        one, what they issued stays, which RV(not_done) says.
+    type: list
+    elements: str
+    default: []
   answers:
     description: By name, the certificates that M(kubeharden.core.pki_sign) returned for this host.
     type: dict

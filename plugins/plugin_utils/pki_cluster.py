@@ -92,7 +92,9 @@ def _used(discovery: Discovery) -> dict[tuple[str, str], str]:
 def has_key(discovery: Discovery, name: str) -> bool:
     """Return whether the key of the named authority is on a control plane."""
     pair = _authority(discovery, name)
-    return pair is not None and pair["key"] in discovery["files"].get("pki_key", [])
+    if pair is None:
+        return False
+    return pair["key"] in [*discovery["files"].get("pki_key", []), *discovery.get("authority_keys", [])]
 
 
 def has_service_account(discovery: Discovery) -> bool:
@@ -273,6 +275,18 @@ def can_sign(found: t.Mapping[str, Discovery], group: t.Sequence[str]) -> bool:
     """Return whether a control plane with the authorities' keys takes part, or will have them; arguments as above."""
     source = authority_host(found)
     return bool(source) and (has_authority(found[source]) or are_made(found, group))
+
+
+def without_key(found: t.Mapping[str, Discovery], signing: t.Iterable[str], elsewhere: t.Collection[str]) -> list[str]:
+    """Return the authorities whose keys nobody has who is asked to sign, such as that of an etcd elsewhere.
+
+    Args:
+        found: What was discovered, by host.
+        signing: The hosts that are asked.
+        elsewhere: Authorities whose keys the controller has, or this run makes.
+    """
+    asked = [found[host] for host in signing if host in found]
+    return [name for name in AUTHORITY_FLAGS if name not in elsewhere and not any(has_key(one, name) for one in asked)]
 
 
 def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:

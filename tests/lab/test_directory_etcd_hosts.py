@@ -69,3 +69,24 @@ def test_one_that_was_to_be_a_node_is_asked_for(hosts: Hosts) -> None:
     run = hosts.harden()
     assert run.code == 2, str(run)
     assert "KH109" in messages_of(run)[HOST]
+
+
+def test_what_the_authority_of_an_etcd_elsewhere_signed_stays_and_the_rest_is_renewed(hosts: Hosts) -> None:
+    """Control planes have that authority's certificate, and a certificate of it, but nobody has its key."""
+    assert hosts.harden().code == 0
+    for name in ("cp1", "cp2"):
+        (hosts.root(name) / "etc/kubernetes/pki/etcd/ca.key").unlink()
+    foretold = hosts.play("rotate_certificates.yml", "--check", pki_renew="all")
+    assert foretold.code == 0, str(foretold)
+    listed = [(change["host"], change["target"]) for change in hosts.changes]
+    run = hosts.play("rotate_certificates.yml", pki_renew="all")
+    assert run.code == 0, str(run)
+    assert [(change["host"], change["target"]) for change in hosts.changes] == listed
+    pki = "/etc/kubernetes/pki"
+    assert {("cp2", f"{pki}/apiserver.crt"), ("cp2", f"{pki}/front-proxy-client.crt")} <= set(listed)
+    assert not [target for _host, target in listed if "etcd" in target]
+    for told in (foretold, run):
+        words = " ".join(told.output.split())
+        assert "apiserver-etcd-client, etcd-server, etcd-peer, etcd-healthcheck-client: not issued anew" in words
+    again = hosts.play("rotate_certificates.yml")
+    assert (again.code, hosts.changes) == (0, []), str(again)

@@ -108,6 +108,7 @@ class Discovery:
             "components": components,
             "certificates": used,
             "signing_authority": self._signing_authority(used),
+            "authority_keys": self._authority_keys(used),
             "files": self._files(kubelet, components),
             "runtime_socket": self.runtime_socket(),
             "admin_kubeconfig": self.admin_kubeconfig if self.control_plane or self._asks else None,
@@ -454,6 +455,13 @@ class Discovery:
         if not signing or signing[0] not in believed:
             return None
         return {"certificate": certificates[-1], "key": keys[-1], "signer": _signer(signing[0])}
+
+    def _authority_keys(self, used: t.Sequence[t.Mapping[str, str]]) -> list[str]:
+        """Return the keys that lie beside the authorities by which kube-apiserver verifies, wherever that is."""
+        flags = ("client-ca-file", "etcd-cafile", "requestheader-client-ca-file")
+        paths = [path for flag in flags for path in _paths(used, "kube-apiserver", flag)]
+        beside = dict.fromkeys(f"{os.path.splitext(path)[0]}.key" for path in paths)
+        return [path for path in beside if os.path.isfile(self.host.path(path))]
 
     def _kubelet_authority(self, used: t.Sequence[t.Mapping[str, str]]) -> str:
         """Return the file by which kube-apiserver verifies kubelets, where the cluster's authority is not in it."""

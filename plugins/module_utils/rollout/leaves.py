@@ -72,6 +72,7 @@ class Options:
         restarts: Whether components are restarted that read their kubeconfig only once.
         leaves: Whether leaves with files of their own are looked at, rather than those of kubeconfigs alone.
         signer: Whether a host that has the authorities' keys takes part in the run.
+        without_key: Names of authorities whose keys who signs does not have.
         brought: By name, authorities without keys that the user brings and this run lays.
         outside: Names of authorities whose keys are on no control plane: they sign what is brought to them.
         returned: By name of the leaf, what came back from them.
@@ -85,6 +86,7 @@ class Options:
     restarts: bool = False
     leaves: bool = True
     signer: bool = True
+    without_key: frozenset[str] = frozenset()
     brought: t.Mapping[str, Authority] = dataclasses.field(default_factory=dict)
     outside: frozenset[str] = frozenset()
     returned: t.Mapping[str, Returned] = dataclasses.field(default_factory=dict)
@@ -233,8 +235,12 @@ class Leaves:
         return False
 
     def _unsigned(self, planned: plan.HostPlan) -> list[str]:
-        names = [item.leaf.name for item in planned.leaves if item.reasons and not self._can_sign(item.leaf.authority)]
-        names += [item.path.certificate for item in self._lacking if not self._options.signer]
+        left = [item.leaf for item in planned.leaves if item.reasons and not self._can_sign(item.leaf.authority)]
+        if self._options.signer:
+            named = [leaf for leaf in left if leaf.name in (self._options.only or (leaf.name,))]
+            authorities = dict.fromkeys(leaf.authority for leaf in named)
+            return [_unsignable(one, [leaf.name for leaf in named if leaf.authority == one]) for one in authorities]
+        names = [leaf.name for leaf in left] + [item.path.certificate for item in self._lacking]
         if not names:
             return []
         return [f"{', '.join(names)}: the control plane with the authorities' keys takes no part in this run."]
@@ -242,7 +248,7 @@ class Leaves:
     def _can_sign(self, authority: str) -> bool:
         here = self._authorities.get(authority)
         return (
-            self._options.signer
+            (self._options.signer and authority not in self._options.without_key)
             or authority in self._options.outside
             or authority in self._options.expected
             or (here is not None and here.key is not None)
@@ -257,11 +263,13 @@ class Leaves:
 
     def _left(self, item: plan.LeafPlan) -> bool:
         """Whether a leaf has a reason that this call does not act on."""
-        return bool(item.reasons) and self._options.scope == SCOPE_MISSING and item.before is not None
+        is_later = self._options.scope == SCOPE_MISSING and item.before is not None
+        return bool(item.reasons) and is_later and (self._can_sign(item.leaf.authority) or not self._options.signer)
 
     def _writes(self, item: plan.KubeconfigPlan) -> bool:
         name = item.kubeconfig.leaf
-        if KUBERNETES not in self._authorities and not self._can_sign(KUBERNETES):
+        # Who signs has the authority's certificate at least.
+        if KUBERNETES not in self._authorities and not (self._options.signer or self._can_sign(KUBERNETES)):
             return False
         step = self._steps.get(name)
         if step is not None and step.what in (outside.ASK, outside.WAIT) and item.kubeconfig.client_files is None:
@@ -495,6 +503,14 @@ def _first(certificate: bytes) -> CertificateFacts:
 def _told(item: plan.LeafPlan) -> str:
     why = "; ".join(str(reason) for reason in item.reasons)
     return f"The certificate '{item.leaf.name}' is to be issued anew ({why}); rotate_certificates.yml does it."
+
+
+def _unsignable(authority: str, names: t.Sequence[str]) -> str:
+    return (
+        f"{', '.join(names)}: not issued anew, since the key of the authority '{authority}' is neither on this host "
+        "nor on the control plane that signs nor on the controller. Renew where that key is, lay it in "
+        "kubeharden_pki_authorities_dir, or set kubeharden_pki_requests_dir to have requests laid there."
+    )
 
 
 def _distrusts(item: plan.KubeconfigPlan, authority: CertificateFacts) -> str:

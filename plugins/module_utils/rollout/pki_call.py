@@ -50,6 +50,7 @@ def leaves_call(
         restarts=discovery is not None,
         leaves=parameters.get("leaves", True),
         signer=parameters["signer"],
+        without_key=frozenset(parameters["without_key"]),
         brought=brought.read_all(parameters["brought"], now),
         outside=frozenset(parameters["outside"]),
         returned={

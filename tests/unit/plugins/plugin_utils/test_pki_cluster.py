@@ -170,6 +170,14 @@ def test_a_worker_says_nothing_of_the_load_balancer() -> None:
     assert pki_cluster.cluster(said, {})["load_balancer"] == ""
 
 
+def test_whose_key_nobody_has_who_signs() -> None:
+    """That of an etcd elsewhere: its authority's certificate is named by a flag, its key is on none of these hosts."""
+    found = {"cp1": control_plane(1, authority_keys=[f"{PKI}/front-proxy-ca.key"]), "cp2": FOUND["cp2"], "w1": worker()}
+    assert pki_cluster.without_key(found, ["cp1"], ()) == ["etcd"]
+    assert pki_cluster.without_key(found, ["cp2"], ["etcd"]) == ["front-proxy"]
+    assert pki_cluster.without_key(found, ["w1", ""], ()) == ["kubernetes", "etcd", "front-proxy"]
+
+
 def rows(found: dict[str, Any], host: str, fresh: bool = False, **variables: Any) -> table.HostPki:
     layout = data.layout(pki_cluster.layout(found[host], variables, fresh))
     cluster = data.cluster(pki_cluster.cluster(found, {}))

@@ -194,6 +194,15 @@ def test_who_signs_is_told_where_clients_are_believed_by_that_certificate(cp1: H
         assert discover(cp1)["signing_authority"] == told
 
 
+def test_keys_that_lie_beside_authorities_are_known_wherever_that_is(cp1: Host) -> None:
+    manifest = Path(cp1.root) / MANIFESTS / "kube-apiserver.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace("etcd-cafile=/etc/kubernetes/pki/etcd/ca.crt", "etcd-cafile=/etc/etcd/pki/ca.pem"))
+    at(cp1, "etc/etcd/pki/ca.key").write_bytes(b"")
+    at(cp1, "etc/kubernetes/pki/ca.key").write_bytes(b"")
+    assert discover(cp1)["authority_keys"] == ["/etc/kubernetes/pki/ca.key", "/etc/etcd/pki/ca.key"]
+
+
 def test_an_authority_of_the_owners_that_verifies_kubelets_is_told(cp1: Host) -> None:
     ours, theirs = (authority.create(profile.wanted_authority(name), 1_800_000_000.0) for name in ("ours", "theirs"))
     at(cp1, "etc/kubernetes/pki/ca.crt").write_bytes(bundle.join([ours.facts]))

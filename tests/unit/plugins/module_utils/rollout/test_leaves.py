@@ -27,6 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import PairPath
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import names
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_files, pki_view
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import AUTHORITY_EXTENSIONS, Odd
@@ -566,6 +567,49 @@ def test_without_a_signer_in_the_run_nothing_is_done_and_that_is_told(tmp_path: 
     assert not planned.asks
     assert any("takes no part in this run" in line for line in planned.not_done)
     assert list(tmp_path.iterdir()) == []
+
+
+ETCD_LEAVES = ("apiserver-etcd-client", "etcd-server", "etcd-peer", "etcd-healthcheck-client")
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_an_authority_signs_whose_key_is_nowhere_stays_and_the_rest_is_renewed(
+    tmp_path: Path, check: bool
+) -> None:
+    cp1 = made(Directory(tmp_path, "cp1"))
+    cp1.path(f"{PKI}/etcd/ca.key").unlink()
+    given: dict[str, Any] = {"without_key": frozenset({"etcd"}), "policy": Policy(renew_all=True)}
+    etcds = {name: cp1.path(path.certificate).read_bytes() for name, path in _paths(cp1, *ETCD_LEAVES).items()}
+    _changes, planned = cp1.leaves(check=check, **given)
+    assert not planned.asks
+    assert planned.new_in >= {path.certificate for path in _paths(cp1, "apiserver", "front-proxy-client").values()}
+    assert {name: cp1.path(path.certificate).read_bytes() for name, path in _paths(cp1, *ETCD_LEAVES).items()} == etcds
+    (sentence,) = planned.not_done
+    assert sentence.startswith(f"{', '.join(ETCD_LEAVES)}: not issued anew, since the key of the authority 'etcd' is ")
+
+
+def test_what_nobody_can_sign_is_no_work_of_a_later_playbook(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path, "cp1"), now=NOW - 300 * DAY)
+    cp1.path(f"{PKI}/etcd/ca.key").unlink()
+    changes, planned = cp1.leaves(scope="missing", without_key=frozenset({"etcd"}))
+    assert changes == []
+    assert len(planned.not_done) == 1
+    told_later = [note for note in planned.notes if "rotate_certificates.yml does it" in note]
+    assert told_later
+    assert not [note for note in told_later if "etcd" in note]
+    assert cp1.leaves(without_key=frozenset({"etcd"}), only=("apiserver",))[1].not_done == []
+
+
+def test_a_key_on_the_host_itself_signs_whatever_others_have(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path, "cp1"))
+    _changes, planned = cp1.leaves(without_key=frozenset({"etcd", "kubernetes"}), policy=Policy(renew_all=True))
+    assert planned.not_done == []
+    assert {item.name for item in planned.issued} == {leaf.name for leaf in cp1.pki.leaves}
+
+
+def _paths(host: Directory, *names_: str) -> dict[str, PairPath]:
+    found = {leaf.name: leaf.path for leaf in host.pki.leaves if leaf.path is not None}
+    return {name: found[name] for name in names_}
 
 
 # Properties

@@ -52,6 +52,7 @@ def whole_call(root: Path, check: bool = False, **given: Any) -> tuple[list[Chan
         "only": [],
         "expected": [],
         "signer": True,
+        "without_key": [],
         "brought": {},
         "outside": [],
         "returned": {},
