@@ -173,6 +173,7 @@ LEAVES = (
         _CONTROL_PLANES,
         "kube-apiserver-etcd-client",
         (CLIENT,),
+        organizations="etcd-client",
     ),
     LeafRow(
         "front-proxy-client", FRONT_PROXY, "{pki}/front-proxy-client", _CONTROL_PLANES, "front-proxy-client", (CLIENT,)
@@ -189,6 +190,7 @@ LEAVES = (
         _ETCD_HOSTS,
         "kube-etcd-healthcheck-client",
         (CLIENT,),
+        organizations="etcd-client",
     ),
     # Each in a directory of its own, which is mounted alone: the scheduler gets no other key with it.
     LeafRow(
@@ -310,8 +312,11 @@ def organizations(rule: str, version: tuple[int, int, int]) -> tuple[str, ...]:
 
     Since 1.29 administrators are in ``kubeadm:cluster-admins``, a group that can be taken away, instead of
     ``system:masters``, which cannot. Since 1.36.1 the API server's kubelet client is in no group at all and has a
-    binding of its own.
+    binding of its own. Clients of etcd, which knows no groups, were in ``system:masters`` before 1.29, and stay so
+    where kubeadm has renewed them since.
     """
+    if rule == "etcd-client" and version >= (1, 29, 0):
+        return ()
     if rule == "none" or (rule == "kubelet-client" and version >= (1, 36, 1)):
         return ()
     if rule == "nodes":

@@ -155,6 +155,8 @@ def test_endpoints(balancer: str, port: int, endpoint: str) -> None:
         ("masters", (1, 37, 0), ("system:masters",)),
         ("admin", (1, 28, 9), ("system:masters",)),
         ("admin", (1, 29, 0), ("kubeadm:cluster-admins",)),
+        ("etcd-client", (1, 28, 9), ("system:masters",)),
+        ("etcd-client", (1, 29, 0), ()),
         ("kubelet-client", (1, 28, 9), ("system:masters",)),
         ("kubelet-client", (1, 36, 0), ("kubeadm:cluster-admins",)),
         ("kubelet-client", (1, 36, 1), ()),
@@ -162,6 +164,19 @@ def test_endpoints(balancer: str, port: int, endpoint: str) -> None:
 )
 def test_groups_by_version(rule: str, version: tuple[int, int, int], groups: tuple[str, ...]) -> None:
     assert layout.organizations(rule, version) == groups
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("apiserver-etcd-client", {(), ("system:masters",)}),
+        ("etcd-healthcheck-client", {(), ("system:masters",)}),
+        ("front-proxy-client", {()}),
+        ("kubelet-server", {("system:nodes",)}),
+    ],
+)
+def test_groups_that_a_leaf_of_whatever_version_may_have(name: str, known: set[tuple[str, ...]]) -> None:
+    assert layout.known_organizations(name) == {frozenset(groups) for groups in known}
 
 
 def test_names_that_the_user_asked_for_are_known_as_such() -> None:

@@ -470,10 +470,18 @@ def test_a_host_gets_again_what_was_made_for_it(tmp_path: Path) -> None:
     apiserver = cp2.pki.leaf("apiserver").profile
     more = dataclasses.replace(apiserver, names=apiserver.names | names(["old.example.org"]))
     masters = profile.wanted("kube-apiserver-kubelet-client", ["system:masters"], usages=[profile.CLIENT])
+    # As kubeadm 1.28 made them, and as its renewal keeps them.
+    etcds = {
+        name: profile.wanted(
+            cp2.pki.leaf(name).profile.subject.common_name, ["system:masters"], usages=[profile.CLIENT]
+        )
+        for name in ("apiserver-etcd-client", "etcd-healthcheck-client")
+    }
     for name, what, own in (
         ("apiserver", more, False),
         ("apiserver", more, True),
         ("apiserver-kubelet-client", masters, False),
+        *((name, what, False) for name, what in etcds.items()),
     ):
         answers = leaves.sign(cp2.pki, [like(cp2, name, cp1, what, own)], cp1.signers(), NOW, Policy())
         issued = profile.from_pem(answers[name].encode(), "here").profile
