@@ -25,7 +25,8 @@ options:
   policy:
     description:
       - What the user decided. C(lifetime_days) and C(key_algorithm) of new certificates, C(keep_key) of one that is
-        renewed, C(renew_all) whether due or not.
+        renewed, C(renew_all) whether due or not. C(usual_days) is for how long kubeadm issues certificates in this
+        cluster, which the action plugin takes from its ConfigMap.
     type: dict
     default: {}
   expected:

@@ -55,6 +55,9 @@ class PkiAction(KeepingAction):
         arguments.setdefault("node_name", discovery["node_name"])
         arguments["cluster"] = pki_cluster.cluster(self._found, {host: self.variables(host) for host in self._found})
         arguments["layout"] = self.layout_of(self._target)
+        usual = pki_cluster.usual_days(self._found)
+        if usual and "policy" in arguments:
+            arguments["policy"] = {**arguments["policy"], "usual_days": usual}
         return arguments
 
     def answer(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -11,7 +11,8 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import layout as table
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_quantity
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, layout as table
 from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import words
 
 #: Whether kubelets have a serving certificate of the cluster's authority.
@@ -323,14 +324,26 @@ def _endpoint(found: t.Mapping[str, Discovery]) -> str:
     for discovery in found.values():
         if discovery.get("before_init"):
             return str(discovery["endpoint"])
+    return str(_kubeadms(found).get("controlPlaneEndpoint") or "")
+
+
+def _kubeadms(found: t.Mapping[str, Discovery]) -> dict[str, t.Any]:
+    """Return kubeadm's ClusterConfiguration as its ConfigMap has it; empty where none was read."""
+    for discovery in found.values():
         text = (discovery.get("config_maps") or {}).get("kubeadm-config", {}).get("ClusterConfiguration")
         try:
             configuration = yaml_data.load(text or "")
         except yaml_data.NoYamlError:
             continue  # who edits the ConfigMap refuses it; the host's own kubeconfig says it too
         if is_control_plane(discovery) and isinstance(configuration, dict):
-            return str(configuration.get("controlPlaneEndpoint") or "")
-    return ""
+            return configuration
+    return {}
+
+
+def usual_days(found: t.Mapping[str, Discovery]) -> float:
+    """Return for how many days kubeadm issues certificates, as its ConfigMap says; 0 where that says nothing."""
+    told = parse_quantity(str(_kubeadms(found).get("certificateValidityPeriod") or ""))
+    return float(told) / issue.DAY if told is not None and told > 0 else 0.0
 
 
 def _host(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

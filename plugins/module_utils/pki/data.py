@@ -84,7 +84,7 @@ def _mapping(data: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
 
 
 def policy(data: Mapping[str, Any]) -> Policy:
-    """`data` may have ``lifetime_days``, ``key_algorithm``, ``keep_key`` and ``renew_all``."""
+    """`data` may have ``lifetime_days``, ``usual_days``, ``key_algorithm``, ``keep_key`` and ``renew_all``."""
     algorithm = data.get("key_algorithm") or None
     if algorithm is not None and algorithm not in keys.ALGORITHMS:
         raise HardeningError(
@@ -92,10 +92,11 @@ def policy(data: Mapping[str, Any]) -> Policy:
             f"'{algorithm}' is no key algorithm that Kubernetes can use everywhere; nothing was changed. Choose one of "
             f"{', '.join(keys.ALGORITHMS)}.",
         )
-    days = float(data.get("lifetime_days") or 0)
+    days, usual = (float(data.get(name) or 0) for name in ("lifetime_days", "usual_days"))
     return Policy(
         lifetime=days * DAY if days else None,
         key_algorithm=algorithm,
         keep_key=bool(data.get("keep_key")),
         renew_all=bool(data.get("renew_all")),
+        usual=usual * DAY if usual > 0 else None,
     )

@@ -70,6 +70,8 @@ class Policy:
     renew_all: bool = False
     # Seconds of life left below which a certificate is due; None: a third of its life, at least 30 days.
     renew_before: float | None = None
+    # Seconds for which kubeadm issues certificates in this cluster, as its ConfigMap says; None: it says nothing.
+    usual: float | None = None
 
 
 def life(actual: CertificateFacts, authority: CertificateFacts, policy: Policy) -> float:
@@ -77,11 +79,12 @@ def life(actual: CertificateFacts, authority: CertificateFacts, policy: Policy) 
 
     kubeadm dates the first certificates of a host back to the beginning of their authority, which may lie years ago
     when a host joins. When both begin at once, the true day is unknown and the life is at most what one is issued for
-    today. So it is when the leaf begins before its authority, which was then issued anew with the same key.
+    today: what the user set, or kubeadm's ConfigMap, or a year. So it is when the leaf begins before its authority,
+    which was then issued anew with the same key.
     """
     total = float(actual.not_after - actual.not_before - BACKDATE)
     if actual.not_before <= authority.not_before:
-        return min(total, policy.lifetime or LEAF_LIFETIME)
+        return min(total, policy.lifetime or policy.usual or LEAF_LIFETIME)
     return total
 
 
@@ -264,15 +267,18 @@ def _time_reasons(actual: CertificateFacts, authority: CertificateFacts, now: fl
 def new_lifetime(actual: CertificateFacts | None, authority: CertificateFacts, policy: Policy, is_own: bool) -> float:
     """Seconds for which the next certificate is issued: the user's, else a year, or as long as an adopted one was.
 
+    A year is less where kubeadm issues for less in this cluster.
+
     One that its authority cut short says nothing, nor when that authority has been issued anew since, with a later end:
     else each certificate after it would live as short.
     """
     if policy.lifetime is not None:
         return policy.lifetime
+    year = min(LEAF_LIFETIME, policy.usual or LEAF_LIFETIME)
     if actual is None or is_own:
-        return LEAF_LIFETIME
+        return year
     if actual.not_after >= authority.not_after or actual.not_before < authority.not_before:
-        return LEAF_LIFETIME
+        return year
     return max(life(actual, authority, policy), MINIMUM_LIFETIME)
 
 

@@ -165,6 +165,22 @@ def test_the_load_balancer_is_the_one_of_kubeadms_config_map(text: str, endpoint
     assert pki_cluster.cluster(with_config_map(text), user)["load_balancer"] == "api.example.org"
 
 
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("certificateValidityPeriod: 2160h0m0s\n", 90),
+        ("certificateValidityPeriod: 17520h\n", 730),
+        ("certificateValidityPeriod: a while\n", 0),
+        ("certificateValidityPeriod: 0s\n", 0),
+        ("kind: ClusterConfiguration\n", 0),
+        ("{", 0),
+    ],
+)
+def test_for_how_long_kubeadm_issues_certificates_its_config_map_says(text: str, days: float) -> None:
+    assert pki_cluster.usual_days(with_config_map(text)) == days
+    assert pki_cluster.usual_days(with_config_map(text, components={})) == 0
+
+
 def test_a_worker_says_nothing_of_the_load_balancer() -> None:
     said = with_config_map("controlPlaneEndpoint: evil.example.org\n", components={})
     assert pki_cluster.cluster(said, {})["load_balancer"] == ""

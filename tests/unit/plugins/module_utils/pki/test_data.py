@@ -47,6 +47,7 @@ def test_everything_that_can_be_given() -> None:
     assert cluster.control_planes == (HostFacts("cp1", ("192.0.2.11",), ("x",)),)
     assert cluster.version == (1, 36, 1)
     assert data.policy({"lifetime_days": 2, "renew_all": True}) == Policy(lifetime=172800.0, renew_all=True)
+    assert data.policy({"usual_days": 90.5}) == Policy(usual=90.5 * 86400)
 
 
 @pytest.mark.parametrize("version", ["1.37", "latest", "1.37.x"])

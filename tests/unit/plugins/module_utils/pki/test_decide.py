@@ -258,6 +258,14 @@ def test_the_date_of_kubeadms_first_certificates_says_nothing_about_their_life()
     assert not decide.is_due(young, authority, in_five_years, PLAIN)
     assert decide.is_due(young, authority, in_five_years + 250 * DAY, PLAIN)
     assert decide.life(young, authority, Policy(lifetime=90 * DAY)) == 90 * DAY
+    # kubeadm's ConfigMap says for how long it issues them, and so does the next one live.
+    for days, whole in ((90, 90), (730, 730)):
+        made = replace(actual, not_after=int(in_five_years + days * DAY))
+        usual = Policy(usual=days * DAY)
+        assert decide.life(made, authority, usual) == whole * DAY
+        assert not decide.is_due(made, authority, in_five_years, usual)
+        assert decide.new_lifetime(made, authority, usual, is_own=False) == whole * DAY
+    assert decide.life(young, authority, Policy(lifetime=30 * DAY, usual=90 * DAY)) == 30 * DAY
     # One that truly began with its authority, an hour long, keeps its own life.
     short = replace(actual, not_after=authority.not_before + 3900)
     assert decide.life(short, authority, PLAIN) == 3600
@@ -286,6 +294,9 @@ def test_new_lifetimes(own: bool) -> None:
 
     assert found(None) == issue.LEAF_LIFETIME
     assert found(None, Policy(lifetime=DAY)) == DAY
+    # Where the owner has kubeadm issue for less than a year, nothing is made for longer.
+    assert found(None, Policy(usual=90 * DAY)) == 90 * DAY
+    assert found(None, Policy(usual=730 * DAY)) == issue.LEAF_LIFETIME
     # An adopted leaf keeps its own, and does not grow by the backdate with each renewal; one of ours follows the rule.
     assert found(leaf(OWN_SERVER, lifetime=90 * DAY)) == (issue.LEAF_LIFETIME if own else 90 * DAY)
     assert found(leaf(OWN_SERVER, lifetime=90 * DAY), Policy(lifetime=DAY)) == DAY
