@@ -26,7 +26,8 @@ options:
     description:
       - What the user decided. C(lifetime_days) and C(key_algorithm) of new certificates, C(keep_key) of one that is
         renewed, C(renew_all) whether due or not. C(usual_days) is for how long kubeadm issues certificates in this
-        cluster, which the action plugin takes from its ConfigMap.
+        cluster, which the action plugin takes from its ConfigMap. With C(names) V(table) certificates lose the names
+        that the table does not have.
     type: dict
     default: {}
   expected:

@@ -55,10 +55,18 @@ class PkiAction(KeepingAction):
         arguments.setdefault("node_name", discovery["node_name"])
         arguments["cluster"] = pki_cluster.cluster(self._found, {host: self.variables(host) for host in self._found})
         arguments["layout"] = self.layout_of(self._target)
-        usual = pki_cluster.usual_days(self._found)
-        if usual and "policy" in arguments:
-            arguments["policy"] = {**arguments["policy"], "usual_days": usual}
+        if "policy" in arguments:
+            arguments["policy"] = self._completed(arguments["policy"], discovery)
         return arguments
+
+    def _completed(self, policy: t.Mapping[str, t.Any], discovery: pki_cluster.Discovery) -> dict[str, t.Any]:
+        """Return what the user decided, with what kubeadm's ConfigMap says to it.
+
+        Without that the table would lack names which the cluster asks for, and no certificate loses one.
+        """
+        usual = pki_cluster.usual_days(self._found)
+        keeps = {"names": "keep"} if not pki_cluster.is_table_known(discovery, self._found) else {}
+        return {**policy, **({"usual_days": usual} if usual else {}), **(keeps if "names" in policy else {})}
 
     def answer(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Only look, or run the module unless an earlier task that looked has found nothing to do."""

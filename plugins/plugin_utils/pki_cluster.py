@@ -19,6 +19,9 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import wo
 SERVING = "kubeharden_pki_kubelet_serving"
 #: Whether controller-manager and scheduler serve certificates of the cluster's authority.
 COMPONENT_SERVING = "kubeharden_pki_component_serving"
+#: Whether certificates keep names that the table does not have (``keep``), or lose them (``table``).
+NAMES = "kubeharden_pki_names"
+TABLE = "table"
 #: The user's own flags, among them perhaps those of a certificate of his.
 EXTRA_FLAGS = "kubeharden_extra_flags"
 #: By row of the table, the component and the flags that name certificate and key.
@@ -314,6 +317,9 @@ def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapp
     data["dns_domain"] = first["kubelet"]["configuration"].get("clusterDomain") or ""
     # Before there is a cluster kubeadm's configuration says some of them.
     data["extra_names"] = [*words(variables.get("kubeharden_pki_extra_names")), *(first.get("names") or [])]
+    if variables.get(NAMES) == TABLE:
+        server_of = _kubeadms(found).get("apiServer")
+        data["extra_names"] += (server_of.get("certSANs") or []) if isinstance(server_of, dict) else []
     data["version"] = server["version"]
     data["api_port"] = int(server["flags"].get("secure-port") or 6443)
     return data
@@ -338,6 +344,16 @@ def _kubeadms(found: t.Mapping[str, Discovery]) -> dict[str, t.Any]:
         if is_control_plane(discovery) and isinstance(configuration, dict):
             return configuration
     return {}
+
+
+def is_table_known(discovery: Discovery, found: t.Mapping[str, Discovery]) -> bool:
+    """Return whether the table has all names that the cluster asks for: kubeadm's ConfigMap was read, if there is one.
+
+    Args:
+        discovery: Of the host.
+        found: What was discovered, by host.
+    """
+    return bool(_kubeadms(found)) or not discovery["live"]
 
 
 def usual_days(found: t.Mapping[str, Discovery]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import keys
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import NAMES, Policy
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import DAY
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import (
     ClusterFacts,
@@ -84,7 +84,10 @@ def _mapping(data: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
 
 
 def policy(data: Mapping[str, Any]) -> Policy:
-    """`data` may have ``lifetime_days``, ``usual_days``, ``key_algorithm``, ``keep_key`` and ``renew_all``."""
+    """`data` may have ``lifetime_days``, ``usual_days``, ``key_algorithm``, ``keep_key``, ``renew_all`` and ``names``.
+
+    With ``names`` ``table`` a leaf loses the names that the table does not have.
+    """
     algorithm = data.get("key_algorithm") or None
     if algorithm is not None and algorithm not in keys.ALGORITHMS:
         raise HardeningError(
@@ -99,4 +102,5 @@ def policy(data: Mapping[str, Any]) -> Policy:
         keep_key=bool(data.get("keep_key")),
         renew_all=bool(data.get("renew_all")),
         usual=usual * DAY if usual > 0 else None,
+        user_set=frozenset({NAMES} if data.get("names") == "table" else ()),
     )

@@ -111,11 +111,11 @@ def adopt(wanted: Profile, actual: CertificateFacts, asked_names: Names, policy:
     refuses, and names of kinds that are not written here.
     """
     kept = actual.profile
-    result = replace(wanted, other_names=writable(kept.other_names))
+    result = wanted
     if SUBJECT not in policy.user_set and kept.subject.common_name:
         result = replace(result, subject=kept.subject)
     if NAMES not in policy.user_set:
-        result = replace(result, names=_kept_names(kept.names) | asked_names)
+        result = replace(result, names=_kept_names(kept.names) | asked_names, other_names=writable(kept.other_names))
     if USAGES not in policy.user_set:
         result = replace(result, extended_usages=_kept_usages(kept.extended_usages, wanted.extended_usages))
     return result

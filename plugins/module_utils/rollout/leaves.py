@@ -381,7 +381,7 @@ class Leaves:
         for item in self._of_the_cluster():
             signer = self._signers[item.leaf.authority]
             if signer.key is None and item.before is not None:
-                _believed(item.before, item.leaf, signer, self._pki, item.leaf.name in self._own)
+                _believed(item.before, item.leaf, signer, self._pki, item.leaf.name in self._own, self._options.policy)
 
     def ask(self) -> list[Request]:
         """Make keys, let them wait, and return the requests."""
@@ -574,7 +574,7 @@ def sign(
         current = None
         if asked.current:
             there = profiles.from_pem(asked.current.encode(), f"the certificate '{leaf.name}' that is there")
-            current = _believed(there, leaf, signer, pki, asked.own)
+            current = _believed(there, leaf, signer, pki, asked.own, policy)
         where = f"{pki.node_name}, for '{leaf.name}'"
         content = issue.read_request(asked.request.encode(), where)
         wanted = plan.content(pki, leaf, current, policy, asked.own)
@@ -588,7 +588,7 @@ def sign(
 
 
 def _believed(
-    facts: CertificateFacts, leaf: Leaf, signer: Authority, pki: HostPki, is_own: bool
+    facts: CertificateFacts, leaf: Leaf, signer: Authority, pki: HostPki, is_own: bool, policy: Policy
 ) -> CertificateFacts | None:
     """The certificate that is there, believed only where the authority signed it, for this host and this use.
 
@@ -598,8 +598,9 @@ def _believed(
     """
     if not issue.is_signed_by(facts, signer.facts):
         return None
-    # To one of ours a worker's names do not matter: it follows the table.
-    problem = _foreign(facts, leaf, names_count=pki.is_worker and not is_own)
+    # To one of ours a worker's names do not matter, nor to any where the user says so: it follows the table.
+    follows = is_own or decide.NAMES in policy.user_set
+    problem = _foreign(facts, leaf, names_count=pki.is_worker and not follows)
     if problem:
         raise HardeningError(
             "KH308",

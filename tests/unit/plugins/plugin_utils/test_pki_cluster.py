@@ -181,6 +181,20 @@ def test_for_how_long_kubeadm_issues_certificates_its_config_map_says(text: str,
     assert pki_cluster.usual_days(with_config_map(text, components={})) == 0
 
 
+def test_where_names_may_go_those_of_kubeadms_config_map_are_of_the_table() -> None:
+    found = with_config_map("apiServer:\n  certSANs: [san.example.org]\n")
+    for variables, extra in (({}, []), ({"kubeharden_pki_names": "table"}, ["san.example.org"])):
+        assert pki_cluster.cluster(found, {"cp1": variables})["extra_names"] == extra
+    assert pki_cluster.is_table_known(FOUND["cp1"], found)
+    # Nobody knows them where it was not read; a directory has none.
+    assert not pki_cluster.is_table_known(FOUND["cp1"], FOUND)
+    assert pki_cluster.is_table_known(control_plane(1, live=False), FOUND)
+    for text in ("apiServer: []\n", "apiServer: {certSANs: null}\n", "kind: ClusterConfiguration\n"):
+        assert (
+            pki_cluster.cluster(with_config_map(text), {"cp1": {"kubeharden_pki_names": "table"}})["extra_names"] == []
+        )
+
+
 def test_a_worker_says_nothing_of_the_load_balancer() -> None:
     said = with_config_map("controlPlaneEndpoint: evil.example.org\n", components={})
     assert pki_cluster.cluster(said, {})["load_balancer"] == ""

@@ -48,6 +48,8 @@ def test_everything_that_can_be_given() -> None:
     assert cluster.version == (1, 36, 1)
     assert data.policy({"lifetime_days": 2, "renew_all": True}) == Policy(lifetime=172800.0, renew_all=True)
     assert data.policy({"usual_days": 90.5}) == Policy(usual=90.5 * 86400)
+    assert data.policy({"names": "table"}) == Policy(user_set=frozenset({"names"}))
+    assert data.policy({"names": "keep"}) == Policy()
 
 
 @pytest.mark.parametrize("version", ["1.37", "latest", "1.37.x"])

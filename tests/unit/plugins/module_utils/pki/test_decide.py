@@ -367,6 +367,7 @@ def test_what_the_user_set_overrules_an_adopted_leaf(asked: Names, policy: Polic
     actual = leaf(ADOPTED, algorithm="RSA-2048")
     adopted = decide.adopt(OWN_SERVER, actual, asked, policy)
     assert named(actual, adopted, policy=policy) == expected
+    assert bool(adopted.other_names) == ("names" not in policy.user_set)
 
 
 @pytest.mark.parametrize(

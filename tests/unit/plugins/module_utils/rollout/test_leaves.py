@@ -164,6 +164,38 @@ def test_one_of_ours_keeps_a_name_that_the_table_has_no_more_and_stays_ours(tmp_
     assert moved.leaves(check=True)[0] == []
 
 
+@pytest.mark.parametrize("adopted", [True, False])
+def test_a_name_that_the_table_has_no_more_goes_where_the_user_says_so(tmp_path: Path, adopted: bool) -> None:
+    host = made(Directory(tmp_path, "cp1", {**CLUSTER, "extra_names": ["tpyo.example.org"]}))
+    if adopted:
+        lay(host, "apiserver", host.signers()["kubernetes"], host.pki.leaf("apiserver").profile)
+    later = Directory(tmp_path, "cp1", CLUSTER)
+    policy = data.policy({"names": "table"})
+    foretold, _planned = later.leaves(check=True, policy=policy)
+    assert [change.target for change in foretold] == [f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"]
+    assert "with tpyo.example.org" in (foretold[0].after or "")
+    assert later.leaves(check=True)[0] == []
+    later.leaves(policy=policy)
+    actual = plan.stored_pair(later.pki.leaf("apiserver"), later.files())[0]
+    assert actual is not None
+    assert actual.profile.names == later.pki.leaf("apiserver").profile.names
+    assert later.leaves(policy=policy)[0] == []
+    assert later.leaves()[0] == []
+
+
+def test_where_the_user_says_so_a_worker_is_signed_what_the_table_has_and_no_name_beside(tmp_path: Path) -> None:
+    cp1 = made(Directory(tmp_path / "cp1", "cp1"))
+    w1 = Directory(tmp_path / "w1", "w1", kubelet_serving=True)
+    table = w1.pki.leaf("kubelet-server").profile
+    had = dataclasses.replace(table, names=table.names | names(["old.example.org"]))
+    asked = like(w1, "kubelet-server", cp1, table, False)
+    asked = dataclasses.replace(asked, current=like(w1, "kubelet-server", cp1, had, False).current)
+    with pytest.raises(HardeningError, match=r"old.example.org is not among them"):
+        leaves.sign(w1.pki, [asked], cp1.signers(), NOW, Policy())
+    answers = leaves.sign(w1.pki, [asked], cp1.signers(), NOW, data.policy({"names": "table"}))
+    assert profile.from_pem(answers["kubelet-server"].encode(), "here").profile.names == table.names
+
+
 def test_a_name_that_is_added_is_a_reason(tmp_path: Path) -> None:
     made(Directory(tmp_path, "cp1"))
     changes, _planned = Directory(tmp_path, "cp1", WITH_NAME).leaves()
