@@ -37,6 +37,7 @@ class ActionModule(PkiAction):
         arguments.setdefault("create", first == self._target and pki_cluster.are_made(self._found, group))
         arguments.setdefault("source", source != self._target and pki_cluster.can_sign(self._found, group))
         arguments.setdefault("repair", self.repairs())
+        arguments.setdefault("rootless", (self._found.get(self._target) or {}).get("rootless") or [])
         # Who only gives what it has needs nothing of the user's.
         variables = {} if arguments.get("give") else self.variables(self._target)
         self._kept = self.kept(variables, arguments["now"])

@@ -26,6 +26,11 @@ options:
     description: By what a file is, its owner and mode at most, as C(templates/files/attributes.yaml.j2) renders it.
     type: dict
     required: true
+  rootless:
+    description: Paths of files that static pods read which do not run as root; they stay, and RV(not_done) says so.
+    type: list
+    elements: str
+    default: []
   report_dir:
     description: Where the action plugin keeps C(changes.json) on the controller.
     type: path
@@ -81,7 +86,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
-    attributes = Attributes(host, wanted_from_data(parameters["paths"], parameters["attributes"]), runner(module))
+    wanted = wanted_from_data(parameters["paths"], parameters["attributes"])
+    attributes = Attributes(host, wanted, runner(module), parameters["rootless"])
     changes = attributes.plan()
     if changes and not module.check_mode:
         attributes.apply(Backup(host, parameters["run_id"]))
@@ -100,6 +106,7 @@ def main() -> None:
             **HOST_OPTIONS,
             "paths": {"type": "dict", "required": True},
             "attributes": {"type": "dict", "required": True},
+            "rootless": {"type": "list", "elements": "str", "default": []},
             "report_dir": {"type": "path"},
         },
         supports_check_mode=True,

@@ -81,6 +81,11 @@ options:
     description: Whether keys and kubeconfigs that others may read are closed.
     type: bool
     default: true
+  rootless:
+    description: Paths of keys that static pods read which do not run as root; these are never closed.
+    type: list
+    elements: str
+    default: []
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -195,6 +200,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         taken=parameters["take"],
         node=parameters["node_name"],
         repair=parameters["repair"],
+        rootless=parameters["rootless"],
         check=check,
     )
     written = bool(outcome.changes) and not check
@@ -232,6 +238,7 @@ def main() -> None:
             },
             "lifetime_days": {"type": "int", "default": 3650},
             "repair": {"type": "bool", "default": True},
+            "rootless": {"type": "list", "elements": "str", "default": []},
             **PLANNED_OPTIONS,
         },
         supports_check_mode=True,

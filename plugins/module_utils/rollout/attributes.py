@@ -68,11 +68,13 @@ class Attributes:
         host: The host's file system.
         wanted: What the files may be.
         run: Runs a command of the host.
+        rootless: Files that a static pod reads which does not run as root: they are its user's, and stay.
     """
 
-    def __init__(self, host: Host, wanted: t.Sequence[Wanted], run: Run) -> None:
+    def __init__(self, host: Host, wanted: t.Sequence[Wanted], run: Run, rootless: t.Collection[str] = ()) -> None:
         self._host = host
         self._wanted = wanted
+        self._rootless = rootless
         self._run = run
         #: What was left undone, as sentences.
         self.not_done: list[str] = []
@@ -85,13 +87,21 @@ class Attributes:
     def plan(self) -> list[Change]:
         """Return what would change, without changing it."""
         lines: dict[str, Wanted] = {}
+        theirs = []
         for wanted in self._wanted:
-            step = self._step(wanted)
+            step = self._step(wanted) if wanted.path not in self._rootless else None
+            if wanted.path in self._rootless and self._is_otherwise(wanted):
+                theirs.append(wanted.path)
             if step is not None:
                 self._steps.append(step)
             if wanted.persist and wanted.path.startswith(_PACKAGED):
                 lines[wanted.path] = wanted
         self._plan_persistence(lines)
+        if theirs:
+            self.not_done.append(
+                f"Owner and mode of {', '.join(sorted(theirs))} stayed: static pods read them that do not run as root "
+                "(runAsUser in their manifests), and would not start again."
+            )
         if self._owners_left:
             self.not_done.append("Owners were not set, which takes root.")
         extra = [self._tmpfiles] if self._tmpfiles else []
@@ -117,6 +127,15 @@ class Attributes:
         )
         change = Change("attributes", wanted.path, "set", before, after, controls=(wanted.control,))
         return Step(change, wanted.path, new_mode if new_mode != mode else None, uid, gid)
+
+    def _is_otherwise(self, wanted: Wanted) -> bool:
+        """Return whether a file is of others, or open to more, than is wanted."""
+        try:
+            status = os.stat(self._host.path(wanted.path))
+        except FileNotFoundError:
+            return False
+        is_roots = (status.st_uid, status.st_gid) == (0, 0) or not self._host.can_own
+        return bool(stat.S_IMODE(status.st_mode) & ~wanted.mode) or not is_roots
 
     def _is_new(self, name: str | None) -> bool:
         return any(change.target == name for change in self._users)

@@ -255,6 +255,7 @@ class Authorities:
         node: str,
         repair: bool,
         check: bool,
+        rootless: t.Collection[str] = (),
     ) -> Outcome:
         """Make or take what is missing, or ask for it; a call that asks writes nothing.
 
@@ -265,6 +266,7 @@ class Authorities:
             node: This host's name as a node.
             repair: Whether open keys are closed.
             check: Whether nothing is written.
+            rootless: Keys that stay as they are, since static pods read them that do not run as root.
         """
         self._require_separate()
         if self._has_lost_key and source and not create and SERVICE_ACCOUNT not in self.missing:
@@ -273,7 +275,8 @@ class Authorities:
         if elsewhere and not create and not source:
             names = ", ".join(elsewhere)
             return Outcome([], [], not_done=(f"{names}: no control plane that has them takes part in this run.",))
-        opened = self._store.open_secrets(authority_paths(self._pki)) if repair else []
+        repaired = [path for path in authority_paths(self._pki) if path not in rootless]
+        opened = self._store.open_secrets(repaired) if repair else []
         changes = [*opened, *self.changes(create)]
         if check:
             return Outcome(changes, self.missing)

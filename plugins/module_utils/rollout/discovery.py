@@ -110,6 +110,7 @@ class Discovery:
             "signing_authority": self._signing_authority(used),
             "authority_keys": self._authority_keys(used),
             "files": self._files(kubelet, components),
+            "rootless": self._rootless(components, used),
             "runtime_socket": self.runtime_socket(),
             "admin_kubeconfig": self.admin_kubeconfig if self.control_plane or self._asks else None,
             "kubelet_authority": self._kubelet_authority(used),
@@ -456,6 +457,23 @@ class Discovery:
             return None
         return {"certificate": certificates[-1], "key": keys[-1], "signer": _signer(signing[0])}
 
+    def _rootless(
+        self, components: t.Mapping[str, t.Mapping[str, t.Any]], used: t.Sequence[t.Mapping[str, str]]
+    ) -> list[str]:
+        """Return what static pods read that do not run as root, as with kubeadm's gate RootlessControlPlane.
+
+        Such a file belongs to the component's own user or group; with root's alone it would not start again.
+        """
+        found = []
+        for name, component in components.items():
+            manifest = self._manifest(component["manifest"])
+            # What the container says beats what its pod says.
+            users = [_user(one) for one in (manifest.container(name), manifest.pod.get("spec"))]
+            if next((user for user in users if user is not None), 0) != 0:
+                found += [entry["path"] for entry in used if entry["component"] == name]
+                found += self._etcd_data(components) if name == "etcd" else []
+        return list(dict.fromkeys(found))
+
     def _authority_keys(self, used: t.Sequence[t.Mapping[str, str]]) -> list[str]:
         """Return the keys that lie beside the authorities by which kube-apiserver verifies, wherever that is."""
         flags = ("client-ca-file", "etcd-cafile", "requestheader-client-ca-file")
@@ -610,6 +628,13 @@ def _within(data: t.Any, *keys: str) -> str | None:
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
     return data if isinstance(data, str) else None
+
+
+def _user(data: t.Any) -> int | None:
+    """Return as whom a pod or a container runs, None where it says nothing of that."""
+    context = data.get("securityContext") if isinstance(data, dict) else None
+    user = context.get("runAsUser") if isinstance(context, dict) else None
+    return user if isinstance(user, int) else None
 
 
 def _flags(arguments: t.Sequence[str]) -> dict[str, str]:

@@ -60,7 +60,9 @@ def leaves_call(
     )
     planned = leaves.Leaves(seen.store, seen.pki, seen.files, now, options)
     planned.refuse_foreign()
-    opened = seen.store.open_secrets(pki_files.leaf_paths(seen.pki)) if parameters["repair"] else []
+    theirs = (parameters["discovery"] or {}).get("rootless") or ()
+    repaired = [path for path in pki_files.leaf_paths(seen.pki) if path not in theirs]
+    opened = seen.store.open_secrets(repaired) if parameters["repair"] else []
     owed = rotation.owed(host) if discovery is not None else []
     changes = [*opened, *planned.changes(), *rotation.owed_changes(owed, planned.changes())]
     facts: dict[str, t.Any] = {

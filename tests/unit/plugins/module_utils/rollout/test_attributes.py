@@ -50,6 +50,22 @@ class Shell:
         return [call for call in self.calls if call[0] != "dpkg-query"]
 
 
+def test_what_a_static_pod_reads_that_does_not_run_as_root_stays_and_is_told(tmp_path: Path) -> None:
+    """kubeadm with RootlessControlPlane gives sa.key to a group of the components."""
+    theirs, ours = "/etc/kubernetes/pki/sa.key", "/etc/kubernetes/pki/apiserver.key"
+    for path in (theirs, ours):
+        make(tmp_path, path, 0o640)
+    asked = [wanted(path, 0o600) for path in (theirs, ours, "/etc/missing.key")]
+    one = Attributes(Host(str(tmp_path)), asked, Shell(), [theirs, "/etc/missing.key"])
+    assert [change.target for change in one.plan()] == [ours]
+    (sentence,) = one.not_done
+    assert sentence.startswith(f"Owner and mode of {theirs} stayed: static pods read them that do not run as root")
+    # Where all is as wanted there is nothing to tell.
+    (tmp_path / theirs.lstrip("/")).chmod(0o600)
+    again = Attributes(Host(str(tmp_path)), asked[:1], Shell(), [theirs])
+    assert (again.plan(), again.not_done) == ([], [])
+
+
 def wanted(path: str, mode: int, owner: str | None = None, group: str | None = None, persist: bool = False) -> Wanted:
     return Wanted(path, mode, owner, group, persist, "control")
 

@@ -202,6 +202,14 @@ def test_an_open_key_is_closed_and_told(tmp_path: Path) -> None:
     assert host.authorities().changes == []
 
 
+def test_a_key_that_a_static_pod_reads_as_another_user_is_left_open_to_it(tmp_path: Path) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    key = host.path("/etc/kubernetes/pki/sa.key")
+    key.chmod(0o640)
+    assert host.authorities(rootless=["/etc/kubernetes/pki/sa.key"]).changes == []
+    assert key.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_missing_public_half_is_written(tmp_path: Path) -> None:
     host = made(Directory(tmp_path, "cp1"))
     before = host.path(f"{PKI}/sa.pub").read_bytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import typing as t
 from pathlib import Path
@@ -192,6 +193,32 @@ def test_who_signs_is_told_where_clients_are_believed_by_that_certificate(cp1: H
     ):
         at(cp1, "etc/kubernetes/pki/b").write_bytes(held)
         assert discover(cp1)["signing_authority"] == told
+
+
+@pytest.mark.parametrize(
+    ("pod", "container", "is_rootless"),
+    [
+        ("", "", False),
+        ("securityContext: {runAsUser: 0}", "", False),
+        ("securityContext: {runAsUser: 992}", "", True),
+        ("securityContext: {runAsUser: 992}", "securityContext: {runAsUser: 0}", False),
+        ("", "securityContext: {runAsUser: 992}", True),
+    ],
+)
+def test_what_static_pods_read_that_do_not_run_as_root_is_known(
+    cp1: Host, pod: str, container: str, is_rootless: bool
+) -> None:
+    manifest = Path(cp1.root) / MANIFESTS / "kube-apiserver.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^  securityContext:\n(    .*\n)+", "", text)
+    text = text.replace("spec:\n", f"spec:\n  {pod}\n", 1).replace(
+        "    name: kube-apiserver\n", f"    name: kube-apiserver\n    {container}\n", 1
+    )
+    manifest.write_text(text, encoding="utf-8")
+    found = discover(cp1)["rootless"]
+    assert ("/etc/kubernetes/pki/sa.key" in found) == is_rootless
+    assert "/etc/kubernetes/scheduler.conf" not in found
+    assert bool(found) == is_rootless
 
 
 def test_keys_that_lie_beside_authorities_are_known_wherever_that_is(cp1: Host) -> None:
