@@ -54,6 +54,10 @@ options:
         told.
     type: bool
     default: false
+  by_record:
+    description: Whether O(renewals) approves where such a record is; else what waits is told.
+    type: bool
+    default: true
   closed:
     description:
       - Whether certificates that have ended keep this host from the API. What came before in the run has renewed them,
@@ -150,7 +154,7 @@ nodes:
   type: list
   elements: dict
 not_done:
-  description: What was left undone because it takes a running cluster, and kubelets that are not proven.
+  description: What was left undone, requests that nobody approves, and kubelets that are not proven.
   returned: success
   type: list
   elements: str
@@ -272,7 +276,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     cluster = cluster_of(module)
     backup = Backup(Host(module.params["root"]), module.params["run_id"])
     elsewhere = module.params["signed_elsewhere"]
-    approves = module.params["approve"] or (module.params["renewals"] and approvals.are_ours(backup.host))
+    by_record = module.params["renewals"] and module.params["by_record"]
+    approves = module.params["approve"] or (by_record and approvals.are_ours(backup.host))
+    waiting: list[str] = []
     refused: list[str] = []
     changes: list[t.Any] = []
     approved: list[str] = []
@@ -283,7 +289,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             more = serving.approve(cluster, expected, float(module.params["limit"]), backup, elsewhere)
             changes, refused = [*changes, *more[0]], [*refused, *more[1]]
     elif not approves:
-        refused = approvals.left(serving.pending(cluster)[0]) if module.params["renewals"] else []
+        if module.params["renewals"]:
+            refused, waiting = approvals.left(serving.pending(cluster)[0], cluster.now())
     elif module.check_mode:
         good, refused = serving.pending(cluster, expected)
         granted = set(module.params["granted"])
@@ -312,7 +319,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if elsewhere:
         facts["unsigned"] = [kubelet_signing.shown(request) for request in serving.unsigned(cluster, expected)]
         facts["nodes"] = [kubelet_signing.shown_node(node) for node in cluster.nodes()]
-    not_done = [serving.not_verified(left, verifier)] if tells else []
+    not_done = [*waiting, *([serving.not_verified(left, verifier)] if tells else [])]
     return result_of(module, changes, proven=not left, unproven=left, notes=refused, not_done=not_done, **facts)
 
 
@@ -326,6 +333,7 @@ def main() -> None:
             "granted": {"type": "list", "elements": "str", "default": []},
             "approve": {"type": "bool", "default": True},
             "renewals": {"type": "bool", "default": False},
+            "by_record": {"type": "bool", "default": True},
             "closed": {"type": "bool", "default": False},
             "kubectl": {"type": "path"},
             "limit": {"type": "int", "default": 120},

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import calendar
 import json
+import time
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.document import read_object
@@ -18,6 +20,16 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 
 #: The runs that approved one and were not put back. Their records do not stand for it, since those are pruned.
 APPROVALS = f"{STATE_DIRECTORY}/approvals.json"
+#: Seconds that a kubelet waits for an answer.
+PATIENCE = 900.0
+_LEFT = (
+    "requests of kubelets for serving certificates that nothing speaks against were left to whoever approves them in "
+    "this cluster"
+)
+_WAY_OUT = (
+    "Without an approver these kubelets' certificates end, and with them logs and exec where API servers verify "
+    "kubelets: set kubeharden_pki_approve to always, or see to your approver."
+)
 
 
 def _runs(host: Host) -> list[str]:
@@ -64,14 +76,30 @@ def are_ours(host: Host) -> bool:
     return bool(_runs(host))
 
 
-def left(requests: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return the sentence on requests that might be approved and are left."""
-    if not requests:
-        return []
-    names = ", ".join(sorted(str(request["metadata"]["name"]) for request in requests))
-    sentence = (
-        f"{names}: requests of kubelets for serving certificates that nothing speaks against, and that were left to "
-        "whoever approves them in this cluster, since this control plane has no record that Kubeharden does. Where "
-        "nobody does, run again with kubeharden_profile cis and no waiver of kubelet-serving-certificate."
-    )
-    return [sentence]
+def left(requests: t.Sequence[t.Mapping[str, t.Any]], now: float) -> tuple[list[str], list[str]]:
+    """Return what is said of requests that might be approved and are left: a note, and what is left undone.
+
+    A kubelet waits a quarter of an hour and asks anew: one that has waited for as long is approved by nobody, and its
+    kubelet serves no certificate one day.
+
+    Args:
+        requests: Those that nothing speaks against.
+        now: Seconds since 1970.
+    """
+    late = [request for request in requests if now - _made(request) > PATIENCE]
+    new = [request for request in requests if request not in late]
+    notes = [f"{_names(new)}: {_LEFT}; somebody may be about to."] if new else []
+    not_done = [f"{_names(late)}: {_LEFT}, and nobody has for a quarter of an hour or more. {_WAY_OUT}"] if late else []
+    return notes, not_done
+
+
+def _names(requests: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    return ", ".join(sorted(str(request["metadata"]["name"]) for request in requests))
+
+
+def _made(request: t.Mapping[str, t.Any]) -> float:
+    """Return when a request was made, in seconds since 1970; one that does not say it waits since ever."""
+    try:
+        return calendar.timegm(time.strptime(str(request["metadata"].get("creationTimestamp")), "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return 0.0

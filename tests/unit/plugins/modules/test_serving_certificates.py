@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import calendar
 import time
 import typing as t
 from pathlib import Path
@@ -104,10 +105,18 @@ def test_a_list_of_approvals_that_is_damaged_is_no_list(tmp_path: Path) -> None:
 def test_what_is_left_to_others_is_told() -> None:
     good, refused = serving.pending(cluster())
     assert not refused
-    assert approvals.left([]) == []
-    (sentence,) = approvals.left(good)
-    assert sentence.startswith("csr-abcde: ")
-    assert "kubeharden_profile cis" in sentence
+    assert approvals.left([], 0.0) == ([], [])
+    # Nobody approves what has waited for as long as a kubelet does; somebody may be about to approve the others.
+    made = calendar.timegm((2026, 11, 24, 10, 0, 0))
+    for request in good:
+        request["metadata"]["creationTimestamp"] = "2026-11-24T10:00:00Z"
+    notes, not_done = approvals.left(good, made + approvals.PATIENCE)
+    assert (len(notes), not_done) == (1, [])
+    assert notes[0].startswith("csr-abcde: ")
+    notes, not_done = approvals.left(good, made + approvals.PATIENCE + 1)
+    assert (notes, len(not_done)) == ([], 1)
+    assert not_done[0].startswith("csr-abcde: ")
+    assert "set kubeharden_pki_approve to always" in not_done[0]
 
 
 def test_an_api_server_without_a_certificate_that_can_be_read(tmp_path: Path) -> None:
@@ -135,7 +144,10 @@ def test_a_rotation_approves_on_the_condition_of_a_hardening() -> None:
         return found
 
     hardening, rotation = task("harden_kubelet/tasks/certificates.yml"), task("pki/tasks/approve.yml")
-    words = " ".join(rotation["kubeharden.core.serving_certificates"]["approve"].split())
+    asked = rotation["kubeharden.core.serving_certificates"]
+    words = " ".join(asked["approve"].split())
     own = hardening["kubeharden.core.serving_certificates"]["approve"].strip("{} ")
-    assert words == f"{{{{ {hardening['when']} and {own} }}}}"
+    variable = "kubeharden_pki_approve"
+    assert words == (f"{{{{ {variable} == 'always' or ({variable} == 'auto' and {hardening['when']} and {own}) }}}}")
+    assert (asked["renewals"], asked["by_record"]) == (True, f"{{{{ {variable} != 'never' }}}}")
     assert "when" not in rotation  # kubelets' certificates as clients are signed whatever the profile is
