@@ -34,6 +34,10 @@ LAYOUT = {"super_admin": True, "kubelet_serving": True, "kubelet_client": True}
 #: What a play is run in: on nothing, on what is there, and in check mode.
 STATES = ("fresh", "again", "check")
 
+#: What is asked for of NODES nodes in each state: at most of an empty play, and at least of community.crypto.
+MOST_OF_AN_EMPTY_PLAY = 1.25
+LEAST_OF_THE_PEER = 100.0
+
 Run = Callable[..., str]
 Figure = dict[str, "str | float"]
 
@@ -191,6 +195,19 @@ class Bench:
 def _used() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def missed(figures: Sequence[Figure]) -> list[str]:
+    """A sentence for each figure that is not what was asked for."""
+    found = []
+    for figure in figures:
+        name, value = str(figure["name"]), float(figure["value"])
+        for state in STATES:
+            if name == f"pki_{NODES}_{state}_cpu_vs_empty_play" and value > MOST_OF_AN_EMPTY_PLAY:
+                found.append(f"{name} is {value}, and at most {MOST_OF_AN_EMPTY_PLAY} was asked for")
+            if name == f"pki_{NODES}_{state}_cpu_community_crypto_vs_ours" and value < LEAST_OF_THE_PEER:
+                found.append(f"{name} is {value}, and at least {LEAST_OF_THE_PEER:.0f} was asked for")
+    return found
 
 
 def ratio(name: str, above: Sequence[float], below: Sequence[float]) -> Figure:

@@ -171,8 +171,16 @@ def test_as_awx_runs_it(programs: Programs, project: Path, home: Path, tmp_path:
         "ANSIBLE_FORCE_COLOR": "False",
         "JOB_ID": "1",
     }
-    words = ["ansible-playbook", "-u", "root", "-i", script, "-e", f"@{runner}/env/extravars", "harden.yml"]
-    hardens(programs(NEWEST), words, runner / "project", home, environment)
+    words = ["ansible-playbook", "-u", "root", "-i", script, "-e", f"@{runner}/env/extravars"]
+    hardens(programs(NEWEST), [*words, "harden.yml"], runner / "project", home, environment)
+    # The job of docs/schedule.md: the playbook alone, with a directory for reports that stays.
+    reports = tmp_path / "reports"
+    job = [*words, "-e", f"kubeharden_report_dir={reports}", "rotate_certificates.yml"]
+    run = ansible(programs(NEWEST), job, directory=runner / "project", home=home, environment=environment)
+    ends_well(run)
+    assert all(run.changed[host] == 0 for host in ONE_OF_EACH), str(run)
+    shown = (reports / "metrics.prom").read_text(encoding="utf-8")
+    assert 'kubeharden_certificate_not_after_timestamp_seconds{host="cp1"' in shown
 
 
 def test_installed_from_a_tarball(programs: Programs, project: Path, home: Path, tmp_path: Path) -> None:

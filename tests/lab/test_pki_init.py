@@ -27,7 +27,7 @@ from lab.test_directory_init import AUTHORITIES, KUBECONFIGS, LEAVES, Outside
 
 pytestmark = pytest.mark.slow
 
-#: Control planes and workers of each cluster; with more control planes than one, etcd's peers talk.
+#: Control planes and workers of each cluster but one.
 SHAPE = "1+1"
 own = pytest.mark.on(SHAPE, name="init-own", bare=True)
 outside = pytest.mark.on(SHAPE, name="init-outside", bare=True)
@@ -157,6 +157,15 @@ def test_what_came_before_the_cluster_is_known_as_ours_and_is_not_due(product: P
     product.rotate(pki_renew="all").well()
     assert all(serial != serials[place] for place, serial in product.served_serials().items())
     works(product.cluster)
+
+
+@pytest.mark.on("3+1", name="init-three", bare=True)
+def test_with_three_control_planes_etcds_peers_talk_over_what_was_laid(product: Product) -> None:
+    """The same on more than one control plane: each member answers only with the word of the others."""
+    test_all_is_laid_before_there_is_a_cluster_and_kubeadm_makes_nothing_of_it_anew(product)
+    assert len(product.cluster.control_planes) == 3
+    works(product.cluster)
+    test_what_came_before_the_cluster_is_known_as_ours_and_is_not_due(product)
 
 
 # Authorities wholly outside

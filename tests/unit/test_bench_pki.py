@@ -39,3 +39,22 @@ def test_ours_issues_it_and_the_other_play_asks_for_each(tmp_path: Path) -> None
 
 def test_the_median_of_the_ratios_of_each_turn_counts() -> None:
     assert pki.ratio("n", [2.0, 8.0, 3.0], [1.0, 2.0, 1.0])["value"] == 3.0
+
+
+def _figures(empty: float, peer: float) -> list[pki.Figure]:
+    names = {"vs_empty_play": empty, "community_crypto_vs_ours": peer}
+    return [
+        {"name": f"pki_{nodes}_{state}_cpu_{name}", "value": value, "unit": "ratio"}
+        for nodes in pki.SIZES
+        for state in pki.STATES
+        for name, value in names.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("empty", "peer", "words"), [(1.25, 100.0, ""), (1.26, 100.0, "at most 1.25"), (0.9, 99.9, "at least 100")]
+)
+def test_what_was_asked_for_is_held_of_each_state_of_the_whole_set(empty: float, peer: float, words: str) -> None:
+    told = pki.missed(_figures(empty, peer))
+    assert len(told) == (len(pki.STATES) if words else 0)
+    assert all(words in sentence and f"pki_{pki.NODES}_" in sentence for sentence in told)

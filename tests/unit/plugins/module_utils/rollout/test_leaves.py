@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -43,6 +44,23 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout
 )
 
 PKI = "/etc/kubernetes/pki"
+#: The names of all files with leaves of a control plane.
+ALL_FILES = (
+    *(
+        f"{name}{suffix}"
+        for name in (
+            "apiserver",
+            "apiserver-kubelet-client",
+            "apiserver-etcd-client",
+            "front-proxy-client",
+            "server",
+            "peer",
+            "healthcheck-client",
+        )
+        for suffix in (".crt", ".key")
+    ),
+    *(f"{name}.conf" for name in ("admin", "controller-manager", "scheduler")),
+)
 WITH_NAME = {**CLUSTER, "extra_names": ["api.example.org"]}
 
 
@@ -123,6 +141,82 @@ def test_check_run_check_run(tmp_path: Path, spoil: Callable[[Directory], None],
     assert host.leaves()[0] == []
     assert host.state() == after
     assert_pairs_fit(host)
+    assert_no_key_is_open(tmp_path)
+
+
+def _issued(host: Directory, name: str, key: Any, signer: Authority | None = None, **changes: Any) -> None:
+    """Lay a pair for a key, otherwise than the table has it where something is changed."""
+    leaf = host.pki.leaf(name)
+    assert leaf.path is not None
+    times = {"now": changes.pop("now", NOW), "lifetime": changes.pop("lifetime", 365 * DAY)}
+    wanted = dataclasses.replace(leaf.profile, key_usages=profile.leaf_key_usages("ECDSA-P256"), **changes)
+    signer = signer or host.signers()[leaf.authority]
+    facts = issue.issue(wanted, keys.public_bytes(key), signer, **times)
+    host.path(leaf.path.certificate).write_bytes(issue.certificate_pem(facts))
+    host.path(leaf.path.key).write_bytes(keys.private_pem(key))
+
+
+def _expired(host: Directory) -> None:
+    _issued(host, "apiserver", keys.generate("ECDSA-P256"), now=NOW - 60 * DAY, lifetime=30 * DAY)
+
+
+def _weak(host: Directory) -> None:
+    _issued(host, "front-proxy-client", ec.generate_private_key(ec.SECP224R1()))
+
+
+def _other_usages(host: Directory) -> None:
+    _issued(host, "front-proxy-client", keys.generate("ECDSA-P256"), extended_usages=frozenset({profile.SERVER}))
+
+
+def _kubeconfig_of_another(host: Directory) -> None:
+    """As after a restore from another cluster: neither what it trusts nor its certificate are of this one."""
+    leaf, theirs = host.pki.leaf("scheduler.conf"), authority.create(profile.wanted_authority("theirs"), NOW - DAY)
+    key = keys.generate("ECDSA-P256")
+    wanted = dataclasses.replace(leaf.profile, key_usages=profile.leaf_key_usages("ECDSA-P256"))
+    facts = issue.issue(wanted, keys.public_bytes(key), theirs, NOW)
+    pair = issue.certificate_pem(facts), keys.private_pem(key)
+    row = next(one for one in host.pki.kubeconfigs if one.name == "scheduler")
+    trusted = bundle.join([theirs.facts])
+    host.path(row.path).write_bytes(kubeconfig.render(row.server, row.user, trusted, *pair))
+
+
+def _without_etcds_key(host: Directory) -> None:
+    """Its leaves have ended, and nobody can issue them."""
+    _issued(host, "etcd-server", keys.generate("ECDSA-P256"), now=NOW - 60 * DAY, lifetime=30 * DAY)
+    host.path(f"{PKI}/etcd/ca.key").unlink()
+
+
+MORE_STATES: tuple[tuple[Callable[[Directory], None], dict[str, Any], set[str]], ...] = (
+    (_expired, {}, {"apiserver.crt", "apiserver.key"}),
+    (_weak, {}, {"front-proxy-client.crt", "front-proxy-client.key"}),
+    (_other_usages, {}, {"front-proxy-client.crt", "front-proxy-client.key"}),
+    (_kubeconfig_of_another, {}, {"scheduler.conf"}),
+    (_without_etcds_key, {"without_key": frozenset({"etcd"})}, set()),
+    (_nothing, {"policy": Policy(key_algorithm="ECDSA-P384")}, set(ALL_FILES)),
+    (_empty, {}, {*ALL_FILES, "kubelet.conf"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "changed"), MORE_STATES, ids=[spoil.__name__ for spoil, _options, _changed in MORE_STATES]
+)
+def test_check_run_check_run_of_what_is_wrong(
+    tmp_path: Path, spoil: Callable[[Directory], None], options: dict[str, Any], changed: set[str]
+) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    spoil(host)
+    before = host.state()
+    foretold, _planned = host.leaves(check=True, **options)
+    assert host.state() == before
+    done, _planned = host.leaves(**options)
+    assert told(done) == told(foretold)
+    assert {change.target.rpartition("/")[2] for change in done} == changed
+    after = host.state()
+    assert host.leaves(check=True, **options)[0] == []
+    assert host.leaves(**options)[0] == []
+    assert host.state() == after
+    if host.path(f"{PKI}/etcd/ca.key").exists():
+        assert_pairs_fit(host)
     assert_no_key_is_open(tmp_path)
 
 
