@@ -21,6 +21,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import
 SUFFIXES = (".crt", ".cert", ".cer", ".pem", ".conf", ".kubeconfig")
 #: Of the entries of `ends`.
 AUTHORITY = "authority"
+#: Of those of a certificate that another host shows, and that is no file here.
+SERVED = "served"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 

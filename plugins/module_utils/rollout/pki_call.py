@@ -12,10 +12,11 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import brought, data, listing
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import brought, data, listing, names, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import iso_time
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import pod_logs
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_files, rotation
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_view import View, view
 
@@ -77,9 +78,12 @@ def leaves_call(
         "not_done": planned.not_done,
         "backup": "",
     }
+    served: list[dict[str, t.Any]] = []
     if renews:
         facts["certificates"], unread = _ends(host, seen, parameters, planned.new_in)
-        facts["notes"] += unread
+        served, silent = _shown_by_etcd(discovery)
+        facts["certificates"] += served
+        facts["notes"] += unread + silent
     if check or not parameters.get("write", True):
         return changes, {**facts, "unsigned": planned.unsigned()}
     if planned.asks and parameters["answers"] is None:
@@ -105,8 +109,31 @@ def leaves_call(
     facts["backup"] = f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if replaced else ""
     if planned.issued:
         seen.files = pki_files.read(host, seen.pki)
-        facts["certificates"], _told = _ends(host, seen, parameters, planned.new_in)
+        facts["certificates"] = _ends(host, seen, parameters, planned.new_in)[0] + served
     return changes, facts
+
+
+def _shown_by_etcd(discovery: t.Mapping[str, t.Any] | None) -> tuple[list[dict[str, t.Any]], list[str]]:
+    """When the certificates end that an etcd elsewhere shows, whose host is left alone; then which shows none."""
+    found, notes = [], []
+    for address, port in rotation.etcd_elsewhere(discovery) if discovery is not None else []:
+        url = f"https://{names.host_and_port(address, port)}"
+        peer = tls_peer(address, port)
+        if peer.certificate is None:
+            notes.append(f"When etcd's certificate ends is not known, since {url} shows none ({peer.reason}).")
+            continue
+        facts = profile.from_der(peer.certificate, url)
+        found.append(
+            {
+                "name": "etcd-server",
+                "path": url,
+                "kind": listing.SERVED,
+                "subject": str(facts.profile.subject),
+                "not_after": iso_time(facts.not_after),
+                "new": False,
+            }
+        )
+    return found, notes
 
 
 def _ends(

@@ -100,6 +100,15 @@ def endpoints(discovery: t.Mapping[str, t.Any]) -> dict[str, list[tuple[str, int
     return found
 
 
+def etcd_elsewhere(discovery: t.Mapping[str, t.Any]) -> list[tuple[str, int]]:
+    """Return where an API server finds an etcd whose certificates are on none of the cluster's hosts."""
+    components = discovery["components"]
+    if "kube-apiserver" not in components or "etcd" in components:
+        return []
+    urls = (components["kube-apiserver"]["flags"].get("etcd-servers") or "").split(",")
+    return [place for place in map(_place, urls) if place]
+
+
 def _place(url: str) -> tuple[str, int] | None:
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or not parts.port:

@@ -77,6 +77,8 @@ def evidence(*ends: float) -> dict[str, t.Any]:
         (evidence(BEGUN + 1), {"certificates": [{"kind": "certificate", "not_after": OVER}]}, True),
         # A bundle may still have an authority in it that has ended.
         (evidence(BEGUN), {"certificates": [{"kind": "authority", "not_after": OVER}]}, False),
+        # That of an etcd elsewhere is renewed by nobody here.
+        (evidence(BEGUN), {"certificates": [{"kind": "served", "not_after": OVER}]}, False),
     ],
 )
 def test_a_certificate_has_ended_until_the_host_has_another(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -18,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import iso_time
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_call
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_call import leaves_call
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
@@ -215,3 +217,25 @@ def test_no_key_is_told(host: Directory) -> None:
     assert "PRIVATE" not in text
     body = host.path(f"{KUBELET}/kubelet-client-current.pem").read_text(encoding="ascii").split("PRIVATE KEY-----\n")[1]
     assert body.splitlines()[0] not in text
+
+
+def test_when_the_certificates_of_an_etcd_elsewhere_end_is_seen_at_its_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = {"etcd-servers": "https://192.0.2.31:2379,https://[2001:db8::32]:2379,http://192.0.2.33:2379"}
+    elsewhere: dict[str, Any] = {"components": {"kube-apiserver": {"flags": flags}}}
+    key = keys.generate("ECDSA-P256")
+    shown = issue.self_signed_authority(profile.wanted_authority("etcd1"), key, time.time())
+
+    def peer(address: str, port: int) -> Peer:
+        assert port == 2379
+        return Peer(shown.certificate.public_bytes(Encoding.DER)) if address == "192.0.2.31" else Peer(None, "silent")
+
+    monkeypatch.setattr(pki_call, "tls_peer", peer)
+    found, notes = pki_call._shown_by_etcd(elsewhere)
+    assert [(one["path"], one["kind"], one["not_after"]) for one in found] == [
+        ("https://192.0.2.31:2379", "served", iso_time(shown.not_after))
+    ]
+    (note,) = notes
+    assert "https://[2001:db8::32]:2379 shows none (silent)" in note
+    # One of the cluster's own is known by its files, and so is one on a directory.
+    assert pki_call._shown_by_etcd({"components": {**elsewhere["components"], "etcd": {}}}) == ([], [])
+    assert pki_call._shown_by_etcd(None) == ([], [])
