@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
-from ansible_collections.kubeharden.core.plugins.module_utils.pki import brought, data, listing, names, profile
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import brought, data, listing, names, profile, refuse
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import iso_time
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import pod_logs
@@ -37,7 +37,7 @@ def leaves_call(
     """
     host = open_host(parameters["root"], parameters["root_seed"], check, scratch)
     now = time.time()
-    seen = view(host, parameters, now, check)
+    seen = view(host, parameters, now, check, judge_clock=False)
     renews = parameters["scope"] != leaves.SCOPE_MISSING
     # What is missing is no running component's: there is nothing to restart and nothing to be seen.
     # Nor does anything run before there is a cluster.
@@ -59,8 +59,7 @@ def leaves_call(
             for name, one in parameters["returned"].items()
         },
     )
-    planned = leaves.Leaves(seen.store, seen.pki, seen.files, now, options)
-    planned.refuse_foreign()
+    planned = _planned(seen, parameters, now, options)
     theirs = (parameters["discovery"] or {}).get("rootless") or ()
     repaired = [path for path in pki_files.leaf_paths(seen.pki) if path not in theirs]
     opened = seen.store.open_secrets(repaired) if parameters["repair"] else []
@@ -111,6 +110,23 @@ def leaves_call(
         seen.files = pki_files.read(host, seen.pki)
         facts["certificates"] = _ends(host, seen, parameters, planned.new_in)[0] + served
     return changes, facts
+
+
+def _planned(seen: View, parameters: t.Mapping[str, t.Any], now: float, options: leaves.Options) -> leaves.Leaves:
+    """What is to be done. By a clock that is far off nothing is, but it is no reason to end where there is nothing.
+
+    Raises:
+        HardeningError: A clock that is far off, or what cannot be done.
+    """
+    try:
+        planned = leaves.Leaves(seen.store, seen.pki, seen.files, now, options)
+        planned.refuse_foreign()
+    except HardeningError:
+        refuse.clock(now, parameters.get("now"), seen.pki.node_name)  # may be the reason
+        raise
+    if planned.changes():
+        refuse.clock(now, parameters.get("now"), seen.pki.node_name)
+    return planned
 
 
 def _shown_by_etcd(discovery: t.Mapping[str, t.Any] | None) -> tuple[list[dict[str, t.Any]], list[str]]:

@@ -239,3 +239,17 @@ def test_when_the_certificates_of_an_etcd_elsewhere_end_is_seen_at_its_door(monk
     # One of the cluster's own is known by its files, and so is one on a directory.
     assert pki_call._shown_by_etcd({"components": {**elsewhere["components"], "etcd": {}}}) == ([], [])
     assert pki_call._shown_by_etcd(None) == ([], [])
+
+
+def test_a_clock_that_is_far_off_is_refused_where_something_is_issued_by_it(host: Directory) -> None:
+    """A node whose clock is wrong, and which needs nothing, must not end the rotation of all others."""
+    others = time.time() + 3600
+    assert whole_call(host.root, now=others)[0] == []
+    host.path(f"{PKI}/apiserver.crt").unlink()
+    for check in (True, False):
+        with pytest.raises(HardeningError, match=r"is 3(599|600) seconds behind the controller's"):
+            call(host.root, check=check, now=others)
+    assert not host.path(f"{PKI}/apiserver.crt").exists()
+    host.path(f"{PKI}/ca.crt").write_bytes(b"-----BEGIN CERTIFICATE-----")
+    with pytest.raises(HardeningError, match="Synchronise the clocks"):
+        call(host.root, now=others)
