@@ -64,7 +64,7 @@ class Trust:
             for shown, believers in self._pairs()
             for believer in believers
             # A directory that stands for a host may have files without content in their place.
-            if self._view.host.live or all(one.problem or one.data for one in (*shown, believer))
+            if self._view.host.live or (_is_there(believer) and all(_is_there(one) for one in shown))
         ]
 
     def believers(self, use: str) -> list[Believer]:
@@ -215,3 +215,7 @@ def _certificates(data: bytes, where: str) -> list[profile.CertificateFacts]:
     if not found:
         raise HardeningError("KH303", f"{where} holds no certificate.")
     return found
+
+
+def _is_there(one: _Certificate | Believer) -> bool:
+    return bool(one.problem or one.data)
