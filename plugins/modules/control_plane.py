@@ -84,7 +84,8 @@ options:
   api_servers:
     description:
       - By control plane of the run, the address of its API server; filled in by the action plugin. Before something
-        restarts here each must be well, for which it is given O(gate_timeout) seconds.
+        restarts here each must be well, for which it is given O(gate_timeout) seconds. Where it names no other, one of
+        those that the API knows must be, if the cluster has several.
     type: dict
     default: {}
   nodes:
@@ -212,6 +213,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         parameters["tried"],
         parameters["api_servers"],
         parameters["nodes"],
+        keeps_one=True,
     )
     control_plane = ControlPlane(host, options, view, found["node_name"])
     plans = [

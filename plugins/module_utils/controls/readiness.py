@@ -78,6 +78,8 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
         _tell(found, name, "KH139", _kernel(name, host), not allow_expired)
         _etcd(name, host.evidence, found, etcd_ended)
         _nodes(name, host.evidence, [one.node for one in hosts.values()], found, not allow_expired)
+        if not allow_expired and sum("api" in one.evidence for one in seen.values()) == 1:
+            problems += each_numbered("KH131", _alone(host))
         if host.evidence.get("served") and not closed:
             problems.append(str(host.evidence["served"]))
         if (host.evidence.get("api") or {}).get("closed"):
@@ -107,6 +109,20 @@ def _api(name: str, evidence: Evidence) -> list[str]:
     if not trouble:
         return []
     return [f"kube-apiserver of {name} is not well: {trouble}; mend it first (its log: crictl logs, journalctl)."]
+
+
+def the_last(node: str, away: t.Sequence[str]) -> str:
+    """Return that of several API servers one is the last that is well, without what to do."""
+    return f"Of the kube-apiservers of {', '.join([node, *away])} only that of {node} is well"
+
+
+def _alone(host: Host) -> list[str]:
+    """Return the sentence that a run on one control plane would take the last API server away."""
+    away = host.evidence.get("others_away")
+    if not away:
+        return []
+    do = "mend another one first, or remove the nodes of those that are gone (kubectl delete node)"
+    return [f"{the_last(host.node, away)}; {do}."]
 
 
 def _have_ended(user: str, evidence: Evidence) -> bool:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import typing as t
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.readiness import the_last
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
@@ -19,6 +22,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 PAUSE = 2.0
 #: Nodes that one answer has: each is some 10 KB, most of it the names of its images.
 _PAGE = 30
+#: What kubeadm gives the node of each control plane.
+_ROLE = "node-role.kubernetes.io/control-plane"
+_CONTROL_PLANES = f"/api/v1/nodes?labelSelector={quote(_ROLE, safe='')}&limit={_PAGE}"
+#: Where clients within the cluster find the API servers: each that lives is here.
+_SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector="
+_SLICES += quote("kubernetes.io/service-name=kubernetes", safe="")
 
 
 def state_of(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -29,8 +38,62 @@ def state_of(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {"name": node["metadata"]["name"], "trouble": trouble, "since": seconds_of(ready.get("lastTransitionTime"))}
 
 
+def others_away(sight: Sight, node: str, nodes: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """Return the nodes of the other control planes where no other API server is well; empty where one is.
+
+    Also where there is no other one. Hosts of the cluster that take no part in a run are among them: who takes the last
+    API server away takes all of it.
+
+    Args:
+        sight: How this host is seen.
+        node: Its node.
+        nodes: The cluster's nodes as the API lists them, those of control planes at least.
+    """
+    planes = [one for one in nodes if _ROLE in (one["metadata"].get("labels") or {})]
+    others = [one for one in planes if one["metadata"]["name"] != node]
+    running = sight.find(API_SERVER)
+    if not others or not running:
+        return []
+    flags = parse_arguments(running[-1].arguments)
+    own = occurrences(flags, "advertise-address")[-1:]
+    port = (occurrences(flags, "secure-port") or ["6443"])[-1]
+    servers = dict.fromkeys(
+        [
+            *(place for place in _served_at(ApiClient(sight.kubeconfig)) if place[0] not in own),
+            *((address, port) for one in others for address in _addresses(one)),
+        ]
+    )
+    if any(_is_well(sight, *place) for place in servers):
+        return []
+    return [str(one["metadata"]["name"]) for one in others]
+
+
+def _served_at(client: ApiClient) -> list[tuple[str, str]]:
+    """Return the addresses and ports of the API servers that the API says live, nothing where it does not say."""
+    answer = client.get(_SLICES)
+    if answer.status != 200:
+        return []
+    found = []
+    for one in json.loads(answer.body).get("items") or []:
+        ports = [str(port["port"]) for port in one.get("ports") or [] if port.get("port")][:1]
+        addresses = [address for endpoint in one.get("endpoints") or [] for address in endpoint.get("addresses") or []]
+        found += [(str(address), port) for address in addresses for port in ports]
+    return found
+
+
+def _addresses(node: t.Mapping[str, t.Any]) -> list[str]:
+    found = (node.get("status") or {}).get("addresses") or []
+    return [str(one["address"]) for one in found if one.get("type") == "InternalIP"]
+
+
+def _is_well(sight: Sight, address: str, port: str) -> bool:
+    shown = f"[{address}]" if ":" in address else address
+    client = ApiClient(sight.kubeconfig, server=f"https://{shown}:{port}", verify_hostname="kubernetes")
+    return client.get("/readyz").status == 200
+
+
 def require_cluster_well(
-    sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection[str], limit: float
+    sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection[str], limit: float, ends: str = ""
 ) -> None:
     """Refuse to take a control plane away from a cluster in which another one, or a node, is not well.
 
@@ -42,6 +105,8 @@ def require_cluster_well(
         api_servers: By host, the address (https://host:port) of its API server.
         nodes: Names of nodes that must be Ready; one that the API does not know is none of them.
         limit: Seconds that they are given.
+        ends: This host's node, where its API server is going to end and may not be the last that is well of several;
+            empty where that is not asked.
 
     Raises:
         HardeningError: Who is not well.
@@ -49,6 +114,8 @@ def require_cluster_well(
     end = sight.clock() + limit
     while True:
         number, trouble = _trouble(sight, api_servers, nodes)
+        if not trouble and ends:
+            number, trouble = _alone(sight, api_servers, ends)
         if not trouble:
             return
         if sight.clock() >= end:
@@ -72,6 +139,16 @@ def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection
             if node["name"] in nodes and node["trouble"]:
                 return "KH134", f"Node {node['name']} is not Ready ({node['trouble']})"
     return "", ""
+
+
+def _alone(sight: Sight, api_servers: t.Mapping[str, str], node: str) -> tuple[str, str]:
+    """Look for another API server that is well; those of the run are, when they were asked just now."""
+    own = [occurrences(parse_arguments(one.arguments), "advertise-address")[-1:] for one in sight.find(API_SERVER)]
+    if any([urlsplit(server).hostname] not in own for server in api_servers.values()):
+        return "", ""
+    answer = ApiClient(sight.kubeconfig).get(_CONTROL_PLANES)
+    away = others_away(sight, node, json.loads(answer.body)["items"]) if answer.status == 200 else []
+    return ("KH131", the_last(node, away)) if away else ("", "")
 
 
 def _nodes(client: ApiClient) -> list[dict[str, t.Any]] | str:

@@ -78,6 +78,7 @@ class Options:
         tried: By component, the fingerprint of what an earlier task of this run has tried here.
         api_servers: By host, the address of each API server that must be well before this control plane is changed.
         nodes: Names of the nodes that must be Ready before.
+        keeps_one: Whether this API server may not end while no other one of the cluster is well, though it has several.
     """
 
     run_id: str
@@ -86,6 +87,7 @@ class Options:
     tried: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     api_servers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     nodes: t.Collection[str] = ()
+    keeps_one: bool = False
 
 
 class ControlPlane:
@@ -130,7 +132,9 @@ class ControlPlane:
             if any(plan.restarts for plan in plans):
                 # Hosts before this one were changed since discovery looked at all of them.
                 options = self._options
-                require_cluster_well(self._sight, options.api_servers, options.nodes, options.limit)
+                ends = any(plan.restarts and plan.component in ("etcd", API_SERVER) for plan in plans)
+                alone = self._node if ends and options.keeps_one else ""
+                require_cluster_well(self._sight, options.api_servers, options.nodes, options.limit, alone)
             self._try(plans)
             self._require_members(plans, THIS_STEP)  # once more: trials may have taken minutes
         return self._write_and_prove(plans)

@@ -102,6 +102,25 @@ def test_each_fault_has_its_own_sentence(fault: str) -> None:
     assert re.fullmatch(r"KH1[34]\d: .*\.", problem)
 
 
+AWAY = {"api": {"unwell": ""}, "others_away": ["two", "three"]}
+
+
+def test_a_run_on_one_control_plane_does_not_begin_where_its_api_server_is_the_last() -> None:
+    (problem,) = judge({"cp1": host("one", **AWAY), "w1": host("w1")}).problems["cp1"]
+    assert problem.startswith("KH131: Of the kube-apiservers of one, two, three only that of one is well; mend another")
+
+
+def test_where_more_take_part_each_speaks_for_itself() -> None:
+    both = {"cp1": host("one", **AWAY), "cp2": host("two", api={"unwell": "it does not run"})}
+    found = judge(both).problems
+    assert (found["cp1"], len(found["cp2"])) == ([], 1)
+
+
+def test_a_rotation_takes_no_api_server_away() -> None:
+    """And it may be what brings the others back, whose certificates have ended."""
+    assert judge({"cp1": host("one", **AWAY)}, allow_expired=True).problems == {"cp1": []}
+
+
 def test_all_faults_of_all_hosts_are_told_at_once() -> None:
     both: dict[str, t.Any] = {}
     for evidence, _words in FAULTS.values():

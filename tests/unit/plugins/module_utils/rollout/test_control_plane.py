@@ -79,6 +79,7 @@ class Place:
         self.world = world
         self.run = RUN
         self.api_servers: dict[str, str] = {}
+        self.keeps_one = True
         world.nodes = {"cp1": "", "cp2": "", "w1": "", "w9": "KubeletNotReady"}  # the last takes no part
         folder = root / DIRECTORY.lstrip("/")
         folder.mkdir(parents=True)
@@ -129,7 +130,7 @@ class Place:
     def control_plane(
         self, trial: bool = True, limit: float = 300.0, tried: Mapping[str, str] | None = None
     ) -> ControlPlane:
-        options = Options(self.run, trial, limit, tried or {}, self.api_servers, ("cp1", "cp2", "w1"))
+        options = Options(self.run, trial, limit, tried or {}, self.api_servers, ("cp1", "cp2", "w1"), self.keeps_one)
         return ControlPlane(self.host, options, self.world.sight(), "cp1")
 
     def refused(self, *plans: ComponentPlan, **options: t.Any) -> str:
@@ -232,6 +233,7 @@ def test_without_a_process_the_files_are_written_all_the_same(make: Callable[...
 
 
 CP2 = "https://192.0.2.12:6443"
+CP3 = "https://192.0.2.13:6443"
 
 
 @pytest.mark.parametrize(
@@ -260,6 +262,62 @@ def test_no_control_plane_is_taken_away_from_a_cluster_that_is_not_well(
     assert words in str(caught.value)
     assert place.state() == place.before
     assert place.kubelet.starts == []
+
+
+THREE = {"cp1": "192.0.2.11", "cp2": "192.0.2.12", "cp3": "192.0.2.13"}
+
+
+def test_the_last_api_server_is_not_taken_away(make: Callable[..., Place]) -> None:
+    """Those of hosts that take no part were not looked at: --limit cp1."""
+    place = make()
+    place.api_servers = {"cp1": "https://192.0.2.11:6443"}
+    place.world.control_planes = THREE
+    place.world.endpoints = ["192.0.2.11", "192.0.2.12"]
+    place.world.others = {CP2: 500, CP3: 0}
+    said = place.refused(limit=60.0)
+    assert said.startswith("Of the kube-apiservers of cp1, cp2, cp3 only that of cp1 is well, for 60 s. Nothing was")
+    assert place.state() == place.before
+    assert place.kubelet.starts == []
+
+
+def test_one_that_comes_up_is_waited_for(make: Callable[..., Place]) -> None:
+    place = make()
+    place.world.control_planes = THREE
+    place.world.others = {CP2: 500, CP3: 0}
+    now = place.world.time
+    place.world.events.append((now + 20.0, lambda: place.world.others.update({CP3: 200})))
+    assert list(place.apply(limit=60.0)) == [API]
+    assert place.world.time > now + 20.0
+
+
+@pytest.mark.parametrize(
+    ("planes", "endpoints", "others", "keeps_one"),
+    [
+        ({}, [], {}, True),
+        ({"cp1": "192.0.2.11"}, ["192.0.2.11"], {}, True),
+        # What the API knows may have another address than the node.
+        ({"cp1": "192.0.2.11", "cp2": "203.0.113.2"}, ["192.0.2.11", "192.0.2.12"], {CP2: 200}, True),
+        # Who brings its endpoints there himself.
+        ({"cp1": "192.0.2.11", "cp2": "192.0.2.12"}, [], {CP2: 200}, True),
+        # A rollback, which may be what heals the others.
+        (THREE, [], {CP2: 500, CP3: 500}, False),
+    ],
+)
+def test_beside_another_one_and_where_it_is_the_only_one_it_is_changed(
+    make: Callable[..., Place], planes: dict[str, str], endpoints: list[str], others: dict[str, int], keeps_one: bool
+) -> None:
+    place = make()
+    place.keeps_one = keeps_one
+    place.world.control_planes, place.world.endpoints, place.world.others = planes, endpoints, others
+    assert list(place.apply(limit=60.0)) == [API]
+
+
+def test_who_leaves_the_api_server_alone_does_not_ask_for_others(make: Callable[..., Place]) -> None:
+    place = make()
+    place.world.control_planes = THREE
+    place.world.others = {CP2: 500, CP3: 500}
+    scheduler = place.plan("kube-scheduler", {"profiling": {"exact": "false"}})
+    assert list(place.apply(scheduler, limit=60.0)) == ["kube-scheduler"]
 
 
 def test_a_cluster_that_becomes_well_is_waited_for(make: Callable[..., Place]) -> None:

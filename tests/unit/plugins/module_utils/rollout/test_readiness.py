@@ -22,7 +22,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import readiness
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.readiness import Readiness
-from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import OLD, Life, World
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import (
+    OLD,
+    Life,
+    World,
+    control_plane,
+)
 
 SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig"
 BEGIN = datetime.datetime(2026, 1, 1)
@@ -256,7 +261,7 @@ def test_etcd(
     monkeypatch.setattr(readiness, "require_served", lambda _view: [1.0, -600.0])
     look = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc))
     looked = look.look_at_cluster(list, look.look_at_front_door())
-    assert looked == {"etcd": seen_of_it, "nodes": [], "served": "", "apart": -600.0}
+    assert looked == {"etcd": seen_of_it, "nodes": [], "others_away": [], "served": "", "apart": -600.0}
 
 
 def node(name: str, status: str, since: str = "2020-01-01T00:00:00Z") -> dict[str, t.Any]:
@@ -290,6 +295,18 @@ def test_nodes(cp1: Host, proc: Path, world: World) -> None:
     assert len(asked) == 4
     assert looked["etcd"]["unseen"] == "it is no static pod of this host"
     assert (looked["served"], looked["apart"]) == ("", 2.0)
+
+
+@pytest.mark.parametrize(("other", "away"), [(200, []), (500, ["cp2"])])
+def test_whether_another_api_server_is_well(cp1: Host, proc: Path, world: World, other: int, away: list[str]) -> None:
+    found = {**Discovery(cp1, True).run(), "components": {}}
+    world.lives = [Life(1, OLD)]
+    world.others = {"https://192.0.2.12:6443": other}
+    listed = [control_plane(found["node_name"], "192.0.2.11"), control_plane("cp2", "192.0.2.12"), node("w1", "True")]
+    begun = world.time
+    looked = Readiness(cp1, found, world.sight(), {}, str(proc)).look_at_cluster(lambda: listed, {"served": ""})
+    assert looked["others_away"] == away
+    assert (world.time > begun) is bool(away)  # one that has just started is given a while
 
 
 def test_of_a_front_door_that_loses_requests_nothing_else_is_asked(cp1: Host, proc: Path, world: World) -> None:

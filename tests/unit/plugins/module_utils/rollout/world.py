@@ -150,6 +150,14 @@ def listed(name: str, trouble: str) -> dict[str, t.Any]:
     return {"metadata": {"name": name}, "status": {"conditions": [ready]}}
 
 
+def control_plane(name: str, address: str) -> dict[str, t.Any]:
+    """The node of a control plane as the API lists it."""
+    node = listed(name, "")
+    node["metadata"]["labels"] = {"node-role.kubernetes.io/control-plane": ""}
+    node["status"]["addresses"] = [{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": address}]
+    return node
+
+
 class World:
     """Time, and what is there at each time."""
 
@@ -177,6 +185,9 @@ class World:
         self.nodes: dict[str, str] = {}
         #: API servers of other hosts, by their addresses, and what each answers.
         self.others: dict[str, int] = {}
+        #: Nodes of control planes, with their addresses; what the API says of where its servers live.
+        self.control_planes: dict[str, str] = {}
+        self.endpoints: list[str] = []
         #: Called when their time has come, so that a test can let something happen.
         self.events: list[tuple[float, Callable[[], None]]] = []
         #: Called whenever time has passed.
@@ -233,7 +244,12 @@ class World:
         return Answer(self.answers.get(path, 200), self.nodes_at(path))
 
     def nodes_at(self, path: str) -> bytes:
-        """The nodes, one to a page."""
+        """The nodes, one to a page; those of control planes at once; and where the API servers live."""
+        if path.startswith("/apis/discovery.k8s.io/"):
+            endpoints = [{"addresses": [address]} for address in self.endpoints]
+            return json.dumps({"items": [{"ports": [{"port": 6443}], "endpoints": endpoints}]}).encode()
+        if path.startswith("/api/v1/nodes?labelSelector"):
+            return json.dumps({"items": [control_plane(*one) for one in self.control_planes.items()]}).encode()
         if not path.startswith("/api/v1/nodes?"):
             return b""
         names = list(self.nodes)
