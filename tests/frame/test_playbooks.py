@@ -104,6 +104,31 @@ def test_certificates_are_looked_at_before_anything_is_written_as_they_are_seen_
         assert asked.keys() - {"write"} == written.keys() - {"planned", "report_dir", "scope", "repair"}
 
 
+def test_which_certificates_are_due_is_looked_at_on_all_hosts_before_the_first_is_renewed() -> None:
+    """As they are renewed later, else each host would be asked twice."""
+    tasks = {
+        name: yaml.safe_load((ROOT / f"roles/pki/tasks/{name}.yml").read_text(encoding="utf-8"))
+        for name in ("look_due", "leaves", "rotate")
+    }
+    discover, look, first = plays("rotate_certificates")[1:4]
+    assert [task["ansible.builtin.import_role"]["tasks_from"] for task in look["tasks"]] == ["look_due"]
+    assert look["hosts"] == discover["hosts"]
+    assert ("serial" in look, first["serial"], look["any_errors_fatal"]) == (False, 1, True)
+    leaves, stop = tasks["look_due"]
+    assert stop["kubeharden.core.preflight"]["later_results"] == [leaves["register"]]
+    asked, written = leaves["kubeharden.core.pki_leaves"], tasks["leaves"][0]["kubeharden.core.pki_leaves"]
+    assert leaves["register"] in written["planned"]
+    assert asked["write"] is False
+    (rotate,) = tasks["rotate"]
+    said = {"scope": asked["scope"], "repair": asked["repair"], "only": asked["only"]}
+    assert said == {name: rotate["vars"][f"__pki_{name}"] for name in said}
+    renew_all = rotate["vars"]["__pki_renew_all"].strip("{} ")
+    assert asked["policy"] == written["policy"].replace("__pki_renew_all | default(false)", renew_all)
+    same = {name: asked[name] for name in asked if name not in ("write", "policy", *said)}
+    assert same.items() <= written.items()
+    assert asked.keys() - {"write"} == written.keys() - {"planned", "report_dir"}
+
+
 @pytest.mark.parametrize(
     ("groups", "seen"),
     [

@@ -186,6 +186,20 @@ def test_what_kubeadm_renews_is_left_alone(product: Product) -> None:
     assert product.on_each(product.processes) == processes
 
 
+def test_what_is_wrong_on_one_host_is_met_before_anything_is_renewed_on_another(product: Product) -> None:
+    authority = f"{PKI}/ca.crt"
+    before = files(product)
+    product.cluster.ssh("w1", f"cp -p {authority} /root/kept && echo nothing > {authority}")
+    try:
+        run = product.rotate(pki_renew="all")
+    finally:
+        product.cluster.ssh("w1", f"mv /root/kept {authority}")
+    assert run.code == 2, str(run)
+    assert "KH303" in run.messages["w1"]
+    assert run.changes == []
+    assert files(product) == before
+
+
 def test_all_are_renewed_at_once_and_every_server_shows_its_new_one(product: Product) -> None:
     before, processes, serials = files(product), product.on_each(product.processes), product.served_serials()
     run = product.rotate(pki_renew="all").well()
