@@ -11,9 +11,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
 from ansible_collections.kubeharden.core.plugins.plugin_utils import planned, version_check
-from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around, found_around
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, NOTES, wanted
-from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 Flags = dict[str, dict[str, t.Any]]
@@ -89,9 +88,6 @@ class ActionModule(HostAction):
             component: {**base.get(component, {}), **selected.get(component, {})} for component in (*base, *selected)
         }
         self._looked_up = version_check.check(components, every)
-        # Raw: what looks like a template in a host's file is text here too.
-        known = task_vars["hostvars"].raw_get
-        found = {name: found_of(known(name)) for name in task_vars["groups"].get("kubeharden_candidates", [])}
         earlier = arguments.pop("planned", None) or {}
         if earlier:
             arguments["tried"] = earlier.get("tried") or {}
@@ -99,7 +95,7 @@ class ActionModule(HostAction):
         told = [self._notes, self._not_done]
         self._asked = planned.digest([*(arguments.get(name) or {} for name in _ASKED), *told])
         self._unchanged = planned.unchanged(earlier, self._asked)
-        return {**arguments, **around(found)}
+        return {**arguments, **around(found_around(task_vars))}
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Change the control plane, or say what it would be stopped by where all of them are tried at once."""

@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
 from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around, found_around
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, select, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
@@ -33,6 +34,9 @@ class ActionModule(HostAction):
         kubelet = arguments["discovery"]["kubelet"]
         about = wanted(*tags, CONCERN["kubelet"])
         self._warnings = version_check.warnings_of_kubelet(kubelet, arguments["extra_flags"]) if about else []
+        if "kube-apiserver" in arguments["discovery"]["components"]:
+            # Before a batch of nodes a control plane is asked; this host is one itself.
+            arguments.update(around(found_around(task_vars)))
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

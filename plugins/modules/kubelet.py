@@ -49,6 +49,17 @@ options:
     description: Seconds that the kubelet may take to be well.
     type: int
     default: 300
+  api_servers:
+    description:
+      - On a control plane, by control plane of the run, the address of its API server; filled in by the action plugin.
+        Before its kubelet restarts each must be well, for which it is given O(gate_timeout) seconds.
+    type: dict
+    default: {}
+  nodes:
+    description: There, names of the run's nodes, which must be Ready before; filled in by the action plugin.
+    type: list
+    elements: str
+    default: []
   report_dir:
     description: Where the action plugin keeps C(changes.json) on the controller.
     type: path
@@ -141,6 +152,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             if view is not None and "kube-apiserver" in found["components"]:
                 # A kubelet that starts while its own API server hangs starts no static pod for minutes.
                 require_well(view, "kube-apiserver", left=THIS_STEP)
+                servers, nodes = parameters["api_servers"], parameters["nodes"]
+                cluster_health.require_cluster_well(view, servers, nodes, float(parameters["gate_timeout"]))
         seconds = planned.apply(Backup(host, parameters["run_id"]), service, float(parameters["gate_timeout"]))
         restarted = {} if seconds is None else {"kubelet": seconds}
     not_done = ["The kubelet: no restart and proof, which take a running host."] if changes and not host.live else []
@@ -166,6 +179,8 @@ def main() -> None:
             "extra_flags": {"type": "dict", "default": {}},
             "only": {"type": "list", "elements": "str", "default": []},
             "gate_timeout": {"type": "int", "default": 300},
+            "api_servers": {"type": "dict", "default": {}},
+            "nodes": {"type": "list", "elements": "str", "default": []},
             "report_dir": {"type": "path"},
         },
         supports_check_mode=True,

@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.listing import AUTHORITY, SERVED
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
+from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 
 #: By host of the run, what discovery returned; empty where it did not reach it.
 Found = t.Mapping[str, t.Mapping[str, t.Any]]
@@ -29,6 +30,13 @@ def api_servers(found: Found) -> dict[str, str]:
             shown = f"[{address}]" if ":" in address else address
             servers[host] = f"https://{shown}:{flags.get('secure-port') or 6443}"
     return servers
+
+
+def found_around(task_vars: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    """Return what discovery returned of every host of the run."""
+    # Raw: what looks like a template in a host's file is text here too.
+    known = task_vars["hostvars"].raw_get
+    return {host: found_of(known(host)) for host in task_vars["groups"].get("kubeharden_candidates", [])}
 
 
 def around(found: Found) -> dict[str, t.Any]:

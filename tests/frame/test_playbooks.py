@@ -487,11 +487,15 @@ def test_nodes_that_join_without_kubeadm_get_their_tokens_in_one_call_and_each_i
 
 RENEWING = """\
 from ansible.module_utils.basic import AnsibleModule
-module = AnsibleModule({"run_id": {}, "discovery": {"type": "dict"}, "root": {}, "file": {}})
+words = {name: {} for name in ("run_id", "root", "file", "gate_timeout")}
+module = AnsibleModule({"discovery": {"type": "dict"}, "changed_hosts": {"type": "list"}, **words})
 with open(module.params["file"], "a") as stream:
-    stream.write("{run_id} {discovery[node_name]} {root}\\n".format(**module.params))
+    changed = " ".join(sorted(module.params["changed_hosts"]))
+    stream.write("{run_id} {discovery[node_name]} {root} {changed}\\n".format(changed=changed, **module.params))
 module.exit_json()
 """
+UNCHANGED: dict[str, Any] = {"restarted": {}}
+CHANGED: dict[str, Any] = {"restarted": {"kubelet": 3.0}}
 LONG_AGO, JUST_NOW = "now().timestamp() - 301", "now().timestamp() - 60"
 
 
@@ -516,8 +520,41 @@ def taken(lock: str, asked: str) -> dict[str, Any]:
 def test_every_batch_of_nodes_renews_the_lock_that_a_run_took_minutes_ago(
     tmp_path: Path, found: dict[str, Any], again: dict[str, Any], calls: int
 ) -> None:
-    """Three batches; else a second controller would take the lock over while the first is at work on nodes alone."""
-    (tmp_path / "library").mkdir()
+    """Else a second controller would take the lock over while the first is at work on nodes alone."""
+    assert batches(tmp_path, found, again) == ["first n1 /r "] * calls
+
+
+def test_before_each_batch_of_nodes_what_was_changed_by_then_is_seen_to_be_well(tmp_path: Path) -> None:
+    """One that changed nothing is not asked for, and where nothing was changed at all nobody is."""
+    found = taken("held", JUST_NOW)
+    assert batches(tmp_path / "none", found, {}) == []
+    assert batches(tmp_path / "nodes", found, {}, CHANGED) == ["first n1 /r w1", "first n1 /r w1 w2 w3"]
+    assert batches(tmp_path / "failed", found, {}, {"failed": True, "msg": "KH207: no"}) == []
+    control_plane = {"__harden_control_plane_done": {"restarted": {"etcd": 3.0}}}
+    seen = ["first n1 /r cp1", "first n1 /r cp1 w1", "first n1 /r cp1 w1 w2 w3"]
+    assert batches(tmp_path / "all", found, {}, CHANGED, control_plane) == seen
+
+
+def test_without_a_control_plane_nobody_is_asked(tmp_path: Path) -> None:
+    assert batches(tmp_path, {}, {}, CHANGED) == []
+
+
+def batches(
+    tmp_path: Path,
+    found: dict[str, Any],
+    again: dict[str, Any],
+    kubelet: dict[str, Any] = UNCHANGED,
+    before: dict[str, Any] | None = None,
+) -> list[str]:
+    """What is asked before three batches of nodes.
+
+    Args:
+        found: What discovery returned of the control plane, the first time.
+        again: The second time.
+        kubelet: What the task of the kubelet returns of each node.
+        before: What is known of the control plane besides.
+    """
+    (tmp_path / "library").mkdir(parents=True)
     (tmp_path / "library" / "stand_in.py").write_text(RENEWING, encoding="utf-8")
     (task,) = yaml.safe_load((ROOT / "roles/discover/tasks/renew.yml").read_text(encoding="utf-8"))
     task["stand_in"] = {**task.pop("kubeharden.core.renew_lock"), "file": str(tmp_path / "renewed")}
@@ -527,7 +564,7 @@ def test_every_batch_of_nodes_renews_the_lock_that_a_run_took_minutes_ago(
         "hosts": "cp1",
         "gather_facts": False,
         "tasks": [
-            {"ansible.builtin.set_fact": {"__discover_found": found, "__discover_again": again}},
+            {"ansible.builtin.set_fact": {"__discover_found": found, "__discover_again": again, **(before or {})}},
             {"ansible.builtin.group_by": {"key": "kubeharden_control_planes"}, "when": takes_part},
         ],
     }
@@ -536,8 +573,8 @@ def test_every_batch_of_nodes_renews_the_lock_that_a_run_took_minutes_ago(
         "gather_facts": False,
         "serial": [1, 2],
         "vars_files": files,
-        "vars": {"__kubeharden_run": {"run_id": "first"}},
-        "tasks": [task],
+        "vars": {"__kubeharden_run": {"run_id": "first"}, "kubeharden_gate_timeout": 300},
+        "tasks": [task, {"ansible.builtin.set_fact": {"__harden_kubelet_done": kubelet}}],
     }
     playbook = tmp_path / "play.yml"
     playbook.write_text(yaml.safe_dump([begin, nodes]), encoding="utf-8")
@@ -546,6 +583,7 @@ def test_every_batch_of_nodes_renews_the_lock_that_a_run_took_minutes_ago(
     groups = {
         "workers": {"hosts": dict.fromkeys(["w1", "w2", "w3", "w4", "w5"])},
         "control_planes": {"hosts": {"cp1": {"kubeharden_root": "/r"}}},
+        "kubeharden_candidates": {"children": {"workers": {}, "control_planes": {}}},
     }
     inventory.write_text(yaml.safe_dump({"all": {"children": groups, "vars": local}}), encoding="utf-8")
     run = ansible(
@@ -553,7 +591,7 @@ def test_every_batch_of_nodes_renews_the_lock_that_a_run_took_minutes_ago(
     )
     assert run.code == 0, str(run)
     renewed = tmp_path / "renewed"
-    assert (renewed.read_text(encoding="utf-8") if renewed.exists() else "") == "first n1 /r\n" * calls
+    return renewed.read_text(encoding="utf-8").splitlines() if renewed.exists() else []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+# Copyright (c) 2026 The Kubeharden Authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which API servers and nodes must be well before kubelets are restarted, from what the run has done by then."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+pytest.importorskip("ansible", reason="action plugins run on the controller")
+
+from ansible_collections.kubeharden.core.plugins.action import kubelet, renew_lock
+
+SERVERS = {"cp1": "https://192.0.2.1:6443", "cp2": "https://192.0.2.2:6443"}
+
+
+class Hostvars:
+    """What discovery returned of two control planes and two workers."""
+
+    def raw_get(self, host: str) -> dict[str, t.Any]:
+        number = host[-1]
+        server = {"kube-apiserver": {"flags": {"advertise-address": f"192.0.2.{number}"}}}
+        components = server if host.startswith("cp") else {}
+        return {"__discover_found": {"discovery": {"node_name": f"n-{host}", "components": components}}}
+
+
+VARIABLES: dict[str, t.Any] = {
+    "hostvars": Hostvars(),
+    "groups": {"kubeharden_candidates": ["cp1", "cp2", "w1", "w2"]},
+    "ansible_run_tags": ["all"],
+    "ansible_skip_tags": [],
+}
+
+
+def test_before_a_batch_every_api_server_and_the_nodes_that_were_changed() -> None:
+    action = renew_lock.ActionModule.__new__(renew_lock.ActionModule)
+    given = action.prepare({"run_id": "first", "changed_hosts": ["w1", "cp2"]}, VARIABLES)
+    assert given == {"run_id": "first", "api_servers": SERVERS, "nodes": ["n-cp2", "n-w1"]}
+
+
+def test_where_nothing_was_changed_nothing_is_asked() -> None:
+    action = renew_lock.ActionModule.__new__(renew_lock.ActionModule)
+    assert action.prepare({"run_id": "first", "changed_hosts": []}, VARIABLES) == {"run_id": "first"}
+
+
+@pytest.mark.parametrize("host", ["cp1", "w1"])
+def test_before_the_kubelet_of_a_control_plane_all_of_them(host: str) -> None:
+    """Of a worker a control plane was asked before its batch."""
+    action = kubelet.ActionModule.__new__(kubelet.ActionModule)
+    discovery = Hostvars().raw_get(host)["__discover_found"]["discovery"]
+    discovery["kubelet"] = {"configuration": {}, "flags": {}, "version": "1.37.1"}
+    given = action.prepare({"discovery": discovery}, VARIABLES)
+    around = {name: given[name] for name in ("api_servers", "nodes") if name in given}
+    everybody = {"api_servers": SERVERS, "nodes": ["n-cp1", "n-cp2", "n-w1", "n-w2"]}
+    assert around == (everybody if host == "cp1" else {})
