@@ -46,3 +46,23 @@ class HardeningError(Exception):
     def numbered(self) -> str:
         """The error as a user sees it."""
         return numbered(self.number, str(self))
+
+
+def do_all(acts: t.Iterable[t.Callable[[], object]]) -> None:
+    """Do all of it, whatever is met, so that a person sees all at once.
+
+    Raises:
+        HardeningError: All that was met, under the number of the first; others show theirs where it is another.
+    """
+    met: list[HardeningError] = []
+    for act in acts:
+        try:
+            act()
+        except HardeningError as error:
+            met.append(error)
+    if len(met) == 1:
+        raise met[0]
+    if met:
+        number = met[0].number
+        told = dict.fromkeys(str(one) if one.number == number else one.numbered for one in met)
+        raise HardeningError(number, " ".join(told))

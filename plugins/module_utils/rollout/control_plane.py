@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import re
 import typing as t
@@ -19,7 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, do_all
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved
@@ -150,22 +151,28 @@ class ControlPlane:
         """
         plans = _in_order(plans)
         if plans and self._sight is not None:
-            self._require_ready(self._sight, plans)
-            for plan in plans:
-                require_pairs(self._host, plan)
+            sight = self._sight
+            do_all(
+                [
+                    lambda: self._require_ready(sight, plans),
+                    *(functools.partial(require_pairs, self._host, plan) for plan in plans),
+                ]
+            )
             self._try([plan for plan in plans if not awaits_a_file(self._host, plan)])
 
     # Before
 
     def _require_ready(self, sight: Sight, plans: t.Sequence[ComponentPlan]) -> None:
         """Refuse where a component is not well or could not start again; say how etcd is going to be restarted."""
-        for plan in plans:
-            wanted = Manifest.parse(plan.before, plan.path).arguments(plan.component)
-            process = require_well(sight, plan.component, wanted, self._left)
-            self._require_images(plan)
-            if plan.component == "etcd":
-                self._require_known(plan, sight.usage(process))
-                self._absence = self._absence_for(plan, plans, require_members_well(sight, process, THIS_STEP))
+        do_all(functools.partial(self._require_component, sight, plan, plans) for plan in plans)
+
+    def _require_component(self, sight: Sight, plan: ComponentPlan, plans: t.Sequence[ComponentPlan]) -> None:
+        wanted = Manifest.parse(plan.before, plan.path).arguments(plan.component)
+        process = require_well(sight, plan.component, wanted, self._left)
+        self._require_images(plan)
+        if plan.component == "etcd":
+            self._require_known(plan, sight.usage(process))
+            self._absence = self._absence_for(plan, plans, require_members_well(sight, process, THIS_STEP))
 
     @property
     def _left(self) -> str:
@@ -268,20 +275,16 @@ class ControlPlane:
         try:
             Trial(self._host, self._journal, self._sight).run(attempts, os.path.dirname(plans[0].path))
         except TrialFailure as failure:
-            plan = next(plan for plan in plans if plan.component == failure.component)
-            if plan.ahead:
-                plan = dataclasses.replace(plan, settings=[*plan.settings, *plan.ahead.settings])
-            raise HardeningError(
-                "KH205",
-                self._sentence(
-                    plan,
-                    failure,
-                    "its trial beside the running one failed",
-                    f"{self._left}; nothing was restarted",
-                ),
-            ) from failure
+            told = [self._of_trial(plans, one) for one in (failure, *failure.others)]
+            raise HardeningError("KH205", f"{' '.join(told)} {self._left}; nothing was restarted.") from failure
         good = [attempt.component for attempt in attempts]
         self.tried.update({plan.component: fingerprint(self._host, plan) for plan in plans if plan.component in good})
+
+    def _of_trial(self, plans: t.Sequence[ComponentPlan], failure: TrialFailure) -> str:
+        plan = next(plan for plan in plans if plan.component == failure.component)
+        if plan.ahead:
+            plan = dataclasses.replace(plan, settings=[*plan.settings, *plan.ahead.settings])
+        return self._sentence(plan, failure, "its trial beside the running one failed")
 
     def _crowded(self, plan: ComponentPlan) -> str:
         """Return why there is no room for a second API server, empty where there is or where nobody knows."""
@@ -331,7 +334,8 @@ class ControlPlane:
             restored = self._go_back(plans, saved)
             if isinstance(problem, HardeningError):
                 raise HardeningError(problem.number, f"{problem} {restored}.") from problem
-            raise HardeningError("KH206", self._sentence(current, problem, "it did not come up", restored)) from problem
+            told = self._sentence(current, problem, "it did not come up")
+            raise HardeningError("KH206", f"{told} {restored}.") from problem
         self._journal.strike("apply")
         return seconds
 
@@ -448,14 +452,13 @@ class ControlPlane:
             return f"{component} is not well yet: {str(failure).rstrip('.')}"
         return ""
 
-    def _sentence(self, plan: ComponentPlan, failure: Failure, what: str, left: str) -> str:
+    def _sentence(self, plan: ComponentPlan, failure: Failure, what: str) -> str:
         flags = ", ".join(plan.changed_flags) or "no flag, but a file that it reads"
         last = failure.last_word
         return (
             f"{plan.component} on {self._node}: {what}: {failure.reason}. "
             f"This run changed {flags}{_suspect(plan, last)}. "
-            + (f'Its last words: "{last}". ' if last else "It left no words. ")
-            + f"{left}."
+            + (f'Its last words: "{last}".' if last else "It left no words.")
         )
 
 

@@ -92,11 +92,13 @@ class TrialFailure(Failure):
 
     Attributes:
         component: Its name.
+        others: Those that were tried at the same time and did not come up either.
     """
 
-    def __init__(self, component: str, failure: Failure) -> None:
+    def __init__(self, component: str, failure: Failure, others: t.Sequence[TrialFailure] = ()) -> None:
         super().__init__(failure.reason, failure.lines)
         self.component = component
+        self.others = list(others)
 
 
 class Trial:
@@ -155,7 +157,8 @@ class Trial:
             directory: The manifests directory.
 
         Raises:
-            TrialFailure: A component's own words, or its process does not end; nothing was changed.
+            TrialFailure: A component's own words, with those of all others that failed, or its process does not end;
+                nothing was changed.
         """
         trial: dict[str, t.Any] = {
             "manifests": [os.path.join(directory, f"{trial_name(one.component)}.yaml") for one in attempts],
@@ -196,11 +199,14 @@ class Trial:
 
     def _wait(self, watchers: t.Mapping[str, Watcher]) -> None:
         names = list(watchers)
+        failed: list[TrialFailure] = []
         for number, name in enumerate(names):
             try:
                 watchers[name].wait(LIMIT, [watchers[other] for other in names[number + 1 :]])
             except Failure as failure:
-                raise TrialFailure(name, failure) from failure
+                failed.append(TrialFailure(name, failure))
+        if failed:
+            raise TrialFailure(failed[0].component, failed[0], failed[1:])
 
     def _stage(self, state: str, files: t.Mapping[str, str], created: t.Sequence[str]) -> dict[str, str]:
         """Lay the future configuration beside the live one; return the host path that stands for each directory."""

@@ -5,7 +5,16 @@
 
 from __future__ import annotations
 
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, each_numbered, numbered
+import functools
+
+import pytest
+
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import (
+    HardeningError,
+    do_all,
+    each_numbered,
+    numbered,
+)
 
 
 def test_the_number_is_shown_once_at_the_beginning() -> None:
@@ -24,3 +33,22 @@ def test_sentences_that_are_told_together_have_a_number_each() -> None:
     assert each_numbered("KH001", ["One.", "Two.", "One."]) == ["KH001: One.", "Two."]
     assert each_numbered("KH001", []) == []
     assert numbered("KH002", "Three.") == "KH002: Three."
+
+
+def test_all_that_is_met_is_one_error_under_the_number_of_the_first() -> None:
+    done = []
+
+    def act(number: str, sentence: str) -> None:
+        done.append(sentence)
+        if number:
+            raise HardeningError(number, sentence)
+
+    def of(*pairs: tuple[str, str]) -> str:
+        with pytest.raises(HardeningError) as caught:
+            do_all(functools.partial(act, *pair) for pair in pairs)
+        return caught.value.numbered
+
+    assert of(("", "0."), ("KH201", "One."), ("", "2.")) == "KH201: One."
+    several = [("KH201", "One."), ("KH202", "Two."), ("KH201", "Three."), ("KH201", "One.")]
+    assert of(*several) == "KH201: One. KH202: Two. Three."
+    assert done == ["0.", "One.", "2.", "One.", "Two.", "Three.", "One."]

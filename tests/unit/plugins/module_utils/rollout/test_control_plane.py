@@ -642,6 +642,38 @@ def test_a_trial_that_fails_before_its_turn_speaks_as_one_in_its_turn(make: Call
     assert (place.state(), place.started()) == (place.before, 0)
 
 
+def test_of_several_that_fail_their_trial_each_speaks(make: Callable[..., Place]) -> None:
+    place = make(
+        lambda arguments: not {"--audit-policy-file", "--profiling"} & {one.split("=")[0] for one in arguments}
+    )
+    begun = place.world.time
+    said = place.refused(place.plan(), place.plan("kube-scheduler", PROFILING))
+    assert said.count("its trial beside the running one failed: it ended with exit code 1.") == 2
+    assert said.startswith("kube-apiserver on cp1: its trial")
+    assert "This run changed --audit-policy-file, --audit-log-path." in said
+    assert 'Its last words: "Error: unknown flag: --no-such-flag". kube-scheduler on cp1: its trial' in said
+    assert "This run changed --profiling." in said
+    assert said.count("nothing was restarted.") == 1
+    assert place.world.time - begun < 20
+    assert place.state() == place.before
+    assert Journal(place.host).read() == {}
+
+
+def test_what_keeps_each_of_several_from_a_trial_is_told_at_once(make: Callable[..., Place]) -> None:
+    place = make()
+    assert place.world.runtime is not None
+    place.world.runtime.store = [one for one in place.world.runtime.store if "scheduler" not in one.tags[0]]
+    for life in place.world.lives:
+        if life.arguments[0] == API:
+            life.unwell = place.world.time
+    with pytest.raises(HardeningError) as caught:
+        place.control_plane().try_out([place.plan(), place.plan("kube-scheduler", PROFILING)])
+    said = caught.value.numbered
+    assert said.startswith("KH127: kube-apiserver on this host is not well before any change")
+    assert " KH209: registry.k8s.io/kube-scheduler" in said
+    assert place.trials() == []
+
+
 @pytest.mark.parametrize("gone", ["registry.k8s.io/pause:3.10.1", "kube-apiserver"])
 def test_what_could_not_start_again_is_said_before_its_turn(make: Callable[..., Place], gone: str) -> None:
     place = make()
