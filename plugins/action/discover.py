@@ -103,7 +103,9 @@ class ActionModule(HostAction):
         damaged = version_check.check_kubelet(result["discovery"])
         if damaged:
             refused.append(version_check.refusal("KH115", damaged, host)["msg"])
-        return {**result, "problems": refused, "asked": time.time(), **self._intends(arguments, task_vars)}
+        notes = [*(result.get("notes") or []), *version_check.unknown_to_kubelet(result["discovery"])]
+        known = {**result, "problems": refused, "notes": notes, "asked": time.time()}
+        return {**known, **self._intends(arguments, task_vars)}
 
     def _before_init(self, arguments: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Return what kubeadm's configuration says of a cluster that is not there yet, empty where none is named."""

@@ -105,8 +105,24 @@ def check_kubelet(discovery: t.Mapping[str, t.Any]) -> list[str]:
     if not kubelet.get("version") or not kubelet.get("configuration"):
         return []
     table, _warning = versions.choose("kubelet", str(kubelet["version"]))
-    where = f"The kubelet's configuration ({kubelet['configuration_file']} and its drop-ins)"
-    return versions.values_of_no_use(table, kubelet["configuration"], where)
+    return versions.values_of_no_use(table, kubelet["configuration"], _where(kubelet))
+
+
+def unknown_to_kubelet(discovery: t.Mapping[str, t.Any]) -> list[str]:
+    """Return what is written in a kubelet's configuration that it passes over; nothing where its version has no table.
+
+    It starts all the same, and what was meant is not in force.
+    """
+    kubelet = discovery["kubelet"]
+    if not kubelet.get("version") or not kubelet.get("configuration"):
+        return []
+    table, warning = versions.choose("kubelet", str(kubelet["version"]))
+    found = [] if warning else versions.fields_passed_over(table, kubelet["configuration"], _where(kubelet))
+    return [f"{sentence} The kubelet passes over it; correct or remove it." for sentence in found]
+
+
+def _where(kubelet: t.Mapping[str, t.Any]) -> str:
+    return f"The kubelet's configuration ({kubelet['configuration_file']} and its drop-ins)"
 
 
 def warnings_of_kubelet(kubelet: t.Mapping[str, t.Any], extra: t.Mapping[str, str]) -> list[str]:

@@ -589,6 +589,11 @@ def values_of_no_use(table: Table, document: t.Any, where: str) -> list[str]:
     return [finding.sentence for finding in _judged(table, document, where) if finding.of_value]
 
 
+def fields_passed_over(table: Table, document: t.Any, where: str) -> list[str]:
+    """The others, which the kubelet passes over: fields that its version does not know. Parameters as above."""
+    return [finding.sentence for finding in _judged(table, document, where) if not finding.of_value]
+
+
 def _judged(table: Table, document: t.Any, where: str) -> t.Iterator[_Finding]:
     if not isinstance(document, dict):
         yield _Finding(f"{where} is no mapping.")

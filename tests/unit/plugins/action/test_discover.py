@@ -75,3 +75,28 @@ def test_where_nothing_of_the_users_is_written_it_is_not_even_read(value: t.Any)
     assert (action._extra, action._plugins, action._problems) == ({}, [], [])
     with pytest.raises(AssertionError):
         action.prepare({}, known)
+
+
+class Found(ActionModule):
+    """A host of which the kubelet's configuration has a field that there is not."""
+
+    def __init__(self) -> None:
+        self._extra, self._plugins, self._problems, self._mounted = {}, [], [], {}
+        self._templar = t.cast(t.Any, _Templar())
+
+    def _discover(self, _arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        configuration = {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "protectKernelDefault": True,
+        }
+        kubelet = {"version": "1.37.1", "configuration": configuration, "configuration_file": "/c.yaml"}
+        return {"discovery": {"kubelet": kubelet, "components": {}}, "flag_problems": [], "notes": ["went back"]}
+
+
+def test_a_field_that_the_kubelet_passes_over_is_told_and_no_problem() -> None:
+    found = Found().execute({}, {"inventory_hostname": "w1", "ansible_run_tags": ["all"], "ansible_skip_tags": []})
+    assert found["problems"] == []
+    assert found["notes"][0] == "went back"
+    (told,) = found["notes"][1:]
+    assert "has no field protectKernelDefault; the nearest that it has is protectKernelDefaults." in told

@@ -15,6 +15,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.version_check impo
     check_kubelet,
     check_plugins,
     refusal,
+    unknown_to_kubelet,
     warnings_of,
     warnings_of_kubelet,
     with_kubelet,
@@ -180,6 +181,33 @@ def test_a_kubelets_configuration_at_which_it_would_end(version: str, fields: di
     assert check_kubelet({"kubelet": kubelet}) == [where + sentence for sentence in found]
 
 
+@pytest.mark.parametrize(
+    ("version", "fields", "found"),
+    [
+        ("1.37.1", {"maxPods": 110, "shutdownGracePeriod": "30s"}, []),
+        (
+            "1.37.1",
+            {"protectKernelDefault": True, "maxPods": "many", "authentication": {"anonymus": {}}},
+            [
+                "has no field protectKernelDefault; the nearest that it has is protectKernelDefaults.",
+                "has no field authentication.anonymus; the nearest that it has is anonymous.",
+            ],
+        ),
+        # A newer one may know it.
+        ("1.38.0", {"protectKernelDefault": True}, []),
+        ("", {"protectKernelDefault": True}, []),
+    ],
+)
+def test_a_field_that_the_kubelet_passes_over(version: str, fields: dict[str, Any], found: list[str]) -> None:
+    kind = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"}
+    path = "/var/lib/kubelet/config.yaml"
+    kubelet = {"version": version, "configuration": {**kind, **fields}, "configuration_file": path}
+    where = f"The kubelet's configuration ({path} and its drop-ins): "
+    where += f"version {versions.choose('kubelet', '1.37.1')[0].release} "
+    end = " The kubelet passes over it; correct or remove it."
+    assert unknown_to_kubelet({"kubelet": kubelet}) == [where + sentence + end for sentence in found]
+
+
 IMAGE = "pod-infra-container-image"
 GONE = "any more; take it out before the upgrade, or it will not start."
 
@@ -252,6 +280,7 @@ def test_what_kubeadm_writes_is_no_reason_to_refuse(minor: str) -> None:
         configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
         kubelet = {"version": f"{minor}.0", "configuration": configuration, "configuration_file": str(path)}
         assert check_kubelet({"kubelet": kubelet}) == []
+        assert unknown_to_kubelet({"kubelet": kubelet}) == []
 
 
 def test_a_refusal_says_everything_and_that_nothing_was_changed() -> None:
