@@ -19,6 +19,8 @@ ROOM = 4 * 1024 * 1024
 _MIB = 1024 * 1024
 #: What is said of trouble that keeps a run from beginning, but not one that renews certificates.
 _GOES_ON = "The rotation goes on all the same."
+#: The flag whose directory a run may mount.
+_AUDIT_LOG = "audit-log-path"
 
 Evidence = t.Mapping[str, t.Any]
 
@@ -238,11 +240,14 @@ def _parts(version: str) -> list[int]:
 def _unmounted(name: str, host: Host) -> list[str]:
     words = (
         "--{flag} of {component} on {host} names {path}, which {manifest} does not mount, so that it is written into "
-        "the container and ends with it; mount its directory, or let the run do it (its control is left out, or its "
-        "tag)."
+        "the container and ends with it; mount its directory{instead}."
     )
-    unmounted = host.evidence.get("unmounted") or []
-    return [words.format(host=name, **one) for one in unmounted if one["flag"] not in host.mounts]
+    instead = {_AUDIT_LOG: ", or let the run do it (its control is left out, or its tag)"}
+    return [
+        words.format(host=name, instead=instead.get(one["flag"], ""), **one)
+        for one in host.evidence.get("unmounted") or []
+        if one["flag"] not in host.mounts
+    ]
 
 
 def _kernel(name: str, host: Host) -> list[str]:

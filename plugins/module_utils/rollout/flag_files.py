@@ -24,13 +24,34 @@ _NAMES_A_DIRECTORY = ("config-dir", "image-credential-provider-bin-dir")
 #: Read only as long as the node has no kubeconfig of its own.
 _MAY_BE_MISSING = ("bootstrap-kubeconfig",)
 
-#: Flags that name a file to write: below no mount it ends with its container.
-WRITES = ("audit-log-path",)
+#: The flag by which kube-apiserver writes its audit log.
+AUDIT_LOG = "audit-log-path"
+#: By component, flags that name a file or directory to write: below no mount it ends with its container.
+WRITES: t.Mapping[str, t.Sequence[str]] = {
+    "kube-apiserver": (AUDIT_LOG,),
+    "etcd": ("data-dir", "wal-dir", "log-outputs"),
+}
+#: Devices, such as a standard output by its name, are no files.
+_DEVICES = "/dev/"
 
 
 def names_a_file(flag: str) -> bool:
     """Return whether a flag names a file that must be there."""
     return _NAMES_A_FILE.fullmatch(flag) is not None
+
+
+def unmounted(component: str, manifest: Manifest, flag: str, value: str) -> list[str]:
+    """Return the paths that a flag has its component write below no mount of the host's.
+
+    Args:
+        component: The component.
+        manifest: Its manifest.
+        flag: One of WRITES, with a path or, as etcd's log-outputs, several beside words of another kind.
+        value: Its value.
+    """
+    words = value.split(",") if flag == "log-outputs" else [value]
+    written = [word for word in words if word.startswith("/") and not word.startswith(_DEVICES)]
+    return [path for path in written if manifest.host_path_of(component, path) is None]
 
 
 def problems(
@@ -54,12 +75,13 @@ def problems(
         flag = name.replace("_", "-")
         if value in manifest.flag_values(component, flag):
             continue
-        if flag in WRITES and value.startswith("/") and flag not in mounted:
-            if manifest.host_path_of(component, value) is None:
-                found.append(
-                    f"--{flag} of {component} names {value} to write to, which {manifest.source} does not mount, so "
-                    "that it would end with its container: name a file below a mount."
-                )
+        if flag in WRITES.get(component, ()):
+            found += [
+                f"--{flag} of {component} names {path} to write to, which {manifest.source} does not mount, so that it "
+                "would end with its container: name a path below a mount."
+                for path in unmounted(component, manifest, flag, value)
+                if flag not in mounted
+            ]
             continue
         if not names_a_file(flag):
             continue

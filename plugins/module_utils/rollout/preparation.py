@@ -82,7 +82,7 @@ def _encoded(one: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 def _named(host: Host, manifest: Manifest, component: str, flag: str, value: str) -> list[dict[str, t.Any]]:
     paths = flag_files.paths(flag, value)
-    if flag in flag_files.WRITES:
+    if flag == flag_files.AUDIT_LOG:
         places = [manifest.host_path_of(component, path) for path in paths]
         return [{"folder": os.path.dirname(place)} for place in places if place]
     found: list[dict[str, t.Any]] = []

@@ -19,7 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import others_away, state_of
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.flag_files import WRITES
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.flag_files import WRITES, unmounted
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     INTERVAL,
@@ -280,17 +280,16 @@ class Readiness:
         return {"kernel": planned.differing(sysctl.KUBELET), "kernel_stays": planned.reason}
 
     def _unmounted(self) -> list[dict[str, str]]:
-        """Return the flags that name a file to write below no mount."""
+        """Return the flags that name a file or directory to write below no mount."""
         found = []
         for name, component in self._found["components"].items():
             path = component["manifest"]
             manifest = Manifest.parse(read_text(self._host.path(path)) or "", path)
-            for flag in WRITES:
-                values = [value for value in manifest.flag_values(name, flag)[-1:] if value.startswith("/")]
+            for flag in WRITES.get(name, ()):
                 found += [
-                    {"component": name, "flag": flag, "path": value, "manifest": path}
-                    for value in values
-                    if manifest.host_path_of(name, value) is None
+                    {"component": name, "flag": flag, "path": one, "manifest": path}
+                    for value in manifest.flag_values(name, flag)[-1:]
+                    for one in unmounted(name, manifest, flag, value)
                 ]
         return found
 

@@ -137,6 +137,13 @@ def test_what_the_run_mends_itself_is_no_problem() -> None:
     assert judge({"cp1": mended}).problems == {"cp1": []}
 
 
+@pytest.mark.parametrize(("flag", "offers"), [("audit-log-path", True), ("data-dir", False)])
+def test_what_a_run_mounts_is_offered_and_nothing_else(flag: str, offers: bool) -> None:
+    (problem,) = judge({"cp1": host(unmounted=[{**UNMOUNTED, "flag": flag}])}).problems["cp1"]
+    assert problem.startswith(f"KH138: --{flag} of kube-apiserver on cp1 names /a/b.log, which /m.yaml does not mount")
+    assert ("or let the run do it" in problem) is offers
+
+
 def test_what_the_run_would_mend_and_cannot_keeps_it_from_beginning() -> None:
     """Else the next restart would end a kubelet that runs, and its old bytes insist too."""
     one = dataclasses.replace(host(kernel=["kernel.panic is 60, not 10"]), sets_kernel=True)

@@ -92,6 +92,40 @@ def test_a_file_is_there_and_mounted_or_said(host: Host, flag: str, value: str, 
         assert found == []
 
 
+ETCD = (
+    TEXT.replace("kube-apiserver", "etcd")
+    .replace("etcd:v1.37.1", "etcd:3.7.0-0")
+    .replace("--oidc-ca-file=/gone/ca.crt", "--data-dir=/var/lib/etcd")
+)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "problems"),
+    [
+        ("log-outputs", "stderr", []),
+        ("log-outputs", "default,/dev/stdout,/mine/etcd.log", []),
+        (
+            "log_outputs",
+            "stdout,/var/log/etcd.log,/mine/etcd.log,/room/etcd.log",
+            ["/var/log/etcd.log", "/room/etcd.log"],
+        ),
+        ("wal-dir", "/mine/wal", []),
+        ("wal-dir", "/wal", ["/wal"]),
+        # The owner has it already: the look at the host says it.
+        ("data-dir", "/var/lib/etcd", []),
+        # What another component writes.
+        ("audit-log-path", "/var/log/x.log", []),
+    ],
+)
+def test_what_etcd_writes_is_below_a_mount_or_said(host: Host, flag: str, value: str, problems: list[str]) -> None:
+    source = "/etc/kubernetes/manifests/etcd.yaml"
+    found = flag_files.problems(host, "etcd", Manifest.parse(ETCD, source), {flag: value})
+    words = (
+        f"--{flag.replace('_', '-')} of etcd names {{}} to write to, which {source} does not mount, so that it would "
+    )
+    assert [one.partition("end with")[0] for one in found] == [words.format(path) for path in problems]
+
+
 def test_each_file_has_its_sentence(host: Host) -> None:
     flags = {"tls-sni-cert-key": "/a.crt,/a.key", "tracing-config-file": "/mine/t.yaml"}
     assert len(flag_files.problems(host, API, Manifest.parse(TEXT, SOURCE), flags)) == 3

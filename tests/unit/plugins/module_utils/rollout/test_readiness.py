@@ -144,6 +144,20 @@ def test_an_audit_log_below_no_mount(cp1: Host, proc: Path) -> None:
     assert seen(cp1, proc)["room"][-1]["budget"] == 0  # kube-apiserver's own default never rotates
 
 
+def test_what_etcd_writes_below_no_mount(cp1: Host, proc: Path) -> None:
+    manifest = Path(cp1.root) / "etc/kubernetes/manifests/etcd.yaml"
+    text = manifest.read_text()
+    os.chmod(manifest, 0o600)
+    assert "    - --data-dir=/var/lib/etcd\n" in text
+    logs = "    - --log-outputs=stderr,/var/lib/etcd/x.log,/var/log/etcd.log\n"
+    manifest.write_text(text.replace("    - --data-dir=/var/lib/etcd\n", f"    - --data-dir=/data\n{logs}"))
+    found = seen(cp1, proc)["unmounted"]
+    assert [(one["component"], one["flag"], one["path"]) for one in found] == [
+        ("etcd", "data-dir", "/data"),
+        ("etcd", "log-outputs", "/var/log/etcd.log"),
+    ]
+
+
 def test_certificates_in_use_and_when_they_end(cp1: Host, proc: Path) -> None:
     """What cannot be read has other sentences; here it is left out."""
     (Path(cp1.root) / "etc/kubernetes/pki/apiserver.crt").write_bytes(b"text before\n" + certificate())
