@@ -68,7 +68,8 @@ options:
     description:
       - Whether what is planned is written. Otherwise it is only planned, and with O(trial) tried, which all control
         planes may do at once, and nothing of it stays; what it is stopped by is in RV(problems), so that the run can be
-        ended on every host.
+        ended on every host. Without O(trial), and in check mode, it is looked whether what changes is well and could
+        start again.
     type: bool
     default: true
   planned:
@@ -195,6 +196,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import ControlPlane, Options
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import (
@@ -252,8 +254,10 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     seconds: dict[str, float] = {}
     if not parameters["write"]:
         changes = []
-        if parameters["trial"] and not module.check_mode:
+        if not module.check_mode and parameters["trial"]:
             control_plane.try_out(plans)
+        elif not module.check_mode or not Journal(host).read():  # what a run that died left is put back before
+            control_plane.look(plans)
     elif not module.check_mode:
         seconds = control_plane.apply(plans)
     return result_of(

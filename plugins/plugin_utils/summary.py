@@ -97,7 +97,10 @@ def readiness(ready: int, others: int) -> str:
     if not ready:
         return "Whether a run can begin was not looked at on any host. Nothing was changed."
     beside = f"; hosts that were not looked at: {others}" if others else ""
-    return f"Ready: nothing keeps a run from beginning on {ready} hosts{beside}. Nothing was changed."
+    return (
+        f"Ready: nothing keeps a run from beginning on {ready} hosts{beside}. Nothing was changed. No component was "
+        "tried beside the running one; a run does that first (kubeharden_trial)."
+    )
 
 
 def render(

@@ -68,7 +68,7 @@ def test_a_healthy_cluster_is_ready_and_nothing_changes(product: Product) -> Non
     run = product.play(
         "preflight.yml",
     ).well()
-    assert "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed." in run.output
+    assert "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed. No component was" in run.output
     assert "The restarts would take about " in run.output
     assert differences(before, product.on_each(product.attributes)) == []
     assert product.lease() == ""
@@ -102,6 +102,19 @@ def test_a_node_that_is_not_ready_and_a_full_disk_are_told_at_once(product: Prod
         cluster.ssh("cp1", "umount /var/lib/kubeharden", check=False)
         cluster.ssh("w1", "systemctl start kubelet")
         cluster.kubectl("wait", "--for=condition=Ready", "node/w1", "--timeout=120s")
+
+
+def test_a_component_that_is_not_well_is_met_by_preflight(product: Product) -> None:
+    """Which tries nothing, but looks what a trial would begin with."""
+    before = product.on_each(product.content)
+    product.cluster.ssh("cp1", "pkill -STOP -x kube-scheduler")
+    try:
+        run = product.play("preflight.yml")
+    finally:
+        product.cluster.ssh("cp1", "pkill -CONT -x kube-scheduler")
+    assert run.code == 2, str(run)
+    assert "KH127: kube-scheduler on this host is not well before any change" in run.messages["cp1"]
+    assert differences(before, product.on_each(product.content)) == []
 
 
 def test_an_audit_directory_that_is_not_mounted(product: Product) -> None:

@@ -149,16 +149,25 @@ class ControlPlane:
         Raises:
             HardeningError: What the change would be stopped by.
         """
-        plans = _in_order(plans)
-        if plans and self._sight is not None:
-            sight = self._sight
+        self.look(plans)
+        if self._sight is not None:
+            self._try([plan for plan in _in_order(plans) if not awaits_a_file(self._host, plan)])
+
+    def look(self, plans: t.Sequence[ComponentPlan]) -> None:
+        """Look whether each component that changes is well and could start again; nothing is started.
+
+        Raises:
+            HardeningError: What the change would be stopped by.
+        """
+        sight, plans = self._sight, _in_order(plans)
+        if plans and sight is not None:
             do_all(
                 [
+                    lambda: self._require_room(plans),
                     lambda: self._require_ready(sight, plans),
                     *(functools.partial(require_pairs, self._host, plan) for plan in plans),
                 ]
             )
-            self._try([plan for plan in plans if not awaits_a_file(self._host, plan)])
 
     # Before
 

@@ -124,7 +124,10 @@ def test_what_is_to_be_signed_outside_stands_in_a_table_of_its_own() -> None:
 
 
 def test_preflight_calls_ready_only_what_it_looked_at() -> None:
-    assert readiness(2, 0) == "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed."
+    assert readiness(2, 0) == (
+        "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed. No component was tried beside the "
+        "running one; a run does that first (kubeharden_trial)."
+    )
     assert readiness(0, 5) == "Whether a run can begin was not looked at on any host. Nothing was changed."
     assert readiness(2, 1).startswith(
         "Ready: nothing keeps a run from beginning on 2 hosts; hosts that were not looked at: 1."

@@ -642,6 +642,25 @@ def test_a_trial_that_fails_before_its_turn_speaks_as_one_in_its_turn(make: Call
     assert (place.state(), place.started()) == (place.before, 0)
 
 
+@pytest.mark.parametrize(("gone", "number"), [("registry.k8s.io/kube-scheduler", "KH209"), ("nothing", "")])
+def test_where_nothing_is_tried_it_is_looked_whether_it_could_be(
+    make: Callable[..., Place], gone: str, number: str
+) -> None:
+    """By preflight.yml, --check, and on a control plane that is alone."""
+    place = make()
+    assert place.world.runtime is not None
+    place.world.runtime.store = [one for one in place.world.runtime.store if gone not in one.tags[0]]
+    plans = [place.plan(), place.plan("kube-scheduler", PROFILING)]
+    if number:
+        with pytest.raises(HardeningError) as caught:
+            place.control_plane().look(plans)
+        assert caught.value.number == number
+    else:
+        place.control_plane().look(plans)
+    assert place.state() == place.before
+    assert place.kubelet.starts == []
+
+
 def test_of_several_that_fail_their_trial_each_speaks(make: Callable[..., Place]) -> None:
     place = make(
         lambda arguments: not {"--audit-policy-file", "--profiling"} & {one.split("=")[0] for one in arguments}
