@@ -485,6 +485,16 @@ def test_nodes_that_join_without_kubeadm_get_their_tokens_in_one_call_and_each_i
     assert laid == {"laid-w1": "n-w1", "laid-w2": "n-w2"}
 
 
+def test_a_new_host_is_not_prepared_while_another_run_has_the_cluster() -> None:
+    """In check mode the control plane that is there says who has its lock, and takes none."""
+    tasks = yaml.safe_load((ROOT / "roles/prepare_node/tasks/main.yml").read_text(encoding="utf-8"))
+    (look,) = (task for task in tasks if "kubeharden.core.discover" in task)
+    asked = look["kubeharden.core.discover"]
+    assert (look["check_mode"], asked["cluster_lock"], asked["takes_cluster_lock"]) == (True, True, True)
+    stop = tasks[tasks.index(look) + 1]
+    assert stop["kubeharden.core.preflight"]["results"] == [look["register"]]
+
+
 RENEWING = """\
 from ansible.module_utils.basic import AnsibleModule
 words = {name: {} for name in ("run_id", "root", "file", "gate_timeout")}
