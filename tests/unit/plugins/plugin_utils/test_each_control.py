@@ -130,7 +130,7 @@ MORE_FILES = (
     "var/lib/kube-proxy/kubeconfig.conf",
 )
 #: What templates ask of the controls that are left out.
-ASKED = ("apiserver-admission-configuration",)
+ASKED = ("apiserver-admission-configuration", "apiserver-admission-plugins", "apiserver-admission-plugins-on")
 Effects = dict[tuple[str, ...], t.Any]
 
 
@@ -182,13 +182,13 @@ class Planner:
         self._world = world
         self._profile = profile
         self.contents = templates.contents(kubeharden_profile=profile, found_flags=world.flags)
-        self._rendered: dict[tuple[str, bool], t.Any] = {}
+        self._rendered: dict[tuple[str, ...], t.Any] = {}
         self._planned: dict[str, Effects] = {}
 
     def _render(self, name: str, left_out: t.Container[str]) -> dict[str, t.Any]:
         """What a template says, rendered once for each answer to what templates ask of the controls."""
         asked = [control for control in ASKED if control in left_out]
-        key = (name, bool(asked))
+        key = (name, *asked)
         if key not in self._rendered:
             text = templates.render(
                 name,

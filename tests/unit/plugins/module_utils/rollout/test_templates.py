@@ -19,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import contradictions
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host as Seen
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster
@@ -27,6 +28,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.attributes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import plan_cluster_configuration
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, plan_component
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
+from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import without_controls
 from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "kubeadm-1.37.1" / "plain"
@@ -324,6 +326,42 @@ def test_what_should_not_be_there_goes_where_no_working_cluster_needs_it_and_els
         notes = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **known)).get("notes", [])
         told = profile == "baseline" and flag in LEFT and value != "AllAlpha=false,X=true"
         assert ([LEFT[flag] in note for note in notes] == [True]) if told else not notes
+
+
+@pytest.mark.parametrize(
+    ("left_out", "rest"),
+    [
+        ([], "DefaultStorageClass"),
+        # Each of the two controls is about its own plugins; what is not switched on may stay switched off.
+        (["apiserver-admission-plugins-on"], "ServiceAccount,DefaultStorageClass"),
+        (["apiserver-admission-plugins"], "NodeRestriction,EventRateLimit,PodNodeSelector,DefaultStorageClass"),
+        (["apiserver-admission-plugins-on", "apiserver-admission-plugins"], None),
+    ],
+)
+def test_a_plugin_that_a_run_switches_on_is_not_left_switched_off(
+    host: Host, left_out: list[str], rest: str | None
+) -> None:
+    """In both lists it would keep the server from starting. What cis and the user add is among them."""
+    off = "NodeRestriction,ServiceAccount,EventRateLimit,PodNodeSelector,DefaultStorageClass"
+    path = Path(host.path(f"{DIRECTORY}/kube-apiserver.yaml"))
+    word = f"    - --disable-admission-plugins={off},DenyServiceExternalIPs\n    image:"
+    path.write_text(path.read_text(encoding="utf-8").replace("    image:", word, 1), encoding="utf-8")
+    known: dict[str, t.Any] = {
+        "kubeharden_profile": "cis",
+        "kubeharden_admission_plugins_extra": [{"name": "PodNodeSelector"}],
+        "left_out": left_out,
+        "found_flags": {"disable-admission-plugins": off},
+    }
+    wanted = without_controls(templates.flags("kube-apiserver", **known), left_out)
+    made = plan_component(host, "kube-apiserver", f"{DIRECTORY}/kube-apiserver.yaml", wanted, {})
+    (found,) = made.manifest.flag_values("kube-apiserver", "disable-admission-plugins")
+    if "apiserver-admission-plugins" in left_out:
+        assert found == f"{rest or off},DenyServiceExternalIPs"
+        return
+    assert found == rest
+    enabled = made.manifest.flag_values("kube-apiserver", "enable-admission-plugins")
+    flags = {"enable-admission-plugins": enabled, "disable-admission-plugins": [found]}
+    assert contradictions("kube-apiserver", "1.37.1", flags) == []
 
 
 #: Of kubeadm's own flags, those that are put back, with a value of an owner's.
