@@ -203,7 +203,9 @@ def test_what_one_control_plane_could_not_become_ends_the_run_before_any_is_chan
     for host in ("cp1", "cp2"):
         # The owner's own contradiction: neither list is the run's to decide.
         _with_flag(hosts, host, "--disable-admission-plugins=PodNodeSelector")
-        _with_flag(hosts, host, "--enable-admission-plugins=PodNodeSelector")
+        manifest = hosts.root(host) / APISERVER
+        text = manifest.read_text(encoding="utf-8")
+        manifest.write_text(text.replace("=NodeRestriction", "=NodeRestriction,PodNodeSelector"), encoding="utf-8")
     before = hosts.state()
     run = hosts.harden(*arguments, trial=False)
     assert run.code == 2, str(run)
@@ -888,6 +890,78 @@ def test_a_kubelets_serving_certificate_of_the_owners_is_left_in_profile_cis(hos
     assert named in text
     assert "serverTLSBootstrap" not in text
     assert "serverTLSBootstrap: true" in ours.read_text(encoding="utf-8")
+
+
+GATE = "RotateKubeletServerCertificate"
+
+
+def test_a_kubelet_whose_flags_keep_the_gate_off_is_not_told_to_ask(hosts: Hosts) -> None:
+    """It would end at its start. Where its file alone has the gate off, it is switched on with what needs it."""
+    mended = hosts.root("cp1") / "var/lib/kubelet/config.yaml"
+    mended.write_text(f"{mended.read_text(encoding='utf-8')}featureGates:\n  {GATE}: false\n", encoding="utf-8")
+    defaults = hosts.root("w1") / "etc/default/kubelet"
+    defaults.parent.mkdir(parents=True, exist_ok=True)
+    defaults.write_text(f"KUBELET_EXTRA_ARGS=--feature-gates={GATE}=false\n", encoding="utf-8")
+    run = hosts.harden("--tags", "kubelet", "--limit", "cp1,w1", profile="cis")
+    assert run.code == 0, str(run)
+    assert f"{GATE} is switched off in --feature-gates" in run.output
+    assert "serverTLSBootstrap" not in (hosts.root("w1") / "var/lib/kubelet/config.yaml").read_text(encoding="utf-8")
+    text = mended.read_text(encoding="utf-8")
+    assert "serverTLSBootstrap: true" in text
+    assert f"  {GATE}: true" in text
+    again = hosts.harden("--tags", "kubelet", "--limit", "cp1,w1", profile="cis")
+    assert (again.code, hosts.changes) == (0, []), str(again)
+
+
+_MEMORY = """\
+- hosts: localhost
+  gather_facts: false
+  vars:
+    role_path: {role}
+    kubeharden_profile: cis
+    kubeharden_control_plane_group: kube_control_plane
+    __kubeharden_run: {{left_out: {{everywhere: [], on_hosts: {{}}}}}}
+    __kubeharden_speaker_found: {{oldest_kubelet: 36, kubelet_authority: ""}}
+  tasks:
+    - ansible.builtin.group_by: {{key: kubeharden_candidates}}
+    - ansible.builtin.group_by: {{key: kubeharden_control_planes}}
+    - ansible.builtin.set_fact:
+        __discover_found:
+          discovery:
+            files: {{}}
+            kubelet: {{flags: {{}}, own_certificate: "{own}", gate_off: "{off}", betas_off: {betas}}}
+    - ansible.builtin.include_vars: {{file: "{{{{ role_path }}}}/../kubeharden/vars/main.yml"}}
+    - ansible.builtin.set_fact: {{__kubeharden_speaker_found: {{oldest_kubelet: 36, kubelet_authority: ""}}}}
+    - ansible.builtin.include_vars: {{file: "{{{{ role_path }}}}/vars/main.yml"}}
+    - ansible.builtin.copy: {{content: "{{{{ __harden_kubeadm_kubelet | to_json }}}}", dest: {found}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "off", "betas", "asks"),
+    [
+        ("", "", False, True),
+        ("", "", True, True),
+        ("/srv/corp.crt", "", False, False),
+        ("", "--feature-gates", False, False),
+    ],
+)
+def test_kubeadms_memory_makes_no_kubelet_ask_that_could_not_start_then(
+    tmp_path: Path, own: str, off: str, betas: bool, asks: bool
+) -> None:
+    """kubeadm upgrade would bring it to every node."""
+    found, play = tmp_path / "found.json", tmp_path / "play.yml"
+    words = {"role": ROOT / "roles/harden_kubeadm", "own": own, "off": off, "betas": betas, "found": found}
+    play.write_text(_MEMORY.format(**words), encoding="utf-8")
+    path = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
+    words_of_run = ["ansible-playbook", "-i", "localhost,", "-c", "local", play]
+    run = ansible(Path(sys.executable).parent, words_of_run, directory=tmp_path, home=tmp_path, environment=path)
+    assert run.code == 0, str(run)
+    settings = json.loads(found.read_text(encoding="utf-8"))["kubelet"]
+    assert ("serverTLSBootstrap" in settings) is asks
+    gate = settings.get(f"featureGates.{GATE}")
+    assert (gate is not None) is asks
+    assert not asks or ("default" in gate) is not betas
 
 
 def test_a_tag_that_is_skipped_leaves_out_its_own_concern_and_no_other(hosts: Hosts) -> None:

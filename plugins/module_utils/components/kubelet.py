@@ -122,6 +122,19 @@ def command_line(units: t.Sequence[str], read: t.Callable[[str], str | None], ho
     return words
 
 
+def next_flags(words: t.Sequence[str], running: t.Mapping[str, str]) -> dict[str, str]:
+    """Return the flags with which a kubelet is started next: those that run where no unit says any.
+
+    Args:
+        words: The argument vector that the unit would start (`command_line`), empty where there is none.
+        running: By flag, with what value it runs: what only systemd puts into a word stays what that is.
+    """
+    if not words:
+        return dict(running)
+    flags = {argument.name: argument.effective for argument in parse_arguments(words[1:])}
+    return {name: running.get(name, value) if has_specifier(value) else value for name, value in flags.items()}
+
+
 def _assignments(value: str, hostname: str) -> dict[str, str]:
     """Return what Environment= sets; what is no assignment sets nothing."""
     split = (_specified(word, hostname).partition("=") for word in _split(value))

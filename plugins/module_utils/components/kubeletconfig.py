@@ -10,6 +10,8 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components import yamledit
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
     decide,
+    effective_values,
+    map_item,
     parse_bool,
     parse_quantity,
     rule_from_data,
@@ -25,6 +27,10 @@ _OWN_KEYS = ("default", "needs", "none")
 _OPTIONS = ("also", "control", "positive", "unlimited")
 #: The fields that name a serving certificate and its key.
 NAMED = ("tlsCertFile", "tlsPrivateKeyFile")
+#: Feature gates, of the file and of the flag, and what switches off all of them whose stage is beta.
+GATES, GATES_FLAG, BETAS = "featureGates", "feature-gates", "AllBeta"
+#: The gate without which a kubelet that is told to ask for a serving certificate ends at its start.
+SERVING_GATE = "RotateKubeletServerCertificate"
 #: Flags that beat a field of the configuration file.
 OVERRIDING_FLAGS: t.Mapping[str, str] = {
     "authentication.anonymous.enabled": "anonymous-auth",
@@ -88,12 +94,19 @@ def apply(
     controls = []
     for field, data in settings.items():
         value = document.get(field.split("."))
-        if good_enough(data, value):
+        if good_enough(_by_itself(field, data, document), value):
             continue
         decision = decide(_rule(data), [] if _unset(data, value) else [as_text(value)])
         _write(document, field.split("."), _typed(data, decision.values))
         controls.append(str(data.get("control", "")))
     return document.text, sorted({control for control in controls if control})
+
+
+def _by_itself(field: str, data: t.Mapping[str, t.Any], document: yamledit.Document) -> t.Mapping[str, t.Any]:
+    """Return a setting as it is in this document: a gate is not on by default where all of its stage are off."""
+    if not field.startswith(f"{GATES}.") or document.get([GATES, BETAS]) is not False:
+        return data
+    return {key: value for key, value in data.items() if key != "default"}
 
 
 def _wanted(data: t.Mapping[str, t.Any]) -> t.Any:
@@ -170,6 +183,20 @@ def at(configuration: t.Mapping[str, t.Any], field: str) -> t.Any:
 def from_flag(data: t.Mapping[str, t.Any], text: str) -> t.Any:
     """Return a flag's value in the type that the field has."""
     return split_list(text) if isinstance(_wanted(data), list) else text
+
+
+def gates(configuration: t.Mapping[str, t.Any], flags: t.Sequence[str] = ()) -> dict[str, bool]:
+    """Return the feature gates that a kubelet is given, where each flag's value beats the configuration's.
+
+    Args:
+        configuration: The kubelet's.
+        flags: The values of its flag, of each occurrence.
+    """
+    written = configuration.get(GATES)
+    found = {str(name): value is True for name, value in written.items()} if isinstance(written, dict) else {}
+    for name, value in map(map_item, effective_values(flags, "map") or []):
+        found[name] = parse_bool(value) is True
+    return found
 
 
 def asks(configuration: t.Mapping[str, t.Any], flags: t.Mapping[str, str]) -> bool:

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files, kubeletconfig
-from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
     ADMIN_KUBECONFIG,
     ADMIN_KUBECONFIGS,
@@ -210,13 +210,10 @@ class Discovery:
     def _kubelet(self) -> dict[str, t.Any]:
         units = self._unit_files()
         running = belonging.find("kubelet", self._proc) if self.host.live else []
-        if running:
-            arguments = running[0].arguments
-        else:
-            texts = [read_text(self.host.path(unit)) or "" for unit in units]
-            hostname = socket.gethostname() if self.host.live else ""
-            arguments = kubelet_files.command_line(texts, lambda path: read_text(self.host.path(path)), hostname)
-        arguments = mask_arguments(arguments)
+        texts = [read_text(self.host.path(unit)) or "" for unit in units]
+        hostname = socket.gethostname() if self.host.live else ""
+        written = kubelet_files.command_line(texts, lambda path: read_text(self.host.path(path)), hostname)
+        arguments = mask_arguments(running[0].arguments if running else written)
         flags = _flags(arguments)
         configuration_file = flags.get("config") or self._existing(KUBELET_CONFIGURATION)
         configuration = self._kubelet_configuration(configuration_file, flags.get("config-dir"))
@@ -229,6 +226,7 @@ class Discovery:
             "version": self._said_version(running),
             "arguments": arguments,
             "flags": flags,
+            "next_flags": kubelet_files.next_flags(mask_arguments(written), flags),
             "kubeadm_flags": self._kubeadms_flags(arguments),
             "units": units,
             "configuration_file": configuration_file,
@@ -238,6 +236,7 @@ class Discovery:
             "client_authority": client_authority,
             "serves_asked": self._serves_asked(configuration, flags),
             "own_certificate": self._own_certificate(configuration, flags, client_authority),
+            **self._serving_gate(configuration, flags.get("config-dir"), written or arguments),
         }
 
     def _kubeadms_flags(self, arguments: t.Sequence[str]) -> list[str]:
@@ -273,6 +272,23 @@ class Discovery:
                 continue  # verify says so
             return "" if ours or _SELF_MADE.fullmatch(issuer) else path
         return ""
+
+    def _serving_gate(
+        self, configuration: t.Mapping[str, t.Any], drop_ins: str | None, arguments: t.Sequence[str]
+    ) -> dict[str, t.Any]:
+        """Return what keeps the gate for serving certificates off whatever the kubelet's file says (``gate_off``).
+
+        And whether it is off only with all of its stage (``betas_off``), so that the file can switch it on.
+        """
+        values = occurrences(parse_arguments(arguments[1:]), kubeletconfig.GATES_FLAG)
+        by_flag = kubeletconfig.gates({}, values).get(kubeletconfig.SERVING_GATE)
+        place = f"--{kubeletconfig.GATES_FLAG}" if by_flag is False else ""
+        for path in self.host.files_below(drop_ins, kubelet_files.DROP_INS) if by_flag is None else ():
+            laid = kubeletconfig.gates(kubelet_files.load(read_text(self.host.path(path)) or "{}", path))
+            if kubeletconfig.SERVING_GATE in laid:
+                place = "" if laid[kubeletconfig.SERVING_GATE] else path
+        betas = kubeletconfig.gates(configuration, values).get(kubeletconfig.BETAS)
+        return {"gate_off": place, "betas_off": betas is False}
 
     def _kubelet_configuration(self, path: str | None, drop_ins: str | None) -> dict[str, t.Any]:
         """Return the file with its drop-ins merged over it: *.conf, walked in lexical order."""

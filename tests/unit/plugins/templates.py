@@ -57,6 +57,8 @@ FRESH: dict[str, t.Any] = {
     "kubelet_pki": "/var/lib/kubelet/pki",
     "own_certificate": "",
     "kubelet_authority": "",
+    "gate_off": "",
+    "betas_off": False,
     "client_authority": False,
     "approved_before": False,
 }

@@ -53,7 +53,11 @@ WEAK: dict[str, dict[str, str]] = {
         "request-timeout": "0",
         "secure-port": "0",
     },
-    "kube-controller-manager": {"bind-address": "0.0.0.0", "use-service-account-credentials": "false"},  # noqa: S104
+    "kube-controller-manager": {
+        "bind-address": "0.0.0.0",  # noqa: S104
+        "use-service-account-credentials": "false",
+        "feature-gates": "RotateKubeletServerCertificate=false",
+    },
     "kube-scheduler": {"bind-address": "0.0.0.0"},  # noqa: S104
     "etcd": {
         "client-cert-auth": "false",
@@ -106,6 +110,7 @@ WEAK_KUBELET = {
     "makeIPTablesUtilChains": False,
     "eventRecordQPS": 0,
     "rotateCertificates": False,
+    "featureGates": {"RotateKubeletServerCertificate": False},
 }
 WEAK_KUBE_PROXY = "kind: KubeProxyConfiguration\nenableProfiling: true\nmetricsBindAddress: 0.0.0.0:10249\n"
 #: kube-proxy's pods as kubeadm makes them, as far as they are changed.

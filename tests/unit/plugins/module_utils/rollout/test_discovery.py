@@ -282,6 +282,38 @@ def test_a_serving_certificate_of_the_owners_is_told(
     assert discover(w1, control_plane=False)["kubelet"]["own_certificate"] == own
 
 
+GATE = "RotateKubeletServerCertificate"
+
+
+@pytest.mark.parametrize(
+    ("file", "drop_in", "flags", "off", "betas"),
+    [
+        ("", "", "", "", False),
+        # What the file says is the run's to mend, and so are all of a stage that are off.
+        (f"{GATE}: false", "", "", "", False),
+        ("AllBeta: false", "", "", "", True),
+        ("", "AllBeta: false", "", "", True),
+        ("", "", "AllBeta=false", "", True),
+        ("AllBeta: false", "", "AllBeta=true", "", False),
+        ("", f"{GATE}: false", "", "/etc/kubelet.d/20.conf", False),
+        ("", f"{GATE}: false", f"{GATE}=true", "", False),
+        (f"{GATE}: true", "", f"Other=true --feature-gates=kube:{GATE}=0", "--feature-gates", False),
+    ],
+)
+def test_what_keeps_a_kubelet_from_asking_for_serving_certificates_is_told(
+    w1: Host, file: str, drop_in: str, flags: str, off: str, betas: bool
+) -> None:
+    """One that is told to ask would end at its start. Of two drop-ins the last counts."""
+    for name, gates in (("10", f"{GATE}: true" if GATE in drop_in else ""), ("20", drop_in)):
+        at(w1, f"etc/kubelet.d/{name}.conf").write_text(f"featureGates: {{{gates}}}\n", encoding="utf-8")
+    place = at(w1, "var/lib/kubelet/config.yaml")
+    place.write_text(f"{place.read_text(encoding='utf-8')}featureGates: {{{file}}}\n", encoding="utf-8")
+    given = "--config-dir=/etc/kubelet.d" + (f" --feature-gates={flags}" if flags else "")
+    at(w1, "etc/default/kubelet").write_text(f'KUBELET_EXTRA_ARGS="{given}"\n', encoding="utf-8")
+    found = discover(w1, control_plane=False)["kubelet"]
+    assert (found["gate_off"], found["betas_off"]) == (off, betas)
+
+
 def test_a_worker(w1: Host) -> None:
     at(w1, "etc/hostname").write_text("W1\n", encoding="utf-8")
     found = discover(w1, control_plane=False)

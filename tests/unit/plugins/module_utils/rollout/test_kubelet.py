@@ -448,6 +448,39 @@ def test_a_flag_that_beats_the_configuration_is_named_with_its_file(
     )
 
 
+GATE = "RotateKubeletServerCertificate"
+
+
+@pytest.mark.parametrize(
+    ("text", "betas_off", "after"),
+    [
+        ("", False, None),
+        (f"featureGates:\n  Other: true\n  {GATE}: false  # theirs\n", False, {"Other": True, GATE: True}),
+        (f"featureGates: {{{GATE}: false}}\n", False, {GATE: True}),
+        ("featureGates:\n  AllBeta: true\n", False, {"AllBeta": True}),
+        # Off with all of its stage: in this file, or in what beats it.
+        ("featureGates:\n  AllBeta: false\n", False, {"AllBeta": False, GATE: True}),
+        ("", True, {GATE: True}),
+    ],
+)
+def test_a_kubelet_that_is_told_to_ask_has_the_gate_without_which_it_does_not_start(
+    host: Host, text: str, betas_off: bool, after: dict[str, bool] | None
+) -> None:
+    wanted = yaml.safe_load(
+        templates.render("kubelet/configuration.yaml.j2", kubeharden_profile="cis", approver=True, betas_off=betas_off)
+    )["kubelet"]
+    lay(host, CONFIGURATION, f"kind: KubeletConfiguration\n{text}")
+    planned = Kubelet(host, FOUND, {name: data for name, data in wanted.items() if "needs" not in data}, "w1")
+    change = next(one for one in planned.plan() if one.target == CONFIGURATION)
+    assert yaml.safe_load(str(change.after)).get("featureGates") == after
+    assert "# theirs" in str(change.after) or "# theirs" not in text
+    lay(host, CONFIGURATION, str(change.after))
+    assert Kubelet(host, FOUND, {f"featureGates.{GATE}": wanted[f"featureGates.{GATE}"]}, "w1").plan() == []
+    # Where it is not told to ask, its owner's gates are no business of the run.
+    idle = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", kubeharden_profile="cis", approver=False))
+    assert not [name for name in idle["kubelet"] if name.startswith("featureGates")]
+
+
 IDLE = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", approver=True))["kubelet"]
 
 
@@ -485,6 +518,7 @@ def test_streams_that_never_end_are_ended_or_told_of(
         ({"own_certificate": "/srv/corp.crt"}, "serving certificate /srv/corp.crt is the owner's and was kept"),
         ({"kubelet_authority": "/srv/ca.crt"}, "kube-apiserver verifies them by /srv/ca.crt"),
         ({"own_certificate": "/srv/corp.crt", "kubelet_authority": "/srv/ca.crt"}, "verifies them by /srv/ca.crt"),
+        ({"gate_off": "--feature-gates"}, "RotateKubeletServerCertificate is switched off in --feature-gates"),
     ],
 )
 def test_what_the_owner_has_kubelets_serve_is_not_taken_over(given: dict[str, str], words: str) -> None:

@@ -364,6 +364,34 @@ def test_a_plugin_that_a_run_switches_on_is_not_left_switched_off(
     assert contradictions("kube-apiserver", "1.37.1", flags) == []
 
 
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("", []),
+        ("Other=true", ["Other=true"]),
+        ("RotateKubeletServerCertificate=false", []),
+        ("kube:RotateKubeletServerCertificate=F,Other=true", ["Other=true"]),
+        ("AllBeta=false", ["AllBeta=false,RotateKubeletServerCertificate=true"]),
+        (
+            "RotateKubeletServerCertificate=false,AllBeta=0",
+            ["AllBeta=0,RotateKubeletServerCertificate=true"],
+        ),
+        ("RotateKubeletServerCertificate=true", ["RotateKubeletServerCertificate=true"]),
+    ],
+)
+def test_the_gate_for_serving_certificates_of_kubelets_is_not_left_off(
+    host: Host, profile: str, found: str, expected: list[str]
+) -> None:
+    component = "kube-controller-manager"
+    path = Path(host.path(f"{DIRECTORY}/{component}.yaml"))
+    if found:
+        word = f"    - --feature-gates={found}\n    image:"
+        path.write_text(path.read_text(encoding="utf-8").replace("    image:", word, 1), encoding="utf-8")
+    known: dict[str, t.Any] = {"kubeharden_profile": profile, "found_flags": {"feature-gates": found} if found else {}}
+    assert plan(host, component, **known).manifest.flag_values(component, "feature-gates") == expected
+
+
 #: Of kubeadm's own flags, those that are put back, with a value of an owner's.
 PUT_BACK = {
     "kube-apiserver": {
