@@ -9,6 +9,7 @@ import dataclasses
 import http.client
 import os
 import re
+import socket
 import time
 import typing as t
 
@@ -31,7 +32,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     write_atomic,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask, mask_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven, outcomes, sort
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import SETTLED, THIS_STEP
@@ -152,6 +153,8 @@ class Kubelet:
         self._path = str(found["configuration_file"])
         self._kernel: list[Change] = []
         self._files: list[Change] = []
+        #: What files will say that the run changes and of which what else is decided depends, by path.
+        self._texts: dict[str, str] = {}
         #: Whether the kubelet asks for a serving certificate, by the change or since a run that approved none.
         self.asks = False
         #: What a person should know, as sentences.
@@ -167,7 +170,8 @@ class Kubelet:
                 "KH109",
                 f"The kubelet's configuration {self._path} is missing. Nothing was changed; put it back and run again.",
             )
-        self._kernel = self._sysctls.plan()
+        self._kernel, self._texts = self._sysctls.plan(), {}
+        self._set_flags()
         if self._sysctls.trouble:
             self._settings = {field: data for field, data in self._settings.items() if "needs" not in data}
         after, controls = kubeletconfig.apply(before, self._settings, self._path)
@@ -176,6 +180,7 @@ class Kubelet:
             self._settings = {field: one for field, one in self._settings.items() if field not in kubeletconfig.NAMED}
             after, controls = kubeletconfig.apply(before, self._settings, self._path)
         self.notes = [self._sysctls.trouble] if self._sysctls.trouble else []
+        self._texts[self._path] = after
         self.not_done = self._overridden(after)
         self.asks = ASKS in self._settings and self._will_ask(after)
         self._files = []
@@ -183,6 +188,7 @@ class Kubelet:
             self._files.append(file_change("file", self._path, before, after, controls, ["kubelet"]))
         self._plan_instance()
         self._plan_flags()
+        self._tell_of_old_flags()
         return [*self._kernel, *self._files]
 
     def _plan_instance(self) -> None:
@@ -201,20 +207,22 @@ class Kubelet:
         if after != before:
             self._files.append(file_change("file", KUBELET_INSTANCE, before, after, controls))
 
-    def _plan_flags(self) -> None:
+    def _set_flags(self) -> None:
         """Give the kubelet the user's flags where kubeadm has its own, which every upgrade keeps."""
         if not self._flags:
             return
-        units = [read_text(self._host.path(unit)) or "" for unit in self._found["units"]]
-        if not any(KUBELET_FLAGS in unit and kubelet_files.KUBEADM_ARGUMENTS in unit for unit in units):
+        if not self._reads(KUBELET_FLAGS, kubelet_files.KUBEADM_ARGUMENTS):
             raise HardeningError(
                 "KH122",
                 f"kubeharden_extra_flags: the unit of the kubelet of {self._node} does not read {KUBELET_FLAGS}, where "
                 "its flags would be written. Nothing was changed; leave them away, or start it as kubeadm does.",
             )
-        before = read_text(self._host.path(KUBELET_FLAGS))
-        after = kubelet_files.set_flags(before or "", self._flags)
-        if after != before:
+        self._texts[KUBELET_FLAGS] = kubelet_files.set_flags(self._text(KUBELET_FLAGS) or "", self._flags)
+
+    def _plan_flags(self) -> None:
+        """Plan the file of kubeadm's flags, and say what beats a flag of the user's."""
+        before, after = read_text(self._host.path(KUBELET_FLAGS)), self._texts.get(KUBELET_FLAGS)
+        if after is not None and after != before:
             self._files.append(file_change("file", KUBELET_FLAGS, before, after, [], ["kubelet"]))
         for path in KUBELET_OVERRIDES:
             for argument in self._arguments(path, kubelet_files.OWN_ARGUMENTS):
@@ -224,10 +232,47 @@ class Kubelet:
                         f"kubeharden_extra_flags: {shown} in {path} beats it for the kubelet; take it out there."
                     )
 
+    def _tell_of_old_flags(self) -> None:
+        """Say how the kubelet that runs and its next start differ, as its flags were changed and it not restarted."""
+        now, written, then = self._found.get("flags", {}), self._next_flags(self._on_disk), self._flags_then()
+        differing = sorted(name for name in {*now, *written} if now.get(name) != written.get(name))
+        if any(change.restart for change in self._files):
+            coming = [f"--{name}={then[name]}" for name in differing if name in then and then[name] != now.get(name)]
+            going = [f"--{name}" for name in differing if name in now and name not in then]
+            words = [f"puts {' and '.join(coming)} in force"] if coming else []
+            words += [f"takes {' and '.join(going)} away"] if going else []
+            if words:
+                self.notes.append(
+                    f"The kubelet of {self._node} was not restarted when its flags were changed: its restart now "
+                    f"{mask(' and '.join(words))}."
+                )
+            return
+        for field, data in self._settings.items():
+            flag = kubeletconfig.OVERRIDING_FLAGS.get(field)
+            if flag in differing and flag in now and not kubeletconfig.flag_good_enough(data, now[flag]):
+                self.not_done.append(
+                    f"The kubelet of {self._node} still runs with --{flag}={now[flag]}, which is not among the flags "
+                    "of its next start any more; restart it (systemctl restart kubelet)."
+                )
+
+    def _on_disk(self, path: str) -> str | None:
+        return read_text(self._host.path(path))
+
+    def _text(self, path: str) -> str | None:
+        """Return what a file will say, None where there is none."""
+        return self._texts[path] if path in self._texts else self._on_disk(path)
+
+    def _units(self) -> list[str]:
+        return [self._on_disk(unit) or "" for unit in self._found["units"]]
+
+    def _reads(self, path: str, variable: str) -> bool:
+        """Return whether the kubelet's unit gives it what a variable of an environment file holds."""
+        return any(kubelet_files.reads(unit, path, variable) for unit in self._units())
+
     def _drop_ins(self) -> list[tuple[str, dict[str, t.Any]]]:
         """Return path and content of each drop-in, in the order in which they are laid over the file."""
-        paths = self._host.files_below(self._found.get("flags", {}).get("config-dir"), kubelet_files.DROP_INS)
-        return [(path, kubelet_files.load(read_text(self._host.path(path)) or "{}", path)) for path in paths]
+        paths = self._host.files_below(self._flags_then().get("config-dir"), kubelet_files.DROP_INS)
+        return [(path, kubelet_files.load(self._text(path) or "{}", path)) for path in paths]
 
     def _effective(self, text: str) -> dict[str, t.Any]:
         """Return what the kubelet is configured with, but for its flags, when its file has this text."""
@@ -237,19 +282,21 @@ class Kubelet:
         return merged
 
     def _flags_then(self) -> dict[str, str]:
-        """Return the kubelet's flags with the user's own, which those behind them beat."""
-        behind = {
-            argument.name: argument.effective
-            for path in KUBELET_OVERRIDES
-            for argument in self._arguments(path, kubelet_files.OWN_ARGUMENTS)
-            if argument.name in self._flags
-        }
-        return {**self._found.get("flags", {}), **self._flags, **behind}
+        """Return the kubelet's flags when it is started again, with what the run changes of them."""
+        return self._next_flags(self._text)
+
+    def _next_flags(self, read: t.Callable[[str], str | None]) -> dict[str, str]:
+        """Return the kubelet's flags at a start where files say what that returns.
+
+        They need not be those that it runs with: a restart brings whatever was written since its last start.
+        """
+        hostname = socket.gethostname() if self._host.live else ""
+        words = kubelet_files.command_line(self._units(), read, hostname)
+        return kubelet_files.next_flags(mask_arguments(words), self._found.get("flags", {}))
 
     def _arguments(self, path: str, variable: str) -> list[Argument]:
         """Return the flags that a variable of an environment file gives the kubelet."""
-        words = kubelet_files.environment(read_text(self._host.path(path)) or "").get(variable)
-        return parse_arguments((words or "").split())
+        return parse_arguments(kubelet_files.arguments_in(self._text(path) or "", variable))
 
     def _place_of(self, flag: str) -> str:
         """Return the file that gives the kubelet a flag, the one that counts where there are several."""
@@ -364,17 +411,7 @@ class Kubelet:
 
     def _will_insist(self) -> bool:
         """Return whether the kubelet insists after the change. A drop-in or a flag that beats the file still does."""
-        before = read_text(self._host.path(self._path)) or ""
-        after = next((one.after or "" for one in self._files if one.target == self._path), before)
-        now, in_file, will = (
-            kubeletconfig.insists(one, {**self._found.get("flags", {}), **self._flags})
-            for one in (
-                self._found["configuration"],
-                kubeletconfig.fields(before, self._path),
-                kubeletconfig.fields(after, self._path),
-            )
-        )
-        return now if now != in_file else will
+        return kubeletconfig.insists(self._effective(self._text(self._path) or ""), self._flags_then())
 
     def _go_back(self, backup: Backup, saved: t.Sequence[Saved]) -> list[str]:
         """Put everything back; returns a sentence for each that did not go back, for which the journal stays."""

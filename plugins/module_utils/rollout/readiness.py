@@ -273,7 +273,7 @@ class Readiness:
         And why a run that wants to set it could not, empty where it could.
         """
         kubelet = self._found["kubelet"]
-        if not kubeletconfig.insists(kubelet["configuration"], kubelet["flags"]):
+        if not kubeletconfig.insists(kubelet["configuration"], kubelet["next_flags"]):
             return {"kernel": [], "kernel_stays": ""}
         planned = Sysctls(self._host, {name: {"exact": value, "control": ""} for name, value in sysctl.KUBELET.items()})
         planned.plan()

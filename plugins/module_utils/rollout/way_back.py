@@ -214,6 +214,7 @@ class KubeletBack(Kubelet):
         """Take the kubelet's steps for what is to be written."""
         self._steps = {step.change.target: step for step in steps if step.part == KUBELET and step.change.restart}
         self._files = [step.change for step in self._steps.values()]
+        self._texts = {change.target: change.after or "" for change in self._files}
         return self
 
     def _write(self, change: t.Any) -> None:

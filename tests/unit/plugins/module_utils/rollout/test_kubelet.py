@@ -38,12 +38,18 @@ TEXTS = {
     FLAGS: 'KUBELET_KUBEADM_ARGS="--v=2"\n',
     UNIT: f"EnvironmentFile=-{FLAGS}\nExecStart=/usr/bin/kubelet $KUBELET_KUBEADM_ARGS\n",
 }
+DROP_INS = "/etc/kubernetes/kubelet.conf.d"
 SETTINGS: dict[str, dict[str, t.Any]] = {
     "protectKernelDefaults": {"exact": True, "needs": "sysctls", "control": "kernel"},
     "podPidsLimit": {"keep": 4096, "control": "pids"},
 }
 WANTED = {"kernel.panic": {"exact": 10, "control": "kernel"}}
-FOUND: dict[str, t.Any] = {"configuration_file": CONFIGURATION, "configuration": {}, "flags": {}, "units": [UNIT]}
+FOUND: dict[str, t.Any] = {
+    "configuration_file": CONFIGURATION,
+    "configuration": {},
+    "flags": {"v": "2"},
+    "units": [UNIT],
+}
 
 
 @pytest.fixture
@@ -58,6 +64,18 @@ def host(tmp_path: Path) -> Host:
 
 def texts(host: Host) -> dict[str, str]:
     return {path: Path(host.path(path)).read_text(encoding="utf-8") for path in TEXTS}
+
+
+def lay(host: Host, path: str, text: str) -> None:
+    Path(host.path(path)).parent.mkdir(parents=True, exist_ok=True)
+    Path(host.path(path)).write_text(text, encoding="utf-8")
+
+
+def start_with(host: Host, flags: t.Mapping[str, str]) -> None:
+    """Let the unit give the kubelet these flags before those of kubeadm's file and of the owner's."""
+    own = " ".join(f"--{name}={value}" for name, value in flags.items())
+    files = f"EnvironmentFile=-{FLAGS}\nEnvironmentFile=-/etc/default/kubelet\n"
+    lay(host, UNIT, f"{files}ExecStart=/usr/bin/kubelet {own} $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n")
 
 
 def made(host: Host, **flags: str) -> Kubelet:
@@ -272,6 +290,9 @@ class Live(Host):
     def path(self, path: str) -> str:
         return self.root + path
 
+    def shown(self, path: str) -> str:
+        return path.removeprefix(self.root)
+
 
 KERNEL = {name: {"exact": value, "control": "kernel"} for name, value in sysctl.KUBELET.items()}
 
@@ -283,6 +304,8 @@ def insisting(
     for name, value in {**sysctl.KUBELET, **kernel}.items():
         (directory / name).write_text(f"{value}\n", encoding="utf-8")
     Path(host.path(CONFIGURATION)).write_text(configuration, encoding="utf-8")
+    lay(host, f"{DROP_INS}/10.conf", yaml.safe_dump(effective))
+    start_with(host, {"config-dir": DROP_INS, **flags})
     live = Live(host.root)
     wanted = Sysctls(live, KERNEL, lambda name: str(directory / name))
     return Kubelet(live, {**FOUND, "configuration": effective, "flags": flags}, SETTINGS, "w1", wanted)
@@ -297,7 +320,7 @@ INSISTS = "kind: KubeletConfiguration\nprotectKernelDefaults: true\n"
         (INSISTS, {"protectKernelDefaults": True}, {}, True),
         (TEXTS[CONFIGURATION], {}, {}, False),
         (TEXTS[CONFIGURATION], {"protectKernelDefaults": True}, {}, True),  # a drop-in
-        (INSISTS, {}, {}, False),
+        (INSISTS, {"protectKernelDefaults": False}, {}, False),
         (TEXTS[CONFIGURATION], {}, {"protect-kernel-defaults": "true"}, True),
         (INSISTS, {"protectKernelDefaults": True}, {"protect-kernel-defaults": "false"}, False),
     ],
@@ -360,7 +383,6 @@ def test_a_header_that_beats_it_is_masked(host: Host) -> None:
     assert not any("hidden" in note for note in planned.notes)
 
 
-DROP_INS = "/etc/kubernetes/kubelet.conf.d"
 CURRENT = "/var/lib/kubelet/pki/kubelet-server-current.pem"
 SERVING: dict[str, dict[str, t.Any]] = {
     "serverTLSBootstrap": {"exact": True, "control": "serving"},
@@ -369,15 +391,11 @@ SERVING: dict[str, dict[str, t.Any]] = {
 }
 
 
-def lay(host: Host, path: str, text: str) -> None:
-    Path(host.path(path)).parent.mkdir(parents=True, exist_ok=True)
-    Path(host.path(path)).write_text(text, encoding="utf-8")
-
-
 def planned_serving(
     host: Host, configuration: dict[str, t.Any] | None = None, flags: dict[str, str] | None = None, **own: str
 ) -> Kubelet:
     """What is planned of the serving certificate where that is found."""
+    start_with(host, {"config-dir": DROP_INS, **(flags or {})})
     found = {**FOUND, "configuration": configuration or {}, "flags": {"config-dir": DROP_INS, **(flags or {})}}
     planned = Kubelet(host, found, SERVING, "w1", None, own)
     planned.plan()
@@ -421,6 +439,7 @@ def test_a_drop_in_that_beats_it_is_named_and_nobody_waits(host: Host) -> None:
 
 def test_what_nobody_asks_for_is_not_named_either(host: Host) -> None:
     """The kubelet would not start without the file."""
+    start_with(host, {"rotate-server-certificates": "false"})
     found = {**FOUND, "flags": {"rotate-server-certificates": "false"}}
     (change,) = Kubelet(host, found, SERVING, "w1").plan()
     assert "serverTLSBootstrap: true" in str(change.after)
@@ -481,6 +500,68 @@ def test_a_kubelet_that_is_told_to_ask_has_the_gate_without_which_it_does_not_st
     assert not [name for name in idle["kubelet"] if name.startswith("featureGates")]
 
 
+OWN = "/etc/default/kubelet"
+
+
+def restarted(host: Host, settings: dict[str, dict[str, t.Any]], running: dict[str, str], flags: str) -> Kubelet:
+    """What is planned for a kubelet that runs with flags, and whose owner has written others since."""
+    start_with(host, {})
+    lay(host, FLAGS, "")
+    lay(host, OWN, f"KUBELET_EXTRA_ARGS={flags}\n")
+    planned = Kubelet(host, {**FOUND, "flags": running}, settings, "w1")
+    planned.plan()
+    return planned
+
+
+def test_what_a_restart_brings_that_was_written_before_is_told(host: Host) -> None:
+    """And nothing where the kubelet is not restarted, or runs with what is written."""
+    settings = {"podPidsLimit": SETTINGS["podPidsLimit"]}
+    (told,) = restarted(host, settings, {"v": "2", "node-ip": "192.0.2.1"}, "--v=4 --max-pods=9").notes
+    assert told == (
+        "The kubelet of w1 was not restarted when its flags were changed: its restart now puts --max-pods=9 and --v=4 "
+        "in force and takes --node-ip away."
+    )
+    assert restarted(host, settings, {"v": "4"}, "--v=4").notes == []
+    assert restarted(host, settings, {"hostname-override": "w1"}, "--hostname-override=%l").notes == []
+    assert restarted(host, {}, {"v": "2"}, "--v=4").notes == []
+    secret = "--manifest-url-header=X:hidden"
+    assert "hidden" not in str(restarted(host, settings, {}, secret).notes)
+
+
+def test_a_flag_that_only_the_next_start_brings_counts(host: Host) -> None:
+    """Of one that was taken out since the kubelet started nothing is to be waited for."""
+    asks = {"rotate-server-certificates": "false"}
+    assert restarted(host, SERVING, asks, "").asks
+    assert not restarted(host, SERVING, {}, "--rotate-server-certificates=false").asks
+
+
+def test_a_flag_that_falls_short_and_only_the_running_kubelet_has_is_told(host: Host) -> None:
+    lay(host, CONFIGURATION, "kind: KubeletConfiguration\nreadOnlyPort: 0\n")
+    settings = {"readOnlyPort": IDLE["readOnlyPort"]}
+    planned = restarted(host, settings, {"read-only-port": "10255"}, "")
+    (told,) = planned.not_done
+    assert told.startswith("The kubelet of w1 still runs with --read-only-port=10255, which is not among the flags of")
+    assert restarted(host, settings, {"read-only-port": "0"}, "").not_done == []
+
+
+@pytest.mark.parametrize(("written", "refused"), [("true", True), ("false", False)])
+def test_what_a_kubelet_insists_on_from_its_next_start_counts(
+    host: Host, tmp_path: Path, written: str, refused: bool
+) -> None:
+    """It does not insist yet; its restart by this run would be its end."""
+    Path(host.path("/etc/sysctl.conf")).write_text("vm.overcommit_memory = 0\n", encoding="utf-8")
+    (tmp_path / "kernel").mkdir()
+    planned = insisting(host, tmp_path / "kernel", {"vm.overcommit_memory": "0"}, TEXTS[CONFIGURATION], {})
+    lay(host, OWN, f"KUBELET_EXTRA_ARGS=--protect-kernel-defaults={written}\n")
+    planned.plan()
+    if not refused:
+        assert planned.apply(Backup(host, "run-1"), service("", "running"), 60.0) is not None
+        return
+    with pytest.raises(HardeningError, match="insists on its kernel's settings"):
+        planned.apply(Backup(host, "run-1"), service("running"), 60.0)
+    assert texts(host)[CONFIGURATION] == TEXTS[CONFIGURATION]
+
+
 IDLE = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", approver=True))["kubelet"]
 
 
@@ -502,6 +583,7 @@ def test_streams_that_never_end_are_ended_or_told_of(
     configuration = {"kind": "KubeletConfiguration", name: field}
     lay(host, CONFIGURATION, yaml.safe_dump(configuration))
     flags = {} if flag is None else {"streaming-connection-idle-timeout": flag}
+    start_with(host, {})
     lay(host, "/etc/default/kubelet", "".join(f"KUBELET_EXTRA_ARGS=--{key}={flag}\n" for key in flags))
     found = {**FOUND, "configuration": configuration, "flags": flags}
     planned = Kubelet(host, found, {name: IDLE[name]}, "w1")

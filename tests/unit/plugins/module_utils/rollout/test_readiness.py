@@ -79,6 +79,13 @@ def test_a_kubelet_that_insists_on_its_kernel(cp1: Host, proc: Path, text: str, 
     assert bool(evidence["kernel_stays"]) == bool(reason)
 
 
+def test_a_kubelet_that_insists_from_its_next_start_on(cp1: Host, proc: Path) -> None:
+    """Its flags were changed, and nobody has restarted it since: the run would."""
+    found = Discovery(cp1, True).run()
+    found["kubelet"]["next_flags"] = {**found["kubelet"]["flags"], "protect-kernel-defaults": "true"}
+    assert Readiness(cp1, found, None, {}, str(proc)).look()["kernel"]
+
+
 def certificate() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
