@@ -143,6 +143,45 @@ def hosts(tmp_path: Path) -> Hosts:
     return Hosts(tmp_path)
 
 
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+def test_what_beats_the_kubelets_configuration_and_falls_short_is_mended_and_comes_back(
+    hosts: Hosts, profile: str
+) -> None:
+    """Foretold, done once, and put back by rollback.yml; what is stricter or nobody's business stays."""
+    past = Past(hosts)
+    stays = "--config-dir=/etc/kubernetes/kubelet.conf.d --hostname-override=one --pod-max-pids=100"
+    past.write(DEFAULTS, f'# theirs\nKUBELET_EXTRA_ARGS="{stays} --anonymous-auth=true --event-qps=0"\n')
+    flags = "var/lib/kubelet/kubeadm-flags.env"
+    kept = past.text(flags)
+    past.write(flags, kept.rstrip().removesuffix('"') + ' --read-only-port=10255"\n')
+    past.write(DROP_IN, past.text(DROP_IN) + "authorization: {mode: AlwaysAllow}\nmakeIPTablesUtilChains: false\n")
+    before = {path: past.text(path) for path in (DEFAULTS, flags, DROP_IN)}
+    words = ("--limit", "cp1", "--tags", "kubelet")
+    known = {"profile": profile, "kubeconfig": f"/{ADMIN}"}
+    foretold = hosts.harden("--check", *words, **known)
+    assert foretold.code == 0, str(foretold)
+    assert {path: past.text(path) for path in before} == before
+    expected = hosts.changes
+    run = hosts.harden(*words, **known)
+    assert run.code == 0, str(run)
+    assert hosts.changes == expected
+    controls = {one["target"].lstrip("/"): set(one["controls"]) for one in hosts.changes if one["restart"]}
+    assert controls[DEFAULTS] == {"kubelet-anonymous", "kubelet-event-rate"}
+    assert controls[flags] == {"kubelet-read-only-port"}
+    assert controls[DROP_IN] == {"kubelet-authorization", "kubelet-iptables"}
+    assert past.text(DEFAULTS) == f'# theirs\nKUBELET_EXTRA_ARGS="{stays}"\n'
+    assert "--read-only-port" not in past.text(flags)
+    laid = yaml.safe_load(past.text(DROP_IN))
+    assert (laid["maxPods"], laid["tlsMinVersion"]) == (60, "VersionTLS13")
+    assert (laid["authorization"], laid["makeIPTablesUtilChains"]) == ({"mode": "Webhook"}, True)
+    assert " beats " not in run.output
+    again = hosts.harden(*words, **known)
+    assert (again.code, hosts.changes) == (0, []), str(again)
+    back = hosts.play("rollback.yml", "--limit", "cp1", **known)
+    assert back.code == 0, str(back)
+    assert {path: past.text(path) for path in before} == before
+
+
 def test_a_control_plane_with_a_past_keeps_it_and_is_hardened(hosts: Hosts) -> None:
     past = Past(hosts)
     run = hosts.harden("--limit", "cp1", profile="cis", kubeconfig=f"/{ADMIN}")

@@ -172,24 +172,40 @@ def arguments_in(text: str, variable: str = KUBEADM_ARGUMENTS) -> list[str]:
     return _split(environment(text).get(variable, ""))
 
 
-def set_flags(text: str, flags: t.Mapping[str, str], variable: str = KUBEADM_ARGUMENTS) -> str:
+def is_plain(text: str, variable: str) -> bool:
+    """Return whether a variable's assignment is understood whole, so that it may be written anew.
+
+    Not one that goes on in further lines, nor one whose quotes do not close.
+    """
+    lines = [match[2] for match in map(_ASSIGNMENT.match, _lines(text)) if match and match[1] == variable]
+    if not lines or lines[-1].rstrip().endswith("\\"):
+        return False
+    try:
+        shlex.split(lines[-1])
+    except ValueError:
+        return False
+    return True
+
+
+def set_flags(text: str, flags: t.Mapping[str, str | None], variable: str = KUBEADM_ARGUMENTS) -> str:
     """Return an environment file (kubeadm-flags.env) with these flags, every other line and flag as it was.
 
     Args:
         text: The file.
         flags: By flag, its one value, without what a shell or systemd would take apart (blanks, quotes, backslashes,
-            dollars).
+            dollars); None for a flag that is to go.
         variable: The variable whose arguments they become.
     """
     present = parse_arguments(arguments_in(text, variable))
     wanted = {flag_name(flag): value for flag, value in flags.items()}
-    if all([one.effective for one in present if one.name == name] == [value] for name, value in wanted.items()):
+    values = {name: [one.effective for one in present if one.name == name] for name in wanted}
+    if all(values[name] == ([] if value is None else [value]) for name, value in wanted.items()):
         return text
     words = arguments_in(text, variable)
     taken = {position for one in present if one.name in wanted for position in one.positions}
     kept = [word for position, word in enumerate(words) if position not in taken]
     end = kept.index("--") if "--" in kept else len(kept)  # what stands behind it is no flag
-    new = [f"--{name}={value}" for name, value in wanted.items()]
+    new = [f"--{name}={value}" for name, value in wanted.items() if value is not None]
     arguments = " ".join([*map(_word, kept[:end]), *new, *map(_word, kept[end:])])
     line = f'{variable}="{arguments}"'
     lines = _lines(text)

@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import yamledit
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import (
+    Narrowed,
     decide,
     effective_values,
     map_item,
@@ -69,6 +70,16 @@ def good_enough(data: t.Mapping[str, t.Any], value: t.Any) -> bool:
 def flag_good_enough(data: t.Mapping[str, t.Any], text: str) -> bool:
     """Return whether the value of a flag that beats the field satisfies its setting: a flag's zero means zero."""
     return good_enough({key: value for key, value in data.items() if key != "none"}, from_flag(data, text))
+
+
+def flag_instead(data: t.Mapping[str, t.Any], text: str) -> str | None:
+    """Return what a flag may say instead of a value that falls short, None where it has to go for the field's sake.
+
+    Of a list of what is allowed what is good of it stays: it may be less than the field allows.
+    """
+    rule = _rule(data)
+    good = (*rule.allowed, *rule.also) if isinstance(rule, Narrowed) else ()
+    return ",".join(item for item in split_list(text) if item in good) or None
 
 
 def _unset(data: t.Mapping[str, t.Any], value: t.Any) -> bool:

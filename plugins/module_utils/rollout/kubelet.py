@@ -47,6 +47,11 @@ INTERVAL = 0.5
 _LINES = 20
 #: What systemd calls the process of a unit that has none.
 _NO_PROCESS = ("", "0")
+#: Environment files that give a kubelet flags, and the variable that holds them; a later one beats an earlier one.
+_PLACES = (
+    (KUBELET_FLAGS, kubelet_files.KUBEADM_ARGUMENTS),
+    *((path, kubelet_files.OWN_ARGUMENTS) for path in KUBELET_OVERRIDES),
+)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
@@ -155,6 +160,8 @@ class Kubelet:
         self._files: list[Change] = []
         #: What files will say that the run changes and of which what else is decided depends, by path.
         self._texts: dict[str, str] = {}
+        #: For which controls the run takes something out of what beats the configuration, by path.
+        self._mended: dict[str, set[str]] = {}
         #: Whether the kubelet asks for a serving certificate, by the change or since a run that approved none.
         self.asks = False
         #: What a person should know, as sentences.
@@ -170,11 +177,12 @@ class Kubelet:
                 "KH109",
                 f"The kubelet's configuration {self._path} is missing. Nothing was changed; put it back and run again.",
             )
-        self._kernel, self._texts = self._sysctls.plan(), {}
+        self._kernel, self._texts, self._mended = self._sysctls.plan(), {}, {}
         self._set_flags()
         if self._sysctls.trouble:
             self._settings = {field: data for field, data in self._settings.items() if "needs" not in data}
         after, controls = kubeletconfig.apply(before, self._settings, self._path)
+        self._mend(after)
         if ASKS in self._settings and not kubeletconfig.asks(self._effective(after), self._flags_then()):
             # Overridden: a certificate that it does not ask for must not be named, or it would not start.
             self._settings = {field: one for field, one in self._settings.items() if field not in kubeletconfig.NAMED}
@@ -188,6 +196,7 @@ class Kubelet:
             self._files.append(file_change("file", self._path, before, after, controls, ["kubelet"]))
         self._plan_instance()
         self._plan_flags()
+        self._plan_mended()
         self._tell_of_old_flags()
         return [*self._kernel, *self._files]
 
@@ -221,9 +230,10 @@ class Kubelet:
 
     def _plan_flags(self) -> None:
         """Plan the file of kubeadm's flags, and say what beats a flag of the user's."""
-        before, after = read_text(self._host.path(KUBELET_FLAGS)), self._texts.get(KUBELET_FLAGS)
+        before, after = self._on_disk(KUBELET_FLAGS), self._texts.get(KUBELET_FLAGS)
         if after is not None and after != before:
-            self._files.append(file_change("file", KUBELET_FLAGS, before, after, [], ["kubelet"]))
+            controls = sorted(self._mended.get(KUBELET_FLAGS, ()))
+            self._files.append(file_change("file", KUBELET_FLAGS, before, after, controls, ["kubelet"]))
         for path in KUBELET_OVERRIDES:
             for argument in self._arguments(path, kubelet_files.OWN_ARGUMENTS):
                 if argument.name in self._flags and argument.effective != self._flags[argument.name]:
@@ -231,6 +241,61 @@ class Kubelet:
                     self.notes.append(
                         f"kubeharden_extra_flags: {shown} in {path} beats it for the kubelet; take it out there."
                     )
+
+    def _plan_mended(self) -> None:
+        """Plan the files of the owner's out of which something is taken."""
+        for path, controls in self._mended.items():
+            before, after = self._on_disk(path), self._text(path)
+            if path != KUBELET_FLAGS and after is not None and after != before:
+                self._files.append(file_change("file", path, before, after, sorted(controls), ["kubelet"]))
+
+    def _mend(self, text: str) -> None:
+        """Take what falls short out of what beats the configuration file, which will have this text.
+
+        As in a static pod's manifest: what is as good, or stricter, is the owner's and stays.
+        """
+        for field, data in self._settings.items():
+            flag = kubeletconfig.OVERRIDING_FLAGS.get(field)
+            if flag is not None:
+                self._mend_flag(flag, data)
+            if flag not in self._flags_then():
+                self._mend_drop_in(field, data, text)
+
+    def _mend_flag(self, flag: str, data: t.Mapping[str, t.Any]) -> None:
+        """Take a flag out of the environment files, the one that counts first, until what is left is good enough."""
+        for path, variable in reversed(_PLACES):
+            value = self._flags_then().get(flag)
+            if value is None or kubeletconfig.flag_good_enough(data, value):
+                return
+            own = [one.effective for one in self._arguments(path, variable) if one.name == flag]
+            wanted = path == KUBELET_FLAGS and flag in self._flags  # kubeharden_extra_flags says so
+            text = self._text(path) or ""
+            if (
+                wanted
+                or not own
+                or kubeletconfig.flag_good_enough(data, own[-1])
+                or not self._reads(path, variable)
+                or not kubelet_files.is_plain(text, variable)
+            ):
+                continue
+            instead = kubeletconfig.flag_instead(data, own[-1])
+            self._take(path, kubelet_files.set_flags(text, {flag: instead}, variable), data)
+
+    def _mend_drop_in(self, field: str, data: t.Mapping[str, t.Any], text: str) -> None:
+        """Write a setting into the drop-in that takes it back, the last one that has it."""
+        value = kubeletconfig.at(self._effective(text), field)
+        paths = [path for path, one in self._drop_ins() if kubeletconfig.at(one, field) is not None]
+        if not paths or kubeletconfig.good_enough(data, value):
+            return
+        try:
+            after, _controls = kubeletconfig.apply(self._text(paths[-1]) or "", {field: data}, paths[-1], None)
+        except HardeningError:
+            return  # what is written in another way than it can be edited in is told
+        self._take(paths[-1], after, data)
+
+    def _take(self, path: str, text: str, data: t.Mapping[str, t.Any]) -> None:
+        self._texts[path] = text
+        self._mended.setdefault(path, set()).add(str(data.get("control", "")))
 
     def _tell_of_old_flags(self) -> None:
         """Say how the kubelet that runs and its next start differ, as its flags were changed and it not restarted."""
@@ -300,9 +365,7 @@ class Kubelet:
 
     def _place_of(self, flag: str) -> str:
         """Return the file that gives the kubelet a flag, the one that counts where there are several."""
-        places = [(KUBELET_FLAGS, kubelet_files.KUBEADM_ARGUMENTS)]
-        places += [(path, kubelet_files.OWN_ARGUMENTS) for path in KUBELET_OVERRIDES]
-        for path, variable in reversed(places):
+        for path, variable in reversed(_PLACES):
             if any(argument.name == flag for argument in self._arguments(path, variable)):
                 return path
         return "its unit"

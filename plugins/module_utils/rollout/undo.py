@@ -17,7 +17,11 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files, kubeletconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments, parse_bool
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import KUBELET_FLAGS, TOGETHER
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
+    KUBELET_FLAGS,
+    KUBELET_OVERRIDES,
+    TOGETHER,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.components.sysctl import FILE as SYSCTL_FILE
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import PastRun
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
@@ -39,6 +43,11 @@ ABSENT, DIRECTORY, OTHER = "absent", "directory", "other"
 #: A record of schema 1 does not say what a run made of a target.
 UNKNOWN = object()
 _KEY_FILES = (".crt", ".csr", ".key", ".pem", ".pub")
+#: Environment files that give a kubelet flags, and the variable that holds them.
+_FLAG_FILES = {
+    KUBELET_FLAGS: kubelet_files.KUBEADM_ARGUMENTS,
+    **dict.fromkeys(KUBELET_OVERRIDES, kubelet_files.OWN_ARGUMENTS),
+}
 #: The field by which the kubelet insists on the kernel's settings.
 _INSISTS = "protectKernelDefaults"
 #: The flag by which an API server verifies what kubelets serve.
@@ -202,7 +211,9 @@ class Undo:
         self._foretell = foretell
         self._verified = verified
         self._manifests = {str(one["manifest"]): name for name, one in (found.get("components") or {}).items()}
-        self._kubelet = str((found.get("kubelet") or {}).get("configuration_file") or "")
+        kubelet = found.get("kubelet") or {}
+        self._kubelet = str(kubelet.get("configuration_file") or "")
+        self._drop_ins = str((kubelet.get("flags") or {}).get("config-dir") or "")
         #: Files with keys and certificates that a run changed.
         self._keys: list[str] = []
         #: What a person should know, as sentences.
@@ -363,7 +374,7 @@ class Undo:
         """Return the part that a file belongs to and the component that starts again for it, empty for none."""
         if path in self._manifests:
             return STATIC_PODS, self._manifests[path]
-        if path in (self._kubelet, KUBELET_FLAGS):
+        if path == self._kubelet or path in _FLAG_FILES or self._is_drop_in(path):
             return KUBELET, "kubelet"
         if path == SYSCTL_FILE:
             return KUBELET, ""
@@ -372,6 +383,11 @@ class Undo:
                 if path in self._current(manifest):
                     return STATIC_PODS, component
         return FILES, ""
+
+    def _is_drop_in(self, path: str) -> bool:
+        """Return whether a file is one of those that the kubelet lays over its configuration."""
+        inside = bool(self._drop_ins) and path.startswith(self._drop_ins.rstrip("/") + "/")
+        return inside and path.endswith(kubelet_files.DROP_INS)
 
     def _current(self, path: str) -> str:
         return _text(read_bytes(self._host.path(path))) or ""
@@ -404,17 +420,23 @@ class Undo:
     def _unserves(self, change: Change) -> bool:
         """Return whether a kubelet would no longer serve the certificate that it serves now."""
         (asked, had), (asks, has) = (self._serving(change.target, text or "") for text in (change.before, change.after))
-        return not asks and (asked or had not in ("", has))
+        if change.target != self._kubelet and asks is False and asked is not False:
+            return True  # what beats the kubelet's own file
+        return not asks and (bool(asked) or had not in ("", has))
 
-    def _serving(self, path: str, text: str) -> tuple[bool, str]:
-        """Return whether a kubelet's file lets it ask for a serving certificate, and which one it names."""
-        if path == KUBELET_FLAGS:
-            words = parse_arguments(kubelet_files.arguments_in(text))
+    def _serving(self, path: str, text: str) -> tuple[bool | None, str]:
+        """Return whether a kubelet's file lets it ask for a serving certificate, and which one it names.
+
+        None where it says nothing of it.
+        """
+        if path in _FLAG_FILES:
+            words = parse_arguments(kubelet_files.arguments_in(text, _FLAG_FILES[path]))
             flags = {one.name: one.effective for one in words}
-            asks = parse_bool(flags.get("rotate-server-certificates", "false")) is True
-            return asks, flags.get("tls-cert-file", "")
-        fields = kubeletconfig.fields(text, path) if path == self._kubelet else {}
-        return fields.get("serverTLSBootstrap") is True, str(fields.get("tlsCertFile") or "")
+            said = flags.get("rotate-server-certificates")
+            return None if said is None else parse_bool(said) is True, flags.get("tls-cert-file", "")
+        fields = kubeletconfig.fields(text, path) if path == self._kubelet or self._is_drop_in(path) else {}
+        asks = fields.get("serverTLSBootstrap")
+        return None if asks is None else asks is True, str(fields.get("tlsCertFile") or "")
 
     def _without_needed(self, steps: t.Sequence[Step]) -> list[Step]:
         """Leave out what something needs that stays: a file that a manifest names, settings that the kubelet checks."""

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import sysctl
+from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files import record
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -30,6 +31,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins import templates
 CONFIGURATION = "/var/lib/kubelet/config.yaml"
 INSTANCE = "/var/lib/kubelet/instance-config.yaml"
 FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
+OWN = "/etc/default/kubelet"
 SYSCTLS = "/etc/sysctl.d/90-kubeharden.conf"
 UNIT = "/usr/lib/systemd/system/kubelet.service"
 TEXTS = {
@@ -425,9 +427,9 @@ def test_where_it_is_not_to_ask_nobody_waits(host: Host) -> None:
     assert not planned.asks
 
 
-def test_a_drop_in_that_beats_it_is_named_and_nobody_waits(host: Host) -> None:
+def test_a_drop_in_that_cannot_be_edited_is_named_and_nobody_waits(host: Host) -> None:
     lay(host, f"{DROP_INS}/10-a.conf", "serverTLSBootstrap: true\n")
-    lay(host, f"{DROP_INS}/20-b.conf", "serverTLSBootstrap: false\n")
+    lay(host, f"{DROP_INS}/20-b.conf", "x: &no false\nserverTLSBootstrap: *no\n")
     planned = planned_serving(host)
     assert not planned.asks
     (told,) = planned.not_done
@@ -446,23 +448,12 @@ def test_what_nobody_asks_for_is_not_named_either(host: Host) -> None:
     assert CURRENT not in str(change.after)
 
 
-@pytest.mark.parametrize(
-    ("path", "text", "place"),
-    [
-        (FLAGS, 'KUBELET_KUBEADM_ARGS="--rotate-server-certificates=false"\n', FLAGS),
-        ("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--rotate-server-certificates=false\n", "/etc/default/kubelet"),
-        ("/etc/default/kubelet", "", "its unit"),
-    ],
-)
-def test_a_flag_that_beats_the_configuration_is_named_with_its_file(
-    host: Host, path: str, text: str, place: str
-) -> None:
-    lay(host, path, text)
+def test_a_flag_that_beats_the_configuration_in_the_unit_is_named(host: Host) -> None:
     planned = planned_serving(host, flags={"rotate-server-certificates": "false"})
     assert not planned.asks
     (told,) = planned.not_done
     assert told == (
-        f"The kubelet's flag --rotate-server-certificates=false in {place} beats serverTLSBootstrap in "
+        "The kubelet's flag --rotate-server-certificates=false in its unit beats serverTLSBootstrap in "
         f"{CONFIGURATION}, so that it is not in force; take the flag out there."
     )
 
@@ -500,9 +491,6 @@ def test_a_kubelet_that_is_told_to_ask_has_the_gate_without_which_it_does_not_st
     assert not [name for name in idle["kubelet"] if name.startswith("featureGates")]
 
 
-OWN = "/etc/default/kubelet"
-
-
 def restarted(host: Host, settings: dict[str, dict[str, t.Any]], running: dict[str, str], flags: str) -> Kubelet:
     """What is planned for a kubelet that runs with flags, and whose owner has written others since."""
     start_with(host, {})
@@ -532,7 +520,10 @@ def test_a_flag_that_only_the_next_start_brings_counts(host: Host) -> None:
     """Of one that was taken out since the kubelet started nothing is to be waited for."""
     asks = {"rotate-server-certificates": "false"}
     assert restarted(host, SERVING, asks, "").asks
-    assert not restarted(host, SERVING, {}, "--rotate-server-certificates=false").asks
+    start_with(host, asks)
+    planned = Kubelet(host, FOUND, SERVING, "w1")
+    planned.plan()
+    assert not planned.asks
 
 
 def test_a_flag_that_falls_short_and_only_the_running_kubelet_has_is_told(host: Host) -> None:
@@ -566,18 +557,16 @@ IDLE = yaml.safe_load(templates.render("kubelet/configuration.yaml.j2", approver
 
 
 @pytest.mark.parametrize(
-    ("field", "flag", "written", "told"),
+    ("field", "flag", "written"),
     [
-        ("0s", None, False, False),  # as kubeadm writes it: the default
-        ("30m", None, False, False),
-        ("-1s", None, True, False),
-        ("0s", "30m", False, False),
-        ("0s", "0", False, True),
+        ("0s", None, []),  # as kubeadm writes it: the default
+        ("30m", None, []),
+        ("-1s", None, [CONFIGURATION]),
+        ("0s", "30m", []),
+        ("0s", "0", ["/etc/default/kubelet"]),
     ],
 )
-def test_streams_that_never_end_are_ended_or_told_of(
-    host: Host, field: str, flag: str | None, written: bool, told: bool
-) -> None:
+def test_streams_that_never_end_are_ended(host: Host, field: str, flag: str | None, written: list[str]) -> None:
     """A flag's 0 is no limit, while the file's is the default."""
     name = "streamingConnectionIdleTimeout"
     configuration = {"kind": "KubeletConfiguration", name: field}
@@ -588,9 +577,161 @@ def test_streams_that_never_end_are_ended_or_told_of(
     found = {**FOUND, "configuration": configuration, "flags": flags}
     planned = Kubelet(host, found, {name: IDLE[name]}, "w1")
     changes = planned.plan()
-    assert ["4h0m0s" in (change.after or "") for change in changes] == ([True] if written else [])
-    words = "--streaming-connection-idle-timeout=0 in /etc/default/kubelet beats streamingConnectionIdleTimeout"
-    assert [words in sentence for sentence in planned.not_done] == ([True] if told else [])
+    assert [change.target for change in changes] == written
+    assert [("4h0m0s" if one.target == CONFIGURATION else '=""') in str(one.after) for one in changes] == [True] * len(
+        changes
+    )
+    assert planned.not_done == []
+
+
+ENFORCED = yaml.safe_load(
+    templates.render("kubelet/configuration.yaml.j2", kubeharden_profile="cis", approver=True, client_authority=True)
+)["kubelet"]
+ENFORCED = {field: data for field, data in ENFORCED.items() if "needs" not in data}
+SUITE = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "control"),
+    [
+        ("--v=2 --read-only-port=10255", "--v=2", "kubelet-read-only-port"),
+        ("--read-only-port 10255 --v=2", "--v=2", "kubelet-read-only-port"),
+        ("--anonymous-auth --v=2", "--v=2", "kubelet-anonymous"),
+        ("--authorization-mode=AlwaysAllow", "", "kubelet-authorization"),
+        ("--event-qps=0", "", "kubelet-event-rate"),
+        ("--rotate-server-certificates=false", "", "kubelet-serving-certificate"),
+        # Of a list what is good of it stays: the owner allows less than the file does.
+        (
+            f"--tls-cipher-suites={SUITE},TLS_RSA_WITH_AES_128_CBC_SHA",
+            f"--tls-cipher-suites={SUITE}",
+            "kubelet-tls-cipher-suites",
+        ),
+        ("--tls-cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA", "", "kubelet-tls-cipher-suites"),
+    ],
+)
+@pytest.mark.parametrize("path", [FLAGS, OWN])
+def test_a_flag_that_falls_short_is_taken_out_of_its_file(
+    host: Host, path: str, before: str, after: str, control: str
+) -> None:
+    """And the configuration counts: nothing is left to do, and nothing is told."""
+    variable = "KUBELET_KUBEADM_ARGS" if path == FLAGS else "KUBELET_EXTRA_ARGS"
+    start_with(host, {})
+    lay(host, FLAGS, "KUBELET_KUBEADM_ARGS=\n")
+    lay(host, path, f"# ours\n{variable}={before}\nOTHER=1\n")
+    running = {one.name: one.effective for one in parse_arguments(before.split())}
+    found = {**FOUND, "flags": running}
+    planned = Kubelet(host, found, ENFORCED, "w1")
+    changes = {change.target: change for change in planned.plan()}
+    assert set(changes) == {CONFIGURATION, path}
+    assert changes[path].after == f'# ours\n{variable}="{after}"\nOTHER=1\n'
+    assert changes[path].controls == (control,)
+    assert changes[path].restart == ("kubelet",)
+    assert (planned.notes, planned.not_done) == ([], [])
+    assert planned.asks
+    was = {one: Path(host.path(one)).read_bytes() for one in (CONFIGURATION, path)}
+    with pytest.raises(HardeningError, match="The old bytes are back"):
+        planned.apply(Backup(host, "run-1"), service("", "auto-restart", "running"), 60.0)
+    assert {one: Path(host.path(one)).read_bytes() for one in was} == was
+    assert planned.apply(Backup(host, "run-2"), service("", "running"), 60.0) is not None
+    again = Kubelet(host, {**found, "flags": {}}, ENFORCED, "w1")
+    assert again.plan() == []
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--pod-max-pids=1024",
+        "--tls-min-version=VersionTLS13",
+        "--event-qps=10",
+        "--client-ca-file=/srv/ca.crt",
+        f"--tls-cipher-suites={SUITE}",
+        "--read-only-port=0",
+        "--max-pods=9",
+    ],
+)
+def test_a_flag_that_is_as_good_or_stricter_stays(host: Host, flags: str) -> None:
+    start_with(host, {})
+    lay(host, OWN, f"KUBELET_EXTRA_ARGS={flags}\n")
+    planned = Kubelet(host, FOUND, ENFORCED, "w1")
+    assert [change.target for change in planned.plan()] == [CONFIGURATION]
+    assert planned.not_done == []
+
+
+def test_of_two_files_the_flag_goes_out_of_both(host: Host) -> None:
+    start_with(host, {})
+    lay(host, FLAGS, 'KUBELET_KUBEADM_ARGS="--read-only-port=10255"\n')
+    lay(host, OWN, 'KUBELET_EXTRA_ARGS="--read-only-port=10256"\n')
+    changes = Kubelet(host, FOUND, {"readOnlyPort": ENFORCED["readOnlyPort"]}, "w1").plan()
+    assert {change.target for change in changes} == {FLAGS, OWN}
+    # What does not count, since something as good beats it, is left.
+    lay(host, OWN, 'KUBELET_EXTRA_ARGS="--read-only-port=0"\n')
+    assert Kubelet(host, FOUND, {"readOnlyPort": ENFORCED["readOnlyPort"]}, "w1").plan() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ('KUBELET_EXTRA_ARGS="--v=2 --read-only-port=10255 \\\n --max-pods=9"\n', True),
+        ("KUBELET_EXTRA_ARGS=--read-only-port=10255 --node-labels='a\n", True),
+        ("KUBELET_EXTRA_ARGS=--read-only-port=10255\n", False),
+    ],
+)
+def test_a_file_that_is_not_understood_whole_or_not_read_is_left_and_told(host: Host, text: str, unit: bool) -> None:
+    start_with(host, {} if unit else {"read-only-port": "10255"})
+    if not unit:
+        words = Path(host.path(UNIT)).read_text(encoding="utf-8").replace(" $KUBELET_EXTRA_ARGS", "")
+        lay(host, UNIT, words)
+    lay(host, OWN, text)
+    planned = Kubelet(host, FOUND, {"readOnlyPort": ENFORCED["readOnlyPort"]}, "w1")
+    assert planned.plan() == []
+    (told,) = planned.not_done
+    assert "--read-only-port=10255" in told
+    assert "take the flag out there" in told
+
+
+def test_a_flag_of_the_users_own_variable_stays_and_what_falls_short_behind_it_goes(host: Host) -> None:
+    start_with(host, {})
+    lay(host, OWN, "KUBELET_EXTRA_ARGS=--read-only-port=10256\n")
+    settings = {"readOnlyPort": ENFORCED["readOnlyPort"]}
+    planned = Kubelet(host, FOUND, settings, "w1", None, {"read-only-port": "10255"})
+    changes = {change.target: str(change.after) for change in planned.plan()}
+    assert changes == {FLAGS: 'KUBELET_KUBEADM_ARGS="--v=2 --read-only-port=10255"\n', OWN: 'KUBELET_EXTRA_ARGS=""\n'}
+    (told,) = planned.not_done
+    assert f"--read-only-port=10255 in {FLAGS} beats readOnlyPort" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        (
+            "readOnlyPort: 10255  # the old monitoring\nmaxPods: 9\n",
+            "readOnlyPort: 0\nmaxPods: 9\n",
+        ),
+        ("{readOnlyPort: 10255, maxPods: 9}\n", "{readOnlyPort: 0, maxPods: 9}\n"),
+        ("authentication:\n  anonymous: {enabled: true}\n", "authentication:\n  anonymous: {enabled: false}\n"),
+        ("tlsMinVersion: VersionTLS10\n", "tlsMinVersion: VersionTLS12\n"),
+        (f"tlsCipherSuites: [{SUITE}, TLS_RSA_WITH_AES_128_CBC_SHA]\n", f"tlsCipherSuites:\n- {SUITE}\n"),
+        ("serverTLSBootstrap: false\n", "serverTLSBootstrap: true\n"),
+        ("tlsMinVersion: VersionTLS13\neventRecordQPS: 5\npodPidsLimit: 100\n", None),
+    ],
+)
+def test_a_field_of_a_drop_in_that_falls_short_is_written_there(host: Host, text: str, after: str | None) -> None:
+    """The last one that has it; what is stricter, or nobody's business, stays byte for byte."""
+    first, last = f"{DROP_INS}/10.conf", f"{DROP_INS}/20.conf"
+    lay(host, first, "readOnlyPort: 10256\nmaxPods: 3\n" if "readOnlyPort" in text else "maxPods: 3\n")
+    lay(host, last, text)
+    start_with(host, {"config-dir": DROP_INS})
+    found = {**FOUND, "flags": {"config-dir": DROP_INS, "v": "2"}}
+    planned = Kubelet(host, found, ENFORCED, "w1")
+    changes = {change.target: change for change in planned.plan()}
+    assert set(changes) == {CONFIGURATION, *([last] if after else [])}
+    assert (planned.notes, planned.not_done, planned.asks) == ([], [], True)
+    if after:
+        assert yaml.safe_load(str(changes[last].after)) == yaml.safe_load(after)
+        assert "# the old monitoring" in str(changes[last].after) or "# the" not in text
+        assert changes[last].restart == ("kubelet",)
+    planned.apply(Backup(host, "run-1"), service("", "running"), 60.0)
+    assert Kubelet(host, found, ENFORCED, "w1").plan() == []
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ KUBELET_FILE = "/var/lib/kubelet/config.yaml"
 SYSCTLS = "/etc/sysctl.d/90-kubeharden.conf"
 FOUND = {
     "components": {"kube-apiserver": {"manifest": API}, "etcd": {"manifest": ETCD}},
-    "kubelet": {"configuration_file": KUBELET_FILE},
+    "kubelet": {"configuration_file": KUBELET_FILE, "flags": {"config-dir": "/etc/kubelet.d"}},
 }
+OVERRIDES, DROP_IN = "/etc/default/kubelet", "/etc/kubelet.d/20.conf"
 
 
 def chain(*states: t.Any) -> list[Link]:
@@ -176,6 +177,17 @@ def test_each_target_goes_with_its_part_in_reverse_order(place: Place) -> None:
         f"kind: Pod  # {POLICY}\n",
         "kind: Pod\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [(OVERRIDES, KUBELET), (DROP_IN, KUBELET), (KUBELET_FLAGS, KUBELET), ("/etc/kubelet.d/x.bak", FILES)],
+)
+def test_whatever_gives_the_kubelet_flags_or_fields_goes_back_with_it(place: Place, path: str, part: str) -> None:
+    place.write(path, "readOnlyPort: 10255\n")
+    place.change(place.begin(), path, "readOnlyPort: 0\n")
+    (step,) = place.plan()
+    assert (step.part, step.change.restart) == (part, ("kubelet",) if part == KUBELET else ())
 
 
 def test_etcd_takes_its_api_server_along(place: Place) -> None:
@@ -413,6 +425,11 @@ NAMED = "kind: KubeletConfiguration\nserverTLSBootstrap: true\ntlsCertFile: /var
         (KUBELET_FLAGS, "", 'KUBELET_KUBEADM_ARGS="--rotate-server-certificates=true"\n', True),
         (KUBELET_FLAGS, "", 'KUBELET_KUBEADM_ARGS="--tls-cert-file=/a"\n', True),
         (KUBELET_FLAGS, "", 'KUBELET_KUBEADM_ARGS="--v=4"\n', False),
+        # What beats its own file, and was taken out for it to ask.
+        (OVERRIDES, "KUBELET_EXTRA_ARGS=--rotate-server-certificates=false\n", "KUBELET_EXTRA_ARGS=\n", True),
+        (OVERRIDES, "KUBELET_EXTRA_ARGS=--read-only-port=10255\n", "KUBELET_EXTRA_ARGS=\n", False),
+        (DROP_IN, "serverTLSBootstrap: false\n", "serverTLSBootstrap: true\n", True),
+        (DROP_IN, "readOnlyPort: 10255\n", "readOnlyPort: 0\n", False),
     ],
 )
 def test_a_kubelet_keeps_its_serving_certificate_while_it_is_verified(
