@@ -6,38 +6,34 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
+
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import own_rights
 
 Object = t.Mapping[str, t.Any]
 
 #: Namespaces of the system's own.
 _SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 _ADMIN = "cluster-admin"
-#: Where Kubernetes 1.33 to 1.37 has wildcards in ClusterRoles of its own. A name is not enough: an API server adds what
-#: its own roles lack when it starts, and takes nothing away that somebody gave them.
-_WILDCARDS: dict[str, frozenset[str]] = {
-    _ADMIN: frozenset({"verbs", "resources"}),
-    "system:kubelet-api-admin": frozenset({"verbs"}),
-    **dict.fromkeys(
-        (
-            "system:kube-controller-manager",
-            "system:controller:generic-garbage-collector",
-            "system:controller:horizontal-pod-autoscaler",
-            "system:controller:namespace-controller",
-            "system:controller:resourcequota-controller",
-            "system:controller:storage-version-migrator-controller",
-        ),
-        frozenset({"resources"}),
+#: Components' own ClusterRoles of Kubernetes 1.33 to 1.37 that have wildcards, and where. A name is not enough: an API
+#: server adds what its own roles lack when it starts, and takes nothing away that somebody gave them.
+_WILDCARDS: dict[str, frozenset[str]] = dict.fromkeys(
+    (
+        "system:kube-controller-manager",
+        "system:controller:generic-garbage-collector",
+        "system:controller:horizontal-pod-autoscaler",
+        "system:controller:namespace-controller",
+        "system:controller:resourcequota-controller",
+        "system:controller:storage-version-migrator-controller",
     ),
-}
+    frozenset({"resources"}),
+)
 _ACCOUNTS = "system:serviceaccounts"
 _EVERYBODY = ("system:anonymous", "system:unauthenticated", "system:authenticated", _ACCOUNTS)
 _MASTERS = "system:masters"
 _ADMINISTRATORS = "kubeadm:cluster-admins"
 #: Holders of bootstrap tokens, and the groups below that a token may name.
 _BOOTSTRAPPERS = ("system:bootstrappers", "system:bootstrap:")
-_JOINING = "Group system:bootstrappers:kubeadm:default-node-token"
 #: Users that are components; others whose names begin with system: are whoever somebody bound.
 _COMPONENTS = ("system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy", "system:apiserver")
 _NODES = "system:node:"
@@ -62,40 +58,6 @@ _ACCOUNTS_MADE = frozenset(
 )
 #: How a service account is called where it is bound as a user.
 _ACCOUNT_PREFIX = "system:serviceaccount:"
-#: What Kubernetes and kubeadm bind for others than components: by binding and role, to whom. A label or the beginning
-#: of a name says nothing of that: anybody can give them to a binding.
-_MADE: dict[tuple[str, str], tuple[str, ...]] = {
-    (_ADMIN, _ADMIN): (f"Group {_MASTERS}",),
-    ("system:basic-user", "system:basic-user"): ("Group system:authenticated",),
-    ("system:discovery", "system:discovery"): ("Group system:authenticated",),
-    ("system:public-info-viewer", "system:public-info-viewer"): (
-        "Group system:authenticated",
-        "Group system:unauthenticated",
-    ),
-    ("system:service-account-issuer-discovery", "system:service-account-issuer-discovery"): (f"Group {_ACCOUNTS}",),
-    # Where ClusterTrustBundle is on, as it is in 1.37.
-    ("system:cluster-trust-bundle-discovery", "system:cluster-trust-bundle-discovery"): (f"Group {_ACCOUNTS}",),
-    ("kubeadm:cluster-admins", _ADMIN): (f"Group {_ADMINISTRATORS}",),
-    # By this the API server reaches kubelets.
-    ("kubeadm:apiserver-kubelet-client", "system:kubelet-api-admin"): ("User kube-apiserver-kubelet-client",),
-    ("kube-public/kubeadm:bootstrap-signer-clusterinfo", "kubeadm:bootstrap-signer-clusterinfo"): (
-        "User system:anonymous",
-    ),
-    # What a node needs that joins.
-    ("kubeadm:get-nodes", "kubeadm:get-nodes"): (_JOINING,),
-    ("kubeadm:kubelet-bootstrap", "system:node-bootstrapper"): (_JOINING,),
-    (
-        "kubeadm:node-autoapprove-bootstrap",
-        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-    ): (_JOINING,),
-    ("kube-system/kubeadm:kubelet-config", "kubeadm:kubelet-config"): (_JOINING,),
-    ("kube-system/kubeadm:nodes-kubeadm-config", "kubeadm:nodes-kubeadm-config"): (_JOINING,),
-    ("kube-system/kube-proxy", "kube-proxy"): (_JOINING,),
-    # What a control plane needs that joins: authorities and keys, encrypted by who made them, for two hours.
-    ("kube-system/kubeadm:kubeadm-certs", "kubeadm:kubeadm-certs"): (_JOINING,),
-}
-#: kubeadm before 1.24 had a ConfigMap for the kubelets of each minor version, and a binding; upgrades leave them.
-_OF_A_MINOR = re.compile(r"(?<=kubeadm:kubelet-config)-1\.\d+$")
 _LEVEL_LABEL = "pod-security.kubernetes.io/enforce"
 _RBAC = "rbac.authorization.k8s.io"
 #: What a rule that names objects does not give: to read one object is not to read all, and one that is made has no name
@@ -146,16 +108,17 @@ RIGHTS: dict[str, tuple[Right, ...]] = {
     "rbac_tokens": (Right(("create",), "", ("serviceaccounts/token",), cluster_wide=False),),
 }
 
+_ROLES_AND_BINDINGS = ("clusterroles", "roles", "clusterrolebindings", "rolebindings")
 #: What each check reads, by the name under which the module read it.
 NEEDS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(RIGHTS, ("clusterroles", "roles", "clusterrolebindings", "rolebindings")),
+    **dict.fromkeys(RIGHTS, _ROLES_AND_BINDINGS),
     "cluster_admin": ("clusterrolebindings", "rolebindings"),
     "rbac_wildcards": ("clusterroles", "roles"),
-    "default_account_bindings": ("clusterrolebindings", "rolebindings"),
+    "default_account_bindings": _ROLES_AND_BINDINGS,
     "default_account_tokens": ("serviceaccounts", "pods"),
     "rbac_masters": ("clusterrolebindings", "rolebindings"),
-    "rbac_anonymous": ("clusterrolebindings", "rolebindings"),
-    "bootstrap_rights": ("clusterrolebindings", "rolebindings"),
+    "rbac_anonymous": _ROLES_AND_BINDINGS,
+    "bootstrap_rights": _ROLES_AND_BINDINGS,
     "bootstrap_tokens": ("tokens",),
     "account_token_secrets": ("account_tokens",),
     "namespaces_pod_security": ("namespaces",),
@@ -217,9 +180,8 @@ def _shown(subject: tuple[str, str, str]) -> str:
 
 
 def _is_made(binding: Object, subject: tuple[str, str, str]) -> bool:
-    """Return whether it is Kubernetes or kubeadm that binds this subject so."""
-    name, role = (_OF_A_MINOR.sub("", one) for one in (name_of(binding), _role_of(binding)))
-    return _shown(subject) in _MADE.get((name, role), ())
+    """Return whether it is Kubernetes or kubeadm that binds this subject so, whatever the role gives by now."""
+    return own_rights.is_made(name_of(binding), _role_of(binding), _shown(subject))
 
 
 def _is_component(subject: tuple[str, str, str]) -> bool:
@@ -255,6 +217,23 @@ def allows(rules: t.Iterable[t.Any], right: Right) -> bool:
     return False
 
 
+class _Roles:
+    """The rules of all roles."""
+
+    def __init__(self, cluster_roles: t.Sequence[Object], roles: t.Sequence[Object]) -> None:
+        self._rules = {("ClusterRole", "", _plain_name(role)): role.get("rules") or [] for role in cluster_roles}
+        self._rules.update({("Role", _namespace(role), _plain_name(role)): role.get("rules") or [] for role in roles})
+
+    def rules_of(self, binding: Object) -> t.Sequence[t.Any]:
+        """Return the rules of the role that a binding is to; none where there is no such role."""
+        kind, name = str((binding.get("roleRef") or {}).get("kind")), _role_of(binding)
+        return self._rules.get((kind, _namespace(binding) if kind == "Role" else "", name), [])
+
+    def beyond(self, binding: Object) -> list[own_rights.Rule]:
+        """Return what somebody added to the rules of Kubernetes' or kubeadm's own role that a binding is to."""
+        return own_rights.beyond(_role_of(binding), self.rules_of(binding))
+
+
 def _holders(
     rights: t.Sequence[Right],
     cluster_roles: t.Sequence[Object],
@@ -263,23 +242,52 @@ def _holders(
     bindings: t.Sequence[Object],
 ) -> list[str]:
     """Return who beside the system has one of the rights, and through which binding."""
-    by_role = {("ClusterRole", "", _plain_name(role)): role.get("rules") or [] for role in cluster_roles}
-    by_role.update({("Role", _namespace(role), _plain_name(role)): role.get("rules") or [] for role in roles})
+    known = _Roles(cluster_roles, roles)
     found = []
     for binding in (*cluster_bindings, *bindings):
-        reference = binding.get("roleRef") or {}
         if _gives_all(binding):
             continue  # judged by cluster_admin
-        namespace = _namespace(binding)
-        place = namespace if reference.get("kind") == "Role" else ""
-        rules = by_role.get((str(reference.get("kind")), place, str(reference.get("name"))), [])
-        wanted = [right for right in rights if not (namespace and right.cluster_wide)]
-        if not any(allows(rules, right) for right in wanted):
+        wanted = [right for right in rights if not (_namespace(binding) and right.cluster_wide)]
+        if not _gives_any(known.rules_of(binding), wanted):
             continue
+        own = not _gives_any(known.beyond(binding), wanted)
         others = [one for one in _subjects(binding) if not _is_component(one)]
-        who = [_shown(one) for one in others if not _is_made(binding, one)]
+        who = [_shown(one) for one in others if not (own and _is_made(binding, one))]
         if who:
-            found.append(f"{', '.join(who)} by binding {name_of(binding)} to {reference.get('name')}")
+            found.append(f"{', '.join(who)} by binding {name_of(binding)} to {_role_of(binding)}")
+    return sorted(found)
+
+
+def _gives_any(rules: t.Sequence[t.Any], rights: t.Sequence[Right]) -> bool:
+    return any(allows(rules, right) for right in rights)
+
+
+def _bound(
+    who: t.Callable[[tuple[str, str, str]], str],
+    cluster_roles: t.Sequence[Object],
+    roles: t.Sequence[Object],
+    cluster_bindings: t.Sequence[Object],
+    bindings: t.Sequence[Object],
+) -> list[str]:
+    """Return what some subjects are given beyond what Kubernetes and kubeadm give them: by bindings of others, and by
+    theirs where somebody added to the role.
+
+    Args:
+        who: Returns how a subject is called in the findings, empty for those that do not count.
+        cluster_roles: ClusterRoles.
+        roles: Roles.
+        cluster_bindings: ClusterRoleBindings.
+        bindings: RoleBindings.
+    """
+    known = _Roles(cluster_roles, roles)
+    found = []
+    for binding in (*cluster_bindings, *bindings):
+        for subject in _subjects(binding):
+            name = who(subject)
+            added = known.beyond(binding) if name and _is_made(binding, subject) else []
+            if name and (added or not _is_made(binding, subject)):
+                more = f", to which somebody added {own_rights.shown(added)}" if added else ""
+                found.append(f"{name} by binding {name_of(binding)} to {_role_of(binding)}{more}")
     return sorted(found)
 
 
@@ -297,27 +305,27 @@ def _wildcards(cluster_roles: t.Sequence[Object], roles: t.Sequence[Object]) -> 
     for role in (*cluster_roles, *roles):
         if role.get("aggregationRule"):
             continue  # a controller copies its rules from others, which are named themselves
+        name, rules = _plain_name(role), role.get("rules") or []
         fields = {
             key
-            for rule in role.get("rules") or []
+            for rule in (rules if _namespace(role) else own_rights.beyond(name, rules))
             for key in ("verbs", "resources", "apiGroups")
             if "*" in (rule.get(key) or ())
         }
-        known = frozenset() if _namespace(role) else _WILDCARDS.get(_plain_name(role), frozenset())
+        known = frozenset() if _namespace(role) else _WILDCARDS.get(name, frozenset())
         if fields & {"verbs", "resources"} - known:
             found.append(f"{name_of(role)} has * in {' and '.join(sorted(fields))}")
     return sorted(found)
 
 
-def _default_account_bindings(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
+def _default_account_bindings(*read: t.Sequence[Object]) -> list[str]:
     """Return what default accounts have, be it as members of a group of all accounts."""
-    return sorted(
-        f"{_shown(subject)} by binding {name_of(binding)} to {_role_of(binding)}"
-        for binding in (*cluster_bindings, *bindings)
-        for subject in _subjects(binding)
-        if (subject[:2] == ("ServiceAccount", "default") or f"{subject[1]}:".startswith(f"{_ACCOUNTS}:"))
-        and not _is_made(binding, subject)
-    )
+
+    def who(subject: tuple[str, str, str]) -> str:
+        counts = subject[:2] == ("ServiceAccount", "default") or f"{subject[1]}:".startswith(f"{_ACCOUNTS}:")
+        return _shown(subject) if counts else ""
+
+    return _bound(who, *read)
 
 
 def _masters(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
@@ -328,13 +336,8 @@ def _masters(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object])
     )
 
 
-def _anonymous(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
-    return sorted(
-        f"{subject[1]} by binding {name_of(binding)} to {_role_of(binding)}"
-        for binding in (*cluster_bindings, *bindings)
-        for subject in _subjects(binding)
-        if subject[1] in _EVERYBODY and not _is_made(binding, subject)
-    )
+def _anonymous(*read: t.Sequence[Object]) -> list[str]:
+    return _bound(lambda subject: subject[1] if subject[1] in _EVERYBODY else "", *read)
 
 
 # Accounts, pods, namespaces
@@ -405,14 +408,9 @@ def _bootstrap_tokens(tokens: t.Sequence[Object]) -> list[str]:
     return sorted(str(token.get("id")) for token in tokens if not token.get("expires"))
 
 
-def _bootstrap_rights(cluster_bindings: t.Sequence[Object], bindings: t.Sequence[Object]) -> list[str]:
+def _bootstrap_rights(*read: t.Sequence[Object]) -> list[str]:
     """Return what holders of bootstrap tokens may do beyond joining a node."""
-    return sorted(
-        f"{subject[1]} by binding {name_of(binding)} to {_role_of(binding)}"
-        for binding in (*cluster_bindings, *bindings)
-        for subject in _subjects(binding)
-        if subject[1].startswith(_BOOTSTRAPPERS) and not _is_made(binding, subject)
-    )
+    return _bound(lambda subject: subject[1] if subject[1].startswith(_BOOTSTRAPPERS) else "", *read)
 
 
 def _account_token_secrets(secrets: t.Sequence[Object]) -> list[str]:

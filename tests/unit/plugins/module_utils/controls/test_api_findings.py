@@ -309,6 +309,184 @@ def test_what_kubernetes_and_kubeadm_bind_is_no_finding(
         assert find(check, **read) == [], check
 
 
+#: Rules of these roles as Kubernetes 1.33 to 1.37 (bootstrappolicy) and kubeadm write them: verbs, group, resources,
+#: and the one name that they are about; or verbs and paths.
+HEALTH = "/healthz /livez /readyz /version /version/"
+OWN_RULES: dict[str, list[tuple[str, ...]]] = {
+    "cluster-admin": [("*", "*", "*"), ("*", "*")],
+    "system:basic-user": [
+        ("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
+        ("create", "authentication.k8s.io", "selfsubjectreviews"),
+    ],
+    "system:discovery": [("get", f"/api /api/* /apis /apis/* /openapi /openapi/* {HEALTH}")],
+    "system:public-info-viewer": [("get", HEALTH)],
+    "system:service-account-issuer-discovery": [
+        (
+            "get",
+            "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
+        )
+    ],
+    "system:cluster-trust-bundle-discovery": [("get list watch", "certificates.k8s.io", "clustertrustbundles")],
+    "role:kubeadm:bootstrap-signer-clusterinfo": [("get", "", "configmaps", "cluster-info")],
+    "kubeadm:get-nodes": [("get", "", "nodes")],
+    "system:node-bootstrapper": [("create get list watch", "certificates.k8s.io", "certificatesigningrequests")],
+    "system:certificates.k8s.io:certificatesigningrequests:nodeclient": [
+        ("create", "certificates.k8s.io", "certificatesigningrequests/nodeclient")
+    ],
+    "system:kubelet-api-admin": [
+        ("get list watch", "", "nodes"),
+        ("proxy", "", "nodes"),
+        ("*", "", "nodes/log nodes/metrics nodes/proxy nodes/stats"),
+        ("*", "", "nodes/configz nodes/healthz nodes/pods"),
+    ],
+    "role:kubeadm:kubelet-config": [("get", "", "configmaps", "kubelet-config")],
+    "role:kubeadm:kubelet-config-1.23": [("get", "", "configmaps", "kubelet-config-1.23")],
+    "role:kubeadm:nodes-kubeadm-config": [("get", "", "configmaps", "kubeadm-config")],
+    "role:kubeadm:kubeadm-certs": [("get", "", "secrets", "kubeadm-certs")],
+    "role:kube-proxy": [("get", "", "configmaps", "kube-proxy")],
+}
+JOINING = "system:bootstrappers:kubeadm:default-node-token"
+BOUND = (
+    *MADE,
+    ("kubeadm:get-nodes", "kubeadm:get-nodes", "Group", JOINING, ""),
+    ("kubeadm:kubelet-bootstrap", "system:node-bootstrapper", "Group", JOINING, ""),
+    (
+        "kubeadm:node-autoapprove-bootstrap",
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        "Group",
+        JOINING,
+        "",
+    ),
+    *(
+        (name, f"role:{name}", "Group", JOINING, "kube-system")
+        for name in (
+            "kubeadm:kubelet-config",
+            "kubeadm:kubelet-config-1.23",
+            "kubeadm:nodes-kubeadm-config",
+            "kubeadm:kubeadm-certs",
+            "kube-proxy",
+        )
+    ),
+    ("kubeadm:apiserver-kubelet-client", "system:kubelet-api-admin", "User", "kube-apiserver-kubelet-client", ""),
+)
+
+
+def rule_of(parts: tuple[str, ...]) -> dict[str, list[str]]:
+    if len(parts) == 2:
+        return {"verbs": parts[0].split(), "nonResourceURLs": parts[1].split()}
+    named = {"resourceNames": [parts[3]]} if len(parts) == 4 else {}
+    return {"verbs": parts[0].split(), "apiGroups": [parts[1]], "resources": parts[2].split(), **named}
+
+
+def as_made(added_to: str = "", added: tuple[str, ...] = ()) -> dict[str, list[dict[str, t.Any]]]:
+    """Roles and bindings of a new cluster, and a rule more in one of the roles."""
+    places = {to: namespace for _name, to, _kind, _who, namespace in BOUND}
+    read: dict[str, list[dict[str, t.Any]]] = {name: [] for name in NEEDS["rbac_anonymous"]}
+    for to, parts in OWN_RULES.items():
+        rules = [rule_of(one) for one in parts] + ([rule_of(added)] if to == added_to else [])
+        made = thing(to.removeprefix("role:"), places[to], rules=rules)
+        read["roles" if to.startswith("role:") else "clusterroles"].append(made)
+    for name, to, kind, who, namespace in BOUND:
+        read["rolebindings" if namespace else "clusterrolebindings"].append(binding(name, to, kind, who, namespace))
+    return read
+
+
+def failing(read: dict[str, list[dict[str, t.Any]]]) -> dict[str, list[str]]:
+    found = {check: find(check, **read) for check, needs in NEEDS.items() if set(needs) <= set(read)}
+    return {check: findings for check, findings in found.items() if findings}
+
+
+def test_a_new_cluster_has_no_finding_among_its_rights() -> None:
+    assert failing(as_made()) == {}
+
+
+def by(who: str, name: str, added: str = "", of: str = "") -> list[str]:
+    """The finding of a binding that is called as its role is."""
+    more = f", to which somebody added {added}" if added else ""
+    return [f"{who} by binding {f'{of}/' if of else ''}{name} to {name}{more}"]
+
+
+DISCOVERY, ISSUER = "system:discovery", "system:service-account-issuer-discovery"
+VIEWER, BASIC = "system:public-info-viewer", "system:basic-user"
+SIGNER, CONFIG = "kubeadm:bootstrap-signer-clusterinfo", "kubeadm:kubelet-config-1.23"
+NODES, KUBELETS = "kubeadm:get-nodes", "system:kubelet-api-admin"
+
+
+@pytest.mark.parametrize(
+    ("role_name", "added", "findings"),
+    [
+        (
+            DISCOVERY,
+            ("get list", "", "secrets"),
+            {
+                "rbac_anonymous": by("system:authenticated", DISCOVERY, "get and list secrets"),
+                "rbac_secrets": by("Group system:authenticated", DISCOVERY),
+            },
+        ),
+        (
+            VIEWER,
+            ("get", "/metrics /healthz/etcd"),
+            {
+                "rbac_anonymous": by("system:authenticated", VIEWER, "get /metrics, get /healthz/etcd")
+                + by("system:unauthenticated", VIEWER, "get /metrics, get /healthz/etcd"),
+            },
+        ),
+        (
+            BASIC,
+            ("*", "authorization.k8s.io", "selfsubjectaccessreviews"),
+            {
+                "rbac_anonymous": by("system:authenticated", BASIC, "* selfsubjectaccessreviews"),
+                "rbac_wildcards": ["system:basic-user has * in verbs"],
+            },
+        ),
+        (
+            ISSUER,
+            ("get", "", "pods"),
+            {
+                "rbac_anonymous": by("system:serviceaccounts", ISSUER, "get pods"),
+                "default_account_bindings": by("Group system:serviceaccounts", ISSUER, "get pods"),
+            },
+        ),
+        (
+            f"role:{SIGNER}",
+            ("get", "", "configmaps"),
+            {"rbac_anonymous": by("system:anonymous", SIGNER, "get configmaps", "kube-public")},
+        ),
+        (
+            f"role:{CONFIG}",
+            ("get", "", "configmaps", "kube-proxy"),
+            {"bootstrap_rights": by(JOINING, CONFIG, "get configmaps kube-proxy", "kube-system")},
+        ),
+        (
+            NODES,
+            ("get", "", "nodes/proxy"),
+            {
+                "bootstrap_rights": by(JOINING, NODES, "get nodes/proxy"),
+                "rbac_proxy": by(f"Group {JOINING}", NODES),
+            },
+        ),
+        (
+            KUBELETS,
+            ("*", "", "secrets"),
+            {
+                "rbac_secrets": [
+                    f"User kube-apiserver-kubelet-client by binding kubeadm:apiserver-kubelet-client to {KUBELETS}"
+                ],
+                "rbac_wildcards": [f"{KUBELETS} has * in verbs"],
+            },
+        ),
+        # What is added and gives nothing more, or as older versions had it, is nobody's doing.
+        (DISCOVERY, ("get", "/swagger.json /swaggerapi /swaggerapi/* /api/v1"), {}),
+        (KUBELETS, ("create get", "", "nodes/spec"), {}),
+        ("cluster-admin", ("get", "", "secrets"), {}),
+    ],
+)
+def test_what_somebody_added_to_a_role_of_kubernetes_own_is_found(
+    role_name: str, added: tuple[str, ...], findings: dict[str, list[str]]
+) -> None:
+    assert failing(as_made(role_name, added)) == findings
+
+
 def test_pods_that_get_a_token_nobody_asked_for() -> None:
     pods = [
         thing("quiet", "a", spec={"serviceAccountName": "default"}),
