@@ -11,6 +11,8 @@ import typing as t
 
 # Evidence longer than this is cut on the page; report.json has all of it.
 EVIDENCE_LIMIT = 4000
+# So much of its end stays: there it says by which list it was judged, or why nobody enforces it.
+_EVIDENCE_END = 600
 #: Hosts that are named where one sentence is about many.
 _MOST_HOSTS = 6
 
@@ -33,7 +35,8 @@ def seen(value: t.Any) -> str:
 
 
 def evidence(value: t.Any) -> str:
-    """Return evidence as lines of text: a list has one item a line, a mapping one key; cut at EVIDENCE_LIMIT."""
+    """Return evidence as lines of text: a list has one item a line, a mapping one key; what is
+    more than EVIDENCE_LIMIT is left out before its end."""
     if isinstance(value, dict):
         lines = [f"{key}: {_compact(item)}" for key, item in value.items()]
     elif isinstance(value, (list, tuple)):
@@ -43,7 +46,8 @@ def evidence(value: t.Any) -> str:
     text = seen("\n".join(lines))
     if len(text) <= EVIDENCE_LIMIT:
         return text
-    return f"{text[:EVIDENCE_LIMIT]}\n({len(text) - EVIDENCE_LIMIT} more characters: see report.json)"
+    more = f"({len(text) - EVIDENCE_LIMIT} more characters: see report.json)"
+    return f"{text[: EVIDENCE_LIMIT - _EVIDENCE_END]}\n{more}\n{text[-_EVIDENCE_END:]}"
 
 
 def _compact(value: t.Any) -> str:

@@ -9,14 +9,21 @@ import textwrap
 import typing as t
 from xml.etree import ElementTree
 
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import FAIL, SEVERITIES, UNKNOWN
-from ansible_collections.kubeharden.core.plugins.plugin_utils.report_names import few, seen
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
+    FAIL,
+    LISTED,
+    SEVERITIES,
+    UNKNOWN,
+)
+from ansible_collections.kubeharden.core.plugins.plugin_utils.report_names import evidence, few, seen
 from ansible_collections.kubeharden.core.plugins.plugin_utils.verdicts import CLUSTER
 
 Report = t.Mapping[str, t.Any]
 Result = t.Mapping[str, t.Any]
 
 _WIDTH = 118
+#: Findings that the console names where one control has many.
+_MOST_FINDINGS = 8
 _COLUMNS = ("fail", "unknown", "explained", "waived", "pass", "not_applicable")
 _HEADS = ("host", "fail", "unknown", "explained", "waived", "pass", "n/a")
 #: Characters that XML 1.0 has no place for.
@@ -52,7 +59,7 @@ def _lines(report: Report, where: str, in_brief: bool) -> list[str]:
     unknown = _by_evidence([one for one in report["results"] if one["status"] == UNKNOWN])
     if unknown:
         lines += ["", "Not judged:"]
-        lines += [line for words, ones in unknown.items() for line in _wrapped(f"{_where(ones)}: {words}", "  ")]
+        lines += [line for words, ones in unknown.items() for line in _said(_where(ones), words, "  ")]
     lines += ["", f"Profile {report['profile']}, run {report['run_id']}: {reports}"]
     return lines
 
@@ -74,7 +81,7 @@ def _failures(report: Report, severity: str) -> list[str]:
     for control, results in by_control.items():
         lines += _wrapped(f"{control}: {titles[control]}", "  ")
         for words, ones in _by_evidence(results).items():
-            lines += _wrapped(f"{_hosts(ones)}: {words}", "    ")
+            lines += _said(_hosts(ones), words, "    ")
         lines += _wrapped(f"What to do: {results[0]['remedy']}", "    ")
     return lines
 
@@ -84,6 +91,14 @@ def _by_evidence(results: t.Iterable[Result]) -> dict[str, list[Result]]:
     for result in results:
         found.setdefault(str(result["evidence"]), []).append(result)
     return found
+
+
+def _said(where: str, words: str, indent: str) -> list[str]:
+    """Return lines of evidence, with the first few of many findings."""
+    findings = words.split(LISTED)
+    more = len(findings) - _MOST_FINDINGS
+    shown = LISTED.join([*findings[:_MOST_FINDINGS], f"and {more} more, see report.json"]) if more > 0 else words
+    return _wrapped(f"{where}: {shown}", indent)
 
 
 def _hosts(results: t.Sequence[Result]) -> str:
@@ -120,7 +135,7 @@ def junit(report: Report) -> bytes:
             case = ElementTree.SubElement(suite, "testcase", classname=_text(host), name=_text(name))
             kind = {"fail": "failure", "unknown": "error", "pass": ""}.get(result["status"], "skipped")
             if kind:
-                message = _text(f"{result['status']}: {result['evidence']}")
+                message = _text(f"{result['status']}: {evidence(result['evidence'])}")
                 element = ElementTree.SubElement(case, kind, message=message)
                 element.text = _text(str(result["remedy"])) if kind != "skipped" else None
     ElementTree.indent(root)

@@ -29,6 +29,9 @@ COMPONENTS = (
     "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kubelet", "kube-proxy", "node", "cluster",
 )  # fmt: skip
 
+#: What stands between the findings of one verdict.
+LISTED = "; "
+
 _TEXTS = ("id", "title", "severity", "component", "why", "remedy")
 _OPTIONAL = ("profile", "explanation", "part_of")
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -42,10 +45,9 @@ class Verdict:
     evidence: str
 
 
-def listed(items: t.Sequence[str], most: int = 8) -> str:
-    """Return findings as one text, the first few of many."""
-    more = f"; and {len(items) - most} more" if len(items) > most else ""
-    return "; ".join(items[:most]) + more
+def listed(items: t.Sequence[str]) -> str:
+    """Return findings as one text, all of them: who reads them on a console or a page shortens it there."""
+    return LISTED.join(items)
 
 
 @dataclasses.dataclass(frozen=True)

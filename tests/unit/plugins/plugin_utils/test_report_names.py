@@ -83,8 +83,12 @@ def test_evidence_is_lines(value: t.Any, lines: str) -> None:
 
 
 def test_long_evidence_is_cut_and_says_so() -> None:
-    text = names.evidence("x" * (names.EVIDENCE_LIMIT + 7))
-    assert text == "x" * names.EVIDENCE_LIMIT + "\n(7 more characters: see report.json)"
+    text = names.evidence("x" * names.EVIDENCE_LIMIT + "yyyyyend")
+    assert text.startswith("xxx")
+    assert "x\n(8 more characters: see report.json)\nx" in text
+    assert text.endswith("xyyyyyend")  # why it is explained, say, stands at its end
+    assert text.count("x") == names.EVIDENCE_LIMIT - len("yyyyyend")
+    assert names.evidence("x" * names.EVIDENCE_LIMIT) == "x" * names.EVIDENCE_LIMIT
 
 
 def test_names_are_sorted_as_people_do() -> None:

@@ -73,8 +73,8 @@ def test_a_host_of_etcd_alone_is_judged_and_called_so() -> None:
     assert [one for one in verdicts.failures(document, "high") if one["host"] == "e1"]
 
 
-def report(profile: str = "baseline", *waivers: ReportWaiver) -> dict[str, t.Any]:
-    return verdicts.build(seen(), CONTROLS, verdicts.Settings("run-1", profile, "1.0.0", NOW, waivers))
+def report(profile: str = "baseline", *waivers: ReportWaiver, given: verdicts.Seen | None = None) -> dict[str, t.Any]:
+    return verdicts.build(given or seen(), CONTROLS, verdicts.Settings("run-1", profile, "1.0.0", NOW, waivers))
 
 
 def result(document: dict[str, t.Any], control: str, host: str = "cp1") -> dict[str, t.Any]:
@@ -289,6 +289,20 @@ def test_the_console_has_a_row_a_host_and_what_to_do() -> None:
     assert "Not judged:" in lines
     assert lines[-1].endswith("/reports/run-1/report.html, report.json, junit.xml")
     assert max(map(len, lines)) <= 140
+
+
+def test_the_console_names_the_first_of_many_findings_and_the_report_all() -> None:
+    given = seen()
+    assert given.cluster is not None
+    bindings = [f"User u{number:02} by binding b{number:02}" for number in range(12)]
+    findings = {"findings": [*bindings, "User attacker by binding zz"], "problem": "", "looked_at": 13}
+    given.cluster["evidence"]["findings"]["cluster_admin"] = findings
+    document = report(given=given)
+    said = result(document, "cluster-admin-bindings", "cluster")["evidence"]
+    assert said == "; ".join([*bindings, "User attacker by binding zz"])
+    text = " ".join(" ".join(render(document, "/reports/run-1")).split())
+    assert "User u07 by binding b07; and 5 more, see report.json" in text
+    assert "binding b08" not in text
 
 
 def test_what_is_true_of_many_hosts_is_said_once() -> None:
