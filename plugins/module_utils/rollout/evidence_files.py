@@ -20,9 +20,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
     PKI,
     PKI_FLAGS,
 )
-from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     keys as key_files,
     kubeconfig as kubeconfig_files,
@@ -31,6 +30,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import (
     profile,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import listeners
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import homes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import (
     KUBELET_PKI,
     LARGEST,
@@ -60,11 +60,6 @@ _SIGNING = (
     ("kube-controller-manager", "service-account-private-key-file"),
 )
 _DAY = 86400
-#: Where people keep the kubeconfig that they use; kubeadm tells them to copy the administrator's there.
-_HOMES = "/home"
-_OF_HOME = ".kube/config"
-#: File systems that answer at once. A server that is gone would keep a look at others waiting for ever.
-_LOCAL = ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs")
 _PROXY_KUBECONFIGS = ("/var/lib/kube-proxy/kubeconfig.conf", "/etc/kubernetes/kube-proxy.conf")
 
 
@@ -181,8 +176,9 @@ class Files:
         return list(profile.from_pem(data, where).profile.subject.organizations) if data else []
 
     def _of_people(self) -> list[dict[str, str]]:
-        """Return owner and mode of the kubeconfigs in homes."""
-        return [entry for path in (f"/root/{_OF_HOME}", *self._in_homes()) for entry in self._attributes_of(path)]
+        """Return owner and mode of the kubeconfigs in homes, and which homes were not looked at."""
+        paths, problems = homes.kubeconfigs(self._view)
+        return [*(entry for path in paths for entry in self._attributes_of(path)), *problems]
 
     def _certificates_of_people(self) -> list[dict[str, t.Any]]:
         """Return what the certificates in and beside kubeconfigs of homes say; what cannot be read is said among the
@@ -215,16 +211,6 @@ class Files:
             return path, data
         where = posixpath.join(path.rpartition("/")[0], user.certificate_file)
         return where, read_bytes(self._view.host.path(where), limit=LARGEST)
-
-    def _in_homes(self) -> list[str]:
-        """Return where kubeconfigs may lie in homes of local file systems."""
-        try:
-            mounts = read_text(f"{self._view.proc}/self/mounts") if self._view.host.live else ""
-            far = far_homes(mounts or "")
-            homes = [] if _HOMES in far else [f"{_HOMES}/{name}" for name in self._view.listing(_HOMES)]
-        except HardeningError:
-            return []  # who may not list them is told of everything else that he may not
-        return [f"{home}/{_OF_HOME}" for home in homes if not any(holds(home, path) for path in far)]
 
     def authorities(self) -> dict[str, list[str] | None]:
         """Return the fingerprints of the authorities that etcd and the API server believe."""
@@ -507,14 +493,3 @@ def shown_certificate(certificate: bytes, where: str, now: float) -> dict[str, t
     entry = listing.entry(facts, where, "certificate", now, listing.KeyState())
     kept = {key: entry[key] for key in ("subject", "issuer", "names", "not_after", "days_left")}
     return {**kept, "sha256": facts.fingerprint}
-
-
-def far_homes(mounts: str) -> list[str]:
-    """Return the places of homes, or below them, that another machine serves.
-
-    Args:
-        mounts: The text of /proc/self/mounts.
-    """
-    fields = [line.split() for line in mounts.splitlines()]
-    kinds = {one[1]: one[2] for one in fields if len(one) > 2 and holds(_HOMES, one[1])}  # the last of a place counts
-    return [path for path, kind in kinds.items() if kind not in _LOCAL]

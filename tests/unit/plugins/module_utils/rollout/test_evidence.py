@@ -21,7 +21,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector, keys_of
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files, far_homes
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import ETCD_FLAGS, View
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import client_profile, leaf
@@ -585,21 +585,30 @@ def test_a_certificate_that_a_kubeconfig_names_is_read_and_its_key_is_looked_at(
     assert "problem" not in found["/home/a/.kube/config"]
 
 
-MOUNTS = "/dev/sda1 / ext4 rw 0 0\nserver:/x /home/far nfs4 rw 0 0\nserver:/y /homework nfs4 rw 0 0\n"
-
-
-@pytest.mark.parametrize(
-    ("more", "far"),
-    [
-        ("", ["/home/far"]),
-        ("/dev/sdb1 /home xfs rw 0 0\n", ["/home/far"]),
-        ("server:/home /home nfs4 rw 0 0\n", ["/home/far", "/home"]),
-        ("auto.home /home autofs rw 0 0\n", ["/home/far", "/home"]),
-        ("/dev/sdc1 /home/far ext4 rw 0 0\nodd\n", []),
-    ],
-)
-def test_homes_on_another_machine_are_known_by_their_mount_and_not_waited_for(more: str, far: list[str]) -> None:
-    assert far_homes(MOUNTS + more) == far
+def test_homes_of_programs_are_those_of_their_accounts(root: Path) -> None:
+    rendered = kubeconfig.render("https://10.0.0.1:6443", "a", b"", issue.certificate_pem(CLIENT), b"key")
+    for home in ("var/lib/jenkins", "srv/ci", "home/a", "root"):
+        write(root, f"{home}/.kube/config", rendered, 0o644)
+    accounts = (
+        "root:x:0:0:root:/root:/bin/bash",
+        "daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin",
+        "a:x:1000:1000::/home/a:/bin/sh",
+        "jenkins:x:998:998::/var/lib/jenkins/:/bin/false",
+        "nobody:x:65534:65534::/nonexistent:",
+        "odd:x:1:1",
+    )
+    write(root, "etc/passwd", "\n".join(accounts))
+    found = {one["path"]: one for one in collect(root)["credentials"]}
+    assert set(found) == {"/root/.kube/config", "/home/a/.kube/config", "/var/lib/jenkins/.kube/config"}
+    assert found["/var/lib/jenkins/.kube/config"]["organizations"] == ["group"]
+    assert "/var/lib/jenkins/.kube/config" in {one["path"] for one in collect(root)["certificates"]}
+    (root / "etc/passwd").write_bytes(b"ci:x:7:7:M\xfcller:/srv/ci:\n")
+    assert "/srv/ci/.kube/config" in {one["path"] for one in collect(root)["credentials"]}
+    (root / "etc/passwd").unlink()
+    os.mkfifo(root / "etc/passwd")
+    found = {one["path"]: one for one in collect(root)["credentials"]}
+    assert found["/etc/passwd"]["problem"]
+    assert "/home/a/.kube/config" in found
 
 
 @pytest.mark.parametrize("spoil", ["pipe", "loop", "large"])
