@@ -47,6 +47,8 @@ _OF_KUBELETS = ("/kubelet-client-current.pem", "/kubelet-server-current.pem")
 #: What a kubelet signs itself where nobody gave it a certificate: nobody verifies that.
 _SELF_SIGNED = "/kubelet.crt"
 _MASTERS = "system:masters"
+#: kubeadm's administrators since 1.29.
+_ADMINISTRATORS = "kubeadm:cluster-admins"
 #: What an address that is none in particular looks like.
 _NOWHERE = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
 
@@ -200,21 +202,28 @@ def certificates_kubelet(host: Host, _control: Control) -> Verdict:
 
 
 def certificates_masters(host: Host, _control: Control) -> Verdict:
-    """What goes with a certificate of system:masters, which no rule of RBAC stops, is root's alone."""
+    """What goes with a certificate of system:masters, which no rule of RBAC stops, is root's alone; of copies of what
+    goes with one of kubeadm's administrators nobody but the owner has a right."""
     if host.problem:
         raise NotJudged(UNKNOWN, host.problem)
     files = host.evidence.get("credentials") or []
     if not files:
         raise NotJudged(NOT_APPLICABLE, "there is no kubeconfig of an administrator on this host")
+    # kubeadm's own files have a control of their own, whoever they are of.
+    originals = {one["path"] for one in (host.evidence.get("files") or {}).get("admin_kubeconfig") or ()}
     wrong, unseen, held = [], [], []
     for one in files:
         unseen += [f"{one['path']}: {one['problem']}"] if one.get("problem") else []
-        if _MASTERS not in (one.get("organizations") or ()) or "mode" not in one:
+        groups = one.get("organizations") or ()
+        if "mode" not in one or not {_MASTERS, _ADMINISTRATORS} & set(groups):
             continue
-        held.append(one["path"])
-        if int(one["mode"], 8) & 0o077 or (host.live and one["owner"] != "root"):
+        of_masters = _MASTERS in groups
+        held += [one["path"]] if of_masters else []
+        open_to_others = bool(int(one["mode"], 8) & 0o077) and (of_masters or one["path"] not in originals)
+        if open_to_others or (of_masters and host.live and one["owner"] != "root"):
             shown = f" of {one['owner']}" if host.live else ""
-            wrong.append(f"{one['path']} holds credentials of {_MASTERS} and has mode {one['mode']}{shown}")
+            group = _MASTERS if of_masters else _ADMINISTRATORS
+            wrong.append(f"{one['path']} holds credentials of {group} and has mode {one['mode']}{shown}")
     if wrong:
         return Verdict(FAIL, listed(wrong))
     if unseen:

@@ -208,6 +208,7 @@ ADMIN = {
 }
 OTHER = {**ADMIN, "organizations": ["kubeadm:cluster-admins"]}
 HOME = {**ADMIN, "path": "/home/a/.kube/config", "owner": "a"}
+COPY = {**OTHER, "path": "/home/a/.kube/config", "owner": "a"}
 
 
 @pytest.mark.parametrize(
@@ -229,11 +230,19 @@ HOME = {**ADMIN, "path": "/home/a/.kube/config", "owner": "a"}
         ([ADMIN], False, "unknown", "cannot say whom"),
         ([ADMIN, {**HOME, "mode": "0644"}], False, "fail", "has mode 0644"),
         ([OTHER], False, "pass", ""),
+        # A copy of what kubeadm gives its administrators may be anybody's, but for nobody else to read.
+        ([COPY], True, "pass", ""),
+        ([{**COPY, "mode": "0644"}], True, "fail", "credentials of kubeadm:cluster-admins and has mode 0644 of a"),
+        ([{**COPY, "mode": "0640"}], False, "fail", "/home/a/.kube/config holds credentials of kubeadm:cluster-admins"),
+        ([{**COPY, "mode": "0644", "organizations": ["developers"]}], True, "pass", ""),
+        # The mode of kubeadm's own file is another control's.
+        ([{**OTHER, "mode": "0644"}], True, "pass", ""),
         ([], True, "not_applicable", ""),
     ],
 )
 def test_system_masters(files: list[dict[str, t.Any]], live: bool, status: str, words: str) -> None:
-    found = verdict("certificates-masters", credentials=files, live=live)
+    own = {"admin_kubeconfig": [{"path": "/etc/kubernetes/super-admin.conf"}]}
+    found = verdict("certificates-masters", credentials=files, live=live, files=own)
     assert (found.status, words in found.evidence) == (status, True), found
 
 
