@@ -24,7 +24,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     Verdict,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import NODES_ALONE, Cluster
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster, judge_host
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 from ansible_collections.kubeharden.core.plugins.plugin_utils.report_waivers import ReportWaiver, expired
@@ -33,6 +33,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import f
 SCHEMA = 1
 #: The name under which what belongs to no host stands among them.
 CLUSTER = "cluster"
+_ADDRESS_TYPES = "kubelet-preferred-address-types"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Settings:
 
 def build(seen: Seen, controls: t.Sequence[Control], settings: Settings) -> dict[str, t.Any]:
     """Return the document."""
-    hosts = [_host(name, result, seen) for name, result in sorted(seen.hosts.items())]
+    preferred = _address_types(seen.hosts)
+    hosts = [_host(name, result, seen, preferred) for name, result in sorted(seen.hosts.items())]
     answer = seen.cluster or {}
     nobody = NODES_ALONE if seen.nodes_alone else "no API server of the control planes in this run answered"
     problem = str(answer.get("problem") or nobody)
@@ -132,7 +134,7 @@ def _waived_in_part(settings: Settings, control_planes: t.Collection[str]) -> se
     return {control for control, hosts in found.items() if hosts & everywhere and not hosts >= everywhere}
 
 
-def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen) -> Host:
+def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen, preferred: t.Sequence[tuple[str, ...]] = ()) -> Host:
     evidence = result.get("evidence")
     configz: t.Mapping[str, t.Any] = {}
     problem = ""
@@ -142,8 +144,33 @@ def _host(name: str, result: t.Mapping[str, t.Any], seen: Seen) -> Host:
         configz = (answer.get("configz") or {}).get(node) or {}
         problem = str(configz.get("problem") or (answer.get("problems") or {}).get("nodes") or "")
         problem = problem or ("" if configz else _why_not_asked(seen.cluster, node))
-    kubeadm = answer.get("kubeadm_config")
-    return Host(name, evidence, str(result.get("problem") or ""), configz.get("configuration"), problem, kubeadm)
+    return Host(
+        name,
+        evidence,
+        str(result.get("problem") or ""),
+        configz.get("configuration"),
+        problem,
+        answer.get("kubeadm_config"),
+        _reached_at(str((evidence or {}).get("node_name") or name), answer, preferred),
+    )
+
+
+def _address_types(results: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[tuple[str, ...]]:
+    """Return in which order each API server takes a node's addresses to reach its kubelet."""
+    found = []
+    for name, result in results.items():
+        try:
+            found.append(Host(name, result.get("evidence")).flag("kube-apiserver", _ADDRESS_TYPES).items)
+        except NotJudged:
+            continue  # there is none, or it was not seen
+    return list(dict.fromkeys(found))
+
+
+def _reached_at(node: str, answer: t.Mapping[str, t.Any], preferred: t.Sequence[tuple[str, ...]]) -> list[str]:
+    """Return at which of a node's addresses API servers reach its kubelet: the first of the first kind that it has."""
+    known = (answer.get("addresses") or {}).get(node) or []
+    ordered = [[one["address"] for kind in kinds for one in known if one["type"] == kind] for kinds in preferred]
+    return list(dict.fromkeys(addresses[0] for addresses in ordered if addresses))
 
 
 def _why_not_asked(cluster: t.Mapping[str, t.Any] | None, node: str) -> str:

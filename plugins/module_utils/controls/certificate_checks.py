@@ -9,6 +9,7 @@ import ipaddress
 import typing as t
 from urllib.parse import urlsplit
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.clusterconfig import ClusterConfiguration
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
     FAIL,
     NOT_APPLICABLE,
@@ -19,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
     listed,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 
 _SERVER, _CLIENT, _ANY = "serverAuth", "clientAuth", "anyExtendedKeyUsage"
 #: By the flag that names a certificate, what it is used for.
@@ -132,13 +134,17 @@ def certificates_usages(host: Host, _control: Control) -> Verdict:
 def certificates_names(host: Host, _control: Control) -> Verdict:
     """What API server, etcd and kubelet serve has every name and address at which this host is to be reached."""
     wrong, seen = [], 0
-    for one in _used(host):
+    used = _used(host)
+    by_name = [str(name) for one in used if _SERVED_BY_NAME in one["used_as"] for name in one["names"]]
+    for one in used:
         for use in one["used_as"]:
             wanted = _NAMES.get(use)
             if wanted is None or str(one["path"]).endswith(_SELF_SIGNED):
                 continue
             seen += 1
-            lacking = [name for name in wanted(host) if _plain(name) not in {_plain(other) for other in one["names"]}]
+            # Who asks for such a name is served the other certificate.
+            others = by_name if use == _APISERVER_SERVES else []
+            lacking = [name for name in wanted(host) if not _covered(name, one["names"], others)]
             if lacking:
                 wrong.append(f"{one['path']} ({use}) lacks {', '.join(dict.fromkeys(lacking))}")
     nothing = "neither API server, etcd nor kubelet is seen to serve a certificate of a file here that others verify"
@@ -165,6 +171,16 @@ def certificates_signers(host: Host, _control: Control) -> Verdict:
     return _verdict(
         wrong, len({one["path"] for one in entries}), "were signed by authorities that the other end believes", nothing
     )
+
+
+def _covered(name: str, names: t.Sequence[str], by_name: t.Sequence[str]) -> bool:
+    """Return whether a certificate has a name or address, or another one that is served to who asks by that name."""
+    plain = _plain(name)
+    listed_names = {_plain(one) for one in names}
+    if _is_address(plain):
+        return plain in listed_names
+    listed_names |= {_plain(one) for one in by_name}
+    return plain in listed_names or f"*.{plain.partition('.')[2]}" in listed_names
 
 
 def _verdict(wrong: t.Sequence[str], seen: int, well: str, nothing: str) -> Verdict:
@@ -268,7 +284,18 @@ def _used(host: Host) -> list[t.Mapping[str, t.Any]]:
 
 def _of_apiserver(host: Host) -> list[str]:
     own = [one for one in host.flag("kube-apiserver", "advertise-address").items if one not in _NOWHERE]
-    return ["kubernetes", "kubernetes.default", "kubernetes.default.svc", *own, *_service_addresses(host)]
+    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    return [*names, *own, *_service_addresses(host), *_endpoint(host)]
+
+
+def _endpoint(host: Host) -> list[str]:
+    """Return where nodes and administrators find the API servers, as kubeadm's ConfigMap says it."""
+    try:
+        content = ClusterConfiguration.parse(host.kubeadm).content if host.kubeadm else {}
+        name = urlsplit(f"//{content.get('controlPlaneEndpoint') or ''}").hostname
+    except (HardeningError, ValueError):
+        return []  # that it cannot be read is said where it is judged
+    return [name] if name and name not in _NOWHERE else []
 
 
 def _service_addresses(host: Host) -> list[str]:
@@ -281,11 +308,11 @@ def _service_addresses(host: Host) -> list[str]:
 
 
 def _of_kubelet(host: Host) -> list[str]:
-    """Return what the API server reaches a kubelet by: its node's name, and the addresses that it was given."""
+    """Return what a kubelet is reached by: its node's name, addresses that it was given, and what API servers dial."""
     name = str(host.evidence.get("node_name") or "")
     running = host.components.get("kubelet", {}).get("running")
     given = ",".join(host.occurrences("kubelet", "node-ip")[-1:] if running else ()).split(",")
-    return [*([name] if name else []), *(one.strip() for one in given if one.strip() not in _NOWHERE)]
+    return [*([name] if name else []), *(one.strip() for one in given if one.strip() not in _NOWHERE), *host.reached_at]
 
 
 def _of_etcd(flag: str) -> t.Callable[[Host], list[str]]:
@@ -296,9 +323,11 @@ def _of_etcd(flag: str) -> t.Callable[[Host], list[str]]:
     return wanted
 
 
+_APISERVER_SERVES = "kube-apiserver --tls-cert-file"
+_SERVED_BY_NAME = "kube-apiserver --tls-sni-cert-key"
 #: By a component's use of a certificate, the names that it must have.
 _NAMES: dict[str, t.Callable[[Host], list[str]]] = {
-    "kube-apiserver --tls-cert-file": _of_apiserver,
+    _APISERVER_SERVES: _of_apiserver,
     "etcd --cert-file": _of_etcd("advertise-client-urls"),
     "etcd --peer-cert-file": _of_etcd("initial-advertise-peer-urls"),
     "kubelet --tls-cert-file": _of_kubelet,
@@ -307,10 +336,15 @@ _NAMES: dict[str, t.Callable[[Host], list[str]]] = {
 
 def _plain(name: str) -> str:
     """Return a name as it is compared: an address has several spellings."""
+    return str(ipaddress.ip_address(name)) if _is_address(name) else name.lower()
+
+
+def _is_address(name: str) -> bool:
     try:
-        return str(ipaddress.ip_address(name))
+        ipaddress.ip_address(name)
     except ValueError:
-        return name.lower()
+        return False
+    return True
 
 
 def in_days(days: int) -> str:

@@ -87,6 +87,7 @@ class Host:
         configz: What the kubelet says to be its configuration, None where it was not asked or did not answer.
         configz_problem: Why it did not.
         kubeadm: What kubeadm's ConfigMap of the cluster says (ClusterConfiguration), None where it was not seen.
+        reached_at: At which names or addresses API servers reach the kubelet, as far as that was seen.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Host:
         configz: t.Mapping[str, t.Any] | None = None,
         configz_problem: str = "",
         kubeadm: str | None = None,
+        reached_at: t.Sequence[str] = (),
     ) -> None:
         self.name = name
         self.evidence: t.Mapping[str, t.Any] = evidence or {}
@@ -104,6 +106,7 @@ class Host:
         self._configz = configz
         self._configz_problem = configz_problem
         self.kubeadm = kubeadm
+        self.reached_at = reached_at
         self._arguments: dict[str, list[Argument]] = {}
         self._tables: dict[str, versions.Table] = {}
 

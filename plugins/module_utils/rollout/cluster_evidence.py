@@ -98,6 +98,7 @@ class ClusterCollector:
         self._now = now
         self._clock = clock
         self._end = clock() + OBJECTS_LIMIT
+        self._addresses: dict[str, list[dict[str, str]]] = {}
 
     @classmethod
     def of(cls, kubeconfig: Kubeconfig, now: float) -> ClusterCollector:
@@ -126,6 +127,7 @@ class ClusterCollector:
             "kube_proxy": _kube_proxy_versions(read.get("pods") or []),
             "trusted": self._trusted(problems),
             "configz": self._configz(problems),
+            "addresses": self._addresses,
             "problems": {key: words for key, words in problems.items() if key not in _LISTS},
             **texts,
         }
@@ -224,6 +226,7 @@ class ClusterCollector:
         except HardeningError as error:
             problems["nodes"] = str(error)
             return {}
+        self._addresses = _addresses_of(nodes)
         self._end = self._clock() + KUBELETS_LIMIT
         names = [str((node.get("metadata") or {}).get("name")) for node in sorted(nodes, key=_is_ready, reverse=True)]
         with concurrent.futures.ThreadPoolExecutor(_KUBELETS_AT_ONCE) as pool:
@@ -246,6 +249,20 @@ def _is_ready(node: api_findings.Object) -> bool:
     conditions = status.get("conditions") if isinstance(status, dict) else None
     said = [one.get("status") for one in conditions or [] if isinstance(one, dict) and one.get("type") == "Ready"]
     return said in ([], ["True"])
+
+
+def _addresses_of(nodes: t.Sequence[api_findings.Object]) -> dict[str, list[dict[str, str]]]:
+    """Return by node under which names and addresses it is known to the API, in their order."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for node in nodes:
+        status = node.get("status")
+        addresses = status.get("addresses") if isinstance(status, dict) else None
+        found[api_findings.name_of(node)] = [
+            {"type": str(one.get("type")), "address": str(one.get("address"))}
+            for one in (addresses if isinstance(addresses, list) else [])
+            if isinstance(one, dict) and one.get("address")
+        ]
+    return found
 
 
 def _authority_of(text: str, place: str) -> bytes:

@@ -160,6 +160,40 @@ def test_what_the_profile_does_not_enforce_is_explained_and_never_a_pass() -> No
     assert result(document, "apiserver-token-expiration", "w1")["status"] == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("flags", "lacking"),
+    [
+        # As kubeadm tells it, an API server dials the first address of the first kind; by itself it prefers the name.
+        (["--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname"], "lacks 10.0.0.5"),
+        (["--kubelet-preferred-address-types=ExternalDNS,ExternalIP"], "lacks 192.0.2.5"),
+        ([], ""),
+        (["--kubelet-preferred-address-types=InternalDNS"], ""),
+        (None, ""),
+    ],
+)
+def test_the_address_that_api_servers_dial_has_to_be_in_a_kubelets_certificate(
+    flags: list[str] | None, lacking: str
+) -> None:
+    given = seen()
+    own = given.hosts["cp1"]["evidence"]
+    names = {"names": ["w1"], "used_as": ["kubelet --tls-cert-file"], "extended_usages": [], "authority": False}
+    worker = {**own, "node_name": "w1", "components": {"kubelet": component("kubelet")}}
+    worker["certificates"] = [{**own["certificates"][0], **names}]
+    own["components"] = {"kube-apiserver": component("kube-apiserver", *flags)} if flags is not None else {}
+    assert given.cluster is not None
+    given.cluster["evidence"]["addresses"] = {
+        "w1": [
+            {"type": "InternalIP", "address": "10.0.0.5"},
+            {"type": "InternalIP", "address": "2001:db8::5"},
+            {"type": "ExternalIP", "address": "192.0.2.5"},
+            {"type": "Hostname", "address": "w1"},
+        ]
+    }
+    document = report(given=dataclasses.replace(given, hosts={**given.hosts, "w1": {"evidence": worker}}))
+    found = result(document, "certificates-names", "w1")
+    assert (found["status"], lacking in found["evidence"]) == ("fail" if lacking else "pass", True), found
+
+
 HAD_PULLED = """\
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration

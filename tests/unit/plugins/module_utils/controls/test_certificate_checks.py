@@ -35,7 +35,13 @@ def certificate(*used_as: str, path: str = SERVING, **more: t.Any) -> dict[str, 
     return {**found, **more}
 
 
-def verdict(control: str, *certificates: dict[str, t.Any], **evidence: t.Any) -> Verdict:
+def verdict(
+    control: str,
+    *certificates: dict[str, t.Any],
+    kubeadm: str | None = None,
+    reached_at: t.Sequence[str] = (),
+    **evidence: t.Any,
+) -> Verdict:
     components = {
         name: {"running": True, "arguments": [name, *words], "version": "1.37.1" if name != "etcd" else "3.7.0"}
         for name, words in ARGUMENTS.items()
@@ -43,7 +49,7 @@ def verdict(control: str, *certificates: dict[str, t.Any], **evidence: t.Any) ->
     seen = {
         "live": True, "node_name": "cp1", "components": components, "certificates": list(certificates), **evidence,
     }  # fmt: skip
-    return judge_host(Host("cp1", seen), CONTROLS[control])
+    return judge_host(Host("cp1", seen, kubeadm=kubeadm, reached_at=reached_at), CONTROLS[control])
 
 
 @pytest.mark.parametrize(
@@ -102,6 +108,52 @@ def test_of_a_file_the_first_certificate_is_the_one_that_is_shown() -> None:
 def test_names(one: dict[str, t.Any], status: str, words: str) -> None:
     found = verdict("certificates-names", one)
     assert (found.status, words in found.evidence) == (status, True), found
+
+
+@pytest.mark.parametrize(
+    ("names", "reached_at", "lacking"),
+    [
+        (["cp1", "10.0.0.1"], [], ""),
+        (["cp1", "10.0.0.1"], ["10.0.0.1"], ""),
+        (["cp1", "10.0.0.1"], ["10.0.0.9"], "lacks 10.0.0.9"),
+        (["cp1", "10.0.0.1"], ["cp1.example.org"], "lacks cp1.example.org"),
+        (["cp1", "10.0.0.1", "*.example.org"], ["cp1.example.org"], ""),
+        (["cp1", "10.0.0.1", "*.example.org"], ["cp1.racks.example.org"], "lacks cp1.racks"),
+        (["cp1", "10.0.0.1", "*.0.0.9"], ["10.0.0.9"], "lacks 10.0.0.9"),
+    ],
+)
+def test_a_kubelet_has_the_address_that_api_servers_dial(names: list[str], reached_at: list[str], lacking: str) -> None:
+    one = certificate("kubelet --tls-cert-file", names=names)
+    found = verdict("certificates-names", one, reached_at=reached_at)
+    assert (found.status, lacking in found.evidence) == ("fail" if lacking else "pass", True), found
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "by_name", "lacking"),
+    [
+        ("", [], ""),
+        ("10.0.0.1:6443", [], ""),
+        ("api.example.org:6443", [], "lacks api.example.org"),
+        ("API.example.org", ["api.example.org"], ""),
+        ("api.example.org:443", ["*.example.org"], ""),
+        ("10.0.0.7:6443", ["10.0.0.7"], "lacks 10.0.0.7"),  # who asks by an address says no name
+        ("'[2001:db8::7]:6443'", [], "lacks 2001:db8::7"),
+        ("'[odd'", [], ""),
+    ],
+)
+def test_an_api_server_has_the_name_of_kubeadms_endpoint(endpoint: str, by_name: list[str], lacking: str) -> None:
+    shown = [certificate("kube-apiserver --tls-cert-file")]
+    if by_name:
+        shown.append(certificate("kube-apiserver --tls-sni-cert-key", path="/sni.crt", names=by_name))
+    text = f"apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\ncontrolPlaneEndpoint: {endpoint}\n"
+    found = verdict("certificates-names", *shown, kubeadm=text)
+    assert (found.status, lacking in found.evidence) == ("fail" if lacking else "pass", True), found
+
+
+def test_what_kubeadm_says_is_left_where_it_cannot_be_read() -> None:
+    one = certificate("kube-apiserver --tls-cert-file")
+    for text in (None, "", "word", "kind: Other\n"):
+        assert verdict("certificates-names", one, kubeadm=text).status == "pass"
 
 
 @pytest.mark.parametrize(

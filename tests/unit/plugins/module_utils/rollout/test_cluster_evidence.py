@@ -301,6 +301,18 @@ def test_nodes_that_are_away_leave_time_for_the_others() -> None:
     assert not unknown & set(asked[: len(asked) - len(unknown) - 8]), "8 are under way at a time"
 
 
+def test_nodes_have_their_addresses() -> None:
+    addresses = [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "w1"}]
+    nodes = [
+        {"metadata": {"name": "w1"}, "status": {"addresses": [*addresses, {"type": "InternalIP"}, "odd"]}},
+        {"metadata": {"name": "w2"}, "status": {}},
+        {"metadata": {"name": "w3"}, "status": {"addresses": "odd"}},
+    ]
+    found, _api = collect({"/api/v1/nodes?": reply({"items": nodes})})
+    assert found["addresses"] == {"w1": addresses, "w2": [], "w3": []}
+    assert collect({"/api/v1/nodes?": Answer(0, reason="timeout")})[0]["addresses"] == {}
+
+
 def test_secrets_in_kubelets_configuration_and_config_maps_are_masked_alike() -> None:
     headers = {"X-Key": ["hidden"]}
     arguments = {"discovery-password": "hidden", "listen-metrics-urls": "http://127.0.0.1:2381"}
