@@ -299,16 +299,19 @@ def _is_v6(address: str) -> bool:
         return False
 
 
-def plain_port(address: str, port: int, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> str:
-    """What a plain HTTP port says: ``closed``, ``kubernetes`` where it talks as a component does, ``silent`` where it
-    takes a request and says nothing to it, else ``other``.
+def plain_port(
+    address: str, port: int, path: str, timeout: float, clock: t.Callable[[], float] = time.monotonic
+) -> str:
+    """What a plain HTTP port says to a GET: ``closed``, ``kubernetes`` where it talks as a component does, ``silent``
+    where it takes a request and says nothing to it, else ``other``.
     """
     end = clock() + timeout
     data = b""
     said = "other"
     try:
         with socket.create_connection((address, port), timeout) as connection:
-            connection.sendall(b"GET /pods HTTP/1.0\r\nHost: localhost\r\nUser-Agent: kubeharden\r\n\r\n")
+            request = f"GET {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: kubeharden\r\n\r\n"
+            connection.sendall(request.encode())
             while len(data) < 4096 and clock() < end:
                 connection.settimeout(max(0.05, end - clock()))
                 piece = connection.recv(4096)
@@ -323,4 +326,6 @@ def plain_port(address: str, port: int, timeout: float, clock: t.Callable[[], fl
         pass  # it was taken, and ended without an answer
     except OSError:
         said = "closed"  # nothing leads there
-    return "kubernetes" if b'"kind"' in data and b'"apiVersion"' in data else said
+    # What an API server says to /api has a kind of its own and no version.
+    speaks = b'"kind"' in data and (b'"apiVersion"' in data or b'"APIVersions"' in data)
+    return "kubernetes" if speaks else said

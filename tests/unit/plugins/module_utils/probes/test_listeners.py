@@ -108,10 +108,10 @@ def test_only_a_word_of_the_server_is_a_refusal(answer: bytes, problem: str) -> 
 def test_a_port_that_is_closed_or_silent_is_no_refusal() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert listeners.try_weak("127.0.0.1", server.getsockname()[1], 0.3).problem == "timeout"
-        assert listeners.plain_port("127.0.0.1", server.getsockname()[1], 0.3) == "silent"
+        assert listeners.plain_port("127.0.0.1", server.getsockname()[1], "/api", 0.3) == "silent"
         port = server.getsockname()[1]
     assert listeners.try_weak("127.0.0.1", port, LIMIT).problem == "refused"
-    assert listeners.plain_port("127.0.0.1", port, LIMIT) == "closed"
+    assert listeners.plain_port("127.0.0.1", port, "/api", LIMIT) == "closed"
 
 
 def test_strangers_are_asked_with_and_without_a_certificate(pair: Path) -> None:
@@ -129,21 +129,35 @@ def test_strangers_are_asked_with_and_without_a_certificate(pair: Path) -> None:
             assert "alert" in str(said.reason), said
 
 
+API = b'{\n  "kind": "APIVersions",\n  "versions": [\n    "v1"\n  ]\n}'
+PODS = b'{"kind":"PodList","apiVersion":"v1"}'
+
+
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("served", "body", "path", "said"),
     [
-        (b'HTTP/1.0 200 OK\r\n\r\n{"kind":"PodList","apiVersion":"v1"}', "kubernetes"),
-        (b"SSH-2.0-x\r\n", "other"),
-        (b"", "other"),
+        ("/pods", PODS, "/pods", "kubernetes"),
+        # An API server, or kubectl proxy before it, knows no /pods.
+        ("/api", API, "/api", "kubernetes"),
+        ("/api", API, "/pods", "other"),
+        ("/api", b'{"kind":"Status","apiVersion":"v1","code":403}', "/api", "kubernetes"),
+        ("/api", b'{"kind":"other"}', "/api", "other"),
+        ("/api", b"", "/api", "other"),
     ],
 )
-def test_what_a_plain_port_says(body: bytes, said: str) -> None:
+def test_what_a_plain_port_says(served: str, body: bytes, path: str, said: str) -> None:
     def handle(connection: socket.socket) -> None:
-        connection.recv(4096)
-        connection.sendall(body)
+        asked = connection.recv(4096).decode().split()[1]
+        head = b"HTTP/1.0 200 OK\r\n\r\n" if asked == served else b"HTTP/1.0 404 Not Found\r\n\r\n404 page not found"
+        connection.sendall(head + (body if asked == served else b""))
 
     with serving(handle) as port:
-        assert listeners.plain_port("127.0.0.1", port, LIMIT) == said
+        assert listeners.plain_port("127.0.0.1", port, path, LIMIT) == said
+
+
+def test_a_plain_port_of_another_service() -> None:
+    with serving(sockets.saying(b"SSH-2.0-x\r\n")) as port:
+        assert listeners.plain_port("127.0.0.1", port, "/api", LIMIT) == "other"
 
 
 @pytest.mark.parametrize(

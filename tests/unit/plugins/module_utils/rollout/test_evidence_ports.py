@@ -265,11 +265,24 @@ def test_a_plain_port_is_asked_wherever_it_listens(
     """The kubelet's read-only port at the node's address was never asked."""
     pods = sockets.saying(b'HTTP/1.0 200 OK\r\n\r\n{"kind":"PodList","apiVersion":"v1"}')
     with sockets.serving(pods, address) as port:
-        monkeypatch.setattr(evidence_ports, "_WITHOUT_CREDENTIALS", (port,))
+        monkeypatch.setattr(evidence_ports, "_WITHOUT_CREDENTIALS", {port: "/pods"})
         status, evidence = judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")["probe-plain-ports"]
     assert (status, f"port {port} at 127." in evidence) == ("fail", True), evidence
     status, evidence = judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")["probe-plain-ports"]
     assert (status, "is closed" in evidence) == ("pass", True), evidence
+
+
+def test_each_plain_port_is_asked_for_what_it_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server, or kubectl proxy before it, knows no /pods, and a kubelet no /api."""
+    asked = []
+
+    def plain_port(_address: str, port: int, path: str, _timeout: float) -> str:
+        asked.append((port, path))
+        return "closed"
+
+    monkeypatch.setattr(listeners, "plain_port", plain_port)
+    judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")
+    assert asked == [(8080, "/api"), (10255, "/pods")]
 
 
 def test_where_the_kernels_list_cannot_be_read_one_address_proves_nothing(tmp_path: Path) -> None:
