@@ -113,6 +113,7 @@ _ROLES_AND_BINDINGS = ("clusterroles", "roles", "clusterrolebindings", "rolebind
 NEEDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(RIGHTS, _ROLES_AND_BINDINGS),
     "cluster_admin": ("clusterrolebindings", "rolebindings"),
+    "namespace_editors": ("rolebindings",),
     "rbac_wildcards": ("clusterroles", "roles"),
     "default_account_bindings": _ROLES_AND_BINDINGS,
     "default_account_tokens": ("serviceaccounts", "pods"),
@@ -241,21 +242,53 @@ def _holders(
     cluster_bindings: t.Sequence[Object],
     bindings: t.Sequence[Object],
 ) -> list[str]:
-    """Return who beside the system has one of the rights, and through which binding."""
+    """Return who beside the system has one of the rights, and through which binding; those of the whole cluster first.
+
+    What Kubernetes' roles for who edits a namespace give within one is judged by namespace_editors.
+    """
     known = _Roles(cluster_roles, roles)
     found = []
     for binding in (*cluster_bindings, *bindings):
         if _gives_all(binding):
             continue  # judged by cluster_admin
         wanted = [right for right in rights if not (_namespace(binding) and right.cluster_wide)]
-        if not _gives_any(known.rules_of(binding), wanted):
+        rules = known.rules_of(binding)
+        if not _gives_any(own_rights.beyond_editing(rules) if _lets_edit(binding) else rules, wanted):
             continue
         own = not _gives_any(known.beyond(binding), wanted)
-        others = [one for one in _subjects(binding) if not _is_component(one)]
-        who = [_shown(one) for one in others if not (own and _is_made(binding, one))]
+        who = [_shown(one) for one in _others(binding) if not (own and _is_made(binding, one))]
         if who:
-            found.append(f"{', '.join(who)} by binding {name_of(binding)} to {_role_of(binding)}")
-    return sorted(found)
+            found.append((bool(_namespace(binding)), f"{', '.join(who)} by {_as_words(binding)}"))
+    return [words for _inside, words in sorted(found)]
+
+
+def _others(binding: Object) -> list[tuple[str, str, str]]:
+    """Return the subjects that are no components."""
+    return [one for one in _subjects(binding) if not _is_component(one)]
+
+
+def _as_words(binding: Object) -> str:
+    return f"binding {name_of(binding)} to {_role_of(binding)}"
+
+
+def _lets_edit(binding: Object) -> bool:
+    """Return whether a binding gives one of Kubernetes' roles for who edits a namespace, in one of the owner's.
+
+    In those of the system there are accounts that may do everything.
+    """
+    kind = (binding.get("roleRef") or {}).get("kind")
+    inside = _namespace(binding) not in ("", *_SYSTEM_NAMESPACES)
+    return inside and kind == "ClusterRole" and _role_of(binding) in own_rights.EDITORS
+
+
+def _namespace_editors(bindings: t.Sequence[Object]) -> list[str]:
+    """Return who has Kubernetes' roles for who edits a namespace."""
+    return sorted(
+        f"{_shown(subject)} by {_as_words(binding)}"
+        for binding in bindings
+        for subject in _others(binding)
+        if _lets_edit(binding)
+    )
 
 
 def _gives_any(rules: t.Sequence[t.Any], rights: t.Sequence[Right]) -> bool:
@@ -287,7 +320,7 @@ def _bound(
             added = known.beyond(binding) if name and _is_made(binding, subject) else []
             if name and (added or not _is_made(binding, subject)):
                 more = f", to which somebody added {own_rights.shown(added)}" if added else ""
-                found.append(f"{name} by binding {name_of(binding)} to {_role_of(binding)}{more}")
+                found.append(f"{name} by {_as_words(binding)}{more}")
     return sorted(found)
 
 
@@ -420,6 +453,7 @@ def _account_token_secrets(secrets: t.Sequence[Object]) -> list[str]:
 
 _FINDERS: dict[str, t.Callable[..., list[str]]] = {
     "cluster_admin": _cluster_admin,
+    "namespace_editors": _namespace_editors,
     "rbac_wildcards": _wildcards,
     "default_account_bindings": _default_account_bindings,
     "default_account_tokens": _default_account_tokens,

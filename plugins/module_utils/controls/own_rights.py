@@ -109,6 +109,13 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "kube-proxy": (_rule("get", "", "configmaps", "kube-proxy"),),
     "kubeadm:kubeadm-certs": (_rule("get", "", "secrets", "kubeadm-certs"),),
 }
+#: Who edits a namespace gets these of Kubernetes (system:aggregate-to-edit): the roles that people are meant to have.
+EDITORS = ("admin", "edit")
+_OF_EDITORS = (
+    _rule("impersonate", "", "serviceaccounts"),
+    _rule("create", "", "serviceaccounts/token"),
+    _rule("get list watch create update patch delete deletecollection", "", "pods/proxy services/proxy"),
+)
 
 
 def is_made(binding: str, role: str, subject: str) -> bool:
@@ -125,11 +132,18 @@ def is_made(binding: str, role: str, subject: str) -> bool:
 def beyond(role: str, rules: t.Iterable[t.Any]) -> list[Rule]:
     """Return what a role's rules give beyond those that Kubernetes or kubeadm gave it, each right as a rule; all of the
     rules for every other role."""
-    given: list[Rule] = [rule for rule in rules if isinstance(rule, dict)]
-    if _OF_A_MINOR.sub("", role) not in _RULES:
-        return given
-    own = [right for rule in _RULES[_OF_A_MINOR.sub("", role)] for right in _rights(rule)]
-    rights = dict.fromkeys(right for rule in given for right in _rights(rule))
+    own = _RULES.get(_OF_A_MINOR.sub("", role))
+    return _without(rules, own) if own else [rule for rule in rules if isinstance(rule, dict)]
+
+
+def beyond_editing(rules: t.Iterable[t.Any]) -> list[Rule]:
+    """Return what a role's rules give beyond what is of note in Kubernetes' roles for who edits a namespace."""
+    return _without(rules, _OF_EDITORS)
+
+
+def _without(rules: t.Iterable[t.Any], known: t.Sequence[Rule]) -> list[Rule]:
+    own = [right for rule in known for right in _rights(rule)]
+    rights = dict.fromkeys(right for rule in rules if isinstance(rule, dict) for right in _rights(rule))
     return [right.as_rule() for right in rights if not any(right.is_within(one) for one in own)]
 
 

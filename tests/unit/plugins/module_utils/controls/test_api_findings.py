@@ -189,6 +189,69 @@ def test_the_way_through_the_api_server_counts_within_a_namespace_too(resource: 
     assert find("rbac_proxy", roles=nodes, rolebindings=inside) == []
 
 
+#: What is of note in system:aggregate-to-edit of Kubernetes 1.33 to 1.37, which edit and admin are made of.
+CHANGE = "create,delete,deletecollection,patch,update"
+EDIT = (
+    ("get,list,watch", "pods/attach,pods/exec,pods/portforward,pods/proxy,secrets,services/proxy"),
+    ("impersonate", "serviceaccounts"),
+    (CHANGE, "pods,pods/attach,pods/exec,pods/portforward,pods/proxy"),
+    (CHANGE, "configmaps,secrets,serviceaccounts,services,services/proxy"),
+    ("create", "serviceaccounts/token"),
+)
+OF_EDITORS = ("rbac_escalation", "rbac_proxy", "rbac_tokens")
+
+
+def editing(name: str, *more: dict[str, t.Any], namespace: str = "") -> dict[str, t.Any]:
+    rules = [rule for one in EDIT for rule in role("", *one)["rules"]] + [one["rules"][0] for one in more]
+    return thing(name, namespace, rules=rules, aggregationRule={"clusterRoleSelectors": [{}]})
+
+
+@pytest.mark.parametrize("name", ["edit", "admin"])
+def test_who_edits_a_namespace_has_a_finding_of_his_own(name: str) -> None:
+    inside = {"clusterroles": [editing(name)], "rolebindings": [binding("devs", name, "Group", "devs", "team-a")]}
+    assert {check: found for check in RIGHTS if (found := find(check, **inside))} == {}
+    assert find("namespace_editors", **inside) == [f"Group devs by binding team-a/devs to {name}"]
+    assert find("namespace_editors", rolebindings=[binding("v", "view", "Group", "devs", "team-a")]) == []
+    assert find("namespace_editors", rolebindings=[binding("c", name, "User", "system:kube-scheduler", "team-a")]) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "to", "namespace"),
+    [
+        (editing("edit"), "edit", ""),  # in the whole cluster
+        (editing("edit"), "edit", "kube-system"),  # where accounts may do everything
+        (editing("mine"), "mine", "team-a"),
+        (editing("edit", namespace="team-a"), "role:edit", "team-a"),
+    ],
+)
+def test_who_edits_more_than_a_namespace_is_found_as_anybody(made: dict[str, t.Any], to: str, namespace: str) -> None:
+    given = binding("devs", to, "Group", "devs", namespace)
+    read = {
+        "roles" if to.startswith("role:") else "clusterroles": [made],
+        "rolebindings" if namespace else "clusterrolebindings": [given],
+    }
+    for check in OF_EDITORS:
+        assert len(find(check, **read)) == 1, check
+    assert find("namespace_editors", **read) == []
+
+
+def test_what_an_operator_adds_to_edit_is_found() -> None:
+    more = role("", "impersonate", "users")
+    inside = {
+        "clusterroles": [editing("edit", more)],
+        "rolebindings": [binding("d", "edit", "Group", "devs", "team-a")],
+    }
+    found = {check: words for check in OF_EDITORS if (words := find(check, **inside))}
+    assert found == {"rbac_escalation": ["Group devs by binding team-a/d to edit"]}
+
+
+def test_rights_in_the_whole_cluster_are_named_first() -> None:
+    roles = [role("mine", "create", "serviceaccounts/token")]
+    wide, inside = binding("z", "mine", "User", "zoe"), binding("a", "mine", "User", "alice", "a")
+    found = find("rbac_tokens", clusterroles=roles, clusterrolebindings=[wide], rolebindings=[inside])
+    assert found == ["User zoe by binding z to mine", "User alice by binding a/a to mine"]
+
+
 #: Kubernetes' own in 1.33 to 1.37: verbs and resources, as its bootstrap policy has them.
 WITH_WILDCARDS = (
     ("cluster-admin", "*", "*"),
