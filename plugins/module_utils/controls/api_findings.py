@@ -8,12 +8,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import own_rights
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import own_rights, pod_findings
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.pod_findings import SYSTEM_NAMESPACES
 
 Object = t.Mapping[str, t.Any]
 
-#: Namespaces of the system's own.
-_SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 _ADMIN = "cluster-admin"
 #: Components' own ClusterRoles of Kubernetes 1.33 to 1.37 that have wildcards, and where. A name is not enough: an API
 #: server adds what its own roles lack when it starts, and takes nothing away that somebody gave them.
@@ -127,6 +126,12 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "namespaces_default_unused": ("pods",),
     "secrets_in_environment": ("pods",),
     "privileged_host_ports": ("pods",),
+    "pods_privilege_escalation": ("pods",),
+    "pods_root": ("pods",),
+    "pods_net_raw": ("pods",),
+    "pods_capabilities": ("pods",),
+    "pods_seccomp": ("pods",),
+    "pods_security_context": ("pods",),
 }
 NAMES = tuple(NEEDS)
 
@@ -277,7 +282,7 @@ def _lets_edit(binding: Object) -> bool:
     In those of the system there are accounts that may do everything.
     """
     kind = (binding.get("roleRef") or {}).get("kind")
-    inside = _namespace(binding) not in ("", *_SYSTEM_NAMESPACES)
+    inside = _namespace(binding) not in ("", *SYSTEM_NAMESPACES)
     return inside and kind == "ClusterRole" and _role_of(binding) in own_rights.EDITORS
 
 
@@ -397,14 +402,14 @@ def _pod_security(namespaces: t.Sequence[Object]) -> list[str]:
     found = []
     for namespace in namespaces:
         labels = (namespace.get("metadata") or {}).get("labels") or {}
-        if _plain_name(namespace) not in _SYSTEM_NAMESPACES and labels.get(_LEVEL_LABEL, "privileged") == "privileged":
+        if _plain_name(namespace) not in SYSTEM_NAMESPACES and labels.get(_LEVEL_LABEL, "privileged") == "privileged":
             found.append(f"{_plain_name(namespace)} has {labels.get(_LEVEL_LABEL, 'no level')}")
     return sorted(found)
 
 
 def _network_policy(namespaces: t.Sequence[Object], policies: t.Sequence[Object]) -> list[str]:
     having = {_namespace(policy) for policy in policies}
-    names = {_plain_name(namespace) for namespace in namespaces} - having - set(_SYSTEM_NAMESPACES)
+    names = {_plain_name(namespace) for namespace in namespaces} - having - set(SYSTEM_NAMESPACES)
     return sorted(names)
 
 
@@ -431,7 +436,7 @@ def _privileged_host_ports(pods: t.Sequence[Object]) -> list[str]:
         spec = pod.get("spec") or {}
         for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
             taken = [port for one in container.get("ports") or () if 0 < (port := int(one.get("hostPort") or 0)) < 1024]
-            if taken and _namespace(pod) not in _SYSTEM_NAMESPACES:
+            if taken and _namespace(pod) not in SYSTEM_NAMESPACES:
                 found.add(f"pod {name_of(pod)} takes {', '.join(map(str, taken))}")
     return sorted(found)
 
@@ -467,4 +472,10 @@ _FINDERS: dict[str, t.Callable[..., list[str]]] = {
     "namespaces_default_unused": _default_unused,
     "secrets_in_environment": _secrets_in_environment,
     "privileged_host_ports": _privileged_host_ports,
+    "pods_privilege_escalation": pod_findings.privilege_escalation,
+    "pods_root": pod_findings.root,
+    "pods_net_raw": pod_findings.net_raw,
+    "pods_capabilities": pod_findings.capabilities,
+    "pods_seccomp": pod_findings.seccomp,
+    "pods_security_context": pod_findings.security_context,
 }
