@@ -227,6 +227,28 @@ def test_what_kube_proxy_may_do_beside_its_own_role() -> None:
     assert "not what it should be" in found["findings"]["kube_proxy_rights"]["problem"]
 
 
+def test_what_pods_say_of_their_containers_reaches_its_checks() -> None:
+    def pod(name: str, phase: str = "Running", **spec: t.Any) -> dict[str, t.Any]:
+        owner = {"kind": "ReplicaSet", "name": "web-5d4f"}
+        metadata = {"name": name, "namespace": "team", **({"ownerReferences": [owner]} if "web" in name else {})}
+        return {"metadata": metadata, "spec": spec, "status": {"phase": phase}}
+
+    plain, good = {"name": "main"}, {"name": "good", "securityContext": {"runAsNonRoot": True}}
+    pods = [
+        pod("web-1", containers=[plain]),
+        pod("web-2", containers=[plain]),
+        pod("ended", "Succeeded", containers=[plain]),
+        pod("shell", containers=[good], ephemeralContainers=[{"name": "debug"}]),
+        pod("first", containers=[good], initContainers=[{"name": "init"}]),
+        pod("of-pod", containers=[plain], securityContext={"runAsUser": 7}),
+        pod("panes", containers=[plain], os={"name": "windows"}),
+    ]
+    found, _api = collect({"/api/v1/pods": reply({"items": pods})})
+    assert found["findings"]["pods_root"]["findings"] == [
+        "ReplicaSet team/web-5d4f: main", "pod team/first: init", "pod team/shell: debug",
+    ]  # fmt: skip
+
+
 def test_the_secret_half_of_a_token_is_let_go_of() -> None:
     tokens = [secret("abcdef", ""), secret("ghijkl", "2027-01-01T00:00:00Z")]
     found, _api = collect({"/api/v1/namespaces/kube-system/secrets": reply({"items": tokens})})
