@@ -21,6 +21,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
 )
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
+from ansible_collections.kubeharden.core.plugins.plugin_utils.turns import host_by_host
 
 
 def with_notes_of(first: t.Mapping[str, t.Any], second: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -70,10 +71,14 @@ class ActionModule(HostAction):
             arguments = {**arguments, "before_init": self._before_init(arguments, task_vars)}
         except HardeningError as error:
             return {"changed": False, "problems": [error.numbered]}
-        result = self._discover(arguments, task_vars)
+        result = self._discover({**arguments, "in_turn": True}, task_vars)
         holder = result.get("locked_by")
         if holder and controller.is_dead(holder, arguments["controller"]):
-            result = with_notes_of(result, self._discover({**arguments, "dead_run": holder["run_id"]}, task_vars))
+            arguments["dead_run"] = holder["run_id"]
+            result = with_notes_of(result, self._discover({**arguments, "in_turn": True}, task_vars))
+        if result.get("recovers"):
+            with host_by_host():
+                result = with_notes_of(result, self._discover(arguments, task_vars))
         if result.get("refused"):
             kept: dict[str, t.Any] = {
                 key: result[key] for key in ("cluster_lock", "locked_by", "notes") if key in result

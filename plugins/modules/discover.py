@@ -109,6 +109,12 @@ options:
     description: By component, the flags whose file this run mounts.
     type: dict
     default: {}
+  in_turn:
+    description: >-
+      Whether a static pod's change that a run which died left unproven is only told of (RV(recovers)): control planes
+      prove it or put it back one after the other, for which the action plugin calls once more.
+    type: bool
+    default: false
   dead_run:
     description: A run whose process on this controller has ended, so that its lock is taken over.
     type: str
@@ -265,6 +271,10 @@ packages:
   returned: always
   type: list
   elements: str
+recovers:
+  description: That what a run which died left here is proven or put back when this host's turn comes.
+  returned: with O(in_turn), when something is left
+  type: bool
 silent:
   description: That the host is left out, since it could not be reached, or is one of O(etcd_alone) without a kubelet.
   returned: when it is
@@ -550,6 +560,8 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             stack.enter_context(Lock(host).in_use(parameters["run_id"]))
         # Before anything is read: an administrator's kubeconfig may be among them.
         told += [] if module.check_mode else recovery.finish_files(host)
+        if parameters["in_turn"] and not module.check_mode and "apply" in Journal(host).read():
+            return {"recovers": True}
         for package in [] if module.check_mode else parameters["installed"]:
             Backup(host, parameters["run_id"]).note("package", package)
         if parameters["before_init"]:
@@ -636,6 +648,7 @@ def main() -> None:
             "extra_flags": {"type": "dict", "default": {}},
             "left_out": {"type": "list", "elements": "str", "default": []},
             "mounted_flags": {"type": "dict", "default": {}},
+            "in_turn": {"type": "bool", "default": False},
             "dead_run": {"type": "str"},
             "installed": {"type": "list", "elements": "str", "default": []},
             "cluster_lock": {"type": "bool", "default": False},

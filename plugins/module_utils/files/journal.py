@@ -36,6 +36,7 @@ _STEPS = {
         "after?": _AFTER,
         "manifests": str,
         "components": {"*": str},
+        "running?": {"*": [str]},
         "away?": _AWAY,
     },
     "kubelet?": {

@@ -16,7 +16,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import THIS_STEP, Sight
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
+    SETTLED,
+    THIS_STEP,
+    Sight,
+    local_client,
+)
 
 #: Seconds between two looks at all of it.
 PAUSE = 2.0
@@ -28,6 +34,8 @@ _CONTROL_PLANES = f"/api/v1/nodes?labelSelector={quote(_ROLE, safe='')}&limit={_
 #: Where clients within the cluster find the API servers: each that lives is here.
 _SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector="
 _SLICES += quote("kubernetes.io/service-name=kubernetes", safe="")
+#: Where the API servers write down which of them are there.
+_SERVERS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
 
 
 def state_of(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -149,6 +157,53 @@ def _alone(sight: Sight, api_servers: t.Mapping[str, str], node: str) -> tuple[s
     answer = ApiClient(sight.kubeconfig).get(_CONTROL_PLANES)
     away = others_away(sight, node, json.loads(answer.body)["items"]) if answer.status == 200 else []
     return ("KH131", the_last(node, away)) if away else ("", "")
+
+
+def require_another_server(sight: Sight, process: Process, several: bool, left: str) -> None:
+    """Refuse to take this host's API server away while the others that the API knows are not well.
+
+    Nothing else may be known of the cluster yet. An API server that is gone is struck off its list within seconds.
+
+    Args:
+        sight: How the host is seen.
+        process: This host's API server, which is well.
+        several: Whether the cluster has other control planes, so that one must be on the list.
+        left: What was left as it was, for the sentence.
+
+    Raises:
+        HardeningError: Who is not well, or that there is no other one.
+    """
+    end = sight.clock() + SETTLED
+    while True:
+        trouble = _trouble_with_servers(sight, process, several)
+        if not trouble:
+            return
+        if sight.clock() >= end:
+            raise HardeningError("KH131", f"{trouble}. {left}. Mend that first, and run again.")
+        sight.sleep(PAUSE)
+
+
+def _trouble_with_servers(sight: Sight, process: Process, several: bool) -> str:
+    answer = local_client(sight, process.name, process.arguments).get(_SERVERS)
+    if answer.status == 404:
+        return ""  # its API servers are told to keep no list (--endpoint-reconciler-type=none)
+    if answer.status != 200:
+        return f"kube-apiserver of this host does not list the others: it answered {answer.status or answer.reason}"
+    servers = _listed(json.loads(answer.body))
+    if several and len(servers) < 2:
+        return "No other API server serves this cluster, which has several control planes"
+    for server in servers:
+        seen = ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes").get("/readyz")
+        if seen.status != 200:
+            return f"The API server {server} is not well: /readyz answered {seen.status or seen.reason}"
+    return ""
+
+
+def _listed(found: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the addresses that an EndpointSlice lists."""
+    port = next((one["port"] for one in found.get("ports") or [] if one.get("port")), 443)
+    addresses = [str(address) for one in found.get("endpoints") or [] for address in one.get("addresses") or []]
+    return [f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}" for address in addresses]
 
 
 def _nodes(client: ApiClient) -> list[dict[str, t.Any]] | str:

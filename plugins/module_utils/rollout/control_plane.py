@@ -39,6 +39,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_he
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.draining import drained
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.standing import identities
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.tried import (
     awaits_a_file,
@@ -321,6 +322,8 @@ class ControlPlane:
             "manifests": os.path.dirname(plans[0].path),
             "components": {plan.component: plan.path for plan in plans if plan.restarts},
         }
+        if self._sight is not None:
+            under_way["running"] = {one: identities(self._sight.find(one)) for one in under_way["components"]}
         if self._absence is not None:
             under_way["away"] = self._absence.as_record()
         self._journal.note(apply=under_way)

@@ -23,8 +23,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence im
     put_back_in_order,
     refusal_of,
 )
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.standing import require_spare, stands
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Trial
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven, sort
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven, is_whole, sort
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
     Failure,
     Sight,
@@ -49,7 +50,8 @@ def foretell(host: Host) -> list[str]:
             for path in left["trial"]["manifests"]
         ]
     if "apply" in left:
-        told += _foretold(unproven(host, left["apply"]), "its change was")
+        proves = "running" in left["apply"] and is_whole(host, left["apply"])
+        told += _foretold(unproven(host, left["apply"]), "its change was", "proves it, or " if proves else "")
     if "kubelet" in left:
         told += _foretold(kubelet.unproven(host, left["kubelet"])[0], "its kubelet was")
     if "kube_proxy" in left:
@@ -69,9 +71,9 @@ def foretell(host: Host) -> list[str]:
     return told
 
 
-def _foretold(found: Unproven, what: str) -> list[str]:
+def _foretold(found: Unproven, what: str, before: str = "") -> list[str]:
     paths = ", ".join(entry.path for entry in found.back)
-    then = f"the next run puts {paths} back first" if paths else "nothing of it is left to put back"
+    then = f"the next run {before}puts {paths} back first" if paths else "nothing of it is left to put back"
     return [f"Run {found.run_id} died before {what} proven; {then}.", *found.told()]
 
 
@@ -122,11 +124,12 @@ def require_presence(host: Host, journal: Journal) -> None:
 
 
 def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
-    """Undo what a run that died left under way on this host, and return what was done, as sentences.
+    """Prove or undo what a run that died left under way on this host, and return what was done, as sentences.
 
-    A trial is taken away. A change that was never proven goes back, whether its component came up or not: the run that
-    follows makes it again with its proof. What somebody else has changed since stays as it is. Temporary files are
-    removed without a word, since nobody has seen them; the renames that were begun (finish_files) are finished by then.
+    A trial is taken away. A change of which nothing but the proof was left is proven where its components are well with
+    it. Any other goes back: the run that follows makes it again with its proof. What somebody else has changed since
+    stays as it is. Temporary files are removed without a word, since nobody has seen them; the renames that were begun
+    (finish_files) are finished by then.
 
     Args:
         host: The host's file system.
@@ -134,7 +137,8 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
         limit: Seconds that a component may take to be well with its old bytes.
 
     Raises:
-        HardeningError: A component does not come up with its old bytes either.
+        HardeningError: A component does not come up with its old bytes either, or one that is well cannot be spared by
+            the cluster as it is.
     """
     journal = Journal(host)
     remove_leftovers(host)
@@ -154,7 +158,13 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     if sight is not None:
         for process in sight.find(API_SERVER):
             sight.reopen(process)  # one that was about to end when the run died takes no new connections
+        if stands(host, sight, pending, limit):
+            journal.strike("apply")
+            proven = ", ".join(pending["components"])
+            return [*told, f"Run {pending['run_id']} died before its change was proven: it is proven now ({proven})."]
     found = unproven(host, pending)
+    if sight is not None:
+        _require_spare(host, sight, pending, found)
     problems, trouble = put_back(host, sight, pending, found, limit)
     if problems:
         raise HardeningError(
@@ -166,6 +176,18 @@ def recover(host: Host, sight: Sight | None, limit: float) -> list[str]:
     paths = ", ".join(entry.path for entry in found.back)
     done = f"{paths} went back to what they were" if paths else "there was nothing to put back"
     return [*told, f"Run {pending['run_id']} died before its change was proven: {done}.", *found.told()]
+
+
+def _require_spare(host: Host, sight: Sight, pending: t.Mapping[str, t.Any], found: Unproven) -> None:
+    """Refuse what the cluster cannot spare; an API server that is away is no help to anybody, and comes back."""
+    try:
+        require_spare(host, sight, pending, found)
+    except HardeningError as error:
+        absence = Absence.from_record(host, sight, pending["away"]) if "away" in pending else None
+        if absence is None or not absence.in_force:
+            raise
+        ended = refusal_of(absence.end) or [f"{absence.manifest}, which was away for etcd's sake, is there again."]
+        raise HardeningError(error.number, " ".join([str(error), *ended])) from error
 
 
 def recover_cluster(

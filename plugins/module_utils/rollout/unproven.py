@@ -94,6 +94,14 @@ def sort(host: Host, pending: t.Mapping[str, t.Any]) -> Unproven:
     return Unproven(pending["run_id"], back, left)
 
 
+def is_whole(host: Host, pending: t.Mapping[str, t.Any]) -> bool:
+    """Return whether each path is what the run makes of it, so that nothing but the proof was left; as for sort."""
+    away = pending.get("away")
+    if "after" not in pending or (away is not None and _state(host, away["moved_to"]) is not None):
+        return False
+    return all(_state(host, path) == state for path, state in pending["after"].items())
+
+
 def _state(host: Host, path: str) -> str | None:
     real = host.path(path)
     if os.path.isdir(real):

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +53,38 @@ def test_a_library_that_may_not_be_installed_is_a_problem_that_is_told_with_all_
         "kubeharden_install_packages at true."
     )
     assert found.get("problems") == ([sentence] if told else None)
+
+
+class Recovering(ActionModule):
+    """A control plane on which a run that died left something."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self._name, self._log = name, log
+
+    def _discover(self, arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        if arguments.get("in_turn"):
+            return {"changed": False, "recovers": True, "notes": ["taken over"]}
+        for word in ("begins", "ends"):
+            with self._log.open("a", encoding="utf-8") as stream:
+                stream.write(f"{self._name} {word}\n")
+            time.sleep(0.2)
+        return {"changed": False, "libraries_missing": [], "notes": ["proven"]}
+
+
+def test_control_planes_recover_one_after_the_other(tmp_path: Path) -> None:
+    """Each in a process of its own, as Ansible has them: two members of etcd that restart at once are no majority."""
+    log = tmp_path / "log"
+    children = []
+    for name in ("cp1", "cp2", "cp3"):
+        child = os.fork()
+        if child == 0:
+            found = Recovering(name, log).execute({"controller": "c"}, {"inventory_hostname": name})
+            os._exit(0 if found["notes"] == ["taken over", "proven"] else 1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    lines = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [word for _name, word in lines] == ["begins", "ends"] * 3
+    assert all(first[0] == second[0] for first, second in zip(lines[::2], lines[1::2]))
 
 
 class _Templar:

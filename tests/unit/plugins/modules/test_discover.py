@@ -291,3 +291,19 @@ def test_what_a_dead_run_left_of_kube_proxy_is_put_back_through_the_node_that_sp
     waits = "What run dead left under way in the API when it died waits for harden.yml or rollback.yml with"
     (note,) = notes
     assert note.startswith("It went back." if asks else waits)
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_a_control_plane_recovers_when_its_turn_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: bool
+) -> None:
+    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    left = {"run_id": "x", "saved": [], "after": {}, "manifests": "/etc/kubernetes/manifests", "components": {}}
+    Journal(host).note(apply=left)
+    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, in_turn=in_turn)
+    monkeypatch.setattr(locking, "ClusterLock", Held)
+    found = discover.work(module_with(given, tmp_path))
+    assert found.get("recovers", False) is in_turn
+    assert ("discovery" in found) is not in_turn
+    assert found["cluster_lock"] == "held"
+    assert ("apply" in Journal(host).read()) is in_turn

@@ -49,6 +49,11 @@ def always(_arguments: Sequence[str]) -> bool:
     return True
 
 
+def unaudited(arguments: Sequence[str]) -> bool:
+    """A component that does not come up with what the run that died wrote."""
+    return not any(word.startswith("--audit-policy-file") for word in arguments)
+
+
 def die(host: Host, world: World, patch: pytest.MonkeyPatch, when: str) -> None:
     """Let a run die at a point: before the first write, between two, or while it waits for the proof."""
     plan = plan_component(host, "kube-apiserver", MANIFEST, FLAGS, {"audit-policy-file": "kind: Policy\n"})
@@ -78,12 +83,13 @@ def test_a_change_that_was_never_proven_goes_back(
 ) -> None:
     world.runtime = None
     before = Path(host.path(MANIFEST)).read_bytes()
-    Kubelet(world, host, always)
+    Kubelet(world, host, unaudited)
     world.sleep(1.0)
     die(host, world, monkeypatch, when)
     told = foretell(host)
     assert len(told) == 1
-    assert told[0].startswith(f"Run {RUN} died before its change was proven; the next run puts ")
+    begin = "the next run proves it, or puts " if when == "proof" else "the next run puts "
+    assert told[0].startswith(f"Run {RUN} died before its change was proven; {begin}")
     assert (MANIFEST in told[0]) is (when == "proof")  # what is as it was need not go back
     said = recover(host, world.sight(), 300.0)
     assert [sentence.partition(":")[0] for sentence in said] == [f"Run {RUN} died before its change was proven"]
@@ -93,6 +99,62 @@ def test_a_change_that_was_never_proven_goes_back(
     assert Journal(host).read() == {}
     assert foretell(host) == []
     assert recover(host, world.sight(), 300.0) == []
+
+
+def test_a_change_of_which_only_the_proof_is_left_is_proven(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its component restarts no second time."""
+    world.runtime = None
+    kubelet = Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "proof")
+    written = Path(host.path(MANIFEST)).read_bytes()
+    said = recover(host, world.sight(), 300.0)
+    assert said == [f"Run {RUN} died before its change was proven: it is proven now (kube-apiserver)."]
+    assert Path(host.path(MANIFEST)).read_bytes() == written
+    assert Path(host.path(POLICY)).exists()
+    assert len(kubelet.starts) == 1
+    assert Journal(host).read() == {}
+
+
+def test_a_process_that_was_there_before_proves_nothing(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the manifest's arguments and has read another file."""
+    world.runtime = None
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    plan = plan_component(host, "kube-apiserver", MANIFEST, FLAGS, {"audit-policy-file": "kind: Policy\n"})
+    ControlPlane(host, Options("20251231T000000Z-abcd", False, 300.0), world.sight(), "cp1").apply([plan])
+    plan = plan_component(host, "kube-apiserver", MANIFEST, FLAGS, {"audit-policy-file": "kind: Policy\nrules: []\n"})
+
+    def end(*_arguments: t.Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(control_plane, "restart_container", end)
+        with pytest.raises(Died):
+            ControlPlane(host, Options(RUN, False, 300.0), world.sight(), "cp1").apply([plan])
+    (said,) = recover(host, world.sight(), 300.0)
+    assert f"{POLICY} went back to what they were" in said
+    assert Path(host.path(POLICY)).read_text(encoding="utf-8") == "kind: Policy\n"
+
+
+def test_a_journal_that_does_not_say_who_ran_before_proves_nothing(
+    host: Host, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runtime = None
+    before = Path(host.path(MANIFEST)).read_bytes()
+    Kubelet(world, host, always)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, "proof")
+    older = Journal(host).read()["apply"]
+    del older["running"]
+    Journal(host).note(apply=older)
+    assert "; the next run puts " in foretell(host)[0]
+    recover(host, world.sight(), 300.0)
+    assert Path(host.path(MANIFEST)).read_bytes() == before
 
 
 def test_an_api_server_that_takes_no_new_connections_since_the_run_died_is_opened(
@@ -192,7 +254,7 @@ def test_an_old_component_that_is_not_well_is_said_and_what_is_mended_by_hand_st
 ) -> None:
     world.runtime = None
     comes_up: list[bool] = [True]
-    Kubelet(world, host, lambda _arguments: comes_up[0])
+    Kubelet(world, host, lambda arguments: comes_up[0] and unaudited(arguments))
     world.sleep(1.0)
     die(host, world, monkeypatch, "proof")
     comes_up[0] = False
@@ -207,7 +269,7 @@ def test_a_file_that_cannot_go_back_is_tried_again_by_the_next_run(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.runtime = None
-    Kubelet(world, host, always)
+    Kubelet(world, host, unaudited)
     world.sleep(1.0)
     die(host, world, monkeypatch, "proof")
     stored = Path(host.path(f"/var/lib/kubeharden/backups/{RUN}"))

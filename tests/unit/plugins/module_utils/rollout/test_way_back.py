@@ -365,7 +365,7 @@ def test_a_death_on_this_way_is_finished_by_the_next_start(
     assert Journal(place.host).read() == {}
 
 
-def test_a_death_on_the_usual_way_goes_back_to_what_was_proven(
+def test_a_death_on_the_usual_way_is_proven_where_nothing_but_the_proof_was_left(
     make: Callable[..., Back], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     back = make()
@@ -380,9 +380,9 @@ def test_a_death_on_the_usual_way_goes_back_to_what_was_proven(
         with pytest.raises(Died):
             back.static_pods()
     assert back.place.state() != hardened
-    assert recovery.recover(back.place.host, back.place.world.sight(), 300.0)
-    assert back.place.state() == hardened
-    back.static_pods()
+    (said,) = recovery.recover(back.place.host, back.place.world.sight(), 300.0)
+    assert said.endswith("it is proven now (kube-apiserver).")
+    assert back.static_pods() == {}
     back.rest()
     assert back.place.state() == back.place.before
 

@@ -188,6 +188,8 @@ class World:
         #: Nodes of control planes, with their addresses; what the API says of where its servers live.
         self.control_planes: dict[str, str] = {}
         self.endpoints: list[str] = []
+        #: Addresses of the API servers that the API lists.
+        self.servers = ["192.0.2.11"]
         #: Called when their time has come, so that a test can let something happen.
         self.events: list[tuple[float, Callable[[], None]]] = []
         #: Called whenever time has passed.
@@ -241,10 +243,13 @@ class World:
         ]
         if not serving:
             return Answer(0, b"", "refused")
-        return Answer(self.answers.get(path, 200), self.nodes_at(path))
+        return Answer(self.answers.get(path, 200), self.listed_at(path))
 
-    def nodes_at(self, path: str) -> bytes:
+    def listed_at(self, path: str) -> bytes:
         """The nodes, one to a page; those of control planes at once; and where the API servers live."""
+        if path.endswith("/endpointslices/kubernetes"):
+            endpoints = [{"addresses": [address]} for address in self.servers]
+            return json.dumps({"endpoints": endpoints, "ports": [{"name": "https", "port": 6443}]}).encode()
         if path.startswith("/apis/discovery.k8s.io/"):
             endpoints = [{"addresses": [address]} for address in self.endpoints]
             return json.dumps({"items": [{"ports": [{"port": 6443}], "endpoints": endpoints}]}).encode()
