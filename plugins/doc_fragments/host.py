@@ -28,11 +28,11 @@ options:
     required: true
   locks:
     description:
-      - The locks that the run has taken; the module does nothing where the run does not have them any more. Filled in
-        by the action plugin.
+      - The locks that the run has taken; the module does nothing where the run does not have them any more. V(alone)
+        says that it went on without the lock of the cluster, since the API was away. Filled in by the action plugin.
     type: list
     elements: str
-    choices: [host, cluster]
+    choices: [host, cluster, alone]
     default: []
 requirements:
   - Python 3.9 or newer, PyYAML and cryptography of the distribution on the target

@@ -30,7 +30,7 @@ HOST_OPTIONS: dict[str, dict[str, t.Any]] = {
     "root": {"type": "path", "default": "/"},
     "root_seed": {"type": "path"},
     "run_id": {"type": "str", "required": True},
-    "locks": {"type": "list", "elements": "str", "choices": ["host", "cluster"], "default": []},
+    "locks": {"type": "list", "elements": "str", "choices": ["host", "cluster", "alone"], "default": []},
 }
 #: Where one task looks, on all hosts at once, and another does.
 PLANNED_OPTIONS: dict[str, dict[str, t.Any]] = {
@@ -113,14 +113,21 @@ def _at_work(module: AnsibleModule) -> t.Iterator[None]:
         yield
         return
     locks = module.params.get("locks") or []
-    with Lock(Host(root)).in_use(module.params["run_id"], "host" in locks):
+    lock = Lock(Host(root))
+    if "alone" in locks:
+        lock.note_alone(module.params["run_id"])
+    with lock.in_use(module.params["run_id"], "host" in locks):
         kubeconfig = (module.params.get("discovery") or {}).get("admin_kubeconfig")
         if kubeconfig and root == "/":
             from ansible_collections.kubeharden.core.plugins.module_utils.rollout.lease import (  # noqa: PLC0415
                 lease_of,
             )
 
-            lease_of(kubeconfig).renew(module.params["run_id"], "cluster" in locks)
+            holder = lock.holder() if "alone" in locks else None
+            if holder is None:
+                lease_of(kubeconfig).renew(module.params["run_id"], "cluster" in locks)
+            else:
+                lease_of(kubeconfig).join(holder)
         yield
 
 

@@ -484,7 +484,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Lock the host, and where it is this host's part the cluster, and discover."""
     from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import locking
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 
@@ -526,6 +526,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         # another may have to be waited for.
         error.facts = {"cluster_lock": cluster.state, **error.facts, "notes": [*told, *cluster.notes]}
         raise
+    if cluster.state == "unknown" and not module.check_mode:
+        Lock(host).note_alone(parameters["run_id"])
     return {
         "changed": False,
         **found,

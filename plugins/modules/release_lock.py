@@ -33,6 +33,12 @@ options:
   kubeconfig:
     description: The administrator's kubeconfig on this host, with which the lock of the cluster is given back.
     type: path
+  joined:
+    description: >-
+      Whether the API was away when the run began, so that it has the lock of the cluster only if it took it later; an
+      API that is still away is then nothing to tell.
+    type: bool
+    default: false
 author:
   - The Kubeharden Authors (@kubeharden)
 """
@@ -102,7 +108,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
                 "the run holds from here were kept, and the next run waits for its end."
             )
         elif parameters["kubeconfig"] and host.live:
-            notes += release_cluster(parameters["kubeconfig"], run_id)
+            kept = release_cluster(parameters["kubeconfig"], run_id)
+            notes += [] if parameters["joined"] else kept
         released = not in_use and lock.release(run_id)
     return {"changed": False, "released": released, "in_use": in_use, "notes": notes}
 
@@ -141,6 +148,7 @@ def main() -> None:
             "backup_count": {"type": "int", "default": 0},
             "backup_days": {"type": "int", "default": 0},
             "kubeconfig": {"type": "path"},
+            "joined": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

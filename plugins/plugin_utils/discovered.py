@@ -27,10 +27,16 @@ def locks_of(task_vars: t.Mapping[str, t.Any], host: str) -> list[str]:
 
     Discovery took them: that of the host there, and that of the cluster on one control plane for all hosts, or where
     the inventory has none on one node. Where there was no discovery, as on a host that joins later, there are none.
+    Where the API did not say who has the cluster's the run goes on alone, and joins when the API answers.
     """
     known = task_vars["hostvars"].raw_get
     if "discovery" not in found_of(known(host)):
         return []
-    speaking = [host for group in SPEAKING for host in task_vars["groups"].get(group) or []]
-    held = any(found_of(known(one)).get("cluster_lock") == "held" for one in speaking)
-    return ["host", "cluster"] if held else ["host"]
+    groups = task_vars["groups"]
+    # Those of the inventory, until the run knows its own.
+    named = groups.get(str(task_vars.get("kubeharden_control_plane_group"))) or []
+    speaking = [one for group in SPEAKING for one in groups.get(group) or []] or named
+    states = [found_of(known(one)).get("cluster_lock") for one in speaking]
+    if "held" in states:
+        return ["host", "cluster"]
+    return ["host", "alone"] if "unknown" in states else ["host"]

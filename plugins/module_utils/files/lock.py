@@ -37,7 +37,8 @@ class Holder:
         process: Process id and start time on the controller.
         since: When it was taken, seconds since the epoch.
         cluster: Whether the run also asks for the lock of the cluster (rollout.lease), as one does that a control
-            plane takes part in.
+            plane takes part in. Not where it went on without, since the API was away: nobody who has that lock by now
+            knows that this run has ended.
     """
 
     run_id: str
@@ -183,6 +184,19 @@ class Lock:
                 f"Run {run_id} has no lock on this host any more: another one took it for dead and has ended since, or "
                 "the host was started anew. What this task was to do was left undone; run again.",
             )
+
+    def note_alone(self, run_id: str) -> None:
+        """Note that a run which asked for the lock of the cluster works without, since the API is away.
+
+        Not while a process works here, since others know that by the file: the run's next call does it.
+        """
+        if not os.path.isdir(self._directory):
+            return
+        with self._exclusive(), self._kept_unused() as unused:
+            current = self.holder()
+            if unused and current is not None and current.run_id == run_id and current.cluster:
+                alone = dataclasses.replace(current, cluster=False)
+                write_atomic(self._path, (json.dumps(dataclasses.asdict(alone)) + "\n").encode(), 0o600)
 
     def is_used_by(self, run_id: str) -> bool:
         """Return whether a run holds it and a process of that run works on this host at this moment."""

@@ -26,6 +26,9 @@ NAME = "kube-system/kubeharden"
 RENEW_AFTER = 60
 #: Seconds after which it is renewed within a call that goes on, so that several renewals may fail before it ends.
 RENEW_WITHIN = 300.0
+#: Seconds that a run which began without the API waits for one that holds the lock when it answers: such a run is
+#: refused by a host's lock, and gives it back within its discovery. And seconds between two attempts.
+JOIN_WITHIN, JOIN_AGAIN = 60.0, 3.0
 _FOLDER = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 _OBJECT = f"{_FOLDER}/kubeharden"
 _CONTROLLER = "kubeharden.core/controller"
@@ -106,12 +109,7 @@ class Lease:
         except UnknownError:
             return
         if holder is not None:
-            raise HardeningError(
-                "KH106",
-                f"Run {holder.run_id} from {holder.controller.split()[0]} has taken the lock of the cluster (Lease "
-                f"{NAME}) over from {run_id}. What this task was to do was left undone; wait for that run, and run "
-                "again.",
-            )
+            raise _taken_over(holder, run_id)
         if taken:
             raise HardeningError(
                 "KH106",
@@ -119,6 +117,34 @@ class Lease:
                 "dead and has ended since, or it was given back when a task failed on another host. What this task was "
                 "to do was left undone; run again.",
             )
+
+    def join(
+        self,
+        wanted: Holder,
+        clock: t.Callable[[], float] = time.monotonic,
+        sleep: t.Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Take it for a run that began while the API was away; while it still is there are the hosts' locks alone.
+
+        Args:
+            wanted: The run.
+            clock: Seconds, monotonic.
+            sleep: Waits that many seconds.
+
+        Raises:
+            HardeningError: Another run has it, and keeps it.
+        """
+        end = clock() + JOIN_WITHIN
+        while True:
+            try:
+                holder = self.acquire(wanted)
+            except UnknownError:
+                return
+            if holder is None:
+                return
+            if clock() >= end:
+                raise _taken_over(holder, wanted.run_id)
+            sleep(JOIN_AGAIN)
 
     def release(self, run_id: str) -> bool:
         """Give it back; another run's is left alone. Returns whether this run held it.
@@ -195,6 +221,14 @@ class Keeping:
             # The API may be away while it is waited for, and what was begun is ended: the next call says what is wrong.
             with contextlib.suppress(HardeningError):
                 self._lease.renew(self._run_id, taken=False)
+
+
+def _taken_over(holder: Holder, run_id: str) -> HardeningError:
+    return HardeningError(
+        "KH106",
+        f"Run {holder.run_id} from {holder.controller.split()[0]} has taken the lock of the cluster (Lease {NAME}) "
+        f"over from {run_id}. What this task was to do was left undone; wait for that run, and run again.",
+    )
 
 
 def _blocking(found: t.Mapping[str, t.Any], wanted: Holder, now: float, dead: str | None) -> Holder | None:

@@ -140,6 +140,25 @@ def test_a_call_on_a_control_plane_renews_the_lock_of_the_cluster_that_the_run_t
     assert renewed == [("/admin.conf", "first", held)]
 
 
+def test_a_call_of_a_run_that_began_without_the_api_joins_under_its_hosts_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[Holder] = []
+
+    class Lease:
+        def join(self, wanted: Holder) -> None:
+            joined.append(wanted)
+
+    host = Host(str(tmp_path))
+    lock = Lock(host)
+    assert lock.acquire(Holder("first", "controller boot", "100 5000 pid:[1]", 1.0, cluster=True)) is None
+    monkeypatch.setattr(lease, "lease_of", lambda _kubeconfig: Lease())
+    monkeypatch.setattr(Host, "path", lambda _self, path: str(tmp_path) + path)
+    assert at_work("/", ["host", "alone"]) == {"changed": False}
+    assert joined == [Holder("first", "controller boot", "100 5000 pid:[1]", 1.0)]
+    assert lock.holder() == joined[0]
+
+
 def test_a_defect_is_not_made_a_sentence() -> None:
     def work(_module: t.Any) -> dict[str, t.Any]:
         raise KeyError("a defect")

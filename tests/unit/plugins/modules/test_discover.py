@@ -19,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files import host as hosts
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
     api_rights,
@@ -307,3 +308,16 @@ def test_a_control_plane_recovers_when_its_turn_comes(
     assert ("discovery" in found) is not in_turn
     assert found["cluster_lock"] == "held"
     assert ("apply" in Journal(host).read()) is in_turn
+
+
+@pytest.mark.parametrize(("state", "cluster"), [("held", True), ("unknown", False)])
+def test_a_host_of_a_run_without_the_lock_of_the_cluster_is_locked_for_that_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, cluster: bool
+) -> None:
+    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, cluster_lock=True, controller="c d")
+    monkeypatch.setattr(locking, "ClusterLock", type("Asked", (Held,), {"state": state, "leads": state == "held"}))
+    discover.work(module_with(given, tmp_path))
+    holder = Lock(host).holder()
+    assert holder is not None
+    assert holder.cluster is cluster

@@ -29,6 +29,7 @@ class Module:
         "root_seed": None,
         "run_id": "first",
         "kubeconfig": "/etc/kubernetes/admin.conf",
+        "joined": False,
         "backup_count": 0,
         "backup_days": 0,
     }
@@ -109,3 +110,17 @@ def test_a_request_that_is_lost_keeps_no_lock_of_the_cluster(
     assert len(notes) == told
     assert all("was not given back (it answered refused); it ends by itself 30 minutes" in note for note in notes)
     assert len(paused) == min(lost, 4)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_an_api_that_was_away_all_the_time_is_nothing_to_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joined: bool
+) -> None:
+    monkeypatch.setitem(Module.params, "joined", joined)
+    host = Host(str(tmp_path))
+    host.live = True
+    monkeypatch.setattr(host, "path", lambda path: str(tmp_path) + path)
+    monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
+    monkeypatch.setattr(release_lock, "release_cluster", lambda *_arguments: ["It was not given back."])
+    result = release_lock.work(t.cast(t.Any, Module()))
+    assert result["notes"] == ([] if joined else ["It was not given back."])

@@ -107,7 +107,8 @@ def test_what_was_done_is_told_and_the_lock_given_back_where_it_cannot_be_writte
             {"discovery": {}},
             ["host", "cluster"],
         ),
-        ({"__discover_found": {"cluster_lock": "unknown"}}, {"discovery": {}}, ["host"]),
+        ({"__discover_found": {"cluster_lock": "unknown"}}, {"discovery": {}}, ["host", "alone"]),
+        ({"__discover_found": {"cluster_lock": ""}}, {"discovery": {}}, ["host"]),
         ({}, {"discovery": {}}, ["host"]),
         # As a host that joins later, or in a play of the user's own.
         ({"__discover_found": {"cluster_lock": "held"}}, {}, None),
@@ -127,8 +128,10 @@ def test_a_module_knows_which_locks_the_run_took(
 
     monkeypatch.setattr(host_action, "end_when_silent", lambda _connection: None)
     monkeypatch.setattr(host_action.ActionBase, "run", lambda *_arguments: {})
-    hosts = {"cp1": speaker, "cp2": {"__discover_found": mine}}
-    Working({}).run(None, variables(hosts))
-    # Where the inventory has no control plane a node speaks.
-    Working({}).run(None, {**variables(hosts), "groups": {"kubeharden_speaking_nodes": ["cp1"]}})
-    assert [one.get("locks") for one in given] == [locks, locks]
+    known = variables({"cp1": speaker, "cp2": {"__discover_found": mine}})
+    Working({}).run(None, known)
+    # Before the run has a group of its own, as in the first task after discovery; and where a node speaks.
+    own = known["groups"]["kubeharden_control_planes"]
+    Working({}).run(None, {**known, "groups": {"theirs": own}, "kubeharden_control_plane_group": "theirs"})
+    Working({}).run(None, {**known, "groups": {"kubeharden_speaking_nodes": ["cp1"]}})
+    assert [one.get("locks") for one in given] == [locks, locks, locks]

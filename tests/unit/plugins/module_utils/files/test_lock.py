@@ -279,3 +279,24 @@ def test_who_holds_the_cluster_takes_over_from_one_that_asked_for_it_too(
     assert lock.blocking(SECOND, leads=leads) == (first if kept else None)
     assert lock.acquire(SECOND, leads=leads) == (first if kept else None)
     assert lock.holder() == (first if kept else SECOND)
+
+
+def test_a_run_that_works_without_the_lock_of_the_cluster_is_dead_to_nobody_who_has_it(lock: Lock) -> None:
+    """As a rollback that began while the API was away: who gets the Lease when it answers knows nothing of it."""
+    first = dataclasses.replace(FIRST, cluster=True)
+    assert lock.acquire(first) is None
+    lock.note_alone("another")
+    assert lock.holder() == first
+    with lock.in_use("first"):
+        lock.note_alone("first")
+        assert lock.is_used_by("first")
+    assert lock.holder() == first  # the next call does it
+    lock.note_alone("first")
+    assert lock.holder() == FIRST
+    assert lock.acquire(SECOND, leads=True) == FIRST
+    assert lock.acquire(first) is None  # it is still the same run
+
+
+def test_where_there_is_no_lock_nothing_is_noted(lock: Lock, tmp_path: Path) -> None:
+    lock.note_alone("first")
+    assert os.listdir(tmp_path) == []

@@ -38,6 +38,8 @@ class Api:
         #: Called before each write, so that another one may come first.
         self.before_write: t.Callable[[], None] = lambda: None
         self.writes = 0
+        #: Called while somebody waits.
+        self.while_waiting: t.Callable[[], None] = lambda: None
 
     def _answer(self, status: int, document: t.Any = None) -> Answer:
         date = formatdate(self.now, usegmt=True)
@@ -195,6 +197,43 @@ def test_what_somebody_emptied_or_broke_is_free(api: Api) -> None:
     with pytest.raises(HardeningError, match="Run first does not have the lock of the cluster"):
         lock(api).renew("first")
     assert lock(api).acquire(SECOND) is None
+
+
+def joining(api: Api, run: Holder) -> float:
+    """Let a run join that began while the API was away; returns how long that took."""
+    begun = api.now
+
+    def sleep(seconds: float) -> None:
+        api.now += seconds
+        api.while_waiting()
+
+    lock(api).join(run, lambda: api.now, sleep)
+    return api.now - begun
+
+
+def test_a_run_that_began_without_the_api_takes_it_as_soon_as_the_api_answers(api: Api) -> None:
+    api.away = True
+    joining(api, FIRST)
+    api.away = False
+    assert api.object is None
+    assert joining(api, FIRST) == 0
+    assert lock(api).acquire(SECOND) is not None
+    assert joining(api, FIRST) == 0
+
+
+def test_a_run_that_is_refused_by_a_hosts_lock_gives_it_back_to_the_one_that_began_without_the_api(api: Api) -> None:
+    lock(api).acquire(SECOND)
+    api.while_waiting = lambda: t.cast(None, api.now > BEGIN + 20 and lock(api).release("second"))
+    assert 20 < joining(api, FIRST) < 30
+    assert lock(api).blocking(SECOND) is not None
+
+
+def test_a_run_that_began_without_the_api_ends_where_another_one_keeps_it(api: Api) -> None:
+    lock(api).acquire(SECOND)
+    with pytest.raises(HardeningError, match="Run second from two has taken the lock of the cluster") as caught:
+        joining(api, FIRST)
+    assert caught.value.number == "KH106"
+    assert api.now < BEGIN + 70
 
 
 def keeping(api: Api) -> Keeping:
