@@ -13,9 +13,17 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY
+from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import DURATION
 from ansible_collections.kubeharden.core.plugins.plugin_utils import changes_file
 from ansible_collections.kubeharden.core.plugins.plugin_utils.connections import end_when_silent
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import locks_of
+
+#: Only a control plane gives it back, and only the host that a run ends on is still spoken to.
+STAYS = (
+    "The lock of the cluster stays with this run: the next one from this controller takes it over, one from another "
+    f"controller {DURATION // 60} minutes after its last renewal, or when you have deleted it (kubectl -n kube-system "
+    "delete lease kubeharden)."
+)
 
 
 def reason(error: Exception) -> str:
@@ -53,6 +61,8 @@ class HostAction(ActionBase):
         if result.get("failed") and self.RELEASES:
             kubeconfig = (arguments.get("discovery") or {}).get("admin_kubeconfig")
             kept = self.release({**arguments, "kubeconfig": kubeconfig}, variables)
+            if not kubeconfig and "cluster" in locks and not self._task.check_mode:
+                kept.append(STAYS)
             if kept:
                 result["msg"] = " ".join([str(result.get("msg") or ""), *kept]).strip()
         return result
@@ -78,7 +88,7 @@ class HostAction(ActionBase):
 
         Returns:
             A sentence where they were kept, since the module goes on on the host though its connection was lost, and
-            where the API did not take the cluster's.
+            where the API did not take the cluster's, or nobody is there to give it back.
         """
         if self._task.check_mode or not arguments.get("run_id"):
             return []
@@ -86,7 +96,7 @@ class HostAction(ActionBase):
         with contextlib.suppress(AnsibleConnectionFailure):
             given = self._execute_module("kubeharden.core.release_lock", module_args=kept, task_vars=task_vars)
             return list(given.get("notes") or [])
-        return []
+        return [STAYS] if arguments.get("kubeconfig") else []
 
     def answer(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the task's result; a subclass may have it without the module."""

@@ -65,6 +65,36 @@ def test_a_lost_module_that_works_on_is_told(monkeypatch: pytest.MonkeyPatch, no
     assert result["msg"].endswith(STILL) is bool(notes)
 
 
+@pytest.mark.parametrize(
+    ("discovery", "state", "lost", "told"),
+    [
+        (None, "held", False, True),  # a worker
+        (None, "unknown", False, False),
+        ({"admin_kubeconfig": "/admin.conf"}, "held", False, False),
+        ({"admin_kubeconfig": "/admin.conf"}, "held", True, True),
+    ],
+)
+def test_who_has_the_lock_of_the_cluster_from_now_on_is_told_where_nobody_gives_it_back(
+    monkeypatch: pytest.MonkeyPatch, discovery: dict[str, str] | None, state: str, lost: bool, told: bool
+) -> None:
+    """Another controller has to wait, and a run in a container is from another one each time."""
+
+    class Failing(Action):
+        def _execute_module(self, name: str, **_arguments: t.Any) -> dict[str, t.Any]:
+            if name.endswith("release_lock") and lost:
+                raise AnsibleConnectionFailure("Broken pipe")
+            return {} if name.endswith("release_lock") else {"failed": True, "msg": "KH207: it did not come up."}
+
+    monkeypatch.setattr(host_action, "end_when_silent", lambda _connection: None)
+    monkeypatch.setattr(host_action.ActionBase, "run", lambda *_arguments: {})
+    action = Failing({})
+    action._task.args.update({"discovery": discovery} if discovery else {})
+    found = {"__discover_found": {"cluster_lock": state}}
+    result = action.run(None, variables({"cp1": found, "cp2": {"__discover_found": {"discovery": {}}}}))
+    assert result["msg"].startswith("KH207: it did not come up.")
+    assert ("delete lease kubeharden)." in result["msg"]) is told
+
+
 @pytest.mark.parametrize("changes", [[], [{"kind": "file", "target": "/a"}]])
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_what_was_done_is_told_and_the_lock_given_back_where_it_cannot_be_written_down(
