@@ -39,6 +39,15 @@ def verifies_kubelets(known: t.Mapping[str, t.Any]) -> bool | None:
     return VERIFIES in (server.get("flags") or {}) or any(word.partition("=")[0] == f"--{VERIFIES}" for word in words)
 
 
+def front_door(done: t.Iterable[t.Mapping[str, t.Any]]) -> str:
+    """Return how the API's clients were served when this rollback began, empty while no host has looked.
+
+    Args:
+        done: By host, what putting its static pods back returned.
+    """
+    return next((str(one["front_door"]) for one in done if one.get("front_door")), "")
+
+
 class ActionModule(HostAction):
     """Documented in plugins/modules/rollback.py."""
 
@@ -53,6 +62,8 @@ class ActionModule(HostAction):
         }
         if arguments.get("part") == "static_pods":
             arguments["beside"] = self._beside(task_vars)
+            control_planes = task_vars["groups"].get("kubeharden_control_planes") or []
+            arguments["front_door"] = front_door([known(name).get(_STATIC_PODS) or {} for name in control_planes])
         return arguments
 
     def _beside(self, task_vars: t.Mapping[str, t.Any]) -> dict[str, str]:

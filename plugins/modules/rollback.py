@@ -65,6 +65,13 @@ options:
       each must be well, for which it is given O(gate_timeout) seconds.
     type: dict
     default: {}
+  front_door:
+    description: >-
+      For V(static_pods), how the API's clients were served when this rollback began, by the word of a host whose turn
+      came before; filled in by the action plugin. Where requests were lost by then, nobody asks any more.
+    type: str
+    choices: ["", served, lost]
+    default: ""
   waiting:
     description: For V(end), whether what the runs changed in the API still has to go back, where they did.
     type: bool
@@ -114,6 +121,10 @@ verifies_kubelets:
   description: Whether this host's API server verifies what kubelets serve when its part is back.
   returned: for V(static_pods)
   type: bool
+front_door:
+  description: How the API's clients were served when this rollback began, as O(front_door) takes it.
+  returned: for V(static_pods)
+  type: str
 notes:
   description: What a person should know, as sentences.
   returned: success
@@ -231,6 +242,7 @@ def put_static_pods_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.
         parameters["trial"],
         float(parameters["gate_timeout"]),
         api_servers=parameters["beside"],  # nodes may be what this rollback has yet to heal
+        front_door=parameters["front_door"] != "lost",
     )
     manifests = {name: str(one["manifest"]) for name, one in found["components"].items()}
     back = StaticPodsBack(host, options, view, found["node_name"], manifests)
@@ -274,13 +286,31 @@ def put_part_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -
     plan = planner(module, host, runs)
     part = module.params["part"]
     steps = [step for step in plan.plan() if step.part == part]
+    if part == "static_pods" and steps and not module.check_mode:
+        module.params["front_door"] = front_door(module, host)
     restarted, notes = ({}, []) if not steps or module.check_mode else act[part](module, host, runs, steps)
     told: dict[str, t.Any] = {"notes": notes, "not_done": plan.withheld if part == "kubelet" else []}
     if part == "files":  # told once, with the part that comes last
         told = {"notes": plan.notes, "not_done": plan.not_done}
     if part == "static_pods":
         told["verifies_kubelets"] = verifies_kubelets(module, host, steps)
+        told["front_door"] = module.params["front_door"]
     return result_of(module, [step.change for step in steps], restarted=restarted, waiting=False, **told)
+
+
+def front_door(module: AnsibleModule, host: t.Any) -> str:
+    """Return how the API's clients were served when this rollback began: no static pod has gone back before this one's.
+
+    What a run broke behind a load balancer may be well on every host, and goes back all the same.
+    """
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import serves
+
+    known = str(module.params["front_door"])
+    if known or not host.live:
+        return known
+    view = sight.build(host, module.params["discovery"]["admin_kubeconfig"], None, runner(module))
+    return "served" if serves(view) else "lost"  # type: ignore[arg-type]
 
 
 def verifies_kubelets(module: AnsibleModule, host: t.Any, steps: t.Sequence[t.Any]) -> bool:
@@ -345,6 +375,7 @@ def main() -> None:
             "control_planes": {"type": "list", "elements": "str", "default": []},
             "api_servers": {"type": "dict", "default": {}},
             "beside": {"type": "dict", "default": {}},
+            "front_door": {"type": "str", "choices": ["", "served", "lost"], "default": ""},
             "waiting": {"type": "bool", "default": False},
             "trial": {"type": "bool", "default": True},
             "gate_timeout": {"type": "int", "default": 300},

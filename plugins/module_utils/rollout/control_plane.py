@@ -81,6 +81,8 @@ class Options:
         api_servers: By host, the address of each API server that must be well before this control plane is changed.
         nodes: Names of the nodes that must be Ready before.
         keeps_one: Whether this API server may not end while no other one of the cluster is well, though it has several.
+        front_door: Whether the API's clients must be served before. Not where a rollback began while they were not:
+            it may be what heals that.
     """
 
     run_id: str
@@ -90,6 +92,7 @@ class Options:
     api_servers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     nodes: t.Collection[str] = ()
     keeps_one: bool = False
+    front_door: bool = True
 
 
 class ControlPlane:
@@ -130,7 +133,8 @@ class ControlPlane:
         self._require_room(plans)
         if self._sight is not None:
             self._require_ready(self._sight, plans)
-            require_served(self._sight, THIS_STEP)
+            if self._options.front_door:
+                require_served(self._sight, THIS_STEP)
             if any(plan.restarts for plan in plans):
                 # Hosts before this one were changed since discovery looked at all of them.
                 options = self._options

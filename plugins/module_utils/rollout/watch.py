@@ -468,6 +468,17 @@ def refuses(sight: Sight) -> bool:
     return ApiClient(sight.kubeconfig).get("/readyz").status in (401, 403)
 
 
+def serves(sight: Sight, count: int = 10) -> bool:
+    """Return whether the API's front door loses none of so many requests; the first one that is lost says it."""
+    client = ApiClient(sight.kubeconfig)
+    for number in range(count):
+        if number:
+            sight.sleep(PAUSE)
+        if client.get("/readyz").status != 200:
+            return False
+    return True
+
+
 def require_served(sight: Sight, left: str = "Nothing was changed", count: int = 10) -> list[float]:
     """Refuse to begin while the API's clients lose requests without any change, by new connections to its front door.
 

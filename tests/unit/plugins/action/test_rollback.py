@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="action plugins run on the controller")
 
-from ansible_collections.kubeharden.core.plugins.action.rollback import ActionModule, verifies_kubelets
+from ansible_collections.kubeharden.core.plugins.action.rollback import ActionModule, front_door, verifies_kubelets
 
 FLAG = "kubelet-certificate-authority"
 
@@ -87,3 +87,26 @@ def test_a_control_plane_goes_back_beside_those_that_were_well_or_are_back(
     arguments = action.prepare({"part": "static_pods"}, variables)
     assert arguments["beside"] == {host: f"https://192.0.2.{host[-1]}:6443" for host in asked}
     assert "beside" not in action.prepare({"part": "kubelet"}, variables)
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        ([{}, {}], ""),
+        ([{"skipped": True}, {"front_door": ""}], ""),
+        ([{}, {"front_door": "lost"}], "lost"),
+        ([{"front_door": ""}, {"front_door": "served"}], "served"),
+    ],
+)
+def test_the_first_host_with_something_to_put_back_says_how_clients_were_served(
+    done: list[dict[str, t.Any]], said: str
+) -> None:
+    assert front_door(done) == said
+    known = {f"cp{number}": {**registered(number), "__rollback_static_pods": one} for number, one in enumerate(done)}
+    action = ActionModule.__new__(ActionModule)
+    variables = {
+        "inventory_hostname": "cp0",
+        "groups": {"kubeharden_control_planes": list(known)},
+        "hostvars": Hostvars(known),
+    }
+    assert action.prepare({"part": "static_pods"}, variables)["front_door"] == said

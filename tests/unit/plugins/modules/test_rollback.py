@@ -19,7 +19,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, file_change
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, sight, watch
 from ansible_collections.kubeharden.core.plugins.modules import rollback
 
 API = "/etc/kubernetes/manifests/kube-apiserver.yaml"
@@ -152,3 +152,17 @@ def test_what_a_run_changed_in_the_api_waits_on_a_node_that_cannot_ask_it_any_mo
     # Where it is known who can be asked an earlier part has said why.
     asked = {**FOUND, "admin_kubeconfig": "/root/api.conf"}
     assert put_back(host, capsys, "end", waiting=True, discovery=asked)["not_done"] == []
+
+
+@pytest.mark.parametrize(
+    ("known", "live", "serves", "said"),
+    [("", True, True, "served"), ("", True, False, "lost"), ("lost", True, True, "lost"), ("", False, True, "")],
+)
+def test_the_front_door_is_asked_once_before_anything_goes_back(
+    monkeypatch: pytest.MonkeyPatch, known: str, live: bool, serves: bool, said: str
+) -> None:
+    monkeypatch.setattr(sight, "build", lambda *_arguments: "the host")
+    monkeypatch.setattr(watch, "serves", lambda view: serves if view == "the host" else None)
+    params = {"front_door": known, "discovery": FOUND}
+    module: Any = type("Module", (), {"params": params, "run_command": None})
+    assert rollback.front_door(module, type("Host", (), {"live": live})) == said
