@@ -90,6 +90,9 @@ class ActionModule(EndingAction):
             {name: as_host(result if asked else {}) for name, result in found.items()},
             boolean(arguments.get("allow_expired", False)),
         )
+        if not asked:
+            for name, result in found.items():
+                judged.problems[name] += readiness.room_to_write(name, result.get("evidence") or {})
         told = config_map_problems(
             arguments.get("control_planes") or [],
             found,

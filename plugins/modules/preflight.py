@@ -34,7 +34,7 @@ options:
   readiness:
     description:
       - Whether the cluster must be ready. Otherwise only what kept a host from being discovered ends the run, such as
-        another run's lock; putting back asks for no more.
+        another run's lock, and where no room is left to write; putting back asks for no more.
     type: bool
     default: true
   control_planes:

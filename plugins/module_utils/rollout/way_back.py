@@ -14,7 +14,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.manifes
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Saved, staging_for
-from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain, read_text
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain, read_text, require_room
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import recovery
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence import Absence
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.attributes import Run, remove_user, set_override
@@ -238,6 +238,10 @@ def put_rest_back(host: Host, steps: t.Sequence[Step], backup: Backup, run: Run)
     Raises:
         HardeningError: What was refused; steps before it are made, and the next rollback.yml goes on from there.
     """
+    for step in steps:
+        if step.saved is not None and step.saved.kind == "file":
+            size = len((step.change.after or "").encode())
+            require_room(host.path(os.path.dirname(step.change.target)), size)
     for step in steps:
         change = step.change
         if change.kind == "sysctl":

@@ -125,3 +125,51 @@ def test_config_maps_of_kubeadms_count_where_the_run_writes_them(
 ) -> None:
     said = config_map_problems(control_planes, found, tags, skipped)
     assert said.get("cp1", []) == (["KH126: missing"] if told else [])
+
+
+def place(path: str, **seen: t.Any) -> dict[str, t.Any]:
+    return {"path": path, "free": 1 << 30, "inodes": True, "read_only": False, "budget": 0, **seen}
+
+
+def test_a_rollback_does_not_begin_where_nothing_can_be_written_and_asks_for_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+    given: list[str] = []
+
+    def release(_self: ActionModule, _arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> list[str]:
+        given.append(variables["inventory_hostname"])
+        return []
+
+    monkeypatch.setattr(ActionModule, "release", release)
+    rooms = {
+        "cp1": [place("/etc/kubernetes"), place("/var/log/kubernetes/audit", free=1 << 23, budget=1 << 29)],
+        "cp2": [place("/var/lib/kubeharden", free=0)],
+        "w1": [place("/etc/kubernetes", read_only=True)],
+    }
+    known: dict[str, dict[str, t.Any]] = {
+        host: {
+            "__discover_found": {
+                "discovery": {},
+                "asked": 1.0,
+                "evidence": {"room": room, "now": 1e9, "api": {"unwell": "it does not run"}},
+            }
+        }
+        for host, room in rooms.items()
+    }
+    hostvars = types.SimpleNamespace(raw_get=known.__getitem__)
+    action = ActionModule.__new__(ActionModule)
+    action._task = types.SimpleNamespace(args={"readiness": False})
+    results = {
+        host: action.run(
+            None, {"inventory_hostname": host, "hostvars": hostvars, "ansible_play_hosts_all": list(known)}
+        )
+        for host in known
+    }
+    assert given == ["cp1", "cp2", "w1"]
+    assert "msg" not in results["cp1"]
+    assert results["cp2"]["msg"].startswith("KH135: The file system of /var/lib/kubeharden on cp2 has 0 MiB left")
+    assert results["w1"]["msg"] == (
+        "KH135: /etc/kubernetes of w1 is on a read-only file system; mount it read-write. Nothing was changed on any "
+        "host by this run."
+    )

@@ -19,8 +19,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.history impo
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import recovery, way_back
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import recovery, watch, way_back
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import Options
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet import Kubelet
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.undo import FILES, KUBELET, Seen, Step, Undo
@@ -61,10 +62,15 @@ class Back:
         self.found = {"components": {name: {"manifest": path} for name, path in self.manifests.items()}}
 
     def static_pods(
-        self, trial: bool = True, limit: float = 300.0, live: bool = True, beside: t.Mapping[str, str] = ALONE
+        self,
+        trial: bool = True,
+        limit: float = 300.0,
+        live: bool = True,
+        beside: t.Mapping[str, str] = ALONE,
+        front_door: bool = True,
     ) -> dict[str, float]:
         sight = self.place.world.sight() if live else None
-        options = Options(BACK, trial, limit, api_servers=beside)
+        options = Options(BACK, trial, limit, api_servers=beside, front_door=front_door)
         made = StaticPodsBack(self.place.host, options, sight, "cp1", self.manifests)
         seconds = made.put_back(steps_of(self.place.host, self.found))
         self.notes = made.notes
@@ -171,6 +177,46 @@ def test_what_is_well_is_not_taken_away_while_an_api_server_that_was_well_is_not
     # One that was not well before is not asked (plugin_utils.around), and a node never.
     back.place.world.nodes["w1"] = "KubeletNotReady"
     assert list(back.static_pods()) == [API]
+
+
+def test_what_is_well_goes_back_though_clients_are_not_served_since_before_the_rollback(
+    make: Callable[..., Back],
+) -> None:
+    """Such as behind a load balancer that takes the answer of a hardened API server for a dead one."""
+    back = make()
+    back.place.apply()
+    world = back.place.world
+    real = world.answer
+    world.answer = lambda path, server=None: real(path, server) if server else Answer(503)  # type: ignore[method-assign]
+    assert not watch.serves(world.sight())
+    assert "10 of 10 requests to https://192.0.2.1:6443 failed" in back.refused()
+    assert list(back.static_pods(front_door=False)) == [API]
+    back.rest()
+    assert back.place.state() == back.place.before
+
+
+def test_where_one_file_has_no_room_none_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is removed needs none, and may be what makes it."""
+    host = Host(str(tmp_path))
+    for name in ("first", "full/second"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("hard", encoding="utf-8")
+
+    def require(path: str, size: int) -> None:
+        if path.endswith("/full"):
+            raise HardeningError("KH202", f"The file system of {path} has {size - 1} bytes left.")
+
+    monkeypatch.setattr(way_back, "require_room", require)
+    removed = Step(Change("file", "/first", "remove", "hard"), FILES, saved=Saved("/first", "absent"))
+    second = Step(
+        Change("file", "/full/second", "update", "hard", "before"), FILES, saved=Saved("/full/second", "file")
+    )
+    with pytest.raises(HardeningError, match="full has 5 bytes left"):
+        put_rest_back(host, [removed, second], Backup(host, BACK), lambda _words: (0, "", ""))
+    assert (tmp_path / "first").exists()
+    put_rest_back(host, [removed], Backup(host, BACK), lambda _words: (0, "", ""))
+    assert not (tmp_path / "first").exists()
 
 
 # ---- what does not come up
