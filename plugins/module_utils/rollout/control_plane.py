@@ -38,6 +38,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.absence im
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import require_cluster_well
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.draining import drained
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.front_door import require_behind, why_unseen
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import ComponentPlan, Setting
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.standing import identities
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import Attempt, Trial, TrialFailure
@@ -53,6 +54,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     Failure,
     Sight,
     Watcher,
+    local_server,
     matches,
     require_members_well,
     require_served,
@@ -116,6 +118,8 @@ class ControlPlane:
         self._watchers: dict[str, Watcher] = {}
         #: The API server's, while etcd restarts.
         self._absence: Absence | None = None
+        #: Whether the front door is seen to send clients to this API server beside another one, before the change.
+        self._behind = False
         #: By component, the fingerprint of what was tried and found good, by an earlier task of the run or by this one.
         self.tried: dict[str, str] = dict(options.tried)
         #: Components of which the kubelet may have seen something: a new manifest, or a stopped container.
@@ -142,6 +146,7 @@ class ControlPlane:
                 alone = self._node if ends and options.keeps_one else ""
                 require_cluster_well(self._sight, options.api_servers, options.nodes, options.limit, alone)
             self._try(plans)
+            self._behind = self._is_behind(self._sight, plans)
             self._require_members(plans, THIS_STEP)  # once more: trials may have taken minutes
         return self._write_and_prove(plans)
 
@@ -192,6 +197,25 @@ class ControlPlane:
     def _left(self) -> str:
         """What a refusal leaves as it was: an earlier step of the run may have made certificates on this host."""
         return THIS_STEP if os.path.isdir(self._backup.directory) else "Nothing was changed on this host"
+
+    def _is_behind(self, sight: Sight, plans: t.Sequence[ComponentPlan]) -> bool:
+        """Return whether it can be seen at the front door that this host's API server is there again after its restart.
+
+        Nobody looks where it does not restart, is the only one of the run, or the front door need not serve.
+        """
+        server = next((plan for plan in plans if plan.component == API_SERVER and plan.restarts), None)
+        if server is None or not self._options.front_door:
+            return False
+        own = local_server(API_SERVER, Manifest.parse(server.before, server.path).arguments(API_SERVER))
+        if not set(self._options.api_servers.values()) - {own}:
+            return False
+        why = why_unseen(sight, own)
+        if why:
+            server.notes.append(
+                f"Whether the API's front door sends clients to kube-apiserver of {self._node} again was not looked "
+                f"at: {why}."
+            )
+        return not why
 
     def _absence_for(self, etcd: ComponentPlan, plans: t.Sequence[ComponentPlan], members: int) -> Absence | None:
         """Return how the API server is away while etcd restarts, None where both restart by their manifests at once.
@@ -346,6 +370,10 @@ class ControlPlane:
                         self._watchers[current.component].forgive()
                     self._prove(current.component, waited[number + 1 :])
                     seconds[current.component] = t.cast(Sight, self._sight).clock() - begun
+            if self._behind:
+                server = next(plan for plan in plans if plan.component == API_SERVER)
+                own = local_server(API_SERVER, server.manifest.arguments(API_SERVER))
+                require_behind(t.cast(Sight, self._sight), own, self._node, self._options.limit)
         except (Failure, HardeningError) as problem:
             restored = self._go_back(plans, saved)
             if isinstance(problem, HardeningError):

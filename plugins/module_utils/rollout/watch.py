@@ -121,7 +121,8 @@ def _without_frame(line: str) -> str:
     return ": ".join(str(entry[key]) for key in ("msg", "error") if key in entry)
 
 
-def _local_server(component: str, arguments: t.Sequence[str]) -> str:
+def local_server(component: str, arguments: t.Sequence[str]) -> str:
+    """Return the address (https://host:port) of this host's own instance, wherever its flags bind it."""
     flags = parse_arguments(arguments)
     port = (occurrences(flags, "secure-port") or [_HEALTH[component][0]])[-1]
     address = (occurrences(flags, "bind-address") or [""])[-1]
@@ -132,8 +133,8 @@ def _local_server(component: str, arguments: t.Sequence[str]) -> str:
 
 
 def local_client(sight: Sight, component: str, arguments: t.Sequence[str]) -> ApiClient:
-    """Return a client of this host's own instance, wherever its flags bind it."""
-    server = _local_server(component, arguments)
+    """Return a client of this host's own instance."""
+    server = local_server(component, arguments)
     if component == "kube-apiserver":
         return ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes")
     # Both serve a certificate that they make at each start, on loopback; their health paths need no credentials.
@@ -193,7 +194,7 @@ def unwell(client: ApiClient, component: str) -> str:
 
 def stranger_client(component: str, arguments: t.Sequence[str]) -> ApiClient:
     """Return a client of this host's own instance that takes any certificate and has none to show."""
-    return ApiClient(None, server=_local_server(component, arguments))
+    return ApiClient(None, server=local_server(component, arguments))
 
 
 def silent(client: ApiClient) -> str:

@@ -229,6 +229,94 @@ def test_without_a_process_the_files_are_written_all_the_same(make: Callable[...
     assert Journal(place.host).read() == {}
 
 
+# ---- the front door
+
+
+def balance(world: World, sends: Callable[[], bool]) -> None:
+    """Let a load balancer send clients to this host, as long as it does, and to another one in turn."""
+    turns = [0]
+
+    def front() -> bytes:
+        turns[0] += 1
+        return b"own" if turns[0] % 2 and sends() else b"other"
+
+    world.front = front
+    world.others[CP2] = 200
+
+
+def test_a_host_is_proven_when_the_front_door_sends_clients_to_it_again(make: Callable[..., Place]) -> None:
+    place = make()
+    place.api_servers = {"cp2": CP2}
+    begun = place.world.time
+    balance(place.world, lambda: not place.started() or place.world.time > begun + 120.0)
+    plan = place.plan()
+    assert list(place.apply(plan)) == [API]
+    assert begun + 120.0 < place.world.time < begun + 125.0
+    assert plan.notes == []
+    assert Journal(place.host).read() == {}
+
+
+def test_a_host_that_gets_no_clients_any_more_goes_back_before_the_next_one_is_touched(
+    make: Callable[..., Place],
+) -> None:
+    """Its load balancer takes a hardened API server's answer for a dead one: with the last of them the API is gone."""
+    place = make()
+    place.api_servers = {"cp2": CP2}
+    balance(place.world, lambda: not place.started())
+    with pytest.raises(HardeningError) as caught:
+        place.apply(limit=60.0)
+    assert caught.value.number == "KH222"
+    said = str(caught.value)
+    assert said.startswith(
+        "The API's front door https://192.0.2.1:6443 sent no client to kube-apiserver of cp1 within 60 s after the "
+        "change, as it did before, though it is well there."
+    )
+    assert "The old bytes, modes and owners are back and the old component is proven well" in said
+    assert place.state() == place.before
+    assert place.started() == 2
+    assert Journal(place.host).read() == {}
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        (b"own", "https://192.0.2.1:6443 shows its certificate alone"),
+        (b"other", "https://192.0.2.1:6443 does not show its certificate"),
+        (None, "https://192.0.2.1:6443 does not show its certificate"),
+    ],
+)
+def test_where_it_cannot_be_seen_who_is_behind_the_front_door_that_is_said(
+    make: Callable[..., Place], shown: bytes | None, why: str
+) -> None:
+    """An address that one host has at a time, a load balancer that ends TLS itself, or one that is no TLS at all."""
+    place = make()
+    place.api_servers = {"cp2": CP2}
+    place.world.others[CP2] = 200
+    place.world.front = lambda: shown if not place.started() else b"another"
+    plan = place.plan()
+    seconds = place.apply(plan)
+    assert 42 < seconds[API] < 48
+    assert plan.notes == [
+        f"Whether the API's front door sends clients to kube-apiserver of cp1 again was not looked at: {why}."
+    ]
+
+
+@pytest.mark.parametrize("servers", [{}, {"cp1": "https://192.168.122.11:6443"}])
+def test_who_is_alone_or_does_not_restart_asks_for_no_certificate(
+    make: Callable[..., Place], servers: dict[str, str]
+) -> None:
+    place = make()
+    place.world.front = lambda: pytest.fail("the front door was asked")
+    own = re.search(r"--advertise-address=(\S+)", Path(place.host.path(f"{DIRECTORY}/{API}.yaml")).read_text())
+    assert own is not None
+    place.api_servers = dict.fromkeys(servers, f"https://{own.group(1)}:6443")
+    place.world.others = dict.fromkeys(place.api_servers.values(), 200)
+    assert list(place.apply()) == [API]
+    place.api_servers = {"cp2": CP2}
+    place.world.others[CP2] = 200
+    assert list(place.apply(place.plan("kube-scheduler", PROFILING))) == ["kube-scheduler"]
+
+
 # ---- before
 
 

@@ -22,13 +22,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.manifes
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, watch
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, front_door, watch
 
 OLD = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=1"]
 NEW = ["kube-apiserver", "--advertise-address=192.0.2.11", "--v=2"]
+FRONT_DOOR = "192.0.2.1"
 FOREVER = 1e9
 PORTS = {"kube-apiserver": "6443", "kube-controller-manager": "10257", "kube-scheduler": "10259", "etcd": "2379"}
 
@@ -188,6 +189,8 @@ class World:
         #: Nodes of control planes, with their addresses; what the API says of where its servers live.
         self.control_planes: dict[str, str] = {}
         self.endpoints: list[str] = []
+        #: What the front door shows at the next connection, where this host's own API server shows b"own".
+        self.front: Callable[[], bytes | None] = lambda: b"own"
         #: Addresses of the API servers that the API lists.
         self.servers = ["192.0.2.11"]
         #: Called when their time has come, so that a test can let something happen.
@@ -263,13 +266,17 @@ class World:
         more = {"continue": str(number + 1)} if number + 1 < len(names) else {}
         return json.dumps({"metadata": more, "items": items}).encode()
 
+    def peer(self, host: str, _port: int) -> Peer:
+        """The certificate that a server shows."""
+        return Peer(self.front() if host == FRONT_DOOR else b"own")
+
     def sight(self) -> watch.Sight:
         """How the product sees this world."""
         return watch.Sight(
             find=self.find,
             same=self.same,
             runtime=t.cast(t.Any, self.runtime),
-            kubeconfig=Kubeconfig("/etc/kubernetes/admin.conf", "kubernetes", "admin", "https://192.0.2.1:6443"),
+            kubeconfig=Kubeconfig("/etc/kubernetes/admin.conf", "kubernetes", "admin", f"https://{FRONT_DOOR}:6443"),
             last_lines=lambda uid, _component: self.logs.get(uid, []),
             complaints=lambda since: [line for time, line in self.journal if since <= time <= self.time],
             usage=lambda process: self.usage.get(process.arguments[0], ""),
@@ -310,6 +317,7 @@ class World:
         patch.setattr(watch, "ApiClient", Client)
         patch.setattr(cluster_health, "ApiClient", Client)
         patch.setattr(watch, "EtcdClient", Etcd)
+        patch.setattr(front_door, "tls_peer", world.peer)
 
 
 class Kubelet:
