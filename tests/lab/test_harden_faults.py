@@ -4,7 +4,7 @@
 """Faults on three control planes: each ends the run with its own sentence, no client notices, and the hosts stay.
 
 Most are met before the first write, by preflight, the version table or the trial, so one cluster serves for all of
-them. The last two begin to change it. The figures of each are kept below build/artefacts; docs/reliability.md has a
+them. The last three begin to change it. The figures of each are kept below build/artefacts; docs/reliability.md has a
 table of them.
 """
 
@@ -318,6 +318,32 @@ def test_a_host_that_falls_silent(product: Product, tmp_path: Path) -> None:
     assert (served.failed, served.kept) == (0, 0), served.output
     product.harden("--limit", SILENT).well()
     assert product.harden("--limit", SILENT).well().changes == []
+
+
+def test_a_load_balancer_that_does_not_take_a_changed_api_server(product: Product, tmp_path: Path) -> None:
+    """The first control plane goes back, though it is well itself, and no other one is touched."""
+    cluster = product.cluster
+    content, maps = product.on_each(product.content), product.config_maps()
+    changed = f"grep -q request-timeout=61s {MANIFESTS}/kube-apiserver.yaml"
+    flags = on("kube-apiserver", request_timeout="61s")
+    begun = time.monotonic()
+    with cluster.poller() as served:
+        process = product.start(tmp_path / "log", "--skip-tags", "verify", extra_flags=flags, gate_timeout=120)
+        wait_until("the write", 600, lambda: cluster.ssh("cp1", changed, check=False).returncode == 0, 0.1)
+        with cluster.passed_over("cp1"):
+            code = process.wait(1200)
+    seconds = time.monotonic() - begun
+    keep(product, "load-balancer-that-does-not-take-a-changed-api-server", seconds, served)
+    output = (tmp_path / "log").read_text(encoding="utf-8")
+    (message,) = messages_of(Run("", code, output)).values()
+    assert code == 2, output
+    assert "KH222: The API's front door" in message, message
+    assert "The old bytes, modes and owners are back and the old component is proven well" in message, message
+    assert product.lease() == ""
+    assert differences(content, product.on_each(product.content)) == []
+    assert differences(maps, product.config_maps()) == []
+    assert served.failed == 0, served.output
+    cluster.wait_quiet()
 
 
 def test_a_control_plane_that_loses_power_in_the_middle(product: Product, tmp_path: Path) -> None:

@@ -201,16 +201,15 @@ class ControlPlane:
     def _is_behind(self, sight: Sight, plans: t.Sequence[ComponentPlan]) -> bool:
         """Return whether it can be seen at the front door that this host's API server is there again after its restart.
 
-        Nobody looks where it does not restart, is the only one of the run, or the front door need not serve.
+        Nobody looks where it does not restart, or the front door need not serve. Where the run knows no other one, such
+        as with --limit, that nobody can see it is nothing to tell.
         """
         server = next((plan for plan in plans if plan.component == API_SERVER and plan.restarts), None)
         if server is None or not self._options.front_door:
             return False
         own = local_server(API_SERVER, Manifest.parse(server.before, server.path).arguments(API_SERVER))
-        if not set(self._options.api_servers.values()) - {own}:
-            return False
         why = why_unseen(sight, own)
-        if why:
+        if why and set(self._options.api_servers.values()) - {own}:
             server.notes.append(
                 f"Whether the API's front door sends clients to kube-apiserver of {self._node} again was not looked "
                 f"at: {why}."

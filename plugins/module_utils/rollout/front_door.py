@@ -30,16 +30,18 @@ def why_unseen(sight: Sight, server: str) -> str:
         sight: How the host is seen.
         server: The address (https://host:port) of the API server itself.
     """
+    where = sight.kubeconfig.server
+    if where == server:
+        return f"{where} is its own address"
     own = _certificate(server)
     seen: set[bytes] = set()
     for number in range(COUNT):
         if number:
             sight.sleep(PAUSE)
-        shown = _certificate(sight.kubeconfig.server)
+        shown = _certificate(where)
         seen |= {shown} if shown is not None else set()
         if own in seen and len(seen) > 1:
             return ""
-    where = sight.kubeconfig.server
     return f"{where} shows its certificate alone" if own in seen else f"{where} does not show its certificate"
 
 

@@ -191,6 +191,15 @@ class Cluster:
         finally:
             self._tell_balancer(f"clear acl {unlucky}")
 
+    @contextlib.contextmanager
+    def passed_over(self, host: str) -> Iterator[None]:
+        """Within the block the load balancer sends nobody to a host, as if its probe were not answered there."""
+        self._tell_balancer(f"set server api/{host} state maint")
+        try:
+            yield
+        finally:
+            self._tell_balancer(f"set server api/{host} state ready")
+
     def _tell_balancer(self, command: str) -> None:
         """Give the load balancer a command; it says nothing when it has done so."""
         server = "/dev/tcp/" + state.BALANCER_CONTROL.replace(":", "/")

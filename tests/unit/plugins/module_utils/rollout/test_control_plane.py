@@ -26,7 +26,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import N
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import control_plane
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import control_plane, front_door
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import (
     ControlPlane,
     Options,
@@ -301,20 +301,36 @@ def test_where_it_cannot_be_seen_who_is_behind_the_front_door_that_is_said(
     ]
 
 
-@pytest.mark.parametrize("servers", [{}, {"cp1": "https://192.168.122.11:6443"}])
-def test_who_is_alone_or_does_not_restart_asks_for_no_certificate(
-    make: Callable[..., Place], servers: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_of_one_that_is_alone_nothing_is_told(make: Callable[..., Place], known: bool) -> None:
+    place = make()
+    address = re.search(r"--advertise-address=(\S+)", Path(place.host.path(f"{DIRECTORY}/{API}.yaml")).read_text())
+    assert address is not None
+    own = f"https://{address.group(1)}:6443"
+    place.api_servers = {"cp1": own} if known else {}
+    place.world.others = dict.fromkeys(place.api_servers.values(), 200)
+    plan = place.plan()
+    assert list(place.apply(plan)) == [API]
+    assert plan.notes == []
+
+
+def test_with_limit_to_one_its_clients_are_looked_for_all_the_same(make: Callable[..., Place]) -> None:
+    place = make()
+    balance(place.world, lambda: not place.started())
+    assert "sent no client to kube-apiserver of cp1 within 60 s" in place.refused(limit=60.0)
+
+
+def test_who_does_not_restart_an_api_server_asks_for_no_certificate(make: Callable[..., Place]) -> None:
     place = make()
     place.world.front = lambda: pytest.fail("the front door was asked")
-    own = re.search(r"--advertise-address=(\S+)", Path(place.host.path(f"{DIRECTORY}/{API}.yaml")).read_text())
-    assert own is not None
-    place.api_servers = dict.fromkeys(servers, f"https://{own.group(1)}:6443")
-    place.world.others = dict.fromkeys(place.api_servers.values(), 200)
-    assert list(place.apply()) == [API]
     place.api_servers = {"cp2": CP2}
     place.world.others[CP2] = 200
     assert list(place.apply(place.plan("kube-scheduler", PROFILING))) == ["kube-scheduler"]
+
+
+def test_an_address_of_its_own_is_no_front_door(world: World) -> None:
+    world.front = lambda: pytest.fail("the front door was asked")
+    assert front_door.why_unseen(world.sight(), "https://192.0.2.1:6443").endswith("is its own address")
 
 
 # ---- before
