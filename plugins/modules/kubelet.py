@@ -99,8 +99,8 @@ notes:
   elements: str
 not_done:
   description:
-    - What was left undone because it takes a running host, and what the kubelet's unit, or a file that cannot be edited,
-      keeps from being in force.
+    - What was left undone because it takes a running host, and what the kubelet's unit, or a file that cannot be
+      edited, keeps from being in force.
   returned: success
   type: list
   elements: str

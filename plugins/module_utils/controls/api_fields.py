@@ -22,15 +22,23 @@ _CONTAINER: Fields = {
 #: By the name under which objects are read. Of others everything is kept but what nobody reads.
 FIELDS: t.Mapping[str, Fields] = {
     "pods": {
-        "metadata": {"name": None, "namespace": None, "labels": {"k8s-app": None}},
+        "metadata": {
+            "name": None,
+            "namespace": None,
+            "labels": {"k8s-app": None},
+            "ownerReferences": {"kind": None, "name": None},
+        },
         "spec": {
             "nodeName": None,
+            "os": None,
             "serviceAccountName": None,
             "automountServiceAccountToken": None,
             "securityContext": None,
             "containers": _CONTAINER,
             "initContainers": _CONTAINER,
+            "ephemeralContainers": _CONTAINER,
         },
+        "status": {"phase": None},
     },
     # A node lists every image that it holds.
     "nodes": {"metadata": {"name": None}, "status": {"addresses": None, "conditions": None}},

@@ -107,7 +107,8 @@ def test_of_a_pod_little_is_kept_and_no_value_of_a_variable() -> None:
 
 
 def test_of_other_objects_all_is_kept_but_what_writers_leave() -> None:
-    role = {"metadata": {**POD["metadata"], "name": "r"}, "rules": [{"verbs": ["*"]}], "aggregationRule": {}}
+    metadata = {**POD["metadata"], "name": "r"}
+    role: dict[str, t.Any] = {"metadata": metadata, "rules": [{"verbs": ["*"]}], "aggregationRule": {}}
     assert kept("clusterroles", role) == {
         **role,
         "metadata": {key: role["metadata"][key] for key in ("name", "namespace", "labels")},

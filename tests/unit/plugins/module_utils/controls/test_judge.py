@@ -225,7 +225,7 @@ def test_the_first_provider_writes(providers: list[str], encrypted: str, strong:
     assert verdict("apiserver-encryption-provider", seen).status == strong
 
 
-_POLICY = {"findings": []}
+_POLICY: dict[str, t.Any] = {"findings": []}
 _LEVELS = ["--admission-control-config-file=/f"]
 _ADMISSION = {"plugins": {"PodSecurity": {"defaults": {"enforce": "baseline"}}}}
 _ENCRYPTION = {"resources": [{"resources": ["secrets"], "providers": ["secretbox"]}]}

@@ -81,7 +81,7 @@ class Counting(Api):
             return super().get(path, accept)
         self.held.append(tracemalloc.get_traced_memory()[0])
         number = int(path.rpartition("&continue=")[2]) if "&continue=" in path else 0
-        managed = [{"fieldsV1": {f"f:{number}-{one}": {} for one in range(200)}}]
+        managed: list[dict[str, t.Any]] = [{"fieldsV1": {f"f:{number}-{one}": {} for one in range(200)}}]
         metadata = {"namespace": "team", "managedFields": managed}
         spec = {"serviceAccountName": "own", "containers": [{"name": "a", "image": "a:1"}]}
         items = [{"metadata": {**metadata, "name": f"p{number}-{one}"}, "spec": spec} for one in range(40)]
