@@ -64,7 +64,7 @@ class Trust:
             for shown, believers in self._pairs()
             for believer in believers
             # A directory that stands for a host may have files without content in their place.
-            if self._view.host.live or (_is_there(believer) and all(_is_there(one) for one in shown))
+            if self._view.host.live or (all(map(_is_known, shown)) and _is_known(believer))
         ]
 
     def believers(self, use: str) -> list[Believer]:
@@ -205,6 +205,11 @@ class Trust:
         return found
 
 
+def _is_known(one: _Certificate | Believer) -> bool:
+    """Return whether there is content, or a reason why it was not seen."""
+    return bool(one.problem or one.data)
+
+
 def _certificates(data: bytes, where: str) -> list[profile.CertificateFacts]:
     """Return the certificates of a file.
 
@@ -215,7 +220,3 @@ def _certificates(data: bytes, where: str) -> list[profile.CertificateFacts]:
     if not found:
         raise HardeningError("KH303", f"{where} holds no certificate.")
     return found
-
-
-def _is_there(one: _Certificate | Believer) -> bool:
-    return bool(one.problem or one.data)
