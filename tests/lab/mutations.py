@@ -71,8 +71,9 @@ class Mutation:
     ``also`` names the controls that depend on it and must fail with it on the host; ``live`` those that take a port or
     the API to see it, beside what was broken before it in this list. ``where`` says where it can be shown: on
     ``directories`` that stand for hosts, on ``live`` ones. ``refused`` is what the component says where it does not
-    start so broken; such a one is not broken on a live host. ``apart`` is the reason why it is not broken with all
-    others of its component. ``everywhere`` says that workers have it too.
+    start so broken; such a one is not broken on a live host, nor is one with ``spared``, which says why though the
+    component starts with it. ``apart`` is the reason why it is not broken with all others of its component.
+    ``everywhere`` says that workers have it too.
     """
 
     control: str
@@ -83,6 +84,7 @@ class Mutation:
     live: tuple[str, ...] = ()
     where: tuple[str, ...] = ("directories", "live")
     refused: str = ""
+    spared: str = ""
     apart: str = ""
     everywhere: bool = False
 
@@ -145,6 +147,8 @@ _LOG_MOUNT = """\
       name: var-log-kubernetes-audit
 """
 _NO_KEY_PAIR = "KeyFile and CertFile must both be present"
+#: It waits for etcd, whose certificate it cannot verify, and ends.
+_NO_ETCD = "etcd grpc connection not ready"
 _PRIVILEGED = {"enforce": "privileged", "audit": "privileged", "warn": "privileged"}
 
 APISERVER = (
@@ -174,15 +178,50 @@ APISERVER = (
     ),
     _flag(API, "apiserver-debug-socket", "debug-socket-path", "/debug.sock"),
     _items(API, "apiserver-external-addresses", _ENABLE, without=["DenyServiceExternalIPs"]),
-    # Without these a live server does not start, or has no kubelet, no etcd or no client any more.
-    _flag(API, "apiserver-kubelet-client-certificate", "kubelet-client-certificate", None, where=("directories",)),
-    _flag(API, "apiserver-etcd-authority", "etcd-cafile", None, where=("directories",)),
-    _flag(API, "apiserver-etcd-client-certificate", "etcd-keyfile", None, where=("directories",)),
-    _flag(API, "apiserver-serving-certificate", "tls-cert-file", None, where=("directories",)),
-    _flag(API, "apiserver-client-authority", "client-ca-file", None, where=("directories",)),
-    _flag(API, "apiserver-service-account-key", "service-account-key-file", None, where=("directories",)),
-    _flag(API, "apiserver-secure-port", "secure-port", "0", where=("directories",)),
-    _flag(API, "apiserver-request-headers", "requestheader-allowed-names", None, where=("directories",)),
+    _flag(
+        API,
+        "apiserver-kubelet-client-certificate",
+        "kubelet-client-certificate",
+        None,
+        where=("directories",),
+        spared="no kubelet knows the server any more, so that none is heard and nothing of theirs could be judged",
+    ),
+    _flag(API, "apiserver-etcd-authority", "etcd-cafile", None, where=("directories",), refused=_NO_ETCD),
+    _flag(API, "apiserver-etcd-client-certificate", "etcd-keyfile", None, where=("directories",), refused=_NO_KEY_PAIR),
+    _flag(
+        API,
+        "apiserver-serving-certificate",
+        "tls-cert-file",
+        None,
+        where=("directories",),
+        refused="missing filename for serving cert",
+    ),
+    _flag(
+        API,
+        "apiserver-client-authority",
+        "client-ca-file",
+        None,
+        where=("directories",),
+        spared="nobody who comes with a certificate is known any more: administrators, controllers, kubelets",
+    ),
+    _flag(
+        API,
+        "apiserver-service-account-key",
+        "service-account-key-file",
+        None,
+        where=("directories",),
+        refused="either `--service-account-key-file` or `--service-account-signing-endpoint` must be set",
+    ),
+    _flag(
+        API,
+        "apiserver-secure-port",
+        "secure-port",
+        "0",
+        where=("directories",),
+        refused="--secure-port 0 must be between 1 and 65535",
+    ),
+    # kubeadm has it of itself, and would write it again.
+    _flag(API, "apiserver-request-headers", "requestheader-allowed-names", None, live=()),
     _flag(API, "apiserver-kubelet-authority", "kubelet-certificate-authority", None, where=("live",)),
     _items(
         API,
@@ -254,14 +293,8 @@ CONTROLLERS = (
     _flag(MANAGER, "controller-manager-profiling", "profiling", "true"),
     _flag(MANAGER, "controller-manager-bind-address", "bind-address", "0.0.0.0", live=BEYOND),  # noqa: S104
     _flag(MANAGER, "controller-manager-credentials", "use-service-account-credentials", "false", live=()),
-    _flag(
-        MANAGER,
-        "controller-manager-service-account-key",
-        "service-account-private-key-file",
-        None,
-        where=("directories",),
-    ),
-    _flag(MANAGER, "controller-manager-root-authority", "root-ca-file", None, where=("directories",)),
+    _flag(MANAGER, "controller-manager-service-account-key", "service-account-private-key-file", None, live=()),
+    _flag(MANAGER, "controller-manager-root-authority", "root-ca-file", None, live=()),
     _flag(MANAGER, "controller-manager-terminated-pods", "terminated-pod-gc-threshold", "0"),
     _flag(MANAGER, "controller-manager-tls-version", "tls-min-version", "VersionTLS10"),
     _items(
@@ -306,12 +339,12 @@ NODE = (
         "AlwaysAllow",
         live=("probe-anonymous-kubelet",),
     ),
-    # A live kubelet would know the API server no more, or does not take the value.
     _kubelet(
         "kubelet-client-authority",
         "authentication.x509.clientCAFile",
         None,
         where=("directories",),
+        spared="the kubelet knows the API server no more, so that it is not heard",
         apart="it names the file whose mode is broken too",
     ),
     # Where the ConfigMap says 0s, as kubeadm writes it, whatever a kubelet has passes for its default: no drift.
@@ -322,6 +355,7 @@ NODE = (
         "streamingConnectionIdleTimeout",
         "-1s",
         where=("directories",),
+        spared="it has no effect any more from 1.34 on, and what a live kubelet makes of it was not seen",
         everywhere=True,
     ),
     _kubelet("kubelet-read-only-port", "readOnlyPort", 10255, live=("probe-plain-ports", *BEYOND)),

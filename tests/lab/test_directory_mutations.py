@@ -57,6 +57,9 @@ def test_every_enforced_control_has_its_mutation_and_every_mutation_names_contro
         assert one.component in mutations.SETS, one.control
         # What is refused is shown on directories, or nowhere.
         assert not one.refused or "directories" in one.where, one.control
+        # What is not broken on a live host has a reason: the component's own word, or ours.
+        live = "live" in one.where and not one.refused
+        assert [live, bool(one.refused), bool(one.spared)].count(True) == 1, one.control
 
 
 class Directory:

@@ -203,7 +203,7 @@ def test_what_does_not_go_together_with_others_is_broken_by_itself(breaking: Bre
 
 
 _REFUSED = [one for one in mutations.MUTATIONS if one.refused]
-#: Starts the program of the running component once more, etcd with other ports and an empty directory of data.
+#: Starts the program of the running component once more, with other ports, etcd with an empty directory of data.
 _START = """
 set -eu
 python3 - {component} {flag} {value} <<'END'
@@ -215,6 +215,8 @@ words = [word for word in words[1:] if not word.startswith(f"--{{flag}}=")]
 if component == "etcd":
     words = [word.replace(":23", ":33") for word in words if not word.startswith("--data-dir=")]
     words += [f"--data-dir={{tempfile.mkdtemp()}}"]
+if component == "kube-apiserver":
+    words = [word.replace("--secure-port=6443", "--secure-port=16443") for word in words]
 words += [f"--{{flag}}={{value}}"] if value else []
 done = subprocess.run([f"/proc/{{pid}}/exe", *words], capture_output=True, text=True, timeout=60, check=False)
 print(done.returncode, done.stdout, done.stderr)
