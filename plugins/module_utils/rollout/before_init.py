@@ -103,6 +103,8 @@ def look(host: Host, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "components": {component: _component(component, wanted) for component in files},
         "certificates": used,
         "signing_authority": None,
+        "authority_keys": [],
+        "rootless": [],
         "files": {**_present(host, used, str(wanted["directory"])), "admin_kubeconfig": administrators},
         "names": list(wanted["names"]),
         "host_names": list(wanted["etcd_names"]),
