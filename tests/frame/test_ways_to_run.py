@@ -173,12 +173,15 @@ def test_as_awx_runs_it(programs: Programs, project: Path, home: Path, tmp_path:
     }
     words = ["ansible-playbook", "-u", "root", "-i", script, "-e", f"@{runner}/env/extravars"]
     hardens(programs(NEWEST), [*words, "harden.yml"], runner / "project", home, environment)
-    # The job of docs/schedule.md: the playbook alone, with a directory for reports that stays.
+    # The job of docs/schedule.md, with a directory for reports that stays, on hosts that have certificates.
     reports = tmp_path / "reports"
-    job = [*words, "-e", f"kubeharden_report_dir={reports}", "rotate_certificates.yml"]
-    run = ansible(programs(NEWEST), job, directory=runner / "project", home=home, environment=environment)
-    ends_well(run)
-    assert all(run.changed[host] == 0 for host in ONE_OF_EACH), str(run)
+    rotation = ["-e", f"kubeharden_report_dir={reports}", "rotate_certificates.yml"]
+    for job, is_changed in ((["harden.yml", "--tags", "pki"], True), (rotation, False)):
+        run = ansible(
+            programs(NEWEST), [*words, *job], directory=runner / "project", home=home, environment=environment
+        )
+        ends_well(run)
+        assert (run.changed["cp1"] > 0) == is_changed, str(run)
     shown = (reports / "metrics.prom").read_text(encoding="utf-8")
     assert 'kubeharden_certificate_not_after_timestamp_seconds{host="cp1"' in shown
 

@@ -417,6 +417,13 @@ class Leaves:
         files: dict[str, tuple[bytes, bool]] = {}
         for item in self._lacking if self._options.signer else ():
             data = bundles.get(item.name, "").encode("ascii")
+            if not data:
+                raise HardeningError(
+                    "KH302",
+                    f"The certificate of the authority '{item.name}' is neither on this host nor on the one that was "
+                    "asked. Nothing was changed; bring it back, or let harden.yml make the authorities of a new "
+                    "cluster, in a run in which every control plane takes part.",
+                )
             bundle.parse(data, f"the authority '{item.name}' of the other host")
             files[item.path.certificate] = (data, False)
             given = authority_files.load(item.path, {item.path.certificate: data}, self._now, None, False)

@@ -734,6 +734,17 @@ def test_what_nobody_can_sign_is_no_work_of_a_later_playbook(tmp_path: Path) -> 
     assert cp1.leaves(without_key=frozenset({"etcd"}), only=("apiserver",))[1].not_done == []
 
 
+def test_where_nobody_has_the_authority_that_is_said_and_nothing_is_written(tmp_path: Path) -> None:
+    cp1 = Directory(tmp_path, "cp1")
+    planned = leaves.Leaves(
+        cp1.store("run"), cp1.pki, {}, NOW, leaves.Options(scope="due", without_key=frozenset({"kubernetes"}))
+    )
+    assert "kubernetes" in planned.wanted_bundles()
+    with pytest.raises(HardeningError, match="authority 'kubernetes' is neither on this host nor on the one that was"):
+        planned.apply({}, {"kubernetes": ""})
+    assert not (tmp_path / "etc").exists()
+
+
 def test_a_key_on_the_host_itself_signs_whatever_others_have(tmp_path: Path) -> None:
     cp1 = made(Directory(tmp_path, "cp1"))
     _changes, planned = cp1.leaves(without_key=frozenset({"etcd", "kubernetes"}), policy=Policy(renew_all=True))
