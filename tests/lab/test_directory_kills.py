@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every module that writes, killed at a random one of its system calls: no file is ever half, and the next run ends.
 
-Directories stand for hosts. The calls are those of real runs of harden.yml, rollback.yml and prepare_node.yml, with
-the parameters that they had. A kill has a number and is always the same one: `-k kill-17`; KUBEHARDEN_SEED asks for
-others.
+Directories stand for hosts. The calls are those of real runs of harden.yml, rollback.yml, prepare_node.yml,
+rotate_certificates.yml and a play of one's own with kubeconfigs, with the parameters that they had. A kill has a number
+and is always the same one: `-k kill-17`; KUBEHARDEN_SEED asks for others.
 """
 
 from __future__ import annotations
@@ -38,6 +38,20 @@ FEW, ALL = 50, 450
 WHOLE = 25
 FIRST, NEXT, LAST = "kill-0000", "kill-0001", "kill-0002"
 HARDEN = {"profile": "cis", "run_id": FIRST}
+ROTATE = {"pki_renew": "all"}
+#: A play of the user's.
+KUBECONFIGS = """\
+- hosts: cp1
+  gather_facts: false
+  tasks:
+    - kubeharden.core.kubeconfigs:
+        root: "{{ kubeharden_root }}"
+        run_id: kill-kubeconfigs
+        node_name: cp1
+        policy: {renew_all: true}
+        cluster:
+          control_planes: [{node_name: cp1, addresses: [192.0.2.11]}]
+"""
 
 INVENTORY = """\
 all:
@@ -73,6 +87,9 @@ class Recorded:
         self.hardened = self._count(lambda: self.play("harden.yml", **HARDEN))
         self.prepared = self._count(lambda: self.play("prepare_node.yml", "--limit", "new", new="new: {}"))
         self.put_back = self._count(lambda: self.play("rollback.yml"))
+        self.rotated = self._count(lambda: self.play("rotate_certificates.yml", **ROTATE))
+        (directory / "kubeconfigs.yml").write_text(KUBECONFIGS, encoding="utf-8")
+        self._count(lambda: self.play(str(directory / "kubeconfigs.yml")))
         # A task that is delegated is run by the interpreter of the host that delegates it.
         self.calls = [call for call in kills.recorded(directory / "calls") if call.root == str(self.root(call.host))]
 
@@ -103,7 +120,11 @@ class Recorded:
             [*words, "--skip-tags", "verify"],
             directory=self.directory,
             home=self.directory / "home",
-            environment={"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TMP": str(self.directory / "tmp")},
+            environment={
+                "ANSIBLE_KEEP_REMOTE_FILES": "1",
+                "ANSIBLE_REMOTE_TMP": str(self.directory / "tmp"),
+                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+            },
         )
 
     def events(self, call: kills.Call) -> tuple[kills.Event, ...]:
@@ -127,10 +148,14 @@ class Recorded:
         return next((one for one in mine if one.module == "discover"), call)
 
     def _begin_of(self, call: kills.Call) -> int:
-        return max(begin for begin in (0, self.hardened, self.prepared) if begin <= call.number)
+        begins = (0, self.hardened, self.prepared, self.put_back, self.rotated)
+        return max(begin for begin in begins if begin <= call.number)
 
     def is_of_hardening(self, call: kills.Call) -> bool:
         return call.number < self.hardened
+
+    def is_of_rotation(self, call: kills.Call) -> bool:
+        return self.put_back <= call.number < self.rotated
 
     def lay_other(self, call: kills.Call) -> None:
         """Make the other host what it was when this call was made."""
@@ -263,10 +288,14 @@ def made(call: kills.Call) -> list[str]:
 def next_run(runs: Recorded, kill: Kill) -> None:
     """The next run of the whole playbook."""
     runs.lay_other(kill.call)
-    run = runs.play("harden.yml", python=sys.executable, profile="cis", run_id=NEXT)
+    rotation = runs.is_of_rotation(kill.call)
+    if rotation:
+        run = runs.play("rotate_certificates.yml", python=sys.executable, run_id=NEXT, **ROTATE)
+    else:
+        run = runs.play("harden.yml", python=sys.executable, profile="cis", run_id=NEXT)
     assert run.code == 0, str(run)
     for host in ("cp1", "w1"):
-        assert_ended_like(runs.root(host), runs.last(host, runs.hardened).after)
+        assert_ended_like(runs.root(host), runs.last(host, runs.rotated if rotation else runs.hardened).after)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +314,7 @@ def test_killed_at_a_system_call(runs: Recorded, number: int) -> None:
     assert seen.code in (-9, 137), f"it was not killed: {seen.output}"
     watched(runs, call, call.before, seen, kills.gone(call))
     assert_one_or_the_other(runs, call)
-    if runs.is_of_hardening(call) and (needs_its_run(call) or number % WHOLE == 0):
+    if (runs.is_of_hardening(call) or runs.is_of_rotation(call)) and (needs_its_run(call) or number % WHOLE == 0):
         next_run(runs, kill)
     else:
         next_call(runs, kill)

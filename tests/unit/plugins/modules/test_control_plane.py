@@ -21,7 +21,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.journal impo
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import ControlPlane
 from ansible_collections.kubeharden.core.plugins.modules import control_plane
 
-FOUND = {"node_name": "cp1", "admin_kubeconfig": None, "runtime_socket": None, "components": {}}
+FOUND: dict[str, Any] = {"node_name": "cp1", "admin_kubeconfig": None, "runtime_socket": None, "components": {}}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_control_plane_that_is_not_well(
     monkeypatch.setattr(cluster_health, "require_cluster_well", require)
     monkeypatch.setattr(sight, "build", lambda *_: object())
     monkeypatch.setattr(watch, "require_well", lambda *_, **_left: None)
-    found = {
+    found: dict[str, Any] = {
         "node_name": "cp1",
         "admin_kubeconfig": None,
         "components": {component: {}},
