@@ -17,6 +17,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.flags i
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import version_of
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.anonymous import OPEN_PATHS
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import (
     EXPLAINED,
     FAIL,
@@ -42,8 +43,6 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.kubelet_f
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.port_checks import tls_ports
 
-#: What a request without credentials may reach: the health paths, and the authority that a joining node reads.
-_OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/api/v1/namespaces/kube-public/configmaps/cluster-info"})
 _APISERVER = "kube-apiserver"
 #: Providers of an EncryptionConfiguration that encrypt; kms of version 1 is refused by supported versions.
 _ENCRYPTING = ("secretbox", "kms", "aescbc", "aesgcm")
@@ -70,7 +69,7 @@ def anonymous(host: Host, _control: Control) -> Verdict:
     paths = [str(one.get("path")) for one in found.get("conditions") or [] if isinstance(one, dict)]
     if not paths:
         return Verdict(FAIL, f"{path[-1]} allows anonymous requests on every path")
-    others = sorted(set(paths) - _OPEN_PATHS)
+    others = sorted(set(paths) - OPEN_PATHS)
     if others:
         return Verdict(FAIL, f"{path[-1]} allows anonymous requests on {', '.join(others)}")
     return passed(f"{path[-1]} allows anonymous requests on {', '.join(paths)} only", document)

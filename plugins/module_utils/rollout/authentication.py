@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose tokens a control plane accepts, as it was found or as the user wants it."""
+"""Whose tokens a control plane accepts, as it was found or as the user wants it, and what its files allow."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components import oidc
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import anonymous, authorization
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import CONFIGURATION_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 
 COMPONENT = "kube-apiserver"
 FLAG = "authentication-config"
+AUTHORIZATION = "authorization-config"
 
 
 def find(host: Host, manifest: Manifest, wanted: oidc.Flags) -> dict[str, t.Any]:
@@ -29,12 +31,31 @@ def find(host: Host, manifest: Manifest, wanted: oidc.Flags) -> dict[str, t.Any]
 
     Returns:
         ``jwt``: its part jwt as YAML, empty where there is none. ``obstacles``: why the flags that were found cannot be
-        said by one. ``restricted``: whether ours limits anonymous requests already.
+        said by one. ``restricted``: whether ours limits anonymous requests already. ``anonymous``: what a file of the
+        owner's allows anonymous requests beyond the health paths, as clauses.
 
     Raises:
         HardeningError: What the user wants cannot be had, or the file that is there cannot be understood.
     """
     configuration, ours = _configuration(host, manifest)
+    theirs = manifest.flag_values(COMPONENT, FLAG) and not ours
+    judged = anonymous.judge(configuration) if theirs else []
+    return {"anonymous": judged, **_tokens(host, manifest, wanted, configuration, ours)}
+
+
+def find_authorization(host: Host, manifest: Manifest) -> dict[str, t.Any] | None:
+    """Return the AuthorizationConfiguration of the owner's (``path``) and what is wrong with it (``findings``)."""
+    values = manifest.flag_values(COMPONENT, AUTHORIZATION)
+    if not values:
+        return None
+    path = manifest.host_path_of(COMPONENT, values[-1]) or values[-1]
+    return {"path": path, "findings": authorization.judge(read_text(host.path(path)) or "")}
+
+
+def _tokens(
+    host: Host, manifest: Manifest, wanted: oidc.Flags, configuration: t.Mapping[str, t.Any], ours: bool
+) -> dict[str, t.Any]:
+    """Return ``jwt``, ``obstacles`` and ``restricted``, as `find` explains them."""
     restricted = ours and "anonymous" in configuration
     if wanted:
         authority = _wanted_authority(host, wanted)

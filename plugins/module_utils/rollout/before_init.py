@@ -115,6 +115,7 @@ def look(host: Host, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "exempt_namespaces": None,
         "configured_plugins": [],
         "authentication": None,
+        "authorization": None,
         "patches": {},
     }
 

@@ -116,6 +116,7 @@ class Discovery:
             "kubelet_authority": self._kubelet_authority(used),
             **self._admission(components),
             "authentication": self._authentication(components),
+            "authorization": self._authorization(components),
             "patches": self._patches(),
         }
 
@@ -424,6 +425,12 @@ class Discovery:
         if "kube-apiserver" not in components:
             return None
         return authentication.find(self.host, self._manifest(components["kube-apiserver"]["manifest"]), self._oidc)
+
+    def _authorization(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any] | None:
+        """Return how good the owner's AuthorizationConfiguration is, None where there is none."""
+        if "kube-apiserver" not in components:
+            return None
+        return authentication.find_authorization(self.host, self._manifest(components["kube-apiserver"]["manifest"]))
 
     def _configuration_of(self, manifest: str, flag: str) -> str | None:
         """Return where a file that a flag of kube-apiserver names lies on the host."""

@@ -45,7 +45,7 @@ def issuers(found: dict[str, t.Any]) -> list[str]:
 
 
 def test_a_fresh_control_plane_accepts_nobodys(host: Host) -> None:
-    assert find(host) == {"jwt": "", "obstacles": [], "restricted": False}
+    assert find(host) == {"jwt": "", "obstacles": [], "restricted": False, "anonymous": []}
 
 
 def test_flags_with_the_authority_that_they_name(host: Host) -> None:

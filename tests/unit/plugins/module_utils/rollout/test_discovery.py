@@ -282,6 +282,30 @@ def test_a_serving_certificate_of_the_owners_is_told(
     assert discover(w1, control_plane=False)["kubelet"]["own_certificate"] == own
 
 
+def test_how_good_authorizers_of_the_owners_are(cp1: Host) -> None:
+    assert discover(cp1)["authorization"] is None
+    own = "/etc/kubernetes/pki/authorization.yaml"
+    manifest = at(cp1, f"{MANIFESTS}/kube-apiserver.yaml")
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace("- --authorization-mode=Node,RBAC", f"- --authorization-config={own}"), "utf-8")
+    everything = "kind: AuthorizationConfiguration\nauthorizers: [{type: AlwaysAllow}]\n"
+    at(cp1, own.lstrip("/")).write_text(everything, encoding="utf-8")
+    found = discover(cp1)["authorization"]
+    assert found["path"] == own
+    assert "everybody may do everything (AlwaysAllow)" in found["findings"]
+
+
+def test_how_far_a_file_of_the_owners_lets_anonymous_requests(cp1: Host) -> None:
+    own = "/etc/kubernetes/pki/authentication.yaml"
+    manifest = at(cp1, f"{MANIFESTS}/kube-apiserver.yaml")
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace("    image:", f"    - --authentication-config={own}\n    image:", 1), "utf-8")
+    for conditions, findings in (("[{path: /livez}]", []), ("[]", ["it allows anonymous requests on every path"])):
+        at(cp1, own.lstrip("/")).write_text(f"anonymous: {{enabled: true, conditions: {conditions}}}\n", "utf-8")
+        found = discover(cp1)["authentication"]
+        assert (found["anonymous"], found["restricted"], found["jwt"]) == (findings, False, "")
+
+
 GATE = "RotateKubeletServerCertificate"
 
 

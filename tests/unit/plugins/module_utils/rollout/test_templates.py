@@ -538,8 +538,13 @@ def flags_of(made: ComponentPlan) -> list[str]:
 
 
 OIDC: dict[str, t.Any] = {"found_flags": {"oidc-issuer-url": "https://a", "oidc-client-id": "k"}}
-JWT: dict[str, t.Any] = {"jwt": "jwt:\n  - issuer: {url: https://a}", "obstacles": [], "restricted": False}
-STUCK: dict[str, t.Any] = {"jwt": "", "obstacles": ["--oidc-signing-algs=RS256"], "restricted": False}
+JWT: dict[str, t.Any] = {
+    "jwt": "jwt:\n  - issuer: {url: https://a}",
+    "obstacles": [],
+    "restricted": False,
+    "anonymous": [],
+}
+STUCK: dict[str, t.Any] = {**JWT, "jwt": "", "obstacles": ["--oidc-signing-algs=RS256"]}
 OURS = {"authentication-config": "/etc/kubernetes/kubeharden/authentication.yaml"}
 THEIRS = {"authentication-config": "/etc/kubernetes/own.yaml"}
 USER: dict[str, t.Any] = {"kubeharden_oidc_issuer_url": "https://a", "authentication": JWT}
@@ -558,7 +563,13 @@ USER: dict[str, t.Any] = {"kubeharden_oidc_issuer_url": "https://a", "authentica
             {"found_flags": THEIRS},
             False,
             False,
-            "the AuthenticationConfiguration /etc/kubernetes/own.yaml is the owner's",
+            "The AuthenticationConfiguration /etc/kubernetes/own.yaml is the owner's and was kept; it allows anonymous",
+        ),
+        (
+            {"found_flags": THEIRS, "authentication": {**JWT, "jwt": "", "anonymous": ["it allows them on /a"]}},
+            False,
+            False,
+            "own.yaml is the owner's (it allows them on /a). kubeharden_replace: [authentication_configuration] puts",
         ),
         ({"found_flags": THEIRS, "kubeharden_replace": ["authentication_configuration"]}, True, True, ""),
         ({**OIDC, "authentication": JWT}, True, True, "What --oidc-client-id, --oidc-issuer-url say stands in"),
@@ -590,6 +601,23 @@ def test_when_authentication_is_configured(
         document = yaml.safe_load(templates.contents(**variables)["authentication-config"])
         assert ("anonymous" in document) == anonymous
         assert ("jwt" in document) == bool(variables.get("authentication", {}).get("jwt"))
+
+
+@pytest.mark.parametrize(
+    ("findings", "left_out", "words"),
+    [
+        (None, [], ""),
+        ([], [], "(nothing is wrong with it)"),
+        (["x", "y"], [], "(x; y)"),
+        (["x"], ["apiserver-authorization"], ""),
+    ],
+)
+def test_authorizers_of_the_owners_are_judged(findings: list[str] | None, left_out: list[str], words: str) -> None:
+    found = None if findings is None else {"path": "/srv/a.yaml", "findings": findings}
+    given: dict[str, t.Any] = {"authorization": found, "left_out": left_out}
+    notes = yaml.safe_load(templates.render("kube-apiserver/flags.yaml.j2", **given)).get("notes", [])
+    told = f"The AuthorizationConfiguration /srv/a.yaml is the owner's and was kept {words}."
+    assert notes == ([told] if words else [])
 
 
 # ---- the user's own admission plugins
