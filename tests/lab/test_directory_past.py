@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -157,7 +158,7 @@ def test_what_beats_the_kubelets_configuration_and_falls_short_is_mended_and_com
     past.write(DROP_IN, past.text(DROP_IN) + "authorization: {mode: AlwaysAllow}\nmakeIPTablesUtilChains: false\n")
     before = {path: past.text(path) for path in (DEFAULTS, flags, DROP_IN)}
     words = ("--limit", "cp1", "--tags", "kubelet")
-    known = {"profile": profile, "kubeconfig": f"/{ADMIN}"}
+    known: dict[str, Any] = {"profile": profile, "kubeconfig": f"/{ADMIN}"}
     foretold = hosts.harden("--check", *words, **known)
     assert foretold.code == 0, str(foretold)
     assert {path: past.text(path) for path in before} == before
