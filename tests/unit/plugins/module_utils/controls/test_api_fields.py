@@ -107,8 +107,11 @@ def test_of_a_pod_little_is_kept_and_no_value_of_a_variable() -> None:
 
 
 def test_of_other_objects_all_is_kept_but_what_writers_leave() -> None:
-    metadata = {**POD["metadata"], "name": "r"}
-    role: dict[str, t.Any] = {"metadata": metadata, "rules": [{"verbs": ["*"]}], "aggregationRule": {}}
+    role: dict[str, t.Any] = {
+        "metadata": {**POD["metadata"], "name": "r"},
+        "rules": [{"verbs": ["*"]}],
+        "aggregationRule": {},
+    }
     assert kept("clusterroles", role) == {
         **role,
         "metadata": {key: role["metadata"][key] for key in ("name", "namespace", "labels")},
@@ -116,7 +119,11 @@ def test_of_other_objects_all_is_kept_but_what_writers_leave() -> None:
 
 
 def test_of_a_node_it_is_kept_how_it_is_and_where() -> None:
-    status = {"images": [{"names": ["a"]}], "conditions": [{"type": "Ready"}], "addresses": [{"address": "192.0.2.1"}]}
+    status: dict[str, t.Any] = {
+        "images": [{"names": ["a"]}],
+        "conditions": [{"type": "Ready"}],
+        "addresses": [{"address": "192.0.2.1"}],
+    }
     found = kept("nodes", {"metadata": {"name": "w1", "annotations": {}}, "status": status, "spec": {}})
     assert found == {"metadata": {"name": "w1"}, "status": {key: status[key] for key in ("conditions", "addresses")}}
 
