@@ -148,7 +148,8 @@ class Recorded:
         return next((one for one in mine if one.module == "discover"), call)
 
     def _begin_of(self, call: kills.Call) -> int:
-        begins = (0, self.hardened, self.prepared, self.put_back, self.rotated)
+        # A play of one's own has no discovery: what it left is for the next playbook, such as a rotation.
+        begins = (0, self.hardened, self.prepared, self.put_back)
         return max(begin for begin in begins if begin <= call.number)
 
     def is_of_hardening(self, call: kills.Call) -> bool:
