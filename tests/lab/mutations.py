@@ -295,6 +295,12 @@ CONTROLLERS = (
     _flag(MANAGER, "controller-manager-credentials", "use-service-account-credentials", "false", live=()),
     _flag(MANAGER, "controller-manager-service-account-key", "service-account-private-key-file", None, live=()),
     _flag(MANAGER, "controller-manager-root-authority", "root-ca-file", None, live=()),
+    _items(
+        MANAGER,
+        "controller-manager-kubelet-rotation",
+        "feature-gates",
+        **{"with": ["RotateKubeletServerCertificate=false"]},
+    ),
     _flag(MANAGER, "controller-manager-terminated-pods", "terminated-pod-gc-threshold", "0"),
     _flag(MANAGER, "controller-manager-tls-version", "tls-min-version", "VersionTLS10"),
     _items(
@@ -356,6 +362,17 @@ NODE = (
         "-1s",
         where=("directories",),
         spared="it has no effect any more from 1.34 on, and what a live kubelet makes of it was not seen",
+        everywhere=True,
+    ),
+    # A kubelet that asks for a certificate ends with it.
+    _field(
+        KUBELET,
+        "kubelet-serving-rotation",
+        KUBELET_CONFIGURATION,
+        "featureGates",
+        {"RotateKubeletServerCertificate": False},
+        where=("directories",),
+        spared="a kubelet that asks for a serving certificate does not start with it",
         everywhere=True,
     ),
     _kubelet("kubelet-read-only-port", "readOnlyPort", 10255, live=("probe-plain-ports", *BEYOND)),

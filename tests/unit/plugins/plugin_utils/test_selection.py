@@ -247,6 +247,7 @@ def test_the_flags_of_controls_are_those_of_the_templates() -> None:
     controls = ["scheduler-profiling", "apiserver-graceful-stop", "apiserver-admission-plugins"]
     assert selection.flags_of([*controls, "apiserver-kubelet-authority"]) == {
         "kube-apiserver": {
+            "disable-admission-plugins",
             "enable-admission-plugins",
             "kubelet-certificate-authority",
             "shutdown-delay-duration",
