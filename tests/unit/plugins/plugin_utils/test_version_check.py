@@ -70,9 +70,11 @@ def test_every_version_knows_the_fields_of_the_kubelet_that_the_template_writes(
         kubelet_pki="/var/lib/kubelet/pki",
     )
     paths = [path for name, concern in yaml.safe_load(text).items() if name != "notes" for path in concern]
-    fields = versions.Table.load(minor).fields("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration")
+    table = versions.Table.load(minor)
+    fields = table.fields("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration")
     assert fields is not None
-    assert set(paths) <= set(fields)
+    gates = {f"featureGates.{name}" for name in table.gates("kubelet")}
+    assert set(paths) <= {*fields, *gates}
 
 
 def test_nothing_wanted_and_nothing_wrong() -> None:
