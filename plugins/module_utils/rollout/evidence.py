@@ -57,6 +57,10 @@ _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 Run = t.Callable[[list[str]], tuple[int, str, str]]
 
+#: Seconds that a component whose manifest is there may take to come up: a kubelet waits 10 before it starts again one
+#: that ended, and 20 the next time.
+STARTS_AGAIN = 30
+
 
 def image_version(image: str) -> str:
     """Return the version that an image's tag says, empty where it says none."""
@@ -98,6 +102,7 @@ class Collector:
         self._control_plane = control_plane
         self._kubeconfig = kubeconfig
         self._run = run
+        self._sleep = sleep
         self._file_evidence = Files(view, kubeconfig, now)
         self._document_evidence = Documents(view)
         self._port_evidence = Ports(view, kubeconfig, now, clock, nonce, sleep, writes)
@@ -107,7 +112,10 @@ class Collector:
         seen_problem = self._view.see_processes()
         kubelet = self._kubelet()
         manifests = self._manifests(str(kubelet.pop("static_pod_path")))
-        components = self._components(manifests.pop("components"), seen_problem)
+        paths = manifests.pop("components")
+        if not seen_problem:
+            self._await_processes(paths)
+        components = self._components(paths, seen_problem)
         files = self._file_evidence.attributes(components, kubelet, str(manifests["directory"]))
         kube_proxy = self._kube_proxy()
         trust = Trust(self._view, self._kubeconfig, kubelet)
@@ -139,6 +147,14 @@ class Collector:
         self._manifests(str(kubelet["static_pod_path"]))
         self._view.see_environment()
         return {path: sorted(uses) for path, uses in self._file_evidence.users_of_files(kubelet).items()}
+
+    def _await_processes(self, expected: t.Collection[str]) -> None:
+        """Give static pods that do not run a while: controllers end with their API server, and then wait themselves."""
+        for _second in range(STARTS_AGAIN):
+            if "kubelet" not in self._view.processes or all(one in self._view.processes for one in expected):
+                return
+            self._sleep(1.0)
+            self._view.see_processes()
 
     def _components(self, manifests: t.Mapping[str, str], problem: str) -> dict[str, dict[str, t.Any]]:
         expected = {*manifests, *self._view.processes}

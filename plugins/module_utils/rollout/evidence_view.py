@@ -115,6 +115,7 @@ class View:
         if not self.host.live:
             return _NOT_LIVE
         names = {*CONTROL_PLANE, "kubelet", "kube-proxy"}
+        self.strangers = {}
         try:
             for process in processes.all_processes(self.proc):
                 if process.name not in names:

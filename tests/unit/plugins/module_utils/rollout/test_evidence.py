@@ -20,7 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue, keys, kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import Collector, keys_of
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import STARTS_AGAIN, Collector, keys_of
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import Files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import ETCD_FLAGS, View
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
@@ -154,6 +154,34 @@ def test_only_the_clusters_processes_are_judged_and_asked_for_their_version(root
     )  # fmt: skip
     # An application's own is no component of the cluster.
     assert "etcd" not in seen
+
+
+@pytest.mark.parametrize(
+    ("comes", "waited", "words"), [(12, 12, ""), (99, STARTS_AGAIN, "has no process on this host")]
+)
+def test_a_component_that_the_kubelet_is_about_to_start_again_is_waited_for(
+    root: Path, tmp_path: Path, comes: int, waited: int, words: str
+) -> None:
+    """Controllers end when their API server restarts, and their kubelet takes its time."""
+    made = MadeProc(tmp_path / "made")
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == comes:
+            made.start(8, "kube-apiserver", STATIC, inner="1", flags="--profiling=true")
+
+    def seen() -> dict[str, t.Any]:
+        view = Standing(Host(str(root)), str(made.proc))
+        collector = Collector(view, True, None, lambda _words: (1, "", ""), 0.0, lambda: 0.0, sleep=sleep)
+        return t.cast("dict[str, t.Any]", collector.collect()["components"]["kube-apiserver"])
+
+    # Without a kubelet nobody starts it, and nobody waits.
+    assert (seen()["running"], slept) == (False, [])
+    made.start(7, "/usr/bin/kubelet", SERVICE)
+    found = seen()
+    assert (len(slept), found["running"]) == (waited, not words)
+    assert words in found["problem"]
 
 
 def test_what_is_mounted_is_not_known_where_the_manifest_was_not_read(root: Path, tmp_path: Path) -> None:
