@@ -186,6 +186,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         restarted = {"kube-proxy": planned.apply(host, backup, float(parameters["gate_timeout"]))}
     patch = planned.patch()
     notes = planned.notes
+    at_last = []
     if patch and "kube-apiserver" not in parameters["discovery"]["components"]:
         patch = ""
         notes.append(
@@ -193,14 +194,13 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             "rights back: run harden.yml after it."
         )
     elif patch:
-        notes.append(
+        # The command is what a person needs next: it comes last.
+        at_last.append(
             f"kubeadm upgrade keeps all of this only with --patches {PATCHES_DIRECTORY} on control planes "
             f"(kubeadm upgrade apply VERSION --patches {PATCHES_DIRECTORY}, kubeadm upgrade node --patches "
             f"{PATCHES_DIRECTORY}); workers have no patches and take kubeadm upgrade node alone. Without it, run "
             "harden.yml again afterwards."
         )
-    # The command is what a person needs next: it comes last.
-    at_last = [notes.pop()] if patch else []
     return result_of(
         module,
         changes,

@@ -61,7 +61,8 @@ def test_a_patch_is_given_to_control_planes_and_on_a_node_it_is_said_that_there_
 ) -> None:
     on_plane, on_node = (work(found, tmp_path, monkeypatch) for found in (PLANE, NODE))
     assert (on_plane["patch"], on_node["patch"]) == ("- op: add\n", "")
-    assert "only with --patches" in on_plane["notes"][0]
+    assert (len(on_plane["at_last"]), on_node["at_last"]) == (1, [])
+    assert "only with --patches" in on_plane["at_last"][0]
     (note,) = on_node["notes"]
     assert note.endswith("as kubeadm does, and give its pods their rights back: run harden.yml after it.")
 

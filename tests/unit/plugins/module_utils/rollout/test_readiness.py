@@ -320,7 +320,8 @@ def test_nodes(cp1: Host, proc: Path, world: World) -> None:
 
 @pytest.mark.parametrize(("other", "away"), [(200, []), (500, ["cp2"])])
 def test_whether_another_api_server_is_well(cp1: Host, proc: Path, world: World, other: int, away: list[str]) -> None:
-    found = {**Discovery(cp1, True).run(), "components": {}}
+    found = Discovery(cp1, True).run()
+    found["components"] = {"kube-apiserver": found["components"]["kube-apiserver"]}
     world.lives = [Life(1, OLD)]
     world.others = {"https://192.0.2.12:6443": other}
     listed = [control_plane(found["node_name"], "192.0.2.11"), control_plane("cp2", "192.0.2.12"), node("w1", "True")]

@@ -286,7 +286,9 @@ def test_what_was_set_behind_kubeadms_back_is_mended_in_its_memory_too(host: Hos
     after, _controls = plan_cluster_configuration(text, [{component: made.state()}])
     version = "3.7.0" if component == "etcd" else "1.37.1"
     process = {"running": True, "arguments": made.manifest.arguments(component), "version": version}
-    seen = Seen("cp1", {"live": True, "components": {component: process}})
+    # kubeadm's etcd has an API server on its host.
+    beside = {"kube-apiserver": {"running": False, "arguments": [], "version": version}}
+    seen = Seen("cp1", {"live": True, "components": {**beside, component: process}})
     drift = next(control for control in catalogue_files.load() if control.id == "kubeadm-drift")
     cluster = Cluster({"kubeadm_config": after}, "", [seen])
     said = judge_cluster(cluster, drift)
