@@ -55,7 +55,7 @@ LEAF_OPTIONS: dict[str, dict[str, t.Any]] = {
     "outside": {"type": "list", "elements": "str", "default": []},
     "returned": {"type": "dict", "default": {}},
     "signer": {"type": "bool", "default": True},
-    "without_key": {"type": "list", "elements": "str", "default": []},
+    "without_key": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "answers": {"type": "dict"},
     "bundles": {"type": "dict", "default": {}},
     "repair": {"type": "bool", "default": True},

@@ -553,7 +553,7 @@ def batches(
     tmp_path: Path,
     found: dict[str, Any],
     again: dict[str, Any],
-    kubelet: dict[str, Any] = UNCHANGED,
+    kubelet: dict[str, Any] | None = None,
     before: dict[str, Any] | None = None,
 ) -> list[str]:
     """What is asked before three batches of nodes.
@@ -561,7 +561,7 @@ def batches(
     Args:
         found: What discovery returned of the control plane, the first time.
         again: The second time.
-        kubelet: What the task of the kubelet returns of each node.
+        kubelet: What the task of the kubelet returns of each node; None for UNCHANGED.
         before: What is known of the control plane besides.
     """
     (tmp_path / "library").mkdir(parents=True)
@@ -584,7 +584,7 @@ def batches(
         "serial": [1, 2],
         "vars_files": files,
         "vars": {"__kubeharden_run": {"run_id": "first"}, "kubeharden_gate_timeout": 300},
-        "tasks": [task, {"ansible.builtin.set_fact": {"__harden_kubelet_done": kubelet}}],
+        "tasks": [task, {"ansible.builtin.set_fact": {"__harden_kubelet_done": kubelet or UNCHANGED}}],
     }
     playbook = tmp_path / "play.yml"
     playbook.write_text(yaml.safe_dump([begin, nodes]), encoding="utf-8")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import issue
@@ -20,10 +21,11 @@ def is_believed(shown: Sequence[CertificateFacts], trusted: Sequence[Certificate
     None where a signature on the way is of a kind that cannot be verified here. Whether any of them has ended, and what
     it may be used for, is another question.
     """
-    way = [shown[0]]
+    way = collections.deque(shown[:1])
     seen = {shown[0].fingerprint}
     uncertain = False
-    for current in way:
+    while way:
+        current = way.popleft()
         if any(one.der == current.der for one in trusted):
             return True
         for authority in (*trusted, *shown[1:]):

@@ -57,9 +57,9 @@ _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 Run = t.Callable[[list[str]], tuple[int, str, str]]
 
-#: Seconds that a component whose manifest is there may take to come up: a kubelet waits 10 before it starts again one
-#: that ended, and 20 the next time.
-STARTS_AGAIN = 30
+#: Seconds after the start of its API server in which a static pod may come up again: controllers end with that server,
+#: and a kubelet waits 10 before it starts them, 20 the next time, then 40, then 80.
+STARTS_AGAIN = 120
 
 
 def image_version(image: str) -> str:
@@ -103,6 +103,7 @@ class Collector:
         self._kubeconfig = kubeconfig
         self._run = run
         self._sleep = sleep
+        self._now = now
         self._file_evidence = Files(view, kubeconfig, now)
         self._document_evidence = Documents(view)
         self._port_evidence = Ports(view, kubeconfig, now, clock, nonce, sleep, writes)
@@ -149,8 +150,10 @@ class Collector:
         return {path: sorted(uses) for path, uses in self._file_evidence.users_of_files(kubelet).items()}
 
     def _await_processes(self, expected: t.Collection[str]) -> None:
-        """Give static pods that do not run a while: controllers end with their API server, and then wait themselves."""
-        for _second in range(STARTS_AGAIN):
+        """Give static pods that do not run a while where their API server was just started: they ended with it."""
+        server = self._view.processes.get("kube-apiserver")
+        age = self._now - server.started if server is not None else STARTS_AGAIN
+        for _second in range(int(STARTS_AGAIN - age)):
             if "kubelet" not in self._view.processes or all(one in self._view.processes for one in expected):
                 return
             self._sleep(1.0)
