@@ -14,7 +14,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.layout 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.readiness import the_last
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
@@ -31,9 +31,6 @@ _PAGE = 30
 #: What kubeadm gives the node of each control plane.
 _ROLE = "node-role.kubernetes.io/control-plane"
 _CONTROL_PLANES = f"/api/v1/nodes?labelSelector={quote(_ROLE, safe='')}&limit={_PAGE}"
-#: Where clients within the cluster find the API servers: each that lives is here.
-_SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector="
-_SLICES += quote("kubernetes.io/service-name=kubernetes", safe="")
 #: Where the API servers write down which of them are there.
 _SERVERS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
 
@@ -65,28 +62,11 @@ def others_away(sight: Sight, node: str, nodes: t.Sequence[t.Mapping[str, t.Any]
     flags = parse_arguments(running[-1].arguments)
     own = occurrences(flags, "advertise-address")[-1:]
     port = (occurrences(flags, "secure-port") or ["6443"])[-1]
-    servers = dict.fromkeys(
-        [
-            *(place for place in _served_at(ApiClient(sight.kubeconfig)) if place[0] not in own),
-            *((address, port) for one in others for address in _addresses(one)),
-        ]
-    )
-    if any(_is_well(sight, *place) for place in servers):
+    listed = [one for one in _listed(ApiClient(sight.kubeconfig).get(_SERVERS)) if [urlsplit(one).hostname] != own]
+    at_nodes = [_server(address, port) for one in others for address in _addresses(one)]
+    if any(_readyz(sight, server).status == 200 for server in dict.fromkeys([*listed, *at_nodes])):
         return []
     return [str(one["metadata"]["name"]) for one in others]
-
-
-def _served_at(client: ApiClient) -> list[tuple[str, str]]:
-    """Return the addresses and ports of the API servers that the API says live, nothing where it does not say."""
-    answer = client.get(_SLICES)
-    if answer.status != 200:
-        return []
-    found = []
-    for one in json.loads(answer.body).get("items") or []:
-        ports = [str(port["port"]) for port in one.get("ports") or [] if port.get("port")][:1]
-        addresses = [address for endpoint in one.get("endpoints") or [] for address in endpoint.get("addresses") or []]
-        found += [(str(address), port) for address in addresses for port in ports]
-    return found
 
 
 def _addresses(node: t.Mapping[str, t.Any]) -> list[str]:
@@ -94,10 +74,22 @@ def _addresses(node: t.Mapping[str, t.Any]) -> list[str]:
     return [str(one["address"]) for one in found if one.get("type") == "InternalIP"]
 
 
-def _is_well(sight: Sight, address: str, port: str) -> bool:
-    shown = f"[{address}]" if ":" in address else address
-    client = ApiClient(sight.kubeconfig, server=f"https://{shown}:{port}", verify_hostname="kubernetes")
-    return client.get("/readyz").status == 200
+def _listed(answer: Answer) -> list[str]:
+    """Return the API servers that an EndpointSlice lists, nothing where there was none to read."""
+    if answer.status != 200:
+        return []
+    found = json.loads(answer.body)
+    port = next((one["port"] for one in found.get("ports") or [] if one.get("port")), 443)
+    addresses = [address for one in found.get("endpoints") or [] for address in one.get("addresses") or []]
+    return [_server(str(address), str(port)) for address in addresses]
+
+
+def _server(address: str, port: str) -> str:
+    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
+
+
+def _readyz(sight: Sight, server: str) -> Answer:
+    return ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes").get("/readyz")
 
 
 def require_cluster_well(
@@ -136,7 +128,7 @@ def require_cluster_well(
 
 def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection[str]) -> tuple[str, str]:
     for host, server in api_servers.items():
-        answer = ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes").get("/readyz")
+        answer = _readyz(sight, server)
         if answer.status != 200:
             return "KH131", f"kube-apiserver of {host} is not well: /readyz answered {answer.status or answer.reason}"
     if nodes:
@@ -189,21 +181,14 @@ def _trouble_with_servers(sight: Sight, process: Process, several: bool) -> str:
         return ""  # its API servers are told to keep no list (--endpoint-reconciler-type=none)
     if answer.status != 200:
         return f"kube-apiserver of this host does not list the others: it answered {answer.status or answer.reason}"
-    servers = _listed(json.loads(answer.body))
+    servers = _listed(answer)
     if several and len(servers) < 2:
         return "No other API server serves this cluster, which has several control planes"
     for server in servers:
-        seen = ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes").get("/readyz")
+        seen = _readyz(sight, server)
         if seen.status != 200:
             return f"The API server {server} is not well: /readyz answered {seen.status or seen.reason}"
     return ""
-
-
-def _listed(found: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the addresses that an EndpointSlice lists."""
-    port = next((one["port"] for one in found.get("ports") or [] if one.get("port")), 443)
-    addresses = [str(address) for one in found.get("endpoints") or [] for address in one.get("addresses") or []]
-    return [f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}" for address in addresses]
 
 
 def _nodes(client: ApiClient) -> list[dict[str, t.Any]] | str:

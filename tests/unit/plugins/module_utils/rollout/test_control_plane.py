@@ -376,7 +376,7 @@ def test_the_last_api_server_is_not_taken_away(make: Callable[..., Place]) -> No
     place = make()
     place.api_servers = {"cp1": "https://192.0.2.11:6443"}
     place.world.control_planes = THREE
-    place.world.endpoints = ["192.0.2.11", "192.0.2.12"]
+    place.world.servers = ["192.0.2.11", "192.0.2.12"]
     place.world.others = {CP2: 500, CP3: 0}
     said = place.refused(limit=60.0)
     assert said.startswith("Of the kube-apiservers of cp1, cp2, cp3 only that of cp1 is well, for 60 s. Nothing was")
@@ -395,7 +395,7 @@ def test_one_that_comes_up_is_waited_for(make: Callable[..., Place]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("planes", "endpoints", "others", "keeps_one"),
+    ("planes", "servers", "others", "keeps_one"),
     [
         ({}, [], {}, True),
         ({"cp1": "192.0.2.11"}, ["192.0.2.11"], {}, True),
@@ -408,11 +408,11 @@ def test_one_that_comes_up_is_waited_for(make: Callable[..., Place]) -> None:
     ],
 )
 def test_beside_another_one_and_where_it_is_the_only_one_it_is_changed(
-    make: Callable[..., Place], planes: dict[str, str], endpoints: list[str], others: dict[str, int], keeps_one: bool
+    make: Callable[..., Place], planes: dict[str, str], servers: list[str], others: dict[str, int], keeps_one: bool
 ) -> None:
     place = make()
     place.keeps_one = keeps_one
-    place.world.control_planes, place.world.endpoints, place.world.others = planes, endpoints, others
+    place.world.control_planes, place.world.servers, place.world.others = planes, servers, others
     assert list(place.apply(limit=60.0)) == [API]
 
 

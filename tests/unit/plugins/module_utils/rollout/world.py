@@ -186,9 +186,8 @@ class World:
         self.nodes: dict[str, str] = {}
         #: API servers of other hosts, by their addresses, and what each answers.
         self.others: dict[str, int] = {}
-        #: Nodes of control planes, with their addresses; what the API says of where its servers live.
+        #: Nodes of control planes, with their addresses.
         self.control_planes: dict[str, str] = {}
-        self.endpoints: list[str] = []
         #: What the front door shows at the next connection, where this host's own API server shows b"own".
         self.front: Callable[[], bytes | None] = lambda: b"own"
         #: Addresses of the API servers that the API lists.
@@ -253,9 +252,6 @@ class World:
         if path.endswith("/endpointslices/kubernetes"):
             endpoints = [{"addresses": [address]} for address in self.servers]
             return json.dumps({"endpoints": endpoints, "ports": [{"name": "https", "port": 6443}]}).encode()
-        if path.startswith("/apis/discovery.k8s.io/"):
-            endpoints = [{"addresses": [address]} for address in self.endpoints]
-            return json.dumps({"items": [{"ports": [{"port": 6443}], "endpoints": endpoints}]}).encode()
         if path.startswith("/api/v1/nodes?labelSelector"):
             return json.dumps({"items": [control_plane(*one) for one in self.control_planes.items()]}).encode()
         if not path.startswith("/api/v1/nodes?"):
