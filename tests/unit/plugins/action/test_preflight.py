@@ -61,9 +61,8 @@ def test_what_later_tasks_found_keeps_a_host_from_being_changed_too(
     assert problems_in(variables, ["planned"]) == found
 
 
-def test_where_a_trial_failed_every_host_gives_back_its_lock_and_the_one_that_failed_says_why(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts that give back their locks, when they have."""
     monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
     given: list[str] = []
 
@@ -72,6 +71,13 @@ def test_where_a_trial_failed_every_host_gives_back_its_lock_and_the_one_that_fa
         return []
 
     monkeypatch.setattr(ActionModule, "release", release)
+    return given
+
+
+def test_where_a_trial_failed_every_host_gives_back_its_lock_and_the_one_that_failed_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = given_back(monkeypatch)
     known: dict[str, dict[str, t.Any]] = {
         host: {
             "__discover_found": {"discovery": {}, "cluster_lock": "held" if host == "cp1" else ""},
@@ -134,14 +140,7 @@ def place(path: str, **seen: t.Any) -> dict[str, t.Any]:
 def test_a_rollback_does_not_begin_where_nothing_can_be_written_and_asks_for_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
-    given: list[str] = []
-
-    def release(_self: ActionModule, _arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> list[str]:
-        given.append(variables["inventory_hostname"])
-        return []
-
-    monkeypatch.setattr(ActionModule, "release", release)
+    given = given_back(monkeypatch)
     rooms = {
         "cp1": [place("/etc/kubernetes"), place("/var/log/kubernetes/audit", free=1 << 23, budget=1 << 29)],
         "cp2": [place("/var/lib/kubeharden", free=0)],

@@ -30,6 +30,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
     sight,
 )
 from ansible_collections.kubeharden.core.plugins.modules import discover
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import LivingDirectory
 
 SEEDS = Path(__file__).parents[4] / "inventories" / "demo" / "hosts.orig"
 TRIAL = "/etc/kubernetes/manifests/kube-apiserver-kubeharden-trial.yaml"
@@ -220,21 +221,10 @@ users: [{name: u, user: {token: t}}]
 """
 
 
-class Living(Host):
-    """A directory that says of itself that its processes run, and yet never leads out of itself to this machine."""
-
-    def _resolve(self, path: str, follow_last: bool) -> str:
-        self.live = False
-        try:
-            return super()._resolve(path, follow_last)
-        finally:
-            self.live = True
-
-
 @pytest.fixture
 def w1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A worker that seems to live; this machine's processes are not looked at."""
-    host = Living(open_host(str(tmp_path / "w1"), str(SEEDS / "w1"), check=False, scratch=str).root)
+    host = LivingDirectory(open_host(str(tmp_path / "w1"), str(SEEDS / "w1"), check=False, scratch=str).root)
     host.live = True
     assert host.path("/run/kubeharden/lock").startswith(str(tmp_path))
     monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+
 #: The uid of a static pod, that of another one, and a container's id.
 HASH = "670fb48f2b9d45a181c2e8715577e789"
 UUID = "59aad7ff-f6f2-4efb-a523-ec9afd0b3cc4"
@@ -40,3 +42,14 @@ class MadeProc:
         (folder / "environ").write_bytes(b"PATH=/bin\0")
         (folder / "exe").touch()
         return folder
+
+
+class LivingDirectory(Host):
+    """A directory that says of itself that its processes run, and yet never leads out of itself to this machine."""
+
+    def _resolve(self, path: str, follow_last: bool) -> str:
+        self.live = False
+        try:
+            return super()._resolve(path, follow_last)
+        finally:
+            self.live = True

@@ -51,7 +51,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.bootstrap_
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.discovery import Discovery
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_files import Store
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki import makers
-from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.test_discovery import Standing
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import LivingDirectory
 
 SEEDS = Path(__file__).parents[5] / "inventories" / "demo" / "hosts.orig" / "w1"
 ROTATING = (SEEDS / "var/lib/kubelet/config.yaml").read_text("utf-8")
@@ -553,7 +553,7 @@ def test_a_host_without_a_runtime_is_told(machine: Machine, of_others: str, todo
     machine.api.lay("kubelet-config", {"kubelet": said})
     assert prepared(machine, Host(str(machine.root)), None).not_done == []  # nothing runs in a directory
     (machine.root / CONFIG[1:]).unlink()
-    host = Standing(str(machine.root))
+    host = LivingDirectory(str(machine.root))
     (sentence,) = prepared(machine, host, None).not_done
     assert sentence == (
         f"No container runtime was found on w3, without which its kubelet does not start: start one, {todo}"

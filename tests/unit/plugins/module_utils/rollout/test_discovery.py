@@ -26,6 +26,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.
     OTHER,
     SERVICE,
     STATIC,
+    LivingDirectory,
     MadeProc,
 )
 
@@ -63,17 +64,6 @@ def at(host: Host, path: str) -> Path:
     return place
 
 
-class Standing(Host):
-    """A directory to which processes belong."""
-
-    def _resolve(self, path: str, follow_last: bool) -> str:
-        self.live = False
-        try:
-            return super()._resolve(path, follow_last)
-        finally:
-            self.live = True
-
-
 def test_nobody_elses_program_is_started_or_taken_for_a_component(cp1: Host, tmp_path: Path) -> None:
     made = MadeProc(tmp_path / "made")
     made.start(5, "etcd", OTHER, inner="1")
@@ -86,7 +76,7 @@ def test_nobody_elses_program_is_started_or_taken_for_a_component(cp1: Host, tmp
         asked.append(command[0])
         return 0, "Kubernetes v1.36.2", ""
 
-    found = Discovery(Standing(cp1.root), True, proc=str(made.proc), run=run).run()
+    found = Discovery(LivingDirectory(cp1.root), True, proc=str(made.proc), run=run).run()
     assert set(asked) == {f"{made.proc}/7/exe"}
     assert found["kubelet"]["version"] == "1.36.2"
     assert {name: one["running"] for name, one in found["components"].items()} == {
@@ -448,7 +438,7 @@ def test_an_etcd_that_the_host_runs_in_another_way_needs_no_manifest(
     at(cp1, "etc/hostname").write_text("cp1\n", encoding="utf-8")
     made = MadeProc(tmp_path / "made")
     made.start(7, "etcd", cgroup)
-    looking = Discovery(Standing(cp1.root), True, proc=str(made.proc), run=lambda _words: (1, "", ""))
+    looking = Discovery(LivingDirectory(cp1.root), True, proc=str(made.proc), run=lambda _words: (1, "", ""))
     if elsewhere:
         assert "etcd" not in looking.run()["components"]
     else:

@@ -22,6 +22,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_call
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.pki_call import leaves_call
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import LivingDirectory
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
     DAY,
@@ -161,22 +162,11 @@ def test_a_run_that_only_makes_what_is_missing_does_not_list(host: Directory) ->
     assert "certificates" not in call(host.root, scope=leaves.SCOPE_MISSING)
 
 
-class Running(Host):
-    """A directory to which processes belong."""
-
-    def _resolve(self, path: str, follow_last: bool) -> str:
-        self.live = False
-        try:
-            return super()._resolve(path, follow_last)
-        finally:
-            self.live = True
-
-
 def test_a_restart_that_a_dead_run_did_not_come_to_is_foretold(
     host: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def running(root: str, *_rest: Any) -> Host:
-        found = Running(root)
+        found = LivingDirectory(root)
         found.live = True
         return found
 

@@ -73,6 +73,21 @@ def die(host: Host, world: World, patch: pytest.MonkeyPatch, when: str) -> None:
     patch.setattr(control_plane, "write_atomic", real)
 
 
+def die_at_work(
+    host: Host,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str = "proof",
+    accepts: t.Callable[[t.Sequence[str]], bool] = always,
+) -> Kubelet:
+    """A kubelet that accepts some arguments runs what is there, and a run dies as it changes it."""
+    world.runtime = None
+    kubelet = Kubelet(world, host, accepts)
+    world.sleep(1.0)
+    die(host, world, monkeypatch, when)
+    return kubelet
+
+
 def death() -> None:
     raise Died
 
@@ -81,11 +96,8 @@ def death() -> None:
 def test_a_change_that_was_never_proven_goes_back(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    world.runtime = None
     before = Path(host.path(MANIFEST)).read_bytes()
-    Kubelet(world, host, unaudited)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, when)
+    die_at_work(host, world, monkeypatch, when, unaudited)
     told = foretell(host)
     assert len(told) == 1
     begin = "the next run proves it, or puts " if when == "proof" else "the next run puts "
@@ -105,10 +117,7 @@ def test_a_change_of_which_only_the_proof_is_left_is_proven(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its component restarts no second time."""
-    world.runtime = None
-    kubelet = Kubelet(world, host, always)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "proof")
+    kubelet = die_at_work(host, world, monkeypatch)
     written = Path(host.path(MANIFEST)).read_bytes()
     said = recover(host, world.sight(), 300.0)
     assert said == [f"Run {RUN} died before its change was proven: it is proven now (kube-apiserver)."]
@@ -144,11 +153,8 @@ def test_a_process_that_was_there_before_proves_nothing(
 def test_a_journal_that_does_not_say_who_ran_before_proves_nothing(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.runtime = None
     before = Path(host.path(MANIFEST)).read_bytes()
-    Kubelet(world, host, always)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "proof")
+    die_at_work(host, world, monkeypatch)
     older = Journal(host).read()["apply"]
     del older["running"]
     Journal(host).note(apply=older)
@@ -160,10 +166,7 @@ def test_a_journal_that_does_not_say_who_ran_before_proves_nothing(
 def test_an_api_server_that_takes_no_new_connections_since_the_run_died_is_opened(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.runtime = None
-    Kubelet(world, host, always)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "manifest")
+    die_at_work(host, world, monkeypatch, "manifest")
     (process,) = world.find("kube-apiserver")
     world.close(process)
     recover(host, world.sight(), 300.0)
@@ -177,10 +180,7 @@ def test_a_manifest_that_somebody_else_wrote_since_stays_with_what_it_may_name(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weeks may lie between: what came with a new version is not to go back to the bytes of the old one."""
-    world.runtime = None
-    Kubelet(world, host, always)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "proof")
+    die_at_work(host, world, monkeypatch)
     Path(host.path(MANIFEST)).write_text(UPGRADED, encoding="utf-8")
     foretold = foretell(host)
     assert foretold[0] == f"Run {RUN} died before its change was proven; nothing of it is left to put back."
@@ -201,11 +201,8 @@ def test_a_manifest_that_somebody_else_wrote_since_stays_with_what_it_may_name(
 def test_a_file_that_somebody_else_changed_since_stays_and_the_manifest_goes_back(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.runtime = None
     before = Path(host.path(MANIFEST)).read_bytes()
-    Kubelet(world, host, always)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "proof")
+    die_at_work(host, world, monkeypatch)
     Path(host.path(POLICY)).write_text("kind: Policy # mine\n", encoding="utf-8")
     said = recover(host, world.sight(), 300.0)
     assert f"{MANIFEST} went back to what they were" in said[0]
@@ -218,11 +215,8 @@ def test_a_file_that_somebody_else_changed_since_stays_and_the_manifest_goes_bac
 def test_a_manifest_that_was_put_back_by_hand_is_not_written(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.runtime = None
     before = Path(host.path(MANIFEST)).read_bytes()
-    Kubelet(world, host, always)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "proof")
+    die_at_work(host, world, monkeypatch)
     Path(host.path(MANIFEST)).write_bytes(before)
     by_hand = Path(host.path(MANIFEST)).stat()
     (said,) = recover(host, world.sight(), 300.0)
@@ -234,11 +228,8 @@ def test_a_manifest_that_was_put_back_by_hand_is_not_written(
 def test_a_journal_that_does_not_say_what_the_run_wrote_goes_back_whole(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.runtime = None
     before = Path(host.path(MANIFEST)).read_bytes()
-    Kubelet(world, host, always)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "proof")
+    die_at_work(host, world, monkeypatch)
     older = Journal(host).read()["apply"]
     del older["after"]
     Journal(host).note(apply=older)
@@ -252,11 +243,8 @@ def test_a_journal_that_does_not_say_what_the_run_wrote_goes_back_whole(
 def test_an_old_component_that_is_not_well_is_said_and_what_is_mended_by_hand_stays(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.runtime = None
     comes_up: list[bool] = [True]
-    Kubelet(world, host, lambda arguments: comes_up[0] and unaudited(arguments))
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "proof")
+    die_at_work(host, world, monkeypatch, "proof", lambda arguments: comes_up[0] and unaudited(arguments))
     comes_up[0] = False
     with pytest.raises(HardeningError, match=r"was not well with its old manifest .* within 60 s"):
         recover(host, world.sight(), 60.0)
@@ -268,10 +256,7 @@ def test_an_old_component_that_is_not_well_is_said_and_what_is_mended_by_hand_st
 def test_a_file_that_cannot_go_back_is_tried_again_by_the_next_run(
     host: Host, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.runtime = None
-    Kubelet(world, host, unaudited)
-    world.sleep(1.0)
-    die(host, world, monkeypatch, "proof")
+    die_at_work(host, world, monkeypatch, "proof", unaudited)
     stored = Path(host.path(f"/var/lib/kubeharden/backups/{RUN}"))
     for path in stored.glob("0*"):
         path.rename(path.with_suffix(".away"))
