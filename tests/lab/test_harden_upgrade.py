@@ -34,10 +34,11 @@ PATCHES = "/etc/kubernetes/kubeharden/patches"
 IGNORED = "--ignore-preflight-errors=SystemVerification"
 # kubeadm's health check is a job, `pause -v` on any node. A real pause says its version and ends; the lab's is ended.
 _END_HEALTH_CHECKS = "systemd-run --quiet sh -c 'while sleep 1; do pkill -f \"^/pause -v\"; done'"
-# Each component's own command line, owners and modes, and kube-proxy's rights.
+# Each component's own command line, owners and modes, and kube-proxy's rights. By what members an etcd began counts no
+# more: who joined one was told all of them, and `kubeadm upgrade node` writes its own alone.
 _IN_FORCE = """
 for name in kube-apiserver kube-controller kube-scheduler etcd kube-proxy kubelet; do
-  pid=$(pgrep -o "^$name") && echo "$name" && tr '\\0' '\\n' </proc/$pid/cmdline | sort
+  pid=$(pgrep -o "^$name") && echo "$name" && tr '\\0' '\\n' </proc/$pid/cmdline | grep -v '^--initial-cluster' | sort
 done
 find /etc/kubernetes /var/lib/etcd -path /etc/kubernetes/tmp -prune -o -path '/var/lib/etcd/*' -prune \\
   -o -printf '%p %m %u %g\\n' | sort
