@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -320,16 +321,26 @@ def test_a_host_that_falls_silent(product: Product, tmp_path: Path) -> None:
     assert product.harden("--limit", SILENT).well().changes == []
 
 
+def await_write(cluster: Cluster, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a run that is at work has written the flag in the API server's manifest of the first control plane."""
+    changed = f"grep -q request-timeout=61s {MANIFESTS}/kube-apiserver.yaml"
+
+    def written() -> bool:
+        return cluster.ssh("cp1", changed, check=False).returncode == 0
+
+    wait_until("the write", 600, lambda: written() or process.poll() is not None, 0.1)
+    assert process.poll() is None, log.read_text(encoding="utf-8")
+
+
 def test_a_load_balancer_that_does_not_take_a_changed_api_server(product: Product, tmp_path: Path) -> None:
     """The first control plane goes back, though it is well itself, and no other one is touched."""
     cluster = product.cluster
     content, maps = product.on_each(product.content), product.config_maps()
-    changed = f"grep -q request-timeout=61s {MANIFESTS}/kube-apiserver.yaml"
     flags = on("kube-apiserver", request_timeout="61s")
     begun = time.monotonic()
     with cluster.poller() as served:
         process = product.start(tmp_path / "log", "--skip-tags", "verify", extra_flags=flags, gate_timeout=120)
-        wait_until("the write", 600, lambda: cluster.ssh("cp1", changed, check=False).returncode == 0, 0.1)
+        await_write(cluster, process, tmp_path / "log")
         with cluster.passed_over("cp1"):
             code = process.wait(1200)
     seconds = time.monotonic() - begun
@@ -351,16 +362,10 @@ def test_a_control_plane_that_loses_power_in_the_middle(product: Product, tmp_pa
     cluster = product.cluster
     cluster.wait_quiet()
     flags = on("kube-apiserver", request_timeout="61s")
-    changed = f"grep -q request-timeout=61s {MANIFESTS}/kube-apiserver.yaml"
-
-    def written() -> bool:
-        return cluster.ssh("cp1", changed, check=False).returncode == 0
-
     begun = time.monotonic()
     with cluster.poller() as served:
         process = product.start(tmp_path / "log", "--skip-tags", "verify", extra_flags=flags)
-        wait_until("the write", 600, lambda: written() or process.poll() is not None, 0.1)
-        assert process.poll() is None, (tmp_path / "log").read_text(encoding="utf-8")
+        await_write(cluster, process, tmp_path / "log")
         cut = time.time()
         cluster.power("cut", "cp1")
         code = process.wait(1200)

@@ -400,7 +400,8 @@ def test_no_secret_of_a_live_host_is_shown_at_any_verbosity(story: Story) -> Non
     cluster.ssh("cp1", "cat >/run/sampler.py && systemd-run --unit sampler -p StandardOutput=file:/run/sampler-out "
                 "python3 /run/sampler.py", stdin=_SAMPLER)  # fmt: skip
     try:
-        run = story.product.verify("-vvvv", "--check", "--diff")
+        # What is piped to an interpreter is no argument. Here modules are files, so that one is seen to be looked at.
+        run = story.product.verify("-vvvv", "--check", "--diff", "-e", "ansible_pipelining=false")
     finally:
         cluster.ssh("cp1", "touch /run/sampler-end; while systemctl is-active -q sampler; do sleep 0.2; done")
     sampled = cluster.ssh("cp1", "cat /run/sampler-out; rm -f /run/sampler*").stdout
