@@ -168,7 +168,7 @@ FAULTS = [
     Fault(
         "kubeadms-configmap-of-an-unknown-version",
         "KH116",
-        ("ConfigMap kube-system/kubeadm-config is written in 'kubeadm.k8s.io/v1beta9'", KEPT),
+        ("ConfigMap kube-system/kubeadm-config is written in kubeadm.k8s.io/v1beta9, and only", KEPT),
         lay={
             "cp1": f"{KUBECTL} get configmap kubeadm-config -o yaml | sed s,k8s.io/v1beta4,k8s.io/v1beta9, | "
             f"{KUBECTL} replace -f -"
