@@ -110,6 +110,7 @@ backup:
   type: str
 """
 
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -146,14 +147,16 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if changes and not module.check_mode:
         service = None
         if host.live:
-            ready = cluster_health.node_probe(found["kubelet"]["kubeconfig"], found["node_name"])
+            name = found["node_name"]
+            ready = cluster_health.node_probe(found["kubelet"]["kubeconfig"], name)
             service = kubelet.service(found["kubelet"]["configuration"], runner(module), ready)
             view = sight.build(host, found["admin_kubeconfig"], None, runner(module)) if found["components"] else None
             if view is not None and "kube-apiserver" in found["components"]:
                 # A kubelet that starts while its own API server hangs starts no static pod for minutes.
                 require_well(view, "kube-apiserver", left=THIS_STEP)
-                servers, nodes = parameters["api_servers"], parameters["nodes"]
-                cluster_health.require_cluster_well(view, servers, nodes, float(parameters["gate_timeout"]))
+                servers, nodes, limit = parameters["api_servers"], parameters["nodes"], parameters["gate_timeout"]
+                cluster_health.require_cluster_well(view, servers, nodes, float(limit), unheard=name)
+                service = dataclasses.replace(service, must_be_ready=name in nodes)
         seconds = planned.apply(Backup(host, parameters["run_id"]), service, float(parameters["gate_timeout"]))
         restarted = {} if seconds is None else {"kubelet": seconds}
     not_done = ["The kubelet: no restart and proof, which take a running host."] if changes and not host.live else []

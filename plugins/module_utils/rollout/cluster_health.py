@@ -32,6 +32,8 @@ _PAGE = 30
 _ROLE = "node-role.kubernetes.io/control-plane"
 _CONTROL_PLANES = f"/api/v1/nodes?labelSelector={quote(_ROLE, safe='')}&limit={_PAGE}"
 #: Where the API servers write down which of them are there.
+#: Why a node is not Ready of which Kubernetes has not heard (pkg/controller/nodelifecycle).
+_UNHEARD = "NodeStatusUnknown"
 _SERVERS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
 
 
@@ -93,7 +95,12 @@ def _readyz(sight: Sight, server: str) -> Answer:
 
 
 def require_cluster_well(
-    sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection[str], limit: float, ends: str = ""
+    sight: Sight,
+    api_servers: t.Mapping[str, str],
+    nodes: t.Collection[str],
+    limit: float,
+    ends: str = "",
+    unheard: str = "",
 ) -> None:
     """Refuse to take a control plane away from a cluster in which another one, or a node, is not well.
 
@@ -107,13 +114,16 @@ def require_cluster_well(
         limit: Seconds that they are given.
         ends: This host's node, where its API server is going to end and may not be the last that is well of several;
             empty where that is not asked.
+        unheard: This host's node, where its kubelet is going to restart: it is not waited for where all that is wrong
+            with it is that nothing was heard of it. A kubelet that asks its own API server, as kubeadm's do, says
+            nothing while that is away, and for up to a minute more; its restart ends that.
 
     Raises:
         HardeningError: Who is not well.
     """
     end = sight.clock() + limit
     while True:
-        number, trouble = _trouble(sight, api_servers, nodes)
+        number, trouble = _trouble(sight, api_servers, nodes, unheard)
         if not trouble and ends:
             number, trouble = _alone(sight, api_servers, ends)
         if not trouble:
@@ -126,7 +136,7 @@ def require_cluster_well(
         sight.sleep(PAUSE)
 
 
-def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection[str]) -> tuple[str, str]:
+def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection[str], unheard: str) -> tuple[str, str]:
     for host, server in api_servers.items():
         answer = _readyz(sight, server)
         if answer.status != 200:
@@ -136,7 +146,8 @@ def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection
         if isinstance(found, str):
             return "KH131", f"the API does not list its nodes: it answered {found}"
         for node in found:
-            if node["name"] in nodes and node["trouble"]:
+            silent = node["name"] == unheard and node["trouble"] == _UNHEARD
+            if node["name"] in nodes and node["trouble"] and not silent:
                 return "KH134", f"Node {node['name']} is not Ready ({node['trouble']})"
     return "", ""
 

@@ -67,6 +67,7 @@ class Service:
         ready: Whether its node is Ready by the word of a kubelet that was there since a moment (seconds since the
             epoch); None where nobody knows.
         now: Seconds since the epoch.
+        must_be_ready: Whether its node must be Ready after a restart even where it is not before.
     """
 
     run: Run
@@ -75,6 +76,7 @@ class Service:
     sleep: t.Callable[[float], None]
     ready: t.Callable[[float], bool | None] = lambda _since: None
     now: t.Callable[[], float] = time.time
+    must_be_ready: bool = False
 
 
 def health_probe(
@@ -522,11 +524,11 @@ def _put_back(host: Host, backup: Backup, saved: t.Sequence[Saved], sysctls: t.M
 def restart(service: Service, limit: float) -> float | str:
     """Restart the kubelet; return the seconds until it was proven well, or what is wrong with it.
 
-    A node that is Ready before must be so after. For one that is not, or where the API does not say, the kubelet's own
-    health is the proof.
+    A node that is Ready before must be so after, and so must one that is only not heard of since this run took its API
+    server away. For others that are not, or where the API does not say, the kubelet's own health is the proof.
     """
     begun = service.clock()
-    was_ready = service.ready(0.0)
+    was_ready = service.ready(0.0) or service.must_be_ready
     code, _out, error = service.run(["systemctl", "restart", "kubelet"])
     if code != 0:
         return f"systemctl restart kubelet: {error.strip()}."

@@ -24,20 +24,37 @@ from ansible_collections.kubeharden.core.plugins.modules import kubelet as modul
 SERVERS = {"cp2": "https://192.0.2.2:6443"}
 
 
-@pytest.mark.parametrize("component", ["kube-apiserver", "etcd"])
-def test_a_control_plane_that_is_not_well(
-    component: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("component", "well", "said"),
+    [
+        (
+            "kube-apiserver",
+            False,
+            "KH131: ({'cp2': 'https://192.0.2.2:6443'}, ['cp1', 'w1'], 60.0), not heard of: cp1.",
+        ),
+        # Its API server was away in this run: what is not heard of the node is no word against it, and must end.
+        ("kube-apiserver", True, "KH207: It was restarted, and must be Ready: True."),
+        ("etcd", False, "KH207: It was restarted, and must be Ready: False."),
+    ],
+)
+def test_the_cluster_is_proven_before_the_kubelet_of_a_control_plane(
+    component: str,
+    well: bool,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def require(*arguments: Any) -> None:
-        raise HardeningError("KH131", f"{arguments[1:]} is not well.")
+    def require(*arguments: Any, unheard: str) -> None:
+        if not well:
+            raise HardeningError("KH131", f"{arguments[1:]}, not heard of: {unheard}.")
 
-    def apply(*_arguments: Any) -> None:
-        raise HardeningError("KH207", "It was restarted.")
+    def apply(_backup: Any, service: kubelet.Service, _limit: float) -> None:
+        raise HardeningError("KH207", f"It was restarted, and must be Ready: {service.must_be_ready}.")
 
     planned = types.SimpleNamespace(plan=lambda: ["a change"], apply=apply)
     monkeypatch.setattr(hosts, "open_host", lambda *_: types.SimpleNamespace(live=True, path=lambda path: path))
     monkeypatch.setattr(kubelet, "Kubelet", lambda *_: planned)
-    monkeypatch.setattr(kubelet, "service", lambda *_: None)
     monkeypatch.setattr(cluster_health, "node_probe", lambda *_: None)
     monkeypatch.setattr(cluster_health, "require_cluster_well", require)
     monkeypatch.setattr(sight, "build", lambda *_: object())
@@ -51,6 +68,4 @@ def test_a_control_plane_that_is_not_well(
     given = {"root": str(tmp_path), "run_id": "first", "discovery": found, "settings": {}, "api_servers": SERVERS}
     with patch_module_args({**given, "nodes": ["cp1", "w1"], "gate_timeout": 60}), pytest.raises(SystemExit):
         module.main()
-    said = json.loads(capsys.readouterr().out)["msg"]
-    asked = "KH131: ({'cp2': 'https://192.0.2.2:6443'}, ['cp1', 'w1'], 60.0) is not well."
-    assert said == (asked if component == "kube-apiserver" else "KH207: It was restarted.")
+    assert json.loads(capsys.readouterr().out)["msg"] == said

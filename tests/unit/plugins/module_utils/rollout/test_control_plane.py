@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -26,7 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import N
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import control_plane, front_door
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, control_plane, front_door
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import (
     ControlPlane,
     Options,
@@ -366,6 +367,24 @@ def test_no_control_plane_is_taken_away_from_a_cluster_that_is_not_well(
     assert words in str(caught.value)
     assert place.state() == place.before
     assert place.kubelet.starts == []
+
+
+@pytest.mark.parametrize(
+    ("name", "trouble", "refused"),
+    [
+        ("cp1", "NodeStatusUnknown", False),
+        ("cp1", "KubeletNotReady", True),
+        ("w1", "NodeStatusUnknown", True),
+    ],
+)
+def test_a_node_that_is_not_heard_of_is_not_waited_for_where_its_own_kubelet_restarts(
+    name: str, trouble: str, refused: bool, make: Callable[..., Place]
+) -> None:
+    world = make().world
+    world.nodes = {"cp1": "", "w1": "", name: trouble}
+    said = pytest.raises(HardeningError, match=f"^Node {name} is not Ready") if refused else contextlib.nullcontext()
+    with said:
+        cluster_health.require_cluster_well(world.sight(), {}, ["cp1", "w1"], 60.0, unheard="cp1")
 
 
 THREE = {"cp1": "192.0.2.11", "cp2": "192.0.2.12", "cp3": "192.0.2.13"}

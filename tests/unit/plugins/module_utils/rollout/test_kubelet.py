@@ -229,6 +229,15 @@ def test_a_node_that_was_ready_must_be_so_again(
     assert set(asked[1:]) <= {1_800_000_000.0}
 
 
+def test_a_node_that_must_be_ready_is_waited_for_though_it_was_not() -> None:
+    answers = {0.0: [False], 1_800_000_000.0: [False, True]}
+    seen = dataclasses.replace(
+        service("running"), ready=lambda since: answers[since].pop(0), now=lambda: 1_800_000_000.0, must_be_ready=True
+    )
+    assert kubelet.restart(seen, 60.0) == pytest.approx(12.5, abs=1.0)
+    assert answers == {0.0: [], 1_800_000_000.0: []}
+
+
 def test_kernel_configuration_and_flags_are_one_change_with_one_restart(host: Host) -> None:
     planned = made(host, v="4")
     changes = planned.plan()
