@@ -12,6 +12,7 @@ import typing as t
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import explain
 
 #: What a component reads of ours. A directory: a file that is mounted alone keeps its old inode when it is replaced.
 CONFIGURATION_DIRECTORY = "/etc/kubernetes/kubeharden"
@@ -123,6 +124,12 @@ def open_host(root: str, seed: str | None, check: bool, scratch: t.Callable[[], 
     root = os.path.abspath(root)
     if root == "/" or os.path.isdir(root):
         return Host(root)
+    if os.path.lexists(root):
+        raise HardeningError(
+            "KH010",
+            f"kubeharden_root {root} is no directory. Nothing was written; correct the path, or move away what is "
+            "there.",
+        )
     if not seed:
         raise HardeningError(
             "KH010",
@@ -135,11 +142,26 @@ def open_host(root: str, seed: str | None, check: bool, scratch: t.Callable[[], 
     target = os.path.join(scratch(), "root") if check else root
     partial = target + ".partial"
     shutil.rmtree(partial, ignore_errors=True)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    shutil.copytree(seed, partial, symlinks=True)
-    _apply_attributes(partial, seed + ".attributes.yml")
-    os.rename(partial, target)
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copytree(seed, partial, symlinks=True)
+        _apply_attributes(partial, seed + ".attributes.yml")
+        os.rename(partial, target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise HardeningError(
+            "KH201",
+            f"{target} could not be made as a copy of {seed}: {_why(error)}. Nothing of it was kept; mend that, or "
+            "correct kubeharden_root or kubeharden_root_seed.",
+        ) from error
     return Host(target)
+
+
+def _why(error: OSError) -> str:
+    """Say why a copy failed: of several files that could not be copied the first, which copytree tells as a list."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return str(error.args[0][0][2])
+    return explain(error)
 
 
 def _apply_attributes(root: str, listing: str) -> None:

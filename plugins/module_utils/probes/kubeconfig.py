@@ -105,7 +105,7 @@ def parse(text: str, path: str) -> Kubeconfig:
         certificate=certificate,
         key=key,
         token=_token(user, path),
-        tls_server_name=cluster.get("tls-server-name") or None,
+        tls_server_name=_name_of_server(cluster, path),
     )
 
 
@@ -177,6 +177,13 @@ def _server(cluster: dict[str, Any], path: str) -> str:
     if not valid:
         raise HardeningError("KH118", f"{path}: the server {server!r} is no https:// address.")
     return server
+
+
+def _name_of_server(cluster: dict[str, Any], path: str) -> str | None:
+    name = cluster.get("tls-server-name") or None
+    if name is not None and not isinstance(name, str):
+        raise HardeningError("KH118", f"{path}: the tls-server-name {name!r} is no text; put it in quotes.")
+    return name
 
 
 def _data_or_file(entry: dict[str, Any], name: str, path: str) -> bytes | None:

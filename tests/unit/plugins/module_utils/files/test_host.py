@@ -171,3 +171,24 @@ def test_without_root_and_seed_there_is_a_sentence(tmp_path: Path, given_seed: s
     with pytest.raises(HardeningError, match=words):
         open_host(str(tmp_path / "root"), given_seed, check=False, scratch=nowhere)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_root_that_is_a_file_is_a_sentence_with_a_seed_too(tmp_path: Path, seed: Path, check: bool) -> None:
+    (tmp_path / "root").write_text("mine", encoding="utf-8")
+    with pytest.raises(HardeningError, match=r"root is no directory\. Nothing was written; correct the path"):
+        open_host(str(tmp_path / "root"), str(seed), check=check, scratch=nowhere)
+    assert (tmp_path / "root").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_root_that_cannot_be_made_is_a_sentence(tmp_path: Path, seed: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(HardeningError, match="could not be made as a copy of .*cp1: a file of that name is in the way"):
+        open_host(str(tmp_path / "file" / "root"), str(seed), check=False, scratch=nowhere)
+
+
+def test_a_seed_that_cannot_be_copied_is_a_sentence_and_leaves_nothing(tmp_path: Path, seed: Path) -> None:
+    os.mkfifo(seed / "etc" / "fifo")
+    with pytest.raises(HardeningError, match=r"could not be made as a copy of .*fifo` is a named pipe\. Nothing of it"):
+        open_host(str(tmp_path / "root"), str(seed), check=False, scratch=nowhere)
+    assert os.listdir(tmp_path) == ["seeds"]

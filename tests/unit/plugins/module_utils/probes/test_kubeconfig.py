@@ -132,6 +132,7 @@ Change = Callable[[dict[str, Any]], Any]
         (lambda d: d["clusters"][1]["cluster"].update({"server": "https://[::1"}), "is no https:// address"),
         (lambda d: d["clusters"][1]["cluster"].update({"server": "https://h:99999"}), "is no https:// address"),
         (lambda d: d["clusters"][1]["cluster"].update({"insecure-skip-tls-verify": True}), "insecure-skip-tls-verify"),
+        (lambda d: d["clusters"][1]["cluster"].update({"tls-server-name": 5}), "the tls-server-name 5 is no text"),
         (
             lambda d: d["clusters"][1]["cluster"].update({"certificate-authority-data": "%%"}),
             "certificate-authority-data is not base64",
