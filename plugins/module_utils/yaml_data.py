@@ -9,6 +9,7 @@ a tag that its value does not fit (``!!bool x``) raises what is no YAMLError, an
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import yaml
@@ -22,6 +23,12 @@ _Loader: t.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 # What has a counterpart in JSON, into which Kubernetes turns every document; and what YAML makes of << and of =.
 _TAGS = frozenset(f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map", "merge", "value"))
+
+#: What Go's parsers take for a number (goyaml, resolve.go) and PyYAML for a text, with what it begins with.
+_NUMBERS_OF_GO = (
+    ("float", r"[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z", "-+.0123456789"),
+    ("int", r"[-+]?0[bBoOxX][0-9a-fA-F_]+\Z", "-+0"),
+)
 
 
 class NoYamlError(ValueError):
@@ -61,6 +68,14 @@ def compose(text: str) -> yaml.Node | None:
         NoYamlError: As above.
     """
     return _composed(text)[1]
+
+
+def for_go(dumper: t.Any) -> t.Any:
+    """Return a dumper of PyYAML that also quotes a text which a program written in Go reads as a number: 0815, 12e5."""
+    made = type(dumper.__name__, (dumper,), {})
+    for name, pattern, first in _NUMBERS_OF_GO:
+        made.add_implicit_resolver(f"{_TAG}{name}", re.compile(pattern), list(first))
+    return made
 
 
 def _composed(text: str) -> tuple[t.Any, yaml.Node | None]:

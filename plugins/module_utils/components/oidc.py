@@ -14,6 +14,8 @@ import typing as t
 
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
+
 Flags = t.Mapping[str, t.Sequence[str]]
 
 _ISSUER, _CLIENT, AUTHORITY = "oidc-issuer-url", "oidc-client-id", "oidc-ca-file"
@@ -31,6 +33,8 @@ FLAGS = (
 )
 #: What a configuration file accepts; the flag's default is RS256 alone.
 ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512")
+#: What Go's parsers take for true and false, and PyYAML for a text.
+_TRUTHS_OF_GO = ("y", "Y", "n", "N")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -108,13 +112,15 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+    style = "|" if "\n" in value else "'" if value in _TRUTHS_OF_GO else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)
+_GoDumper = yaml_data.for_go(_Dumper)
 
 
 def document(jwt: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     """Return the part ``jwt`` of an AuthenticationConfiguration as YAML, without a last line break."""
-    text = yaml.dump({"jwt": list(jwt)}, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=10**6)
+    text = yaml.dump({"jwt": list(jwt)}, Dumper=_GoDumper, sort_keys=False, default_flow_style=False, width=10**6)
     return str(text).rstrip("\n")

@@ -25,7 +25,7 @@ _AUTHORITY = "certificate-authority"
 _CERTIFICATE = "client-certificate"
 _KEY = "client-key"
 # libyaml where the library has it: several times faster, and the same bytes.
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_Dumper: Any = yaml_data.for_go(getattr(yaml, "CSafeDumper", yaml.SafeDumper))
 _LINE_WIDTH = 1 << 30  # Base64 stays on one line, as kubectl and kubeadm write it.
 
 

@@ -91,3 +91,19 @@ def test_the_document_is_the_same_when_it_is_read_and_written_again() -> None:
     assert "      certificateAuthority: |\n        -----BEGIN CERTIFICATE-----\n" in text
     assert yaml.safe_load(text) == {"jwt": jwt}
     assert oidc.document(yaml.safe_load(text)["jwt"]) == text
+
+
+@pytest.mark.parametrize(
+    "value", ["0815", "12e5", "123e4567", "1.", ".5e3", "0o17", "0X1F", "y", "N", "1_0e2", "on", "7"]
+)
+def test_no_text_is_read_as_a_number_or_a_truth_by_the_api_server(value: str) -> None:
+    """It would not start: Go's parsers take more words for numbers and truths than PyYAML."""
+    text = oidc.document([made(client_id=value, groups_claim=value, required_claim=f"a={value}")])
+    for line in (f"- '{value}'", f"claim: '{value}'", f"requiredValue: '{value}'"):
+        assert line in text
+    assert yaml.safe_load(text)["jwt"][0]["issuer"]["audiences"] == [value]
+
+
+@pytest.mark.parametrize("value", ["1.2.3.4", "abc", "e5", "0x", "a.b", "yes-men", "1e3x"])
+def test_other_texts_are_not_quoted(value: str) -> None:
+    assert f"        - {value}\n" in oidc.document([made(client_id=value)])

@@ -183,7 +183,7 @@ def test_a_root_that_is_a_file_is_a_sentence_with_a_seed_too(tmp_path: Path, see
 
 def test_a_root_that_cannot_be_made_is_a_sentence(tmp_path: Path, seed: Path) -> None:
     (tmp_path / "file").write_text("mine", encoding="utf-8")
-    with pytest.raises(HardeningError, match="could not be made as a copy of .*cp1: a file of that name is in the way"):
+    with pytest.raises(HardeningError, match=r"as a copy of .*cp1: a file of that name is in the way"):
         open_host(str(tmp_path / "file" / "root"), str(seed), check=False, scratch=nowhere)
 
 

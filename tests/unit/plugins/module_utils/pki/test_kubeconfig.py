@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import kubeconfig
 
@@ -104,6 +105,18 @@ def test_an_update_changes_the_current_context_and_nothing_else() -> None:
     assert after["preferences"] == {"colors": True}
     assert facts.server == SERVER
     assert kubeconfig.update(KUBEADM, "here") == KUBEADM
+
+
+@pytest.mark.parametrize("name", ["0815", "12e5"])
+@pytest.mark.parametrize("base", [yaml.SafeDumper, getattr(yaml, "CSafeDumper", yaml.SafeDumper)])
+def test_a_cluster_whose_name_looks_like_a_number_to_go_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, base: Any, name: str
+) -> None:
+    """PyYAML takes it for a text without quotes too; kubectl and kubelets would read a number, and then nothing."""
+    monkeypatch.setattr(kubeconfig, "_Dumper", yaml_data.for_go(base))
+    named = KUBEADM.replace(b" kubernetes\n", f' "{name}"\n'.encode())
+    changed = kubeconfig.update(named, "here", certificate=b"CERT", key=b"KEY")
+    assert changed == named.replace(b'"', b"'")
 
 
 def test_data_and_file_never_stand_beside_each_other() -> None:
