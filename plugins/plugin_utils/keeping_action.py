@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
+from types import MappingProxyType
 
 from ansible.errors import AnsibleError
 
@@ -24,17 +26,19 @@ class KeepingAction(HostAction):
         if not directory:
             return None
         secret = variables.get(authorities_directory.PHRASE_FILE) or ""
-        return AuthoritiesDirectory(directory, secret, self.reader(authorities_directory.VARIABLE), now)
+        others = {os.path.abspath(os.path.expanduser(secret)): authorities_directory.PHRASE_FILE} if secret else {}
+        return AuthoritiesDirectory(directory, secret, self.reader(authorities_directory.VARIABLE, others), now)
 
     def moves(self, variables: t.Mapping[str, t.Any]) -> bool:
         """Return whether keys that control planes have are moved to the controller."""
         return per_host.yes(variables.get(authorities_directory.MOVE))
 
-    def reader(self, variable: str) -> t.Callable[[str], bytes]:
+    def reader(self, variable: str, others: t.Mapping[str, str] = MappingProxyType({})) -> t.Callable[[str], bytes]:
         """Return what reads a file of the controller, decrypted where ansible-vault encrypted it.
 
         Args:
             variable: Which names the files, for the sentence.
+            others: By its path, the variable that names a file instead.
         """
 
         def read(path: str) -> bytes:
@@ -43,7 +47,7 @@ class KeepingAction(HostAction):
             except AnsibleError as error:
                 raise HardeningError(
                     "KH303",
-                    f"{path}, which {variable} names, could not be read: {reason(error)} Nothing was "
+                    f"{path}, which {others.get(path, variable)} names, could not be read: {reason(error)} Nothing was "
                     "changed; correct the path, or who may read it.",
                 ) from None
 

@@ -8,6 +8,7 @@ It may hold tokens and keys of kubeadm's. So it is read on the controller, and h
 
 from __future__ import annotations
 
+import posixpath
 import re
 import typing as t
 
@@ -19,11 +20,11 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.pki_cluster import
 
 VARIABLE = "kubeharden_pki_init"
 
-_BETWEEN_DOCUMENTS = re.compile(r"^---[ \t]*(?:#.*)?$", re.MULTILINE)
+_BETWEEN_DOCUMENTS = re.compile(r"^---[ \t\r]*(?:#.*)?$", re.MULTILINE)
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)(?:[-+].*)?")
 _CLUSTER, _INIT = "ClusterConfiguration", "InitConfiguration"
 #: What kubeadm takes where the file says nothing.
-_SERVICES, _DOMAIN = "10.96.0.0/12", "cluster.local"
+_SERVICES, _DOMAIN, _PORT = "10.96.0.0/12", "cluster.local", 6443
 
 
 def read(text: str, where: str) -> dict[str, t.Any]:
@@ -52,12 +53,15 @@ def read(text: str, where: str) -> dict[str, t.Any]:
     networking, etcd = _mapping(cluster, "networking"), _mapping(cluster, "etcd")
     init = found.get(_INIT, ("", {}))[1]
     local, node = _mapping(init, "localAPIEndpoint"), _mapping(init, "nodeRegistration")
-    own_etcd, port = _mapping(etcd, "local"), local.get("bindPort", 6443)
-    if not isinstance(port, int):
+    own_etcd, port = _mapping(etcd, "local"), local.get("bindPort") or _PORT
+    if type(port) is not int or not 0 < port < 65536:
         raise _refused(where, "its bindPort is no port")
+    directory = cluster.get("certificatesDir") or PKI
+    if not isinstance(directory, str) or not directory.startswith("/"):
+        raise _refused(where, "its certificatesDir is no absolute path")
     return {
         "version": version.group(1),
-        "directory": str(cluster.get("certificatesDir") or PKI),
+        "directory": posixpath.normpath(directory),
         "service_network": str(networking.get("serviceSubnet") or _SERVICES),
         "dns_domain": str(networking.get("dnsDomain") or _DOMAIN),
         "endpoint": str(cluster.get("controlPlaneEndpoint") or ""),

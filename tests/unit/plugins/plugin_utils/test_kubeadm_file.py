@@ -84,6 +84,20 @@ def test_what_it_says_is_taken_and_no_secret(text: str) -> None:
     assert "00112233" not in str(found)
 
 
+def test_lines_may_end_as_windows_ends_them() -> None:
+    text = f"{INIT}---\n{MOST}"
+    assert kubeadm_file.read(text.replace("\n", "\r\n"), "f") == kubeadm_file.read(text, "f")
+
+
+def test_a_directory_is_called_as_kubeadm_calls_it_in_manifests() -> None:
+    assert kubeadm_file.read(f"{LEAST}certificatesDir: /srv//pki/\n", "f")["directory"] == "/srv/pki"
+
+
+def test_a_port_that_is_empty_is_kubeadms_own() -> None:
+    for port in ("null", "0"):
+        assert kubeadm_file.read(f"{LEAST}---\n{INIT.replace('7443', port)}", "f")["port"] == 6443
+
+
 def test_an_etcd_elsewhere_is_none_of_kubeadms() -> None:
     text = LEAST + "etcd: {external: {endpoints: [https://192.0.2.7:2379]}}\n"
     assert kubeadm_file.read(text, "f")["etcd"] is False
@@ -99,6 +113,10 @@ def test_an_etcd_elsewhere_is_none_of_kubeadms() -> None:
         (LEAST.replace("v1.36.2", "stable"), "is no version such as v1.37.1"),
         (LEAST.replace("kubernetesVersion: v1.36.2", "{}"), "it is no YAML"),
         (f"{LEAST}---\n{INIT.replace('7443', 'https')}", "bindPort is no port"),
+        (f"{LEAST}---\n{INIT.replace('7443', 'true')}", "bindPort is no port"),
+        (f"{LEAST}---\n{INIT.replace('7443', '65536')}", "bindPort is no port"),
+        (f"{LEAST}certificatesDir: pki\n", "certificatesDir is no absolute path"),
+        (f"{LEAST}certificatesDir: [/srv/pki]\n", "certificatesDir is no absolute path"),
         (LEAST.replace("v1beta4", "v1beta9"), "v1beta9"),
     ],
 )
