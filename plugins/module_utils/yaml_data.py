@@ -72,7 +72,7 @@ def compose(text: str) -> yaml.Node | None:
 
 def for_go(dumper: t.Any) -> t.Any:
     """Return a dumper of PyYAML that also quotes a text which a program written in Go reads as a number: 0815, 12e5."""
-    made = type(dumper.__name__, (dumper,), {})
+    made: t.Any = type(dumper.__name__, (dumper,), {})
     for name, pattern, first in _NUMBERS_OF_GO:
         made.add_implicit_resolver(f"{_TAG}{name}", re.compile(pattern), list(first))
     return made

@@ -20,6 +20,15 @@ Specification = t.Mapping[str, t.Mapping[str, t.Any]]
 #: Letters of a value that a sentence shows, and hosts that it names.
 _MOST_LETTERS = 60
 _MOST_HOSTS = 5
+#: The least that a number may be, which a specification of Ansible's cannot say. With no second to get well in every
+#: change would go back; with a negative number of days or runs all backups but the newest would be removed.
+_LEAST = {
+    "kubeharden_gate_timeout": 1,
+    "kubeharden_backup_count": 0,
+    "kubeharden_backup_days": 0,
+    "kubeharden_pki_lifetime_days": 0,
+    "kubeharden_rotation_grace": 0,
+}
 _KINDS = {"bool": "true or false", "int": "a whole number", "list": "a list", "dict": "a mapping"}
 
 
@@ -53,16 +62,17 @@ def problems(found: t.Mapping[str, t.Mapping[str, t.Any]], specification: Specif
     hosts: dict[tuple[str, str], list[str]] = {}
     for host, values in found.items():
         for name in specification:
-            if name in values and _errors(name, specification[name], values[name]):
+            if name in values and _is_wrong(name, specification[name], values[name]):
                 hosts.setdefault((name, _shown(values[name], specification[name])), []).append(host)
     return [
-        f"{name}{_of(names, found)} is {shown}; it must be {_allowed(specification[name])}."
+        f"{name}{_of(names, found)} is {shown}; it must be {_allowed(name, specification[name])}."
         for (name, shown), names in sorted(hosts.items())
     ]
 
 
-def _errors(name: str, option: t.Mapping[str, t.Any], value: t.Any) -> list[str]:
-    return list(ArgumentSpecValidator({name: dict(option)}).validate({name: value}).error_messages)
+def _is_wrong(name: str, option: t.Mapping[str, t.Any], value: t.Any) -> bool:
+    result = ArgumentSpecValidator({name: dict(option)}).validate({name: value})
+    return bool(result.error_messages) or (name in _LEAST and result.validated_parameters[name] < _LEAST[name])
 
 
 def _of(names: t.Sequence[str], found: t.Collection[str]) -> str:
@@ -84,13 +94,15 @@ def _shown(value: t.Any, option: t.Mapping[str, t.Any]) -> str:
     return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
 
 
-def _allowed(option: t.Mapping[str, t.Any]) -> str:
+def _allowed(name: str, option: t.Mapping[str, t.Any]) -> str:
     entries = " of mappings" if option.get("elements") == "dict" else ""
     if "options" in option:
         needed = [name for name, one in option["options"].items() if one.get("required")]
         others = [name for name in option["options"] if name not in needed]
         entries += f", each with {', '.join(needed)} and, where it is needed, {', '.join(others)}"
     kind = _KINDS.get(option["type"], "a text")
+    if name in _LEAST:
+        return f"{kind} from {_LEAST[name]} on"
     if "choices" not in option:
         return kind + entries
     choices = ", ".join(str(choice) or "empty" for choice in option["choices"])

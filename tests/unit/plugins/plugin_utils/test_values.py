@@ -26,8 +26,15 @@ def said(**of_all: t.Any) -> list[str]:
     [
         ("profile", "CIS", "is CIS; it must be one of baseline, cis."),
         ("fail_on", "High", "is High; it must be one of empty, none, low, medium, high."),
-        ("gate_timeout", "5m", "is 5m; it must be a whole number."),
-        ("gate_timeout", None, "is empty; it must be a whole number."),
+        ("gate_timeout", "5m", "is 5m; it must be a whole number from 1 on."),
+        ("gate_timeout", None, "is empty; it must be a whole number from 1 on."),
+        ("gate_timeout", 0, "is 0; it must be a whole number from 1 on."),
+        ("gate_timeout", "-5", "is -5; it must be a whole number from 1 on."),
+        ("backup_count", -1, "is -1; it must be a whole number from 0 on."),
+        ("backup_days", "-3", "is -3; it must be a whole number from 0 on."),
+        ("pki_lifetime_days", -4, "is -4; it must be a whole number from 0 on."),
+        ("rotation_grace", -1, "is -1; it must be a whole number from 0 on."),
+        ("pki_bootstrap_minutes", "x", "is x; it must be a whole number."),
         ("trial", "perhaps", "is perhaps; it must be true or false."),
         ("extra_flags", "foo", "is none; it must be a mapping."),
         ("extra_flags", ["foo"], "is a list; it must be a mapping."),
@@ -50,7 +57,9 @@ def test_a_value_that_cannot_be_is_one_sentence(name: str, value: t.Any, words: 
 def test_every_default_and_what_is_text_on_the_command_line_is_taken() -> None:
     defaults = {name: option["default"] for name, option in KNOWN.items()}
     assert values.problems({"cp1": defaults}, KNOWN) == []
-    assert said(trial="no", gate_timeout="60", only="a,b", oidc_required_claims="a=b", unknown="x") == []
+    assert (
+        said(trial="no", gate_timeout="60", only="a,b", oidc_required_claims="a=b", unknown="x", backup_days="0") == []
+    )
 
 
 def test_whose_value_it_is_is_said_where_it_is_not_everybodys() -> None:
