@@ -8,15 +8,13 @@ from __future__ import annotations
 import os
 import typing as t
 
-import yaml
-
+from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Control, controls_from
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import CHECKS
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
 
 DIRECTORY = COLLECTION / "controls"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load(own: t.Sequence[str] = ()) -> list[Control]:
@@ -33,12 +31,13 @@ def load(own: t.Sequence[str] = ()) -> list[Control]:
 def _read(path: str) -> t.Any:
     try:
         with open(path, encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=_Loader)  # noqa: S506  (a safe loader, either of the two)
+            return yaml_data.load(stream.read())
     except OSError as error:
         raise HardeningError(
             "KH007", f"kubeharden_controls_files: {path} could not be read: {error.strerror}. Mend that."
         ) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise HardeningError(
-            "KH007", f"{path} is no YAML: {' '.join(str(error).split())}. Correct the file."
-        ) from error
+    except yaml_data.NoYamlError as error:
+        place = f" (line {error.line})" if error.line else ""
+        raise HardeningError("KH007", f"{path} is no YAML: {error}{place}. Correct the file.") from error
+    except ValueError as error:
+        raise HardeningError("KH007", f"{path} is no UTF-8 text. Correct the file.") from error
