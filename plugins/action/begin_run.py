@@ -19,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     authorities_directory,
     brought_authorities,
     catalogue_files,
+    certificate_names,
     changes_file,
     concerns,
     controller,
@@ -59,6 +60,7 @@ class ActionModule(ActionBase):
         extra = [arguments.get("extra_flags") or {}]
         access: list[str] = []
         lives: list[str] = []
+        named: list[str] = []
         checks_user = boolean(self._task.args.get("checks_user", True))
         for host in variables["ansible_play_hosts_all"]:
             known = variables["hostvars"][host]
@@ -73,6 +75,7 @@ class ActionModule(ActionBase):
             access += brought_authorities.problems(declared)
             access += authorities_directory.problems(known)
             access += requests_directory.problems(known, brought_authorities.keyless(declared))
+            named += certificate_names.problems(known)
             access += api_access.problems({name: known[name] for name in known if name.startswith(controller.PREFIX)})
         now = time.time()
         run_id = str(arguments.get("run_id") or controller.new_run_id(now))
@@ -87,6 +90,7 @@ class ActionModule(ActionBase):
             chosen, of_controls = selection.Selection(), [error.numbered]
         problems += each_numbered("KH003", access)
         problems += each_numbered("KH016", lives)
+        problems += each_numbered("KH301", named)
         newest = controller.problems_with_newest_versions(arguments.get("newest_versions") or {})
         problems += each_numbered("KH006", newest)
         batch = controller.batch_of(arguments.get("batch", controller.BATCH))

@@ -24,6 +24,7 @@ USERS = {
     "kubeharden_waivers": [WAIVER],
     "kubeharden_controls_files": ["/there/is/none.yml"],
     "kubeharden_pki_authorities": {"nonsense": {}},
+    "kubeharden_pki_endpoint": "https://api.example.org:6443",
 }
 
 
@@ -57,7 +58,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., di
 def test_what_the_user_set_is_checked(begin: t.Callable[..., dict[str, t.Any]]) -> None:
     result = begin(USERS)
     assert result["failed"]
-    for words in ("KH002", "KH003", "my-own"):
+    for words in ("KH002", "KH003", "KH301: kubeharden_pki_endpoint: 'https://api.example.org:6443'", "my-own"):
         assert words in result["msg"]
 
 
