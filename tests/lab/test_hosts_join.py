@@ -24,7 +24,7 @@ from lab.kubelab.prepare import TEST_IMAGE
 from lab.product import ARTEFACTS, Product, announced, restarted, shape_of, wait_until, without_random
 from lab.story import POD, differences, is_ready, keep_served, leave, story_of
 
-pytestmark = on_each_version("3+2")
+pytestmark = on_each_version("3+2", in_ci=1)
 
 NEW = ("cp3", "w2")
 OLD = ("cp1", "cp2", "w1")
