@@ -47,7 +47,7 @@ class ActionModule(KeepingAction):
         return {**result, "at_last": due}
 
     def _execute_and_sign(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run the module, sign what it found approved and unsigned, and let it lay the certificates."""
+        """Run the module, sign what it found approved and not signed, and let it lay the certificates."""
         result = super().execute(arguments, task_vars)
         if self._kept is None or result.get("failed") or not result.get("nodes"):
             return result
@@ -100,7 +100,7 @@ def _signed(kept: AuthoritiesDirectory, result: t.Mapping[str, t.Any]) -> kubele
             f"The authority 'kubernetes' is not in {kept.directory}, so no request of a kubelet was signed. Lay it "
             "there as kubernetes.crt and kubernetes.key.",
         )
-    return kubelet_signing.sign_all(result["unsigned"], result["nodes"], signer, time.time())
+    return kubelet_signing.sign_all(result["to_sign"], result["nodes"], signer, time.time())
 
 
 def _together(first: dict[str, t.Any], second: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -79,7 +79,7 @@ options:
   signed_elsewhere:
     description:
       - Whether the controller alone has the authority's key, so that kube-controller-manager signs nothing. Then who
-        was approved is not waited for, and RV(unsigned) says what the controller is to sign.
+        was approved is not waited for, and RV(to_sign) says what the controller is to sign.
     type: bool
     default: false
   certificates:
@@ -143,7 +143,7 @@ approved:
   returned: success
   type: list
   elements: str
-unsigned:
+to_sign:
   description: Kubelets' requests that were approved and that nobody has signed, with what is needed to judge them.
   returned: success
   type: list
@@ -314,10 +314,10 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     left = serving.troubles(seen)
     verifier = verifier_of(module.params["discovery"])
     tells = left and not expected and (verifier or module.params["tells"])
-    facts: dict[str, t.Any] = {"approved": approved, "unsigned": [], "nodes": []}
+    facts: dict[str, t.Any] = {"approved": approved, "to_sign": [], "nodes": []}
     facts["approval_due"] = serving.next_approval(seen) if approves and not expected else ""
     if elsewhere:
-        facts["unsigned"] = [kubelet_signing.shown(request) for request in serving.unsigned(cluster, expected)]
+        facts["to_sign"] = [kubelet_signing.shown(request) for request in serving.unsigned(cluster, expected)]
         facts["nodes"] = [kubelet_signing.shown_node(node) for node in cluster.nodes()]
     not_done = [*waiting, *([serving.not_verified(left, verifier)] if tells else [])]
     return result_of(module, changes, proven=not left, unproven=left, notes=refused, not_done=not_done, **facts)

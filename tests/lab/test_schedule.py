@@ -270,7 +270,7 @@ def test_nothing_is_left_of_it(product: Product) -> None:
     assert ours(product) != []
     assert schedule(product, schedule_state="absent").well().changes == foretold.changes
     assert ours(product) == []
-    assert product.cluster.ssh(BASTION, "systemctl --failed --plain --no-legend 'kubeharden*'").stdout == ""
+    assert product.cluster.ssh(BASTION, "systemctl list-units --failed --plain --no-legend 'kubeharden*'").stdout == ""
     assert schedule(product, schedule_state="absent").well().changes == []
 
 

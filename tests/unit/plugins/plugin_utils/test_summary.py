@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
 
 from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row, last_words, readiness, render
 
@@ -121,6 +126,18 @@ def test_what_is_to_be_signed_outside_stands_in_a_table_of_its_own() -> None:
         "",
         "Lay each certificate beside its request, as .crt instead of .csr, and run again.",
     ]
+
+
+@pytest.mark.parametrize("name", ["issued", "unsigned"])
+def test_who_returns_what_stands_in_a_table_returns_what_the_table_shows(name: str) -> None:
+    """A kubelet's request that the controller is to sign has no path, and stood for a certificate once."""
+    described = []
+    for path in sorted((Path(__file__).parents[4] / "plugins" / "modules").glob("*.py")):
+        returned = re.search(r'^RETURN = r"""\n(.*?)^"""', path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        documented = yaml.safe_load(returned.group(1)) if returned else {}
+        described += [str(documented[name]["description"])] if name in documented else []
+    assert described
+    assert [text for text in described if "C(name)" not in text or "C(path)" not in text] == []
 
 
 def test_preflight_calls_ready_only_what_it_looked_at() -> None:
