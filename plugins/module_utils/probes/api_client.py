@@ -114,6 +114,10 @@ class ApiClient:
         """GET of ``path`` ("/readyz"), once, in one of the forms that are accepted."""
         return self._ask("GET", path, accept=accept)
 
+    def get_anew(self, path: str) -> Answer:
+        """GET of ``path`` that a proxy sends on over a new connection, as it does for exec: it asks for an upgrade."""
+        return self._ask("GET", path, connection="Upgrade\r\nUpgrade: SPDY/3.1")
+
     def post(self, path: str, body: str) -> Answer:
         """POST of JSON to ``path``, once: for servers that are asked a question in this way."""
         return self._ask("POST", path, body)
@@ -126,22 +130,29 @@ class ApiClient:
         """DELETE of ``path``, once; ``body`` is JSON and may say under which conditions."""
         return self._ask("DELETE", path, body)
 
-    def _ask(self, method: str, path: str, body: str = "", accept: str = "application/json, */*") -> Answer:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: str = "",
+        accept: str = "application/json, */*",
+        connection: str = "close",
+    ) -> Answer:
         request = f"{method} {self._prefix}{path} HTTP/1.1\r\nHost: {self._authority}\r\n"
-        request += f"Accept: {accept}\r\nUser-Agent: {self._user_agent}\r\nConnection: close\r\n"
+        request += f"Accept: {accept}\r\nUser-Agent: {self._user_agent}\r\nConnection: {connection}\r\n"
         if self._token:
             request += f"Authorization: Bearer {self._token}\r\n"
         if body:
             request += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         deadline = _Deadline(self._timeout, self._clock)
         try:
-            with _shake_hands(self._context, self._host, self._port, self._name, deadline) as connection:
-                deadline.apply(connection)
+            with _shake_hands(self._context, self._host, self._port, self._name, deadline) as channel:
+                deadline.apply(channel)
                 # Who refuses the client's certificate says so and ends the connection, often before the request is
                 # sent; what was said is still there to be read.
                 with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
-                    connection.sendall(f"{request}\r\n{body}".encode("ascii"))
-                return _read_answer(connection, deadline, method)
+                    channel.sendall(f"{request}\r\n{body}".encode("ascii"))
+                return _read_answer(channel, deadline, method)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             return Answer(0, reason=reason_of(error))
 

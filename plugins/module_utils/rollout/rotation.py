@@ -10,6 +10,7 @@ import types
 import typing as t
 from urllib.parse import urlsplit
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
@@ -29,6 +30,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     Failure,
     Sight,
     Watcher,
+    local_client,
     require_served,
     require_well,
 )
@@ -44,6 +46,12 @@ _SERVED_BY = {
     "controller-manager-server": ("kube-controller-manager", 10257),
     "scheduler-server": ("kube-scheduler", 10259),
 }
+#: With what an API server shows kubelets who it is.
+KUBELET_CLIENT = "apiserver-kubelet-client"
+#: Seconds for which client-go keeps what it read of a certificate's file (1, transport.go), and a little more.
+_CERTIFICATE_KEPT = 1.5
+#: How often the way to a kubelet is tried; the first try is the one that fails.
+_REACHES = 3
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not bound)
 ALONE: t.Mapping[str, str] = types.MappingProxyType({})
 
@@ -79,8 +87,8 @@ def endpoints(discovery: t.Mapping[str, t.Any]) -> dict[str, list[tuple[str, int
     """Return where each certificate of a control plane is shown, by its name, as the flags of its server say."""
     components = discovery["components"]
     found: dict[str, list[tuple[str, int]]] = {}
-    if "kube-apiserver" in components:
-        flags = components["kube-apiserver"]["flags"]
+    if API_SERVER in components:
+        flags = components[API_SERVER]["flags"]
         address = flags.get("bind-address", "")
         address = flags.get("advertise-address", "127.0.0.1") if address in _ANY else address
         found["apiserver"] = [(address, int(flags.get("secure-port") or 6443))]
@@ -103,9 +111,9 @@ def endpoints(discovery: t.Mapping[str, t.Any]) -> dict[str, list[tuple[str, int
 def etcd_elsewhere(discovery: t.Mapping[str, t.Any]) -> list[tuple[str, int]]:
     """Return where an API server finds an etcd whose certificates are on none of the cluster's hosts."""
     components = discovery["components"]
-    if "kube-apiserver" not in components or "etcd" in components:
+    if API_SERVER not in components or "etcd" in components:
         return []
-    urls = (components["kube-apiserver"]["flags"].get("etcd-servers") or "").split(",")
+    urls = (components[API_SERVER]["flags"].get("etcd-servers") or "").split(",")
     return [place for place in map(_place, urls) if place]
 
 
@@ -147,7 +155,7 @@ class Gate:
         self._journal = Journal(host)
         self._beside = beside
         self._sight = sight
-        if sight is None and discovery is not None and "kube-apiserver" in discovery["components"]:
+        if sight is None and discovery is not None and API_SERVER in discovery["components"]:
             admin, socket = discovery["admin_kubeconfig"], discovery["runtime_socket"]
             self._sight = sights.build(host, admin, socket, run, allow_expired=True)
 
@@ -185,6 +193,8 @@ class Gate:
             self._prove([one for one in planned.issued if one not in later])
             seconds = {component: self._restart(component, may_be_down=ended) for component in components}
             self._prove(later)
+            if any(one.name == KUBELET_CLIENT for one in planned.issued):
+                self._reach_a_kubelet()
         except (Failure, HardeningError) as problem:
             raise HardeningError("KH217", self._go_back(saved, components, str(problem))) from problem
         self._journal.strike(STEP)
@@ -215,6 +225,21 @@ class Gate:
         for one in issued:
             for place in places.get(one.name, []):
                 self._await_served(one, place)
+
+    def _reach_a_kubelet(self) -> None:
+        """Let this host's API server meet its new certificate for kubelets before somebody's exec does.
+
+        client-go closes its connections where it finds another certificate in the file, and the one among them for
+        which it looked (transport/cert_rotation.go): the first exec, or the first reading of a log, would fail. What is
+        answered is no matter of the certificate: the kubelet of this host may be down.
+        """
+        sight, node = t.cast(Sight, self._sight), t.cast(t.Mapping[str, t.Any], self._discovery)["node_name"]
+        for process in sight.find(API_SERVER)[-1:]:
+            client = local_client(sight, API_SERVER, process.arguments)
+            for _attempt in range(_REACHES):
+                sight.sleep(_CERTIFICATE_KEPT)
+                if client.get_anew(f"/api/v1/nodes/{node}/proxy/healthz").status == 200:
+                    return
 
     def _await_served(self, one: Issued, place: tuple[str, int]) -> None:
         end = time.monotonic() + self._limit

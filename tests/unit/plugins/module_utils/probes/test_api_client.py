@@ -151,6 +151,20 @@ def test_what_is_sent_and_a_new_connection_each_time(serve: Serve, kubeconfig: K
     assert requests[0].endswith(b"\r\n\r\n")
 
 
+def test_a_proxy_is_asked_for_an_upgrade_where_it_is_to_connect_anew(serve: Serve, kubeconfig: Kubeconfig) -> None:
+    requests: list[bytes] = []
+
+    def behave(connection: ssl.SSLSocket) -> None:
+        requests.append(connection.recv(65536))
+        connection.sendall(OK)
+
+    assert ApiClient(kubeconfig, serve(behave), timeout=10).get_anew("/a") == Answer(200, b"ok")
+    headers = requests[0].split(b"\r\n")
+    assert headers[0] == b"GET /a HTTP/1.1"
+    assert {b"Connection: Upgrade", b"Upgrade: SPDY/3.1"} <= set(headers)
+    assert b"Connection: close" not in headers
+
+
 def test_the_client_certificate_is_shown_and_no_file_holds_it(
     serve: Serve, kubeconfig: Kubeconfig, authority: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -303,17 +303,37 @@ def cluster(world: World) -> World:
     return world
 
 
-def rotate_server(host: Directory, world: World, now: float = NOW) -> list[str]:
+def rotate_server(host: Directory, world: World, now: float = NOW, name: str = SERVER) -> list[str]:
     """Renew a certificate that its component reads anew by itself; nothing restarts."""
     store = host.store()
-    options = leaves.Options(Policy(renew_all=True), leaves.SCOPE_DUE, only=(SERVER,), restarts=True)
+    options = leaves.Options(Policy(renew_all=True), leaves.SCOPE_DUE, only=(name,), restarts=True)
     planned = leaves.Leaves(store, host.pki, host.files(), now, options)
 
     def no_command(args: list[str]) -> tuple[int, str, str]:
         raise AssertionError(args)
 
-    rotation.Gate(host.host, store, FOUND, 60.0, no_command, world.sight(), BESIDE).apply(planned, {}, {})
+    found = {**FOUND, "node_name": "cp1"}
+    rotation.Gate(host.host, store, found, 60.0, no_command, world.sight(), BESIDE).apply(planned, {}, {})
     return [one.name for one in planned.issued]
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "times"),
+    [
+        # The first connection is closed with those before it.
+        ("apiserver-kubelet-client", [500, 200], 2),
+        ("apiserver-kubelet-client", [200], 1),
+        # A kubelet that is down says nothing against the certificate.
+        ("apiserver-kubelet-client", [502, 502, 502], 3),
+        (SERVER, [], 0),
+    ],
+)
+def test_an_api_server_meets_its_new_certificate_for_kubelets_before_anybody_else_does(
+    name: str, answers: list[int], times: int, tmp_path: Path, cluster: World
+) -> None:
+    cluster.kubelets = list(answers)
+    assert rotate_server(made(Directory(tmp_path, "cp1")), cluster, name=name) == [name]
+    assert cluster.reached == ["/api/v1/nodes/cp1/proxy/healthz"] * times
 
 
 def test_nothing_is_renewed_while_another_api_server_is_not_well(tmp_path: Path, cluster: World) -> None:

@@ -182,6 +182,9 @@ class World:
         self.closings: list[tuple[float, int]] = []
         #: The members of etcd's cluster, and what is wrong with each.
         self.members: dict[str, str] = {"cp1": ""}
+        #: What was asked of kubelets through the API server, and what is answered first.
+        self.reached: list[str] = []
+        self.kubelets: list[int] = []
         #: The cluster's nodes, and why each is not Ready.
         self.nodes: dict[str, str] = {}
         #: API servers of other hosts, by their addresses, and what each answers.
@@ -295,6 +298,10 @@ class World:
 
             def get(self, path: str) -> Answer:
                 return world.answer(path, self._server)
+
+            def get_anew(self, path: str) -> Answer:
+                world.reached.append(path)
+                return Answer(world.kubelets.pop(0)) if world.kubelets else world.answer(path, self._server)
 
         class Etcd:
             def __init__(self, address: str, *_paths: str) -> None:
