@@ -193,8 +193,8 @@ class Gate:
             self._prove([one for one in planned.issued if one not in later])
             seconds = {component: self._restart(component, may_be_down=ended) for component in components}
             self._prove(later)
-            if any(one.name == KUBELET_CLIENT for one in planned.issued):
-                self._reach_a_kubelet()
+            if self._sight is not None and any(one.name == KUBELET_CLIENT for one in planned.issued):
+                self._reach_a_kubelet(self._sight)
         except (Failure, HardeningError) as problem:
             raise HardeningError("KH217", self._go_back(saved, components, str(problem))) from problem
         self._journal.strike(STEP)
@@ -226,14 +226,14 @@ class Gate:
             for place in places.get(one.name, []):
                 self._await_served(one, place)
 
-    def _reach_a_kubelet(self) -> None:
+    def _reach_a_kubelet(self, sight: Sight) -> None:
         """Let this host's API server meet its new certificate for kubelets before somebody's exec does.
 
         client-go closes its connections where it finds another certificate in the file, and the one among them for
         which it looked (transport/cert_rotation.go): the first exec, or the first reading of a log, would fail. What is
         answered is no matter of the certificate: the kubelet of this host may be down.
         """
-        sight, node = t.cast(Sight, self._sight), t.cast(t.Mapping[str, t.Any], self._discovery)["node_name"]
+        node = t.cast(t.Mapping[str, t.Any], self._discovery)["node_name"]
         for process in sight.find(API_SERVER)[-1:]:
             client = local_client(sight, API_SERVER, process.arguments)
             for _attempt in range(_REACHES):
