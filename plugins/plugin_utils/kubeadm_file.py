@@ -54,7 +54,7 @@ def read(text: str, where: str) -> dict[str, t.Any]:
     init = found.get(_INIT, ("", {}))[1]
     local, node = _mapping(init, "localAPIEndpoint"), _mapping(init, "nodeRegistration")
     own_etcd, port = _mapping(etcd, "local"), local.get("bindPort") or _PORT
-    if type(port) is not int or not 0 < port < 65536:
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
         raise _refused(where, "its bindPort is no port")
     directory = cluster.get("certificatesDir") or PKI
     if not isinstance(directory, str) or not directory.startswith("/"):
