@@ -24,10 +24,11 @@ _TAG = "tag:yaml.org,2002:"
 # What has a counterpart in JSON, into which Kubernetes turns every document; and what YAML makes of << and of =.
 _TAGS = frozenset(f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map", "merge", "value"))
 
-#: What Go's parsers take for a number (goyaml, resolve.go) and PyYAML for a text, with what it begins with.
-_NUMBERS_OF_GO = (
+#: What Go's parsers take for a number or a truth (goyaml, resolve.go) and PyYAML for a text, with what it begins with.
+_NO_TEXTS_TO_GO = (
     ("float", r"[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z", "-+.0123456789"),
     ("int", r"[-+]?0[bBoOxX][0-9a-fA-F_]+\Z", "-+0"),
+    ("bool", r"[yYnN]\Z", "yYnN"),
 )
 
 
@@ -71,9 +72,9 @@ def compose(text: str) -> yaml.Node | None:
 
 
 def for_go(dumper: t.Any) -> t.Any:
-    """Return a dumper of PyYAML that also quotes a text which a program written in Go reads as a number: 0815, 12e5."""
+    """Return a dumper of PyYAML that also quotes a text which a program in Go reads as a number or a truth: 0815, y."""
     made: t.Any = type(dumper.__name__, (dumper,), {})
-    for name, pattern, first in _NUMBERS_OF_GO:
+    for name, pattern, first in _NO_TEXTS_TO_GO:
         made.add_implicit_resolver(f"{_TAG}{name}", re.compile(pattern), list(first))
     return made
 

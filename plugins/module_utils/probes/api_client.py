@@ -16,7 +16,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable
@@ -116,7 +116,7 @@ class ApiClient:
 
     def get_anew(self, path: str) -> Answer:
         """GET of ``path`` that a proxy sends on over a new connection, as it does for exec: it asks for an upgrade."""
-        return self._ask("GET", path, connection="Upgrade\r\nUpgrade: SPDY/3.1")
+        return self._ask("GET", path, hop=("Connection: Upgrade", "Upgrade: SPDY/3.1"))
 
     def post(self, path: str, body: str) -> Answer:
         """POST of JSON to ``path``, once: for servers that are asked a question in this way."""
@@ -136,23 +136,24 @@ class ApiClient:
         path: str,
         body: str = "",
         accept: str = "application/json, */*",
-        connection: str = "close",
+        hop: Sequence[str] = ("Connection: close",),
     ) -> Answer:
         request = f"{method} {self._prefix}{path} HTTP/1.1\r\nHost: {self._authority}\r\n"
-        request += f"Accept: {accept}\r\nUser-Agent: {self._user_agent}\r\nConnection: {connection}\r\n"
+        request += f"Accept: {accept}\r\nUser-Agent: {self._user_agent}\r\n"
+        request += "".join(f"{header}\r\n" for header in hop)
         if self._token:
             request += f"Authorization: Bearer {self._token}\r\n"
         if body:
             request += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         deadline = _Deadline(self._timeout, self._clock)
         try:
-            with _shake_hands(self._context, self._host, self._port, self._name, deadline) as channel:
-                deadline.apply(channel)
+            with _shake_hands(self._context, self._host, self._port, self._name, deadline) as connection:
+                deadline.apply(connection)
                 # Who refuses the client's certificate says so and ends the connection, often before the request is
                 # sent; what was said is still there to be read.
                 with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
-                    channel.sendall(f"{request}\r\n{body}".encode("ascii"))
-                return _read_answer(channel, deadline, method)
+                    connection.sendall(f"{request}\r\n{body}".encode("ascii"))
+                return _read_answer(connection, deadline, method)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             return Answer(0, reason=reason_of(error))
 

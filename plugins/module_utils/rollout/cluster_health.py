@@ -31,9 +31,9 @@ _PAGE = 30
 #: What kubeadm gives the node of each control plane.
 _ROLE = "node-role.kubernetes.io/control-plane"
 _CONTROL_PLANES = f"/api/v1/nodes?labelSelector={quote(_ROLE, safe='')}&limit={_PAGE}"
-#: Where the API servers write down which of them are there.
 #: Why a node is not Ready of which Kubernetes has not heard (pkg/controller/nodelifecycle).
 _UNHEARD = "NodeStatusUnknown"
+#: Where the API servers write down which of them are there.
 _SERVERS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
 
 

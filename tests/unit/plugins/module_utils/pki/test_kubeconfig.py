@@ -107,7 +107,7 @@ def test_an_update_changes_the_current_context_and_nothing_else() -> None:
     assert kubeconfig.update(KUBEADM, "here") == KUBEADM
 
 
-@pytest.mark.parametrize("name", ["0815", "12e5"])
+@pytest.mark.parametrize("name", ["0815", "12e5", "y"])
 @pytest.mark.parametrize("base", [yaml.SafeDumper, getattr(yaml, "CSafeDumper", yaml.SafeDumper)])
 def test_a_cluster_whose_name_looks_like_a_number_to_go_keeps_it(
     monkeypatch: pytest.MonkeyPatch, base: Any, name: str
