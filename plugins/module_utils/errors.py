@@ -47,6 +47,11 @@ class HardeningError(Exception):
         """The error as a user sees it."""
         return numbered(self.number, str(self))
 
+    @property
+    def trouble(self) -> str:
+        """What was wrong and where: for who says once, of several, what was left as it was."""
+        return str(self).partition(" Nothing was changed")[0].replace("; nothing was changed", "")
+
 
 def do_all(acts: t.Iterable[t.Callable[[], object]]) -> None:
     """Do all of it, whatever is met, so that a person sees all at once.

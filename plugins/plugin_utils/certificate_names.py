@@ -41,10 +41,5 @@ def _problem(variable: str, check: _Check, value: str) -> list[str]:
     try:
         check(value)
     except HardeningError as error:
-        return [f"{variable}: {_without_what_was_left(str(error))}"]
+        return [f"{variable}: {error.trouble}"]
     return []
-
-
-def _without_what_was_left(sentence: str) -> str:
-    """Return what is wrong alone: that nothing was changed is said once for all that is wrong."""
-    return sentence.partition(" Nothing was changed")[0].replace("; nothing was changed", "")

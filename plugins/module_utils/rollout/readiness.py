@@ -164,7 +164,7 @@ class Readiness:
         try:
             client = etcd_client(running[-1])
         except HardeningError as error:
-            return {"alarms": [], "unwell": [], "unseen": str(error).partition(" Nothing was changed")[0]}
+            return {"alarms": [], "unwell": [], "unseen": error.trouble}
         try:
             alarms = client.alarms()
             # An alarm makes every member unwell, which would say the same again.
@@ -172,7 +172,7 @@ class Readiness:
         except HardeningError as error:
             # Where it answers only what its clients need it cannot be asked; without a majority it answers nothing.
             trouble = self._settle(view, client.unwell)
-            unseen = "" if trouble else str(error).partition(" Nothing was changed")[0]
+            unseen = "" if trouble else error.trouble
             return {"alarms": [], "unwell": [trouble] if trouble else [], "unseen": unseen}
 
     def _members(self, view: Sight, client: EtcdClient) -> list[str]:
