@@ -492,7 +492,7 @@ def test_a_value_outside_of_the_specification_stops_the_run(hosts: Hosts, playbo
         "KH016: ",
         "kubeharden_profile is strict; it must be one of baseline, cis.",
         "kubeharden_extra_flags is none; it must be a mapping.",
-        "kubeharden_gate_timeout of w1 is 5m; it must be a whole number.",
+        "kubeharden_gate_timeout of w1 is 5m; it must be a whole number from 1 on.",
         "Nothing was",
     )
     assert "argument_errors" not in run.output
