@@ -22,6 +22,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, Saved
+from ansible_collections.kubeharden.core.plugins.module_utils.files.sync import sync_trees
 from ansible_collections.kubeharden.core.plugins.module_utils.files.together import NewFile
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     TEMPORARY_PREFIX,
@@ -42,7 +43,7 @@ DIRECTORY_MODE = 0o700
 
 
 class _NewStore(pki_files.Store):
-    """Writes into a directory that nobody knows of yet: nothing was there before, and `finish` syncs all of it."""
+    """Writes into a directory that nobody knows of yet: nothing was there before, and it is synced as a whole."""
 
     def __init__(self, host: Host, run_id: str) -> None:
         super().__init__(host, run_id)
@@ -79,17 +80,11 @@ class _NewStore(pki_files.Store):
     def forget_waiting(self) -> None:
         self._waiting = {}
 
-    def finish(self) -> None:
-        """Write what is known of the certificates, and sync every file and directory."""
+    def note_all(self) -> None:
+        """Write what is known of the certificates."""
         _make_parents(self.host.root, os.path.dirname(pki_files.ISSUED), DIRECTORY_MODE)
         known = (json.dumps(self._fingerprints, indent=1) + "\n").encode()
         self.write([NewFile(pki_files.ISSUED, known, pki_files.KEY_MODE, None)])
-        for folder, _folders, names in os.walk(self.host.root):
-            for name in names:
-                descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
-                os.fsync(descriptor)
-                os.close(descriptor)
-            fsync_directory(folder)
 
 
 def _make_parents(root: str, path: str, mode: int) -> None:
@@ -177,13 +172,14 @@ class Directories:
         """
         names = self._names()
         with contextlib.ExitStack() as locks:
-            self._take_parent(locks)
+            parent = self._take_parent(locks)
             directories = [self._open(name) for name in names]
             try:
                 signing = self._authorities(directories)
                 planned = [(one, self._plan(one)) for one in directories]
                 if not self._check:
                     self._write(planned, signing)
+                    self._appear(parent, directories)
             except OSError as error:
                 raise HardeningError(
                     "KH201",
@@ -197,7 +193,7 @@ class Directories:
         changes = [_shown(one, change) for one in directories for change in one.changes]
         return Result(changes, self._issued, list(dict.fromkeys(self._notes)))
 
-    def _take_parent(self, locks: contextlib.ExitStack) -> None:
+    def _take_parent(self, locks: contextlib.ExitStack) -> int:
         """One call at a time; the kernel gives the lock back to the next when this process ends."""
         try:
             descriptor = os.open(self._parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -208,6 +204,7 @@ class Directories:
         locks.callback(os.close, descriptor)
         if not self._check:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return descriptor
 
     def _names(self) -> list[str]:
         cluster = self._wanted.cluster
@@ -313,9 +310,7 @@ class Directories:
                 leaf_plan.apply({}, {name: signing.files[paths[name]].decode("ascii") for name in wanted})
             leaf_plan.tidy()
             if isinstance(one.store, _NewStore):
-                one.store.finish()
-                os.rename(one.host.root, one.root)
-                fsync_directory(self._parent)
+                one.store.note_all()
             self._issued += [
                 {
                     "node_name": one.node,
@@ -326,6 +321,15 @@ class Directories:
                 }
                 for issued in leaf_plan.issued
             ]
+
+    def _appear(self, parent: int, directories: t.Sequence[_Directory]) -> None:
+        """Rename the new directories to their places, once all of them are on the disk."""
+        new = [one for one in directories if one.host.root != one.root]
+        if new:
+            sync_trees(parent, [one.host.root for one in new])
+            for one in new:
+                os.rename(one.host.root, one.root)
+            fsync_directory(self._parent)
 
 
 def _path(one: _Directory, path: str) -> str:

@@ -25,6 +25,11 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout
     TOKEN,
     finish,
 )
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.test_pki_directories import (
+    assert_good,
+    settle,
+    state,
+)
 from tools.checkout import ROOT
 from tools.lacking import lacking
 
@@ -40,6 +45,12 @@ _BOOTSTRAP = """
 import sys
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.test_bootstrap import killed
 killed(sys.argv[1])
+"""
+_DIRECTORIES = """
+import sys
+from pathlib import Path
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.test_pki_directories import settle
+settle(Path(sys.argv[1]))
 """
 _RENEW = f"""
 import sys
@@ -141,3 +152,28 @@ def test_a_node_that_is_to_join_is_killed_at_every_write(tmp_path: Path, call: s
         assert finish(root) == []
         shutil.rmtree(root)
     assert number > 2
+
+
+@pytest.mark.parametrize(
+    "call", ["syncfs", "rename", *(pytest.param(call, marks=pytest.mark.slow) for call in ("write", "fchmod", "mkdir"))]
+)
+def test_directories_of_a_new_cluster_are_killed_at_every_write(tmp_path: Path, call: str) -> None:
+    """Each is there as a whole or not at all, also between the first name and the last."""
+    if STRACE is None:
+        lacking("strace is not installed, so no run is killed at its system calls")
+    number, ended = 0, -9
+    while ended != 0:
+        number += 1
+        assert number < MOST
+        root = tmp_path / f"{call}-{number}"
+        root.mkdir()
+        ended = _killed(_DIRECTORIES, root, call, number)
+        assert_no_key_is_open(root)
+        whole = [path.name for path in root.iterdir() if not path.name.startswith(".")]
+        assert whole == [] or call == "rename" or ended == 0
+        kept = {name: state(root / name) for name in whole}
+        settle(root, run_id="second")
+        assert_good(root)
+        assert {name: state(root / name) for name in whole} == kept
+        shutil.rmtree(root)
+    assert number > 1

@@ -161,6 +161,34 @@ def test_a_directory_is_there_as_a_whole_or_not_at_all(
     assert settle(tmp_path, check=True).changes == []
 
 
+def test_all_of_it_is_on_the_disk_before_the_first_directory_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[str], dict[str, tuple[int, bytes]]]] = []
+
+    def sync_trees(descriptor: int, roots: list[str]) -> None:
+        assert os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+        seen.append((roots, state(tmp_path)))
+
+    monkeypatch.setattr(pki_directories, "sync_trees", sync_trees)
+    settle(tmp_path)
+    ((roots, synced),) = seen
+    assert roots == [str(tmp_path / f".kubeharden-{name}") for name in HOSTS]
+    assert {path.replace("/.kubeharden-", "/"): file for path, file in synced.items()} == state(tmp_path)
+    settle(tmp_path, run_id="second")
+    assert len(seen) == 1
+
+
+def test_a_disk_that_did_not_take_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sync_trees(_descriptor: int, _roots: list[str]) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(pki_directories, "sync_trees", sync_trees)
+    with pytest.raises(HardeningError, match="could not be written: input/output error"):
+        settle(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [
