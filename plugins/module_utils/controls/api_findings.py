@@ -33,11 +33,13 @@ _MASTERS = "system:masters"
 _ADMINISTRATORS = "kubeadm:cluster-admins"
 #: Holders of bootstrap tokens, and the groups below that a token may name.
 _BOOTSTRAPPERS = ("system:bootstrappers", "system:bootstrap:")
-#: Users that are components; others whose names begin with system: are whoever somebody bound.
-_COMPONENTS = ("system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy", "system:apiserver")
-_NODES = "system:node:"
-#: Accounts of kube-system that are Kubernetes' own in 1.33 to 1.37, one a controller, and those of kubeadm's addons.
-#: Whatever else has an account there, somebody put there, and should know what it may do.
+#: Users that are components of a control plane; others whose names begin with system: are whoever somebody bound.
+#: Nodes and kube-proxy are none: who takes over one node has what they have, and what Kubernetes itself binds for them
+#: gives none of the rights that are looked for here.
+_COMPONENTS = ("system:kube-controller-manager", "system:kube-scheduler", "system:apiserver")
+#: Accounts of kube-system that are Kubernetes' own in 1.33 to 1.37, one a controller, in the controller manager's hands.
+#: Whatever else has an account there somebody put there, and should know what it may do; so it is with what kubeadm's
+#: addons (CoreDNS, kube-proxy) have beyond their own roles, since their pods run on nodes.
 _ACCOUNTS_MADE = frozenset(
     """
     attachdetach-controller bootstrap-signer certificate-controller cloud-provider clusterrole-aggregation-controller
@@ -52,7 +54,6 @@ _ACCOUNTS_MADE = frozenset(
     service-cidrs-controller service-controller statefulset-controller storage-version-migrator-controller token-cleaner
     ttl-after-finished-controller ttl-controller validatingadmissionpolicy-status-controller
     volumeattributesclass-protection-controller
-    coredns kube-dns kube-proxy
     """.split()
 )
 #: How a service account is called where it is bound as a user.
@@ -191,12 +192,12 @@ def _is_made(binding: Object, subject: tuple[str, str, str]) -> bool:
 
 
 def _is_component(subject: tuple[str, str, str]) -> bool:
-    """Return whether a subject is a component, an account of Kubernetes' own, or has every right anyway."""
+    """Return whether a subject is a control plane's component or controller, or has every right anyway."""
     kind, name, namespace = subject
     if kind == "ServiceAccount":
         return namespace == "kube-system" and name in _ACCOUNTS_MADE
     if kind == "User":
-        return name in _COMPONENTS or name.startswith(_NODES)
+        return name in _COMPONENTS
     return name in (_MASTERS, _ADMINISTRATORS)
 
 

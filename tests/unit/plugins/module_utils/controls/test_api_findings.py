@@ -79,6 +79,12 @@ def test_a_right_is_found_with_who_has_it(check: str, verbs: str, resources: str
         ("ServiceAccount", "default", "kube-system", "ServiceAccount kube-system/default"),
         ("ServiceAccount", "tiller", "kube-system", "ServiceAccount kube-system/tiller"),
         ("User", "system:serviceaccount:kube-system:tiller", "", "ServiceAccount kube-system/tiller"),
+        # What a node holds, who takes it over has.
+        ("User", "system:node:w1", "", ""),
+        ("User", "system:kube-proxy", "", ""),
+        ("ServiceAccount", "coredns", "kube-system", "ServiceAccount kube-system/coredns"),
+        ("ServiceAccount", "kube-dns", "kube-system", "ServiceAccount kube-system/kube-dns"),
+        ("User", "system:serviceaccount:kube-system:kube-proxy", "", "ServiceAccount kube-system/kube-proxy"),
     ],
 )
 @pytest.mark.parametrize("check", RIGHTS)
@@ -95,16 +101,14 @@ def test_a_name_that_begins_as_the_systems_do_is_no_component(
 @pytest.mark.parametrize(
     ("kind", "who", "of"),
     [
-        ("User", "system:node:w1", ""),
-        ("User", "system:kube-proxy", ""),
+        ("User", "system:kube-controller-manager", ""),
         ("User", "system:serviceaccount:kube-system:node-controller", ""),
         ("Group", "system:masters", ""),  # has every right, and rbac_masters names the binding
         ("Group", "kubeadm:cluster-admins", ""),
         ("ServiceAccount", "clusterrole-aggregation-controller", "kube-system"),
-        ("ServiceAccount", "coredns", "kube-system"),
     ],
 )
-def test_components_may_have_rights(kind: str, who: str, of: str) -> None:
+def test_components_of_a_control_plane_may_have_rights(kind: str, who: str, of: str) -> None:
     given = binding("b", "all", kind, who, of=of)
     assert find("rbac_secrets", clusterroles=[role("all", "*", "*", "*")], clusterrolebindings=[given]) == []
 
@@ -407,6 +411,27 @@ OWN_RULES: dict[str, list[tuple[str, ...]]] = {
     "role:kubeadm:nodes-kubeadm-config": [("get", "", "configmaps", "kubeadm-config")],
     "role:kubeadm:kubeadm-certs": [("get", "", "secrets", "kubeadm-certs")],
     "role:kube-proxy": [("get", "", "configmaps", "kube-proxy")],
+    # kube-proxy's, CoreDNS's and nodes' own.
+    "system:node-proxier": [
+        ("list watch", "", "services endpoints"),
+        ("get list watch", "", "nodes"),
+        ("create patch update", "", "events"),
+        ("list watch", "networking.k8s.io", "servicecidrs"),
+        ("list watch", "discovery.k8s.io", "endpointslices"),
+    ],
+    "system:kube-dns": [("list watch", "", "endpoints services")],
+    "system:coredns": [
+        ("list watch", "", "endpoints services pods namespaces"),
+        ("list watch", "discovery.k8s.io", "endpointslices"),
+    ],
+    "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": [
+        ("create", "certificates.k8s.io", "certificatesigningrequests/selfnodeclient")
+    ],
+    "system:node": [
+        ("get list watch", "", "secrets configmaps"),
+        ("create", "", "serviceaccounts/token"),
+        ("create delete", "", "pods"),
+    ],
 }
 JOINING = "system:bootstrappers:kubeadm:default-node-token"
 BOUND = (
@@ -431,6 +456,21 @@ BOUND = (
         )
     ),
     ("kubeadm:apiserver-kubelet-client", "system:kubelet-api-admin", "User", "kube-apiserver-kubelet-client", ""),
+    ("system:node-proxier", "system:node-proxier", "User", "system:kube-proxy", ""),
+    ("system:kube-dns", "system:kube-dns", "User", "system:serviceaccount:kube-system:kube-dns", ""),
+    ("kubeadm:node-proxier", "system:node-proxier", "User", "system:serviceaccount:kube-system:kube-proxy", ""),
+    ("system:coredns", "system:coredns", "User", "system:serviceaccount:kube-system:coredns", ""),
+    (
+        "kubeadm:node-autoapprove-certificate-rotation",
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        "Group",
+        "system:nodes",
+        "",
+    ),
+    *(
+        (name, f"role:{name}", "Group", "system:nodes", "kube-system")
+        for name in ("kubeadm:kubelet-config", "kubeadm:nodes-kubeadm-config")
+    ),
 )
 
 
@@ -447,10 +487,13 @@ def as_made(added_to: str = "", added: tuple[str, ...] = ()) -> dict[str, list[d
     read: dict[str, list[dict[str, t.Any]]] = {name: [] for name in NEEDS["rbac_anonymous"]}
     for to, parts in OWN_RULES.items():
         rules = [rule_of(one) for one in parts] + ([rule_of(added)] if to == added_to else [])
-        made = thing(to.removeprefix("role:"), places[to], rules=rules)
+        made = thing(to.removeprefix("role:"), places.get(to, ""), rules=rules)
         read["roles" if to.startswith("role:") else "clusterroles"].append(made)
     for name, to, kind, who, namespace in BOUND:
         read["rolebindings" if namespace else "clusterrolebindings"].append(binding(name, to, kind, who, namespace))
+    # The Node authorizer answers nodes, so that Kubernetes binds their role to nobody.
+    unbound = {"roleRef": {"kind": "ClusterRole", "name": "system:node"}}
+    read["clusterrolebindings"].append(thing("system:node", **unbound))
     return read
 
 
@@ -461,6 +504,13 @@ def failing(read: dict[str, list[dict[str, t.Any]]]) -> dict[str, list[str]]:
 
 def test_a_new_cluster_has_no_finding_among_its_rights() -> None:
     assert failing(as_made()) == {}
+
+
+def test_who_binds_the_role_of_nodes_gives_one_what_the_node_authorizer_keeps_from_it() -> None:
+    read = as_made()
+    read["clusterrolebindings"].append(binding("mine", "system:node", "User", "system:node:w1"))
+    found = ["User system:node:w1 by binding mine to system:node"]
+    assert failing(read) == dict.fromkeys(("rbac_secrets", "rbac_create_pods", "rbac_tokens"), found)
 
 
 def by(who: str, name: str, added: str = "", of: str = "") -> list[str]:
@@ -537,6 +587,11 @@ NODES, KUBELETS = "kubeadm:get-nodes", "system:kubelet-api-admin"
                 ],
                 "rbac_wildcards": [f"{KUBELETS} has * in verbs"],
             },
+        ),
+        (
+            "system:coredns",
+            ("list", "", "secrets"),
+            {"rbac_secrets": by("ServiceAccount kube-system/coredns", "system:coredns")},
         ),
         # What is added and gives nothing more, or as older versions had it, is nobody's doing.
         (DISCOVERY, ("get", "/swagger.json /swaggerapi /swaggerapi/* /api/v1"), {}),
