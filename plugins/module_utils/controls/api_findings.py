@@ -60,6 +60,7 @@ _ACCOUNTS_MADE = frozenset(
 _ACCOUNT_PREFIX = "system:serviceaccount:"
 _LEVEL_LABEL = "pod-security.kubernetes.io/enforce"
 _RBAC = "rbac.authorization.k8s.io"
+_AUTHENTICATION = "authentication.k8s.io"
 #: What a rule that names objects does not give: to read one object is not to read all, and one that is made has no name
 #: yet when it is asked who may. To bind, impersonate, change or get a token, one name may be all that is wanted.
 _OF_ALL = {"get", "list", "watch", "create"}
@@ -67,7 +68,10 @@ _OF_ALL = {"get", "list", "watch", "create"}
 
 @dataclasses.dataclass(frozen=True)
 class Right:
-    """Something that only a few should be able to do: any of the verbs on any of the resources of a group."""
+    """Something that only a few should be able to do: any of the verbs on any of the resources of a group.
+
+    A resource that ends in ``/*`` has subresources that the user names, each of which counts.
+    """
 
     verbs: tuple[str, ...]
     group: str
@@ -75,6 +79,8 @@ class Right:
     cluster_wide: bool = True
 
 
+#: A request through the API server's proxy takes the verb of its HTTP method.
+_THROUGH = ("get", "create", "update", "patch", "delete")
 #: By check, the rights that it looks for.
 RIGHTS: dict[str, tuple[Right, ...]] = {
     "rbac_secrets": (Right(("get", "list", "watch"), "", ("secrets",)),),
@@ -86,13 +92,18 @@ RIGHTS: dict[str, tuple[Right, ...]] = {
     "rbac_escalation": (
         Right(("bind", "escalate"), _RBAC, ("roles", "clusterroles"), cluster_wide=False),
         Right(("impersonate",), "", ("users", "groups", "serviceaccounts"), cluster_wide=False),
-        Right(("impersonate",), "authentication.k8s.io", ("userextras", "uids")),
+        Right(("impersonate",), _AUTHENTICATION, ("userextras/*", "uids")),
+        # ConstrainedImpersonation, on by default from 1.36. These verbs say as whom; the right that says what for
+        # (impersonate-on:...) is worth nothing without them.
+        Right(("impersonate:user-info",), _AUTHENTICATION, ("users", "groups", "userextras/*", "uids")),
+        Right(("impersonate:arbitrary-node", "impersonate:associated-node"), _AUTHENTICATION, ("nodes",)),
+        Right(("impersonate:serviceaccount",), _AUTHENTICATION, ("serviceaccounts",), cluster_wide=False),
     ),
     "rbac_persistent_volumes": (Right(("create",), "", ("persistentvolumes",)),),
     "rbac_proxy": (
-        Right(("get", "create", "*"), "", ("nodes/proxy",)),
+        Right(_THROUGH, "", ("nodes/proxy",)),
         # What answers there is one namespace's, and trusts who comes from the API server all the same.
-        Right(("get", "create", "*"), "", ("services/proxy", "pods/proxy"), cluster_wide=False),
+        Right(_THROUGH, "", ("services/proxy", "pods/proxy"), cluster_wide=False),
     ),
     "rbac_approval": (
         Right(("update", "patch"), "certificates.k8s.io", ("certificatesigningrequests/approval",)),
@@ -214,7 +225,7 @@ def allows(rules: t.Iterable[t.Any], right: Right) -> bool:
             continue
         for resource in right.resources:
             subresource = resource.partition("/")[2]
-            if not {"*", resource, f"*/{subresource}" if subresource else resource} & resources:
+            if not _names(resources, resource):
                 continue
             counted = set(right.verbs)
             if rule.get("resourceNames") and not subresource:
@@ -222,6 +233,14 @@ def allows(rules: t.Iterable[t.Any], right: Right) -> bool:
             if counted and {"*", *counted} & verbs:
                 return True
     return False
+
+
+def _names(resources: t.Collection[str], wanted: str) -> bool:
+    """Return whether a resource is among those that a rule names."""
+    kind, _slash, subresource = wanted.partition("/")
+    if subresource == "*":
+        return any(one == "*" or one.startswith((f"{kind}/", "*/")) for one in resources)
+    return any(one in resources for one in ("*", wanted, f"*/{subresource}" if subresource else wanted))
 
 
 class _Roles:

@@ -33,6 +33,9 @@ def find(check: str, **read: list[dict[str, t.Any]]) -> list[str]:
     return api_findings.find(check, {name: read.get(name, []) for name in NEEDS[check]})
 
 
+AUTHENTICATION = "authentication.k8s.io"
+
+
 @pytest.mark.parametrize(
     ("check", "verbs", "resources", "group"),
     [
@@ -40,9 +43,22 @@ def find(check: str, **read: list[dict[str, t.Any]]) -> list[str]:
         ("rbac_create_pods", "create", "daemonsets", "apps"),
         ("rbac_escalation", "escalate", "clusterroles", "rbac.authorization.k8s.io"),
         ("rbac_escalation", "impersonate", "users", ""),
+        ("rbac_escalation", "impersonate", "uids", AUTHENTICATION),
+        ("rbac_escalation", "impersonate", "userextras/scopes", AUTHENTICATION),
+        ("rbac_escalation", "impersonate:user-info", "users", AUTHENTICATION),
+        ("rbac_escalation", "impersonate:user-info", "groups", AUTHENTICATION),
+        ("rbac_escalation", "impersonate:user-info", "uids", AUTHENTICATION),
+        ("rbac_escalation", "impersonate:user-info", "userextras/scopes", AUTHENTICATION),
+        ("rbac_escalation", "impersonate:serviceaccount", "serviceaccounts", AUTHENTICATION),
+        ("rbac_escalation", "impersonate:arbitrary-node", "nodes", AUTHENTICATION),
+        ("rbac_escalation", "impersonate:associated-node", "nodes", AUTHENTICATION),
+        ("rbac_escalation", "*", "nodes", AUTHENTICATION),
         ("rbac_persistent_volumes", "create", "persistentvolumes", ""),
         ("rbac_proxy", "get", "nodes/proxy", ""),
         ("rbac_proxy", "get", "*/proxy", ""),
+        *(("rbac_proxy", verb, "services/proxy", "") for verb in ("get", "create", "update", "patch", "delete")),
+        ("rbac_proxy", "delete", "nodes/proxy", ""),
+        ("rbac_proxy", "patch", "pods/proxy", ""),
         ("rbac_approval", "update", "certificatesigningrequests/approval", "certificates.k8s.io"),
         ("rbac_webhooks", "patch", "mutatingwebhookconfigurations", "admissionregistration.k8s.io"),
         ("rbac_tokens", "create", "serviceaccounts/token", ""),
@@ -135,9 +151,33 @@ def test_a_namespaces_own_binding_counts_where_the_right_reaches_beyond_it() -> 
 
 
 @pytest.mark.parametrize(
+    ("verbs", "resources", "group"),
+    [
+        ("impersonate-on:user-info:list", "pods", ""),  # what for, without as whom
+        ("create", "tokenreviews", AUTHENTICATION),
+        ("impersonate:user-info", "nodes", AUTHENTICATION),
+        ("impersonate:user-info", "users", ""),
+    ],
+)
+def test_what_lets_nobody_act_as_another_is_no_finding(verbs: str, resources: str, group: str) -> None:
+    given = [binding("b", "mine", "User", "eve")]
+    assert (
+        find("rbac_escalation", clusterroles=[role("mine", verbs, resources, group)], clusterrolebindings=given) == []
+    )
+
+
+def test_acting_as_an_account_of_a_namespace_counts_there_and_as_a_user_does_not() -> None:
+    inside = [binding("b", "role:mine", "User", "alice", "team")]
+    for verb, resource, found in (("serviceaccount", "serviceaccounts", 1), ("user-info", "users", 0)):
+        mine = role("mine", f"impersonate:{verb}", resource, AUTHENTICATION, "team")
+        assert len(find("rbac_escalation", roles=[mine], rolebindings=inside)) == found
+
+
+@pytest.mark.parametrize(
     ("check", "verbs", "resources", "group", "found"),
     [
         ("rbac_escalation", "impersonate", "groups", "", True),
+        ("rbac_escalation", "impersonate:user-info", "users", AUTHENTICATION, True),
         ("rbac_escalation", "bind", "clusterroles", "rbac.authorization.k8s.io", True),
         ("rbac_tokens", "create", "serviceaccounts/token", "", True),
         ("rbac_proxy", "get", "nodes/proxy", "", True),
