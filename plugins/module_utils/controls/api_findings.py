@@ -37,7 +37,7 @@ _BOOTSTRAPPERS = ("system:bootstrappers", "system:bootstrap:")
 #: Nodes and kube-proxy are none: who takes over one node has what they have, and what Kubernetes itself binds for them
 #: gives none of the rights that are looked for here.
 _COMPONENTS = ("system:kube-controller-manager", "system:kube-scheduler", "system:apiserver")
-#: Accounts of kube-system that are Kubernetes' own in 1.33 to 1.37, one a controller, in the controller manager's hands.
+#: Accounts of kube-system that are Kubernetes' own in 1.33 to 1.37, one a controller, which the controller manager has.
 #: Whatever else has an account there somebody put there, and should know what it may do; so it is with what kubeadm's
 #: addons (CoreDNS, kube-proxy) have beyond their own roles, since their pods run on nodes.
 _ACCOUNTS_MADE = frozenset(

@@ -169,7 +169,7 @@ def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
         configuration = ClusterConfiguration.parse(str(text))
         components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
         components += [] if configuration.etcd_is_external else [_ETCD]
-        remembered = {component: dict(configuration.extra_args(component)) for component in components}
+        remembered = {component: _arguments(configuration, component) for component in components}
     except HardeningError as error:
         raise NotJudged(UNKNOWN, str(error)) from None
     drift, seen = [], 0
@@ -188,19 +188,28 @@ def kubeadm_drift(cluster: Cluster, _control: Control) -> Verdict:
     )
 
 
+def _arguments(configuration: ClusterConfiguration, component: str) -> dict[str, list[str]]:
+    """Return by flag the values that kubeadm would write, in their order: one may stand there several times."""
+    found: dict[str, list[str]] = {}
+    for name, value in configuration.extra_args(component):
+        found.setdefault(flag_name(name), []).append(value)
+    return found
+
+
 def _is_kubeadms(host: Host, component: str) -> bool:
     """Return whether a component runs where kubeadm lays it: an etcd on a host of its own is somebody else's."""
     running = host.components.get(component, {}).get("running")
     return bool(running) and (component != _ETCD or "kube-apiserver" in host.components)
 
 
-def _flags_that_differ(host: Host, component: str, arguments: t.Mapping[str, str]) -> list[str]:
+def _flags_that_differ(host: Host, component: str, arguments: t.Mapping[str, t.Sequence[str]]) -> list[str]:
     found = []
-    for name, wanted in arguments.items():
-        have = host.occurrences(component, name)
-        if wanted not in have and not any(same(value, wanted) for value in have):
-            shown = have[-1] if have else "nothing"
-            found.append(f"{component} has {shown} for --{flag_name(name)}, kubeadm-config {wanted}")
+    for name, values in arguments.items():
+        present = host.occurrences(component, name)
+        have, wanted = (host.items(component, name, given) for given in (present, values))
+        if not present or len(have) != len(wanted) or not all(map(same, have, wanted)):
+            shown = ",".join(have) if present else "nothing"
+            found.append(f"{component} has {shown} for --{name}, kubeadm-config {','.join(wanted)}")
     return found
 
 
@@ -210,7 +219,7 @@ def _flags_not_remembered(cluster: Cluster, component: str, arguments: t.Collect
     Where a waiver leaves a setting out on some hosts alone, the ConfigMap of all does not have it, though other hosts
     do: such a flag is found only where all of them have it.
     """
-    known = OF_ITSELF[component] | {flag_name(name) for name in arguments}
+    known = OF_ITSELF[component] | set(arguments)
     running = [host for host in cluster.hosts if _is_kubeadms(host, component)]
     more = {
         host.name: [

@@ -171,6 +171,10 @@ class Host:
         """Return the values with which a flag stands in the argument vector of a process."""
         return occurrences(self._vector(component), flag)
 
+    def items(self, component: str, flag: str, given: t.Sequence[str]) -> list[str]:
+        """Return what a component makes of a flag that stands with these values: one, or the items of a list."""
+        return effective_values(given, self._kind(component, flag)) or []
+
     def flags(self, component: str) -> list[str]:
         """Return the names of the flags in the argument vector of a process, each once."""
         return list(dict.fromkeys(argument.name for argument in self._vector(component)))
@@ -180,9 +184,13 @@ class Host:
         known = self.table(component).lookup(component, flag)
         if known is None:
             return False
-        have = effective_values(self.occurrences(component, flag), known.kind) or []
+        have = self.items(component, flag, self.occurrences(component, flag))
         without = default_items(known.default, known.kind)
         return len(have) == len(without) and all(same(one, other) for one, other in zip(have, without))
+
+    def _kind(self, component: str, flag: str) -> str:
+        known = self.table(component).lookup(component, flag)
+        return known.kind if known else kind_of(flag)
 
     def _vector(self, component: str) -> list[Argument]:
         if component not in self._arguments:
@@ -199,16 +207,15 @@ class Host:
         """
         present = self.occurrences(component, flag)
         known = self.table(component).lookup(component, flag)
-        kind = known.kind if known else kind_of(flag)
         shown = " ".join(f"--{flag_name(flag)}={value}" for value in present)
         if component == "etcd" and known is not None:
             present, shown = self._flag_of_etcd(flag_name(flag), present, shown)
         if present:
-            return Value(tuple(effective_values(present, kind) or ()), f"the process has {shown}")
+            return Value(tuple(self.items(component, flag, present)), f"the process has {shown}")
         if known is None:
             return Value((), f"{component} {self._version(component)} has no flag --{flag_name(flag)}", known=False)
         self._require_one_default(component, flag, known)
-        items = default_items(known.default, kind)
+        items = default_items(known.default, known.kind)
         shown = ",".join(items) or "empty"
         return Value(
             tuple(items), f"--{flag_name(flag)} is absent, so it is {shown}, the default of {self._version(component)}"

@@ -104,6 +104,44 @@ def test_what_kubeadm_remembers_and_what_runs(text: str, flags: list[str], statu
     assert (said.status, words in said.evidence) == (status, True), said
 
 
+def remembering(**values: str) -> str:
+    """kubeadm's ConfigMap with a flag that stands there several times, as v1beta4 can say it."""
+    given = [{"name": name.replace("_", "-"), "value": value} for name, one in values.items() for value in one.split()]
+    return yaml.safe_dump({**yaml.safe_load(KUBEADM), "apiServer": {"extraArgs": given}})
+
+
+ISSUER = "--service-account-issuer=https://"
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "words"),
+    [
+        # Each is one of several: with the one that goes the tokens go which it made.
+        (remembering(service_account_issuer="https://b"), [f"{ISSUER}b", f"{ISSUER}a"], "has https://b,https://a for"),
+        (
+            remembering(service_account_issuer="https://b https://a"),
+            [f"{ISSUER}b"],
+            "kubeadm-config https://b,https://a",
+        ),
+        (remembering(service_account_issuer="https://b https://a"), [f"{ISSUER}b", f"{ISSUER}a"], ""),
+        # The first one makes them.
+        (remembering(service_account_issuer="https://a https://b"), [f"{ISSUER}b", f"{ISSUER}a"], "has https://b"),
+        # Of one that has one value the last counts.
+        (remembering(profiling="false"), ["--profiling=false", "--profiling=true"], "has true for --profiling"),
+        (remembering(profiling="false"), ["--profiling=true", "--profiling=false"], ""),
+        (remembering(profiling="true false"), ["--profiling=false"], ""),
+        (remembering(profiling="false true"), ["--profiling=false"], "kubeadm-config true"),
+        # A list is one, however often it stands.
+        (remembering(api_audiences="a b"), ["--api-audiences=a,b"], ""),
+        (remembering(api_audiences="a"), ["--api-audiences=a", "--api-audiences=b"], "has a,b for --api-audiences"),
+        (remembering(api_audiences="a"), ["--api_audiences=a"], ""),
+    ],
+)
+def test_a_flag_that_stands_several_times_is_compared_as_a_whole(text: str, flags: list[str], words: str) -> None:
+    said = verdict("kubeadm-drift", {"kubeadm_config": text}, host("cp1", *flags, kube_apiserver="1.37.1"))
+    assert (said.status, words in said.evidence) == ("fail" if words else "pass", True), said
+
+
 def test_flags_that_the_next_upgrade_would_take_away() -> None:
     good = host("cp1", "--profiling=false", "--advertise_address=192.0.2.1", kube_apiserver="1.37.1")
     more = host("cp2", "--profiling=false", "--token-auth-file=/t.csv", "-v=4", kube_apiserver="1.37.1")
