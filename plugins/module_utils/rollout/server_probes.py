@@ -16,7 +16,7 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.audit_log import AuditLog
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.audit_log import AuditLog, Position
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 
@@ -158,36 +158,50 @@ class ServerProbes:
 
     def _mark(self) -> dict[str, t.Any]:
         client, name = self._client(), f"kubeharden-probe-{self._nonce}"
-        marker = f"marker-{self._nonce}"
         log = self._log() if self._server.audit_log else None
         position = log.position() if log else None
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        place = f"/api/v1/namespaces/{name}"
+        found: dict[str, t.Any] = {}
+        problem, removed = "", False
+        try:
+            answer = client.post("/api/v1/namespaces", json.dumps(namespace))
+            removed = 400 <= answer.status < 500  # it was refused, so that there is nothing
+            if not answer.status:
+                self._sleep(self._limit)  # the server may be making it yet
+            _require(answer, f"namespace {name} could not be made", 201)
+            found = self._marked(client, place, log, position)
+        except HardeningError as error:
+            problem = str(error).rstrip(".")
+        finally:
+            removed = removed or self._remove(client, place)
+        if problem:
+            more = "" if removed else f"; namespace {name} may be there, remove it"
+            raise HardeningError("KH502", problem + more)
+        return {**found, "removed": removed, "namespace": name}
+
+    def _marked(
+        self, client: ApiClient, place: str, log: AuditLog | None, position: Position | None
+    ) -> dict[str, t.Any]:
+        """Make the Secret in its namespace, and return how it is stored and whether its content is recorded."""
+        marker, name = f"marker-{self._nonce}", place.rpartition("/")[2]
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": "marker", "namespace": name},
             "stringData": {"marker": marker},
         }
-        place = f"/api/v1/namespaces/{name}"
-        _require(client.post("/api/v1/namespaces", json.dumps(namespace)), f"namespace {name} could not be made", 201)
-        try:
-            _require(
-                client.post(f"{place}/secrets", json.dumps(secret)), f"Secret {name}/marker could not be made", 201
-            )
-            stored, plain = self._etcd().stored(f"{self._server.prefix}/secrets/{name}/marker", marker.encode())
-            found: dict[str, t.Any] = {
-                "provider": stored.provider if stored else "",
-                "key": stored.key_name if stored else "",
-                "plain": plain,
-            }
-            if log and position:
-                self._sleep(_STEP)
-                found["in_log"] = any(
-                    marker.encode() in line or _base64(marker) in line for line in log.since(position)
-                )
-        finally:
-            removed = self._remove(client, place)
-        return {**found, "removed": removed, "namespace": name}
+        _require(client.post(f"{place}/secrets", json.dumps(secret)), f"Secret {name}/marker could not be made", 201)
+        stored, plain = self._etcd().stored(f"{self._server.prefix}/secrets/{name}/marker", marker.encode())
+        found: dict[str, t.Any] = {
+            "provider": stored.provider if stored else "",
+            "key": stored.key_name if stored else "",
+            "plain": plain,
+        }
+        if log and position:
+            self._sleep(_STEP)
+            found["in_log"] = any(marker.encode() in line or _base64(marker) in line for line in log.since(position))
+        return found
 
     def _remove(self, client: ApiClient, place: str) -> bool:
         """Remove the Secret and its namespace; return whether they are gone."""

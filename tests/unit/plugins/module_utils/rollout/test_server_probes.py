@@ -30,6 +30,8 @@ class World:
         self.says_body = False
         self.objects: set[str] = set()
         self.refused: set[str] = set()
+        self.lost: set[str] = set()
+        self.late: set[str] = set()
         self.lingers = False
         self.provider = "aescbc"
         self.asked: list[tuple[str, str]] = []
@@ -39,6 +41,8 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
+        self.objects |= self.late
+        self.late = set()
 
     # etcd
 
@@ -70,6 +74,9 @@ class Client:
             return Answer(403, b"{}")
         if verb == "POST":
             made = json.loads(body)["metadata"]["name"]
+            if path in world.lost:
+                world.late.add(f"{path}/{made}")
+                return Answer(0, reason="timeout")
             world.objects.add(f"{path}/{made}")
             return Answer(201)
         if verb == "DELETE" and not world.lingers:
@@ -144,6 +151,34 @@ def test_the_markers_content_is_looked_for_in_the_log(world: World, says_body: b
 def test_a_marker_that_is_refused_leaves_nothing(world: World) -> None:
     world.refused = {"/api/v1/namespaces/kubeharden-probe-abc/secrets"}
     assert probes(world).mark() == {"problem": "Secret kubeharden-probe-abc/marker could not be made: HTTP 403"}
+    assert world.objects == set()
+
+
+def test_a_namespace_that_was_made_though_its_answer_was_lost_is_removed(world: World) -> None:
+    world.lost = {"/api/v1/namespaces"}
+    assert probes(world).mark() == {"problem": "namespace kubeharden-probe-abc could not be made: timeout"}
+    assert world.objects == world.late == set()
+    world.lost, world.lingers = {"/api/v1/namespaces"}, True
+    name = "namespace kubeharden-probe-abc"
+    assert probes(world).mark() == {"problem": f"{name} could not be made: timeout; {name} may be there, remove it"}
+
+
+def test_a_namespace_that_was_refused_is_not_removed_and_not_waited_for(world: World) -> None:
+    world.refused = {"/api/v1/namespaces"}
+    assert probes(world).mark() == {"problem": "namespace kubeharden-probe-abc could not be made: HTTP 403"}
+    assert [verb for verb, _path in world.asked] == ["POST"]
+
+
+def test_whatever_ends_the_probe_the_marker_is_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(BaseException):
+        pass
+
+    def stored(_key: str, _marker: bytes = b"") -> t.Any:
+        raise Ended
+
+    monkeypatch.setattr(world, "stored", stored)
+    with pytest.raises(Ended):
+        probes(world).mark()
     assert world.objects == set()
 
 
