@@ -362,7 +362,10 @@ class Collector:
 
 
 def keys_of(text: str) -> dict[str, list[str]]:
-    """Return the paths of all keys of a YAML mapping, and of those that stand twice; empty for what is no YAML."""
+    """Return the paths of all keys of a YAML mapping, and of those that stand twice; empty for what is no YAML.
+
+    Items of a list have its path with ``[]`` behind it; whether a key stands twice is asked of each by itself.
+    """
     try:
         node = yaml_data.compose(text)
     except yaml_data.NoYamlError:
@@ -370,18 +373,21 @@ def keys_of(text: str) -> dict[str, list[str]]:
     keys: list[str] = []
     twice: list[str] = []
 
-    def walk(mapping: t.Any, path: str) -> None:
-        seen = set()
-        for key, value in mapping.value:
-            name = f"{path}.{key.value}" if path else str(key.value)
-            (twice if name in seen else keys).append(name)
-            seen.add(name)
-            if isinstance(value, yaml.MappingNode):
-                walk(value, name)
+    def walk(value: t.Any, path: str) -> None:
+        if isinstance(value, yaml.SequenceNode):
+            for item in value.value:
+                walk(item, f"{path}[]")
+        elif isinstance(value, yaml.MappingNode):
+            seen = set()
+            for key, inner in value.value:
+                name = f"{path}.{key.value}" if path else str(key.value)
+                (twice if name in seen else keys).append(name)
+                seen.add(name)
+                walk(inner, name)
 
     if isinstance(node, yaml.MappingNode):
         walk(node, "")
-    return {"keys": keys, "twice": twice}
+    return {"keys": list(dict.fromkeys(keys)), "twice": list(dict.fromkeys(twice))}
 
 
 def _components_of(pod: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:

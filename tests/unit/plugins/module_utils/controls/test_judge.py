@@ -13,6 +13,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, default_items
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_host
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.kubelet_fields import FLAGS
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import keys_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 
 CONTROLS = {control.id: control for control in catalogue_files.load()}
@@ -342,6 +343,27 @@ def test_keys_that_the_kubelet_does_not_know_or_that_stand_twice_are_named() -> 
     assert said.status == "fail"
     for words in ("readOnlyPort stands twice", "readOnlyport is not known", "authentication.x is not known"):
         assert words in said.evidence
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("registerWithTaints: [{key: a, effect: NoSchedule}, {key: b, value: c}]", ""),
+        ("reservedMemory: [{numaNode: 0, limits: {memory: 1Gi, hugepages-2Mi: 2Mi}}]", ""),
+        ("shutdownGracePeriodByPodPriority: [{priority: 0, shutdownGracePeriodSeconds: 10}]", ""),
+        ("logging: {vmodule: [{filePattern: a, verbosity: 5}]}", ""),
+        ("registerWithTaints: [{key: a}, {key: b, efect: NoSchedule}]", "registerWithTaints[].efect is not known"),
+        ("reservedMemory: [{limits: {a: 1}, limit: {a: 1}}]", "reservedMemory[].limit is not known"),
+        ("registerWithTaints: [{key: a, key: b}]", "registerWithTaints[].key stands twice"),
+        ("reservedMemory: [{limits: {a: 1, a: 2}}]", "reservedMemory[].limits.a stands twice"),
+        ("clusterDNS: [{ip: 192.0.2.1}]", "clusterDNS[].ip is not known"),
+    ],
+)
+def test_keys_within_lists_of_the_kubelets_file_are_judged(text: str, words: str) -> None:
+    documents = [{"path": "/c", **keys_of(text)}]
+    part = {"file": "/c", "problem": "", "documents": documents}
+    said = verdict("kubelet-configuration-keys", host(components={"kubelet": running("kubelet")}, kubelet=part))
+    assert (said.status, words in said.evidence) == ("fail" if words else "pass", True), said
 
 
 @pytest.mark.parametrize(
