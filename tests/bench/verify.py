@@ -120,8 +120,10 @@ def inventory_of(seen: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[
         for number, name in enumerate(names)
     }
     cluster: dict[str, Any] = json.loads(json.dumps(seen["cluster"]))
-    said = cluster["evidence"]["configz"][str(seen["worker"]["evidence"]["node_name"])]
+    node = str(seen["worker"]["evidence"]["node_name"])
+    said, version = (cluster["evidence"][key][node] for key in ("configz", "kubelets"))
     cluster["evidence"]["configz"] = {name: json.loads(json.dumps(said)) for name in names}
+    cluster["evidence"]["kubelets"] = dict.fromkeys(names, version)
     return hosts, cluster, planes
 
 

@@ -96,7 +96,7 @@ def test_three_hundred_hosts_are_not_one() -> None:
     seen = {
         "control_plane": evidence_of("older"),
         "worker": evidence_of("old"),
-        "cluster": {"evidence": {"configz": configz}, "problem": ""},
+        "cluster": {"evidence": {"configz": configz, "kubelets": {"old": "1.37.1"}}, "problem": ""},
     }
     hosts, cluster, planes = verify.inventory_of(json.loads(json.dumps(seen)))
     assert (len(hosts), planes) == (300, ["cp1", "cp2", "cp3"])
@@ -108,7 +108,7 @@ def test_three_hundred_hosts_are_not_one() -> None:
     assert len({one["evidence"]["certificates"][0]["sha256"] for one in hosts.values()}) == 300
     assert authority["sha256"] == "b" * 64
     # Its kubelet is asked by its own name, and not all are alike.
-    assert set(cluster["evidence"]["configz"]) == set(hosts)
+    assert set(cluster["evidence"]["configz"]) == set(cluster["evidence"]["kubelets"]) == set(hosts)
     settings = verdicts.Settings("bench", "baseline", "0", 1_795_500_000.0)
     document = verdicts.build(verdicts.Seen(hosts, cluster, planes), catalogue_files.load(), settings)
     statuses = [one["status"] for one in document["results"] if one["control"] == "files-kubelet-configuration"]

@@ -41,7 +41,10 @@ FIELDS: t.Mapping[str, Fields] = {
         "status": {"phase": None},
     },
     # A node lists every image that it holds.
-    "nodes": {"metadata": {"name": None}, "status": {"addresses": None, "conditions": None}},
+    "nodes": {
+        "metadata": {"name": None},
+        "status": {"addresses": None, "conditions": None, "nodeInfo": {"kubeletVersion": None}},
+    },
 }
 #: Of an object's metadata, what is for those who write it; kubectl keeps a copy of the object among the annotations.
 _OF_WRITERS = ("managedFields", "annotations")

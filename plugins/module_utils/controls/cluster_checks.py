@@ -112,8 +112,28 @@ class Cluster:
         nodes = self.evidence.get("configz") or {}
         if not nodes:
             raise NotJudged(UNKNOWN, str(self.read("nodes") or "the API server named no node"))
-        seen = {str(host.evidence.get("node_name") or host.name) for host in self.hosts}
-        return sorted(set(nodes) - seen)
+        return sorted(set(nodes) - {self._node_of(host) for host in self.hosts})
+
+    def kubelets_elsewhere(self) -> dict[str, str]:
+        """Return by node the version that its kubelet told the API, of those of which no host of the run told it."""
+        if not any(host.live for host in self.hosts):
+            return {}  # directories that stand for hosts are all that there is
+        told = {self._node_of(host) for host in self.hosts if host.known_versions().get("kubelet")}
+        kubelets: t.Mapping[str, str] = (self._evidence or {}).get("kubelets") or {}
+        return {node: version for node, version in sorted(kubelets.items()) if node not in told}
+
+    def nodes_unread(self) -> str:
+        """Return why it is not known which nodes there are; empty where it is, or where nobody was to be asked."""
+        if not self._asked or not any(host.live for host in self.hosts):
+            return ""
+        try:
+            return "" if self.evidence.get("kubelets") else str(self.read("nodes") or "the API server named no node")
+        except NotJudged as reason:
+            return reason.verdict.evidence
+
+    @staticmethod
+    def _node_of(host: Host) -> str:
+        return str(host.evidence.get("node_name") or host.name)
 
     def published_authorities(self) -> tuple[list[t.Mapping[str, t.Any]], str]:
         """Return the authorities that the API hands out to pods and joining nodes, and why they were not seen."""
@@ -374,8 +394,12 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _versions(cluster: Cluster) -> t.Iterator[tuple[str, str, str, versions.Version]]:
-    """Yield place, component, version and minor of all that Kubernetes releases together, as far as it was seen."""
+    """Yield place, component, version and minor of all that Kubernetes releases together, as far as it was seen.
+
+    Nodes that are no host of the run are judged by what the API knows of them.
+    """
     said = [(host.name, *one) for host in cluster.hosts for one in sorted(host.known_versions().items())]
+    said += [(node, "kubelet", version) for node, version in cluster.kubelets_elsewhere().items()]
     said += [(node, "kube-proxy", version) for node, version in sorted(cluster.kube_proxy_versions().items())]
     for place, component, version in said:
         minor = _minor(version)
@@ -396,7 +420,7 @@ def _require_versions(cluster: Cluster, with_etcd: bool = False) -> None:
     """Refuse to pass what was seen in part.
 
     Raises:
-        NotJudged: A host was not seen, or a component of it did not say its version.
+        NotJudged: A host was not seen, or a component of it did not say its version, or nobody knows all nodes.
     """
     proxies = cluster.kube_proxy_versions()
     unseen = [f"{node} (kube-proxy)" for node, version in sorted(proxies.items()) if not version]
@@ -407,8 +431,12 @@ def _require_versions(cluster: Cluster, with_etcd: bool = False) -> None:
             unseen.append(host.name)
         elif lacking:
             unseen.append(f"{host.name} ({', '.join(lacking)})")
+    unseen += [f"{node} (kubelet)" for node, version in cluster.kubelets_elsewhere().items() if not version]
+    reason = cluster.nodes_unread()
+    if reason:
+        unseen.append(f"of nodes that are no host of this run ({reason})")
     if unseen:
-        raise NotJudged(UNKNOWN, f"not every version was seen: {listed(unseen)}")
+        raise NotJudged(UNKNOWN, f"not every version was seen: {listed(list(dict.fromkeys(unseen)))}")
 
 
 def stale_authorities(cluster: Cluster, _control: Control) -> Verdict:

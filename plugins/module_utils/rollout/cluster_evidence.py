@@ -27,7 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client 
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import MASK, mask_named
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import image_version
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import image_version, version_in
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import certificate_entry
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import explained, lacking_privilege
 
@@ -99,6 +99,7 @@ class ClusterCollector:
         self._clock = clock
         self._end = clock() + OBJECTS_LIMIT
         self._addresses: dict[str, list[dict[str, str]]] = {}
+        self._kubelets: dict[str, str] = {}
 
     @classmethod
     def of(cls, kubeconfig: Kubeconfig, now: float) -> ClusterCollector:
@@ -128,6 +129,7 @@ class ClusterCollector:
             "trusted": self._trusted(problems),
             "configz": self._configz(problems),
             "addresses": self._addresses,
+            "kubelets": self._kubelets,
             "problems": {key: words for key, words in problems.items() if key not in _LISTS},
             **texts,
         }
@@ -227,6 +229,7 @@ class ClusterCollector:
             problems["nodes"] = str(error)
             return {}
         self._addresses = _addresses_of(nodes)
+        self._kubelets = {api_findings.name_of(node): _version_of_kubelet(node) for node in nodes}
         self._end = self._clock() + KUBELETS_LIMIT
         names = [str((node.get("metadata") or {}).get("name")) for node in sorted(nodes, key=_is_ready, reverse=True)]
         with concurrent.futures.ThreadPoolExecutor(_KUBELETS_AT_ONCE) as pool:
@@ -249,6 +252,14 @@ def _is_ready(node: api_findings.Object) -> bool:
     conditions = status.get("conditions") if isinstance(status, dict) else None
     said = [one.get("status") for one in conditions or [] if isinstance(one, dict) and one.get("type") == "Ready"]
     return said in ([], ["True"])
+
+
+def _version_of_kubelet(node: api_findings.Object) -> str:
+    """Return the version that a node's kubelet has told the API, empty where it has told none."""
+    try:
+        return version_in(str(node["status"]["nodeInfo"]["kubeletVersion"]))
+    except (LookupError, TypeError):
+        return ""  # it has never run, or is no node
 
 
 def _addresses_of(nodes: t.Sequence[api_findings.Object]) -> dict[str, list[dict[str, str]]]:

@@ -64,8 +64,13 @@ STARTS_AGAIN = 120
 
 def image_version(image: str) -> str:
     """Return the version that an image's tag says, empty where it says none."""
-    tag = _VERSION.search(image.rsplit("@", 1)[0].rsplit("/", 1)[-1])
-    return tag.group(1) if tag else ""
+    return version_in(image.rsplit("@", 1)[0].rsplit("/", 1)[-1])
+
+
+def version_in(text: str) -> str:
+    """Return the version that a text says, without what a vendor puts behind it; empty where it says none."""
+    found = _VERSION.search(text)
+    return found.group(1) if found else ""
 
 
 class Collector:
@@ -214,8 +219,7 @@ class Collector:
             program = process.arguments[0] if name == "kubelet" else ""
         if not (os.path.isabs(program) and os.path.isfile(program)):
             return ""
-        said = _VERSION.search(self._run([program, "--version"])[1])
-        return said.group(1) if said else ""
+        return version_in(self._run([program, "--version"])[1])
 
     def _kubelet_arguments(self) -> list[str]:
         process = self._view.processes.get("kubelet")

@@ -118,14 +118,19 @@ def test_of_other_objects_all_is_kept_but_what_writers_leave() -> None:
     }
 
 
-def test_of_a_node_it_is_kept_how_it_is_and_where() -> None:
+def test_of_a_node_it_is_kept_how_it_is_and_where_and_what_runs_there() -> None:
     status: dict[str, t.Any] = {
+        "nodeInfo": {"kubeletVersion": "v1.37.1", "osImage": "Debian"},
         "images": [{"names": ["a"]}],
         "conditions": [{"type": "Ready"}],
         "addresses": [{"address": "192.0.2.1"}],
     }
     found = kept("nodes", {"metadata": {"name": "w1", "annotations": {}}, "status": status, "spec": {}})
-    assert found == {"metadata": {"name": "w1"}, "status": {key: status[key] for key in ("conditions", "addresses")}}
+    whole = {key: status[key] for key in ("conditions", "addresses")}
+    assert found == {
+        "metadata": {"name": "w1"},
+        "status": {**whole, "nodeInfo": {"kubeletVersion": "v1.37.1"}},
+    }
 
 
 @pytest.mark.parametrize("odd", [{"metadata": {"name": "a"}, "spec": "word"}, {"metadata": None, "spec": [3]}, {}])

@@ -14,7 +14,7 @@ import yaml
 from ansible_collections.kubeharden.core.plugins.module_utils.components import versions
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubeadm_flags import OF_ITSELF
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.catalogue import Verdict
-from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import Cluster
+from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_checks import NODES_ALONE, Cluster
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster
 from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
@@ -59,6 +59,8 @@ def verdict(control: str, evidence: dict[str, t.Any] | None, *hosts: Host, waive
     return judge_cluster(Cluster(evidence, "nobody was asked", hosts, waivers), CONTROLS[control])
 
 
+#: What the API says where every node is a host of the run, and each has told more of its kubelet.
+ALONE = {"kubelets": {"a": "1.37.9"}}
 OWN = {
     "certificates-authorities",
     "etcd-patched",
@@ -284,37 +286,78 @@ def test_a_zero_in_the_configmap_hides_nothing_but_a_default(
     ],
 )
 def test_version_skew(hosts: list[Host], status: str) -> None:
-    assert verdict("versions-skew", {}, *hosts).status == status
+    assert verdict("versions-skew", ALONE, *hosts).status == status
 
 
-@pytest.mark.parametrize("control", ["versions-patched", "versions-skew", "versions-supported"])
+VERSIONS = ("versions-patched", "versions-skew", "versions-supported")
+
+
+@pytest.mark.parametrize("control", VERSIONS)
+def test_a_node_that_is_no_host_of_the_run_is_judged_by_what_the_api_knows_of_it(control: str) -> None:
+    plane = host("a", kube_apiserver="1.37.9", kubelet="1.37.9")
+
+    def said(**kubelets: str) -> Verdict:
+        return verdict(control, {"kubelets": {"a": "1.30.0", **kubelets}}, plane)
+
+    assert said().status == "pass"  # what the host itself says counts
+    assert said(w="1.37.9").status == "pass"
+    old = said(w="1.33.0" if control == "versions-skew" else "1.34.0" if control == "versions-supported" else "1.37.0")
+    assert (old.status, "w: kubelet 1.3" in old.evidence) == ("fail", True), old
+    assert said(w="") == Verdict("unknown", "not every version was seen: w (kubelet)")
+
+
+@pytest.mark.parametrize("control", VERSIONS)
+def test_versions_are_no_pass_where_nobody_says_which_nodes_there_are(control: str) -> None:
+    seen = [host("a", kube_apiserver="1.37.9", kubelet="1.37.9")]
+    words = "not every version was seen: of nodes that are no host of this run"
+    refused = {"kubelets": {}, "problems": {"nodes": "HTTP 403"}}
+    assert verdict(control, refused, *seen) == Verdict("unknown", f"{words} (HTTP 403)")
+    assert verdict(control, {}, *seen) == Verdict("unknown", f"{words} (the API server named no node)")
+    assert verdict(control, None, *seen) == Verdict("unknown", f"{words} (nobody was asked)")
+    # Where somebody else keeps the control plane and nobody is to be asked, the hosts are all that is judged.
+    alone = judge_cluster(Cluster(None, NODES_ALONE, seen, nodes_alone=True), CONTROLS[control])
+    assert alone.status == "pass"
+    directory = Host("a", {**seen[0].evidence, "live": False})
+    assert verdict(control, None, directory).status == "pass"
+
+
+@pytest.mark.parametrize("control", VERSIONS)
+def test_a_host_that_was_not_seen_is_found_by_its_node_but_never_passes_by_it(control: str) -> None:
+    plane, lost = host("a", kube_apiserver="1.37.9"), Host("w", None, "it hangs")
+    assert verdict(control, {"kubelets": {"w": "1.37.9"}}, plane, lost).status == "unknown"
+    assert verdict(control, {"kubelets": {"w": "1.33.0"}}, plane, lost).evidence.startswith("w: kubelet 1.33.0") is (
+        control != "versions-patched"
+    )
+
+
+@pytest.mark.parametrize("control", VERSIONS)
 def test_versions_that_were_seen_in_part_are_no_pass(control: str) -> None:
     seen = host("a", kube_apiserver="1.37.9")
-    assert verdict(control, {}, seen, host("w", kubelet="1.37.9")).status == "pass"
-    assert verdict(control, {}, seen, host("w", kubelet="")) == Verdict(
+    assert verdict(control, ALONE, seen, host("w", kubelet="1.37.9")).status == "pass"
+    assert verdict(control, ALONE, seen, host("w", kubelet="")) == Verdict(
         "unknown", "not every version was seen: w (kubelet)"
     )
-    assert verdict(control, {}, seen, Host("w", None, "it hangs")) == Verdict(
+    assert verdict(control, ALONE, seen, Host("w", None, "it hangs")) == Verdict(
         "unknown", "not every version was seen: w"
     )
 
 
 def test_the_version_of_kube_proxy_is_what_its_pods_say() -> None:
     one = host("a", kube_apiserver="1.37.1", kubelet="1.37.1", kube_proxy="")
-    assert verdict("versions-skew", {}, one).status == "unknown"
-    assert verdict("versions-skew", {"kube_proxy": {"a": ""}}, one).status == "unknown"
-    assert verdict("versions-skew", {"kube_proxy": {"a": "1.36.2"}}, one).status == "pass"
-    assert verdict("versions-skew", {"kube_proxy": {"a": "1.33.2"}}, one).status == "fail"
-    assert verdict("versions-supported", {"kube_proxy": {"a": "1.33.2"}}, one).status == "fail"
+    assert verdict("versions-skew", ALONE, one).status == "unknown"
+    assert verdict("versions-skew", {**ALONE, "kube_proxy": {"a": ""}}, one).status == "unknown"
+    assert verdict("versions-skew", {**ALONE, "kube_proxy": {"a": "1.36.2"}}, one).status == "pass"
+    assert verdict("versions-skew", {**ALONE, "kube_proxy": {"a": "1.33.2"}}, one).status == "fail"
+    assert verdict("versions-supported", {**ALONE, "kube_proxy": {"a": "1.33.2"}}, one).status == "fail"
 
 
 def test_versions_out_of_support_are_named() -> None:
     said = verdict(
-        "versions-supported", {}, host("a", kube_apiserver="1.37.1"), host("w", kubelet="1.34.4", etcd="3.5.1")
+        "versions-supported", ALONE, host("a", kube_apiserver="1.37.1"), host("w", kubelet="1.34.4", etcd="3.5.1")
     )
     mended = "1.35 to 1.37, and of etcd 3.6 to 3.7, are mended as of 2026-11-24"
     assert said == Verdict("fail", f"w: kubelet 1.34.4; w: etcd 3.5.1; {mended}")
-    assert verdict("versions-supported", {}, host("a", kube_apiserver="1.37.1", etcd="3.6.5-0")) == Verdict(
+    assert verdict("versions-supported", ALONE, host("a", kube_apiserver="1.37.1", etcd="3.6.5-0")) == Verdict(
         "pass", mended
     )  # fmt: skip
     assert verdict("versions-supported", {}).status == "unknown"
@@ -322,8 +365,8 @@ def test_versions_out_of_support_are_named() -> None:
 
 def test_an_etcd_that_does_not_say_its_version_is_no_pass() -> None:
     silent = host("a", kube_apiserver="1.37.9", etcd="")
-    assert verdict("versions-supported", {}, silent) == Verdict("unknown", "not every version was seen: a (etcd)")
-    assert verdict("versions-skew", {}, silent).status == verdict("versions-patched", {}, silent).status == "pass"
+    assert verdict("versions-supported", ALONE, silent) == Verdict("unknown", "not every version was seen: a (etcd)")
+    assert verdict("versions-skew", ALONE, silent).status == verdict("versions-patched", ALONE, silent).status == "pass"
     assert verdict("etcd-patched", {}, silent) == Verdict("unknown", "no component's version was seen")
     other = host("b", etcd="3.7.3-0")
     assert verdict("etcd-patched", {}, other, silent) == Verdict("unknown", "not every version was seen: a")
@@ -346,7 +389,9 @@ def test_patches_of_etcd(version: str, status: str, words: str) -> None:
     said = verdict("etcd-patched", {}, seen)
     assert (said.status, words in said.evidence) == (status, True), said
     # kubeadm chooses it: of Kubernetes' own patches it says nothing.
-    assert verdict("versions-patched", {}, seen) == Verdict("pass", "none is behind 1.37.2; by the list of 2026-11-24")
+    assert verdict("versions-patched", ALONE, seen) == Verdict(
+        "pass", "none is behind 1.37.2; by the list of 2026-11-24"
+    )
 
 
 @pytest.mark.parametrize(
@@ -357,11 +402,11 @@ def test_patches_of_etcd(version: str, status: str, words: str) -> None:
     ],
 )
 def test_a_list_of_ones_own_counts_for_what_it_names(newest: dict[str, str], kubernetes: str, etcd: str) -> None:
-    cluster = Cluster({}, "", [host("a", kube_apiserver="1.37.9", etcd="3.7.4-0")], (), newest)
+    cluster = Cluster(ALONE, "", [host("a", kube_apiserver="1.37.9", etcd="3.7.4-0")], (), newest)
     for control, source in (("versions-patched", kubernetes), ("etcd-patched", etcd)):
         said = judge_cluster(cluster, CONTROLS[control])
         assert (said.status, said.evidence.rpartition("; ")[2]) == ("pass", f"by {source}")
-    older = Cluster({}, "", [host("a", etcd="3.7.3-0")], (), newest)
+    older = Cluster(ALONE, "", [host("a", etcd="3.7.3-0")], (), newest)
     assert judge_cluster(older, CONTROLS["etcd-patched"]).status == ("fail" if "3.7" in newest else "pass")
 
 
@@ -387,11 +432,11 @@ def test_what_kubeadm_chose_is_explained_and_its_remedy_does_not_last_beyond_the
             "unknown",
             "kubeharden_newest_versions has no patch of a: kube-apiserver 1.38.0",
         ),
-        ("1.38.0", {"1.38": "1.38.0"}, "pass", "none is behind 1.38.0"),
+        ("1.38.0", {"1.38": "1.38.0"}, "pass", "none is behind 1.37.2, 1.38.0"),
     ],
 )
 def test_patches(version: str, newest: dict[str, str], status: str, words: str) -> None:
-    cluster = Cluster({}, "", [host("a", kube_apiserver=version)], (), newest)
+    cluster = Cluster(ALONE, "", [host("a", kube_apiserver=version)], (), newest)
     said = judge_cluster(cluster, CONTROLS["versions-patched"])
     assert (said.status, words in said.evidence) == (status, True), said
     assert verdict("versions-patched", {}).status == "unknown"

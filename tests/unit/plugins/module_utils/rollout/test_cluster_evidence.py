@@ -323,6 +323,21 @@ def test_nodes_that_are_away_leave_time_for_the_others() -> None:
     assert not unknown & set(asked[: len(asked) - len(unknown) - 8]), "8 are under way at a time"
 
 
+def test_nodes_say_which_kubelet_they_have() -> None:
+    said = {"w1": "v1.37.1", "w2": "v1.36.0-eks-1", "w3": ""}
+    nodes: list[dict[str, t.Any]] = [
+        {"metadata": {"name": name}, "status": {"nodeInfo": {"kubeletVersion": version}}}
+        for name, version in said.items()
+    ]
+    nodes += [
+        {"metadata": {"name": "w4"}, "status": {"nodeInfo": "odd"}},
+        {"metadata": {"name": "w5"}, "status": "odd"},
+    ]
+    found, _api = collect({"/api/v1/nodes?": reply({"items": nodes})})
+    assert found["kubelets"] == {"w1": "1.37.1", "w2": "1.36.0", "w3": "", "w4": "", "w5": ""}
+    assert collect({"/api/v1/nodes?": Answer(0, reason="timeout")})[0]["kubelets"] == {}
+
+
 def test_nodes_have_their_addresses() -> None:
     addresses = [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "w1"}]
     nodes = [
