@@ -62,7 +62,8 @@ def _log(host: Host) -> str:
     if path.items and path.items[-1].startswith("/"):
         return path.items[-1]
     if path.items and path.items[-1]:
-        raise NotJudged(UNKNOWN, f"{path.words}: records go to the process's output, where they were not looked for")
+        place = "the process's output" if path.items[-1] == "-" else "a file in the process's own directory"
+        raise NotJudged(UNKNOWN, f"{path.words}: records go to {place}, where they were not looked for")
     if host.flag(_APISERVER, "audit-webhook-config-file").items:
         raise NotJudged(UNKNOWN, "records go to a service, which was not asked")
     raise NotJudged(FAIL, f"{path.words}: nothing is recorded")

@@ -77,7 +77,8 @@ class Documents:
         return [
             f"--{flag} {path}"
             for flag, path in given
-            if path.startswith("/") and not any(holds(mount, path) for mount in mounts)
+            # A relative path is one of the container's own; the log's "-" is the process's output.
+            if path and path != "-" and not any(holds(mount, path) for mount in mounts)
         ]
 
     def _written_since(self, component: str) -> list[str]:

@@ -33,6 +33,7 @@ def host(server: t.Any, *flags: str) -> Host:
     [
         ("probe-audit-record", [], {}, "fail", "nothing is recorded"),
         ("probe-audit-record", ["--audit-log-path=-"], {}, "unknown", "process's output"),
+        ("probe-audit-record", ["--audit-log-path=audit.log"], {}, "unknown", "a file in the process's own directory"),
         ("probe-audit-record", ["--audit-webhook-config-file=/w"], {}, "unknown", "to a service"),
         ("probe-audit-record", [LOG], {}, "unknown", "no kube-apiserver was asked"),
         ("probe-audit-record", [LOG], {"problem": "run with become"}, "unknown", "become"),

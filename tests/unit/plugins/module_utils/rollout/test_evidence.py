@@ -202,6 +202,32 @@ def test_what_is_mounted_is_not_known_where_the_manifest_was_not_read(root: Path
     assert unmounted() is None
 
 
+@pytest.mark.parametrize(
+    ("flag", "lost"),
+    [
+        ("--audit-log-path=audit.log", ["--audit-log-path audit.log"]),
+        ("--audit-log-path=var/log/audit/audit.log", ["--audit-log-path var/log/audit/audit.log"]),
+        ("--audit-policy-file=policy.yaml", ["--audit-policy-file policy.yaml"]),
+        ("--audit-log-path=-", []),
+        ("--audit-log-path=", []),
+        ("--audit-log-path=/var/log/audit/audit.log", []),
+    ],
+)
+def test_a_path_that_is_relative_lies_in_the_container_alone(
+    root: Path, tmp_path: Path, flag: str, lost: list[str]
+) -> None:
+    mounted = """\
+    volumeMounts: [{name: log, mountPath: /var/log/audit}]
+  volumes: [{name: log, hostPath: {path: /var/log/audit}}]
+"""
+    write(root, f"{MANIFESTS}/kube-apiserver.yaml", POD + mounted)
+    made = MadeProc(tmp_path / "made")
+    made.start(8, "kube-apiserver", STATIC, inner="1", flags=flag)
+    view = Standing(Host(str(root)), str(made.proc))
+    seen = Collector(view, True, None, lambda _words: (1, "", ""), 1_795_500_000.0, lambda: 0.0).collect()
+    assert seen["unmounted"] == lost
+
+
 _ADMISSION = """\
 apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
