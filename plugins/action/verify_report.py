@@ -27,7 +27,6 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils import (
     report_earlier,
     report_html,
     report_waivers,
-    selection,
     values,
     verdict_texts,
     verdicts,
@@ -128,10 +127,10 @@ class ActionModule(ActionBase):
         known = {host: variables["hostvars"][host] for host in sorted(variables["groups"]["all"])}
         each = per_host.of_each(known, f"{controller.PREFIX}waivers", self._task.args.get("waivers") or [])
         matching = inventory.matcher(self._loader, variables["groups"])
+        enforced = [name for controls in catalogue_files.written().values() for name in controls]
         found = []
         for raw, hosts in per_host.alike(each):
             among = None if len(hosts) == len(known) else hosts
-            enforced = selection.known_controls()
             found += report_waivers.parse(raw, controls, matching, verdicts.CLUSTER, enforced, among)
         return found
 

@@ -11,7 +11,6 @@ import typing as t
 from types import MappingProxyType
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import split_list
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.plugin_utils.controller import COLLECTION
 from ansible_collections.kubeharden.core.plugins.plugin_utils.per_host import alike
 from ansible_collections.kubeharden.core.plugins.plugin_utils.waivers import WAIVERS, Matching, Waiver, read, unknown
@@ -34,8 +33,6 @@ _MOUNTED = re.compile(
     r"^  ([a-z-]+):\n(?:    .*\n)*?    mount: read_(?:only|write)\n(?:    .*\n|{%.*\n)*?    control: ([a-z-]+)",
     re.MULTILINE,
 )
-#: Where a flag's setting begins, and its control.
-_FLAG_OR_CONTROL = re.compile(r"^  ([a-z-]+):|^    control: ([a-z-]+)", re.MULTILINE)
 #: What decides how large the audit log becomes.
 _AUDIT_LOG = re.compile(
     r"^  audit-log-(path|maxsize|maxbackup):\n    \w+: (\S+)\n(?:    .*\n)*?    control: ([a-z-]+)", re.MULTILINE
@@ -97,19 +94,6 @@ def mounted_flags(left_out: t.Container[str]) -> dict[str, list[str]]:
         ]
         for path in sorted((COLLECTION / "templates").glob("*/flags.yaml.j2"))
     }
-
-
-def flags_of(controls: t.Container[str]) -> dict[str, set[str]]:
-    """Return by component of a control plane the flags that some controls set."""
-    found: dict[str, set[str]] = {}
-    for component in CONTROL_PLANE:
-        for path in (COLLECTION / "templates" / component).glob("*.j2"):
-            last = ""
-            for flag, control in _FLAG_OR_CONTROL.findall(path.read_text(encoding="utf-8")):
-                last = flag or last
-                if control in controls:
-                    found.setdefault(component, set()).add(last)
-    return found
 
 
 def audit_log(left_out: t.Container[str]) -> dict[str, str]:

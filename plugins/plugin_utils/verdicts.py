@@ -27,8 +27,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.cluster_c
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.in_force import Host, NotJudged
 from ansible_collections.kubeharden.core.plugins.module_utils.controls.judge import judge_cluster, judge_host
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
+from ansible_collections.kubeharden.core.plugins.plugin_utils.catalogue_files import flags_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.report_waivers import ReportWaiver, expired
-from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import flags_of
 
 SCHEMA = 1
 #: The name under which what belongs to no host stands among them.

@@ -243,21 +243,6 @@ def test_the_flags_whose_files_a_run_mounts_are_those_of_the_templates() -> None
     assert selection.mounted_flags([])["kube-scheduler"] == []
 
 
-def test_the_flags_of_controls_are_those_of_the_templates() -> None:
-    controls = ["scheduler-profiling", "apiserver-graceful-stop", "apiserver-admission-plugins"]
-    assert selection.flags_of([*controls, "apiserver-kubelet-authority"]) == {
-        "kube-apiserver": {
-            "disable-admission-plugins",
-            "enable-admission-plugins",
-            "kubelet-certificate-authority",
-            "shutdown-delay-duration",
-            "shutdown-watch-termination-grace-period",
-        },
-        "kube-scheduler": {"profiling"},
-    }
-    assert selection.flags_of(["kubelet-hostname"]) == {}
-
-
 def test_how_large_the_audit_log_may_become_is_what_the_templates_say() -> None:
     assert selection.audit_log([]) == {
         "path": "/var/log/kubernetes/audit/audit.log",

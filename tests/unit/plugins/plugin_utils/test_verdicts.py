@@ -15,7 +15,12 @@ from xml.etree import ElementTree
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files, report_waivers, verdicts
+from ansible_collections.kubeharden.core.plugins.plugin_utils import (
+    catalogue_files,
+    report_waivers,
+    selection,
+    verdicts,
+)
 from ansible_collections.kubeharden.core.plugins.plugin_utils.report_waivers import ReportWaiver
 from ansible_collections.kubeharden.core.plugins.plugin_utils.verdict_texts import junit, render
 
@@ -294,6 +299,25 @@ def test_drift_that_a_waiver_on_some_control_planes_explains(
     drift = result(document, "kubeadm-drift", "cluster")
     assert drift["status"] == "fail"
     assert [name for name in PLANES if f"{name}: " in drift["evidence"]] == found
+
+
+def test_what_a_template_says_of_a_control_hides_no_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = tmp_path / "templates" / "kube-apiserver" / "flags.yaml.j2"
+    wrong.parent.mkdir(parents=True)
+    wrong.write_text("flags:\n  token-auth-file:\n    control: apiserver-audit-policy\n", encoding="utf-8")
+    monkeypatch.setattr(selection, "COLLECTION", tmp_path)
+    flags = {"cp1": ("--audit-policy-file=/p", "--token-auth-file=/t"), "cp2": ("--audit-policy-file=/p",), "cp3": ()}
+    hosts = {
+        name: {"evidence": {"live": True, "components": {"kube-apiserver": component("kube-apiserver", *flags[name])}}}
+        for name in PLANES
+    }
+    cluster = {"evidence": {"kubeadm_config": KUBEADM, "findings": {}, "problems": {}, "configz": {}}}
+    settings = verdicts.Settings("run-1", "baseline", "1.0.0", NOW, (waiver("apiserver-audit-policy", {"cp3"}),))
+    drift = result(
+        verdicts.build(verdicts.Seen(hosts, cluster, PLANES), CONTROLS, settings), "kubeadm-drift", "cluster"
+    )
+    assert "cp1: kube-apiserver has --token-auth-file" in drift["evidence"]
+    assert "audit-policy-file" not in drift["evidence"]
 
 
 def test_a_waiver_of_harden_holds_for_its_parts() -> None:
