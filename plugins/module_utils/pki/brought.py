@@ -70,8 +70,8 @@ def unfit_for(brought: Authority, leaves: Iterable[tuple[Profile, CertificateFac
     """Every leaf below it is one that it allows, and those that are there were issued by it."""
     for wanted, actual in leaves:
         refuse.forbidden_by_authority([brought.facts, *brought.above], wanted, where)
-        # One that signed itself, as a kubelet's first one does, was never any authority's.
-        if actual is not None and not actual.is_self_issued and decide.authority_reasons(actual, brought.facts):
+        # One that a component made itself, as a kubelet's first one, was never any authority's.
+        if actual is not None and not actual.is_self_made and decide.authority_reasons(actual, brought.facts):
             raise HardeningError(
                 "KH305",
                 f"The certificate '{actual.profile.subject}' on this host was not issued by "

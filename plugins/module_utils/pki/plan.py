@@ -141,8 +141,8 @@ def content(host: HostPki, leaf: Leaf, actual: CertificateFacts | None, policy: 
 
     A worker's own leaf has the names of the table and no others: who signs believes a worker no other name.
     """
-    # One that signed itself, as a kubelet's first one does, says nothing that the cluster ever agreed to.
-    if actual is None or actual.is_self_issued:
+    # One of nobody's but the component's own, as a kubelet's first one, says nothing that the cluster ever agreed to.
+    if actual is None or actual.is_self_made:
         return leaf.profile
     if not is_own:
         return decide.adopt(leaf.profile, actual, leaf.asked_names, policy)

@@ -13,6 +13,7 @@ import calendar
 import functools
 import hashlib
 import ipaddress
+import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -57,6 +58,10 @@ _COMMON_NAME = NameOID.COMMON_NAME.dotted_string
 _ORGANIZATION = NameOID.ORGANIZATION_NAME.dotted_string
 # RFC 5280, ub-common-name and ub-organization-name; new releases of cryptography refuse to build longer ones.
 _MAXIMUM_NAME_LENGTH = 64
+# What client-go (cert.GenerateSelfSignedCertKey) calls a certificate that a component makes for itself, and the
+# authority that signs it and is kept nowhere.
+_MADE_FOR_ITSELF = re.compile(r"CN=(.+)@\d+")
+_MADE_TO_SIGN_IT = re.compile(r"CN=(.+)-ca@\d+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +123,13 @@ def distinguished_name(common_name: str, organizations: Sequence[str] = ()) -> D
 def _from_name(name: x509.Name, raw: bytes | None = None) -> DistinguishedName:
     attributes = tuple((attribute.oid.dotted_string, str(attribute.value)) for attribute in name)
     return DistinguishedName(attributes, name.public_bytes() if raw is None else raw, name)
+
+
+def is_from_start(subject: x509.Name, issuer: x509.Name) -> bool:
+    """Whether a component made a certificate for itself when it started and found none, as client-go has it."""
+    own = _MADE_FOR_ITSELF.fullmatch(subject.rfc4514_string())
+    signer = _MADE_TO_SIGN_IT.fullmatch(issuer.rfc4514_string())
+    return own is not None and signer is not None and own[1] == signer[1]
 
 
 @dataclass(frozen=True)
@@ -200,6 +212,11 @@ class CertificateFacts:
     @property
     def is_self_issued(self) -> bool:
         return self.profile.issuer == self.profile.subject.raw
+
+    @property
+    def is_self_made(self) -> bool:
+        """Whether no authority that anybody keeps has signed it, so that it says nothing that a cluster agreed to."""
+        return self.is_self_issued or is_from_start(self.profile.subject.parsed, self.issuer.parsed)
 
     def public_facts(self) -> Any:
         """What a diff or a report shows."""

@@ -48,8 +48,6 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
 _NODE_SUBJECT = re.compile(r"^system:node:(.+)$")
-#: Who a kubelet says has signed the certificate that it makes itself.
-_SELF_MADE = re.compile(r"CN=.+-ca@\d+")
 
 
 class Discovery:
@@ -267,11 +265,12 @@ class Discovery:
         believed = read_bytes(self.host.path(authority)) if authority else b""
         for certificate in self._certificates_in(path)[:1]:
             try:
-                issuer = x509.load_der_x509_certificate(certificate).issuer.rfc4514_string()
+                leaf = x509.load_der_x509_certificate(certificate)
+                its_own = profile.is_from_start(serving_request.subject_of(leaf), leaf.issuer)
                 ours = serving_request.is_signed_by(certificate, believed or b"")
             except serving_request.UNREADABLE:
                 continue  # verify says so
-            return "" if ours or _SELF_MADE.fullmatch(issuer) else path
+            return "" if ours or its_own else path
         return ""
 
     def _serving_gate(

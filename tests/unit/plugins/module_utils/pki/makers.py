@@ -72,6 +72,14 @@ def three_roots() -> dict[str, Authority]:
     }
 
 
+def from_start(host: str, its_key: keys.PrivateKey, now: float = NOW) -> CertificateFacts:
+    """As client-go makes one for a component that starts and finds none."""
+    signer = authority.create(wanted_authority(f"{host}-ca@{now:.0f}"), now)
+    what = wanted(f"{host}@{now:.0f}", (), Names(frozenset({host})), (SERVER,))
+    what = replace(what, key_usages=profile.leaf_key_usages(keys.algorithm_name(its_key)))
+    return issue.issue(what, keys.public_bytes(its_key), signer, now, 365 * DAY)
+
+
 def server_profile(names: Names = NO_NAMES) -> Profile:
     return wanted("server", (), names or Names(frozenset({"server.example.org"})), (SERVER,))
 

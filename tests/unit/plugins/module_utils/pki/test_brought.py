@@ -23,6 +23,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.mak
     NOW,
     Odd,
     common_name,
+    from_start,
     leaf,
     moment,
     root,
@@ -156,7 +157,9 @@ def test_another_than_what_is_there_is_refused() -> None:
 def test_what_is_below_it_must_be_its_own_and_allowed() -> None:
     found = brought.read(bundle.join([root().facts]), WHERE, NOW)
     itself = authority.create(wanted_authority("kubelet@1"), NOW).facts
-    brought.unfit_for(found, [(server_profile(), leaf(server_profile())), (server_profile(), itself)], WHERE)
+    kubelets = from_start("cp1", keys.generate("ECDSA-P256"))
+    for present in (leaf(server_profile()), itself, kubelets):
+        brought.unfit_for(found, [(server_profile(), present)], WHERE)
     with pytest.raises(HardeningError, match="was not issued by"):
         brought.unfit_for(found, [(server_profile(), leaf(server_profile(), root(number=5)))], WHERE)
     only = x509.NameConstraints([x509.DNSName("example.net")], None), True

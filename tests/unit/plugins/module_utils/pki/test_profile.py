@@ -17,6 +17,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.mak
     Odd,
     alternative,
     client_profile,
+    common_name,
     leaf,
     root,
     server_profile,
@@ -98,6 +99,25 @@ def test_what_a_certificate_lacks_reads_as_nothing() -> None:
     assert facts.subject_key_id is None
     assert facts.is_self_issued
     assert facts.defects == ()
+
+
+@pytest.mark.parametrize(
+    ("subject", "issuer", "expected"),
+    [
+        ("cp1@1800000000", "cp1-ca@1800000000", True),
+        # The key of the leaf is made between the two names.
+        ("cp1@1800000001", "cp1-ca@1800000000", True),
+        # An authority of somebody's may be called so too.
+        ("system:node:cp1", "prod-ca@2024", False),
+        ("cp1@1800000000", "cp2-ca@1800000000", False),
+        ("cp1@1800000000", "kubernetes", False),
+    ],
+)
+def test_what_a_component_made_for_itself_is_known_by_both_names(subject: str, issuer: str, expected: bool) -> None:
+    facts = Odd(subject=subject, issuer=common_name(issuer)).facts()
+    assert not facts.is_self_issued
+    assert facts.is_self_made is expected
+    assert Odd(subject=subject).facts().is_self_made
 
 
 def test_other_kinds_of_names_and_usages_are_seen() -> None:

@@ -31,7 +31,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import A
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import PairPath
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.names import names
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, pki_files, pki_view
-from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import AUTHORITY_EXTENSIONS, Odd
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import (
+    AUTHORITY_EXTENSIONS,
+    Odd,
+    from_start,
+)
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
     DAY,
@@ -99,7 +103,7 @@ def _short_lived(host: Directory) -> None:
 
 
 def _foreign(host: Directory) -> None:
-    """As a kubelet signs its own serving certificate before anybody else does."""
+    """Signed by itself."""
     leaf = host.pki.leaf("apiserver")
     assert leaf.path is not None
     key = keys.generate("ECDSA-P256")
@@ -108,6 +112,15 @@ def _foreign(host: Directory) -> None:
         issue.certificate_pem(issue.self_signed_authority(itself, key, NOW - DAY))
     )
     host.path(leaf.path.key).write_bytes(keys.private_pem(key))
+
+
+def _from_start(host: Directory) -> None:
+    """As a component makes its own serving certificate before anybody else does."""
+    path = host.pki.leaf("apiserver").path
+    assert path is not None
+    key = keys.generate("ECDSA-P256")
+    host.path(path.certificate).write_bytes(issue.certificate_pem(from_start("cp1", key, NOW - DAY)))
+    host.path(path.key).write_bytes(keys.private_pem(key))
 
 
 def _open_key(host: Directory) -> None:
@@ -122,6 +135,7 @@ STATES: tuple[tuple[Callable[[Directory], None], set[str]], ...] = (
     (_kubeconfig_gone, {"scheduler.conf"}),
     (_short_lived, {"apiserver.crt", "apiserver.key"}),
     (_foreign, {"apiserver.crt", "apiserver.key"}),
+    (_from_start, {"apiserver.crt", "apiserver.key"}),
     (_open_key, {"apiserver.key", "admin.conf"}),
 )
 
@@ -242,6 +256,22 @@ def test_an_adopted_certificate_keeps_its_names(tmp_path: Path) -> None:
     assert renewed is not None
     assert "kept.example.org" in renewed.profile.names.dns
     assert host.leaves(check=True)[0] == []
+
+
+def test_what_a_kubelet_made_for_itself_is_nothing_to_adopt(tmp_path: Path) -> None:
+    """Neither its name alone nor its subject, by which Kubernetes does not know a kubelet."""
+    host = made(Directory(tmp_path, "cp1", kubelet_serving=True))
+    leaf = host.pki.leaf("kubelet-server")
+    assert leaf.path is not None
+    key = keys.generate("RSA-2048")
+    host.path(leaf.path.certificate).write_bytes(issue.certificate_pem(from_start("cp1", key, NOW - DAY)))
+    host.path(leaf.path.key).write_bytes(keys.private_pem(key))
+    host.leaves()
+    actual, _key = plan.stored_pair(leaf, host.files())
+    assert actual is not None
+    assert actual.profile.subject == leaf.profile.subject
+    assert actual.profile.names == leaf.profile.names
+    assert host.leaves()[0] == []
 
 
 def test_one_of_ours_keeps_a_name_that_the_table_has_no_more_and_stays_ours(tmp_path: Path) -> None:
