@@ -422,7 +422,7 @@ def layout(discovery: Discovery, variables: t.Mapping[str, t.Any], fresh: bool, 
                 pairs[name] = {"certificate": paths[0], "key": paths[1]}
             else:
                 absent.append(name)
-        absent += ["etcd-healthcheck-client"] if "etcd-server" in absent else []
+        _healthcheck_client(discovery, pairs, absent)
         _authorities(discovery, pairs, absent)
         absent += without_serving(discovery, variables)
         for name, use in KUBECONFIG_FLAGS.items():
@@ -471,7 +471,7 @@ def without_serving(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> l
     used = _used(discovery)
     absent = []
     for name, (component, *flags) in SERVING_FLAGS.items():
-        ours = serving_pair(name)
+        ours = default_pair(name)
         found = [used.get((component, flag)) for flag in flags]
         wanted = (variables.get(EXTRA_FLAGS) or {}).get(component) or {}
         is_owners = any(found) or any(str(flag).replace("_", "-") in flags for flag in wanted)
@@ -481,10 +481,24 @@ def without_serving(discovery: Discovery, variables: t.Mapping[str, t.Any]) -> l
     return absent
 
 
-def serving_pair(name: str) -> table.PairPath:
-    """Return where the pair of a row of SERVING_FLAGS lies: the templates name the same."""
+def default_pair(name: str) -> table.PairPath:
+    """Return where the pair of a row lies where nobody says otherwise: of SERVING_FLAGS the templates name the same."""
     row = next(row for row in table.LEAVES if row.name == name)
     return table.Layout().pair(row.name, row.path)
+
+
+def _healthcheck_client(discovery: Discovery, pairs: dict[str, dict[str, str]], absent: list[str]) -> None:
+    """Say where the certificate is by which kubeadm and people ask etcd: no flag names it.
+
+    kubeadm has it beside what etcd serves, below its directory of certificates. An owner may have let etcd serve
+    another since; then the one in kubeadm's usual directory is still the one.
+    """
+    name = "etcd-healthcheck-client"
+    if "etcd-server" in absent:
+        absent.append(name)
+    elif default_pair(name).certificate not in discovery["files"].get("pki_certificate", []):
+        base = os.path.join(os.path.dirname(pairs["etcd-server"]["certificate"]), "healthcheck-client")
+        pairs[name] = {"certificate": f"{base}.crt", "key": f"{base}.key"}
 
 
 def _place(name: str, path: str | None, kubeconfigs: dict[str, str], absent: list[str]) -> None:

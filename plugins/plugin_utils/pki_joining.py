@@ -49,13 +49,13 @@ def _named_by_kubeadm(pattern: Discovery) -> set[str]:
 
 
 def _pair_of(name: str) -> list[list[str]]:
-    pair = pki_cluster.serving_pair(name)
+    pair = pki_cluster.default_pair(name)
     return [[pair.certificate], [pair.key]]
 
 
 def paths(names: t.Iterable[str]) -> set[str]:
     """Return the files of these rows."""
-    pairs = [pki_cluster.serving_pair(name) for name in names]
+    pairs = [pki_cluster.default_pair(name) for name in names]
     return {path for pair in pairs for path in (pair.certificate, pair.key)}
 
 

@@ -119,6 +119,19 @@ def test_all_that_kubeadm_takes_is_foretold_laid_and_then_left(hosts: Hosts) -> 
     assert hosts.state() == state
 
 
+def test_in_another_directory_all_of_it_is_there(hosts: Hosts) -> None:
+    file = hosts.directory / "kubeadm.yaml"
+    text = CONFIGURATION.replace("controlPlaneEndpoint:", "certificatesDir: /srv/pki\ncontrolPlaneEndpoint:")
+    file.write_text(text, encoding="utf-8")
+    run = prepare(hosts)
+    assert run.code == 0, str(run)
+    for host in KUBECONFIGS:
+        base = hosts.root(host) / "srv"
+        pairs = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()}
+        assert pairs | laid(hosts, host) == wanted(host)
+        assert not (hosts.root(host) / PKI).exists()
+
+
 class Outside:
     """Three authorities that are nobody's but openssl's."""
 

@@ -232,6 +232,32 @@ def test_a_control_plane_of_kubeadms_has_kubeadms_rows() -> None:
     assert pki.service_account == table.PairPath(f"{PKI}/sa.pub", f"{PKI}/sa.key")
 
 
+def elsewhere(directory: str, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The same with certificates in another directory, all of them or those of some components."""
+    one = control_plane(1)
+    moved = [
+        {**entry, "path": entry["path"].replace(PKI, directory)} if not only or entry["component"] in only else entry
+        for entry in one["certificates"]
+    ]
+    return {**one, "certificates": moved}
+
+
+def test_in_another_directory_of_kubeadms_no_certificate_is_laid_in_the_usual_one() -> None:
+    """Nor the one that no flag names."""
+    leaves = {leaf.name: leaf.path for leaf in rows({"cp1": elsewhere("/srv/pki")}, "cp1").leaves if leaf.path}
+    assert leaves["etcd-healthcheck-client"] == table.PairPath(
+        "/srv/pki/etcd/healthcheck-client.crt", "/srv/pki/etcd/healthcheck-client.key"
+    )
+    assert [name for name, path in leaves.items() if not path.certificate.startswith("/srv/pki/")] == []
+
+
+def test_where_an_owner_lets_etcd_serve_another_kubeadms_own_stays_where_it_is() -> None:
+    path = f"{PKI}/etcd/healthcheck-client"
+    one = {**elsewhere("/srv/etcd", only=("etcd",)), "files": {"pki_certificate": [f"{path}.crt"]}}
+    (found,) = [leaf.path for leaf in rows({"cp1": one}, "cp1").leaves if leaf.name == "etcd-healthcheck-client"]
+    assert found == table.PairPath(f"{path}.crt", f"{path}.key")
+
+
 def test_an_administrators_kubeconfig_that_was_removed_stays_away_but_on_a_new_cluster() -> None:
     found = {**FOUND, "cp1": control_plane(1, files={"pki_key": [], "admin_kubeconfig": []})}
     assert "admin.conf" not in [leaf.name for leaf in rows(found, "cp1").leaves]
@@ -289,7 +315,7 @@ def test_what_controller_manager_and_scheduler_serve_is_in_the_table_where_it_is
     leaves = {leaf.name: leaf for leaf in rows(found, "cp1", **variables).leaves}
     assert {name for name in leaves if name in pki_cluster.SERVING_FLAGS} == rows_of
     for name in rows_of:
-        assert leaves[name].path == pki_cluster.serving_pair(name)
+        assert leaves[name].path == pki_cluster.default_pair(name)
     assert not set(pki_cluster.SERVING_FLAGS) & {leaf.name for leaf in rows(found, "w1", **variables).leaves}
 
 
