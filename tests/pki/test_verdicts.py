@@ -105,6 +105,7 @@ def constraints(permitted: list[x509.GeneralName] | None, excluded: list[x509.Ge
 
 SERVER_ONLY = x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")]), False
 API = names(["kubernetes", "x.cluster.local", "10.96.0.1"])
+LAB, ALL_OF_LAB = names(["lab.example"]), names(["*.lab.example"])
 
 # Restrictions of an authority: (its extensions, usage of the leaf below, the leaf's names, accepted)
 RESTRICTIONS: dict[str, tuple[list[object], str, Names, bool]] = {
@@ -122,6 +123,27 @@ RESTRICTIONS: dict[str, tuple[list[object], str, Names, bool]] = {
     "excluded networks": ([BASIC, constraints(None, [network("0.0.0.0/0")])], "server", API, False),
     "excluded name": ([BASIC, constraints(None, [x509.DNSName("local")])], "server", API, False),
     "excluded part of a label": ([BASIC, constraints(None, [x509.DNSName("cal")])], "server", API, True),
+    "permitted names below alone": ([BASIC, constraints([x509.DNSName(".lab.example")])], "server", LAB, False),
+    "permitted names below": ([BASIC, constraints([x509.DNSName(".lab.example")])], "server", ALL_OF_LAB, True),
+    "excluded names below alone": ([BASIC, constraints(None, [x509.DNSName(".lab.example")])], "server", LAB, True),
+    "excluded name of a wildcard": (
+        [BASIC, constraints(None, [x509.DNSName("secret.lab.example")])],
+        "server",
+        ALL_OF_LAB,
+        False,
+    ),
+    "excluded name below a wildcard's": (
+        [BASIC, constraints(None, [x509.DNSName("a.secret.lab.example")])],
+        "server",
+        ALL_OF_LAB,
+        True,
+    ),
+    "permitted name of a wildcard": (
+        [BASIC, constraints([x509.DNSName("secret.lab.example")])],
+        "server",
+        ALL_OF_LAB,
+        False,
+    ),
     "usage that fits": ([BASIC, SERVER_ONLY], "server", API, True),
     "usage that does not": ([BASIC, SERVER_ONLY], "client", Names(), False),
     "directory names": ([BASIC, constraints([x509.DirectoryName(x509.Name([]))])], "client", Names(), False),

@@ -150,11 +150,13 @@ def _constraint_problem(constraints: x509.NameConstraints, critical: bool, names
 def _outside(
     permitted: list[x509.GeneralName], excluded: list[x509.GeneralName], name: str, address: str | None
 ) -> bool:
-    """Permitted subtrees bind only names of their own type; excluded ones always win."""
+    """As Go judges it (crypto/x509/constraints.go): permitted subtrees bind only names of their own type; excluded ones
+    always win, over a wildcard too that stands for one of their names."""
     permitted_of_type = [item for item in permitted if _is_of_type(item, address)]
     if permitted_of_type and not any(_covers(item, name, address) for item in permitted_of_type):
         return True
-    return any(_covers(item, name, address) for item in excluded if _is_of_type(item, address))
+    excluded_of_type = [item for item in excluded if _is_of_type(item, address)]
+    return any(_covers(item, name, address) or _is_one_of(item, name) for item in excluded_of_type)
 
 
 def _is_of_type(item: x509.GeneralName, address: str | None) -> bool:
@@ -163,11 +165,17 @@ def _is_of_type(item: x509.GeneralName, address: str | None) -> bool:
 
 def _covers(item: x509.GeneralName, name: str, address: str | None) -> bool:
     if address is None:
-        suffix = item.value.lower().lstrip(".")
-        return not suffix or name == suffix or name.endswith("." + suffix)
+        suffix = item.value.lower()
+        # With a dot before it, it means the names below and not the name itself.
+        return not suffix or name == suffix or name.endswith(suffix if suffix.startswith(".") else f".{suffix}")
     network: Network = item.value
     # Never true for an address of the other family.
     return ipaddress.ip_address(address) in network
+
+
+def _is_one_of(item: x509.GeneralName, name: str) -> bool:
+    """Whether the name of a subtree is among those for which a wildcard stands."""
+    return name.startswith("*.") and str(item.value).lower().partition(".")[2] == name[2:]
 
 
 def shared_authority(front_proxy: Iterable[CertificateFacts], client: Iterable[CertificateFacts], where: str) -> None:

@@ -98,6 +98,7 @@ def constraints(permitted: Sequence[Any] | None = None, excluded: Sequence[Any] 
 
 
 DNS = x509.DNSName
+LAB, ALL_OF_LAB = (wanted("a", (), names([name]), (SERVER,)) for name in ("lab.example", "*.lab.example"))
 APISERVER = wanted("a", (), names(["kubernetes", "kubernetes.default", "x.cluster.local", "10.96.0.1"]), (SERVER,))
 
 
@@ -114,6 +115,11 @@ def network(text: str) -> x509.IPAddress:
         (constraints(None, [DNS("local")]), APISERVER, "do not permit the name 'x.cluster.local'"),
         (constraints(None, [DNS("cluster")]), APISERVER, ""),
         (constraints(None, [DNS("cal")]), APISERVER, ""),
+        (constraints([DNS(".lab.example")]), LAB, "do not permit the name 'lab.example'"),
+        (constraints([DNS(".lab.example")]), ALL_OF_LAB, ""),
+        (constraints(None, [DNS(".Lab.example")]), LAB, ""),
+        (constraints(None, [DNS("Secret.lab.example")]), ALL_OF_LAB, "do not permit the name '*.lab.example'"),
+        (constraints(None, [DNS("a.secret.lab.example")]), ALL_OF_LAB, ""),
         (constraints([network("10.0.0.0/8")]), APISERVER, ""),
         (constraints([network("192.0.2.0/24")]), APISERVER, "do not permit the address 10.96.0.1"),
         (constraints([network("fd00::/8")]), APISERVER, "do not permit the address 10.96.0.1"),
