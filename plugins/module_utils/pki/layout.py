@@ -305,25 +305,34 @@ NAME_RULES: dict[str, Callable[[ClusterFacts, HostFacts], Names]] = {
 
 #: The first version, and those from which on groups are others.
 _REGROUPED = ((1, 0, 0), (1, 29, 0), (1, 36, 1))
+#: By minor version, the patch from which on kubeadm gives the API server's kubelet client no group: what was changed for
+#: 1.37 (kubernetes#138957) was brought to those that were maintained in May 2026.
+_WITHOUT_GROUP = {33: 12, 34: 8, 35: 5, 36: 1}
 
 
 def organizations(rule: str, version: tuple[int, int, int]) -> tuple[str, ...]:
     """The groups of a client, which changed over kubeadm's versions.
 
     Since 1.29 administrators are in ``kubeadm:cluster-admins``, a group that can be taken away, instead of
-    ``system:masters``, which cannot. Since 1.36.1 the API server's kubelet client is in no group at all and has a
-    binding of its own. Clients of etcd, which knows no groups, were in ``system:masters`` before 1.29, and stay so
-    where kubeadm has renewed them since.
+    ``system:masters``, which cannot. Since 1.37, and late patches of those before, the API server's kubelet client is
+    in no group at all and has a binding of its own. Clients of etcd, which knows no groups, were in ``system:masters``
+    before 1.29, and stay so where kubeadm has renewed them since.
     """
     if rule == "etcd-client" and version >= (1, 29, 0):
         return ()
-    if rule == "none" or (rule == "kubelet-client" and version >= (1, 36, 1)):
+    if rule == "none" or (rule == "kubelet-client" and _has_binding(version)):
         return ()
     if rule == "nodes":
         return ("system:nodes",)
     if rule == "masters" or version < (1, 29, 0):
         return ("system:masters",)
     return ("kubeadm:cluster-admins",)
+
+
+def _has_binding(version: tuple[int, int, int]) -> bool:
+    """Whether kubeadm of that version binds the API server's kubelet client by its name."""
+    major, minor, patch = version
+    return version >= (1, 37, 0) or (major == 1 and minor in _WITHOUT_GROUP and patch >= _WITHOUT_GROUP[minor])
 
 
 def known_organizations(name: str) -> frozenset[frozenset[str]]:

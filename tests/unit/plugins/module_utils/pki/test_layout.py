@@ -160,6 +160,14 @@ def test_endpoints(balancer: str, port: int, endpoint: str) -> None:
         ("kubelet-client", (1, 28, 9), ("system:masters",)),
         ("kubelet-client", (1, 36, 0), ("kubeadm:cluster-admins",)),
         ("kubelet-client", (1, 36, 1), ()),
+        ("kubelet-client", (1, 37, 0), ()),
+        ("kubelet-client", (1, 35, 4), ("kubeadm:cluster-admins",)),
+        ("kubelet-client", (1, 35, 5), ()),
+        ("kubelet-client", (1, 34, 7), ("kubeadm:cluster-admins",)),
+        ("kubelet-client", (1, 34, 8), ()),
+        ("kubelet-client", (1, 33, 11), ("kubeadm:cluster-admins",)),
+        ("kubelet-client", (1, 33, 12), ()),
+        ("kubelet-client", (1, 32, 99), ("kubeadm:cluster-admins",)),
     ],
 )
 def test_groups_by_version(rule: str, version: tuple[int, int, int], groups: tuple[str, ...]) -> None:
