@@ -19,7 +19,8 @@ options:
     description:
       - What certificates depend on, C(control_planes), C(nodes) and C(etcd), each a list of hosts with C(node_name),
         C(addresses) and C(extra_names), beside C(load_balancer), C(service_network), C(dns_domain), C(extra_names),
-        C(version) and C(api_port).
+        C(version), C(api_port) and C(endpoint_asked), whether certificates that others issued get the name of
+        C(load_balancer) too.
     type: dict
     required: true
   layout:

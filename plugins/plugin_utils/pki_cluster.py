@@ -312,7 +312,9 @@ def cluster(found: t.Mapping[str, Discovery], set_by_user: t.Mapping[str, t.Mapp
     first = found[control_planes[0]]
     variables = set_by_user.get(control_planes[0]) or {}
     server = first["components"]["kube-apiserver"]
-    data["load_balancer"] = variables.get("kubeharden_pki_endpoint") or _endpoint(found)
+    asked = variables.get("kubeharden_pki_endpoint")
+    data["load_balancer"] = asked or _endpoint(found)
+    data["endpoint_asked"] = bool(asked)
     data["service_network"] = server["flags"].get("service-cluster-ip-range") or ""
     data["dns_domain"] = first["kubelet"]["configuration"].get("clusterDomain") or ""
     # Before there is a cluster kubeadm's configuration says some of them.

@@ -39,6 +39,7 @@ def cluster(data: Mapping[str, Any]) -> ClusterFacts:
     return ClusterFacts(
         **hosts,
         **texts,
+        endpoint_asked=bool(data.get("endpoint_asked")),
         extra_names=tuple(data.get("extra_names") or ()),
         version=_version(str(data.get("version") or "1.37.0")),
         api_port=int(data.get("api_port") or 6443),

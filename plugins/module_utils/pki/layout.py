@@ -67,6 +67,8 @@ class ClusterFacts:
     # Where clients find the API servers: host or host:port (kubeadm: controlPlaneEndpoint); empty: the first control
     # plane.
     load_balancer: str = ""
+    # Whether the user said so, rather than that it was found: an adopted certificate must have its name too.
+    endpoint_asked: bool = False
     service_network: str = "10.96.0.0/12"
     dns_domain: str = "cluster.local"
     # Further names and addresses of the API servers (kubeadm: apiServer.certSANs).
@@ -305,8 +307,8 @@ NAME_RULES: dict[str, Callable[[ClusterFacts, HostFacts], Names]] = {
 
 #: The first version, and those from which on groups are others.
 _REGROUPED = ((1, 0, 0), (1, 29, 0), (1, 36, 1))
-#: By minor version, the patch from which on kubeadm gives the API server's kubelet client no group: what was changed for
-#: 1.37 (kubernetes#138957) was brought to those that were maintained in May 2026.
+#: By minor version, the patch from which on kubeadm gives the API server's kubelet client no group: what was changed
+#: for 1.37 was brought to those that were maintained in May 2026.
 _WITHOUT_GROUP = {33: 12, 34: 8, 35: 5, 36: 1}
 
 
@@ -532,7 +534,7 @@ def _leaf(layout: Layout, row: LeafRow, cluster: ClusterFacts, host: HostFacts) 
     names = NAME_RULES[row.names](cluster, host)
     asked = NO_NAMES
     if names:
-        asked = name_rules.names(host.extra_names + (cluster.extra_names if row.names == "apiserver" else ()))
+        asked = name_rules.names(host.extra_names + (_asked_of_servers(cluster) if row.names == "apiserver" else ()))
     profile = wanted(
         row.common_name.format(node_name=host.node_name),
         organizations(row.organizations, cluster.version),
@@ -540,6 +542,13 @@ def _leaf(layout: Layout, row: LeafRow, cluster: ClusterFacts, host: HostFacts) 
         row.usages,
     )
     return Leaf(row.name, row.authority, profile, path=layout.pair(row.name, row.path), asked_names=asked)
+
+
+def _asked_of_servers(cluster: ClusterFacts) -> tuple[str, ...]:
+    """The names that the user wants every API server to have."""
+    if not (cluster.endpoint_asked and cluster.load_balancer):
+        return cluster.extra_names
+    return (*cluster.extra_names, name_rules.endpoint(cluster.load_balancer, cluster.api_port)[0])
 
 
 def _kubeconfig(

@@ -142,6 +142,7 @@ def test_what_the_user_sets_wins() -> None:
     first = facts.control_planes[0]
     assert (first.addresses, first.extra_names) == (("198.51.100.1",), ("cp1.example.org",))
     assert (facts.load_balancer, facts.extra_names) == ("api.example.org", ("extra.example.org",))
+    assert facts.endpoint_asked
 
 
 def with_config_map(text: str, **changes: Any) -> dict[str, Any]:
@@ -160,7 +161,8 @@ def with_config_map(text: str, **changes: Any) -> dict[str, Any]:
     ],
 )
 def test_the_load_balancer_is_the_one_of_kubeadms_config_map(text: str, endpoint: str) -> None:
-    assert pki_cluster.cluster(with_config_map(text), {})["load_balancer"] == endpoint
+    said = pki_cluster.cluster(with_config_map(text), {})
+    assert (said["load_balancer"], said["endpoint_asked"]) == (endpoint, False)
     user = {"cp1": {"kubeharden_pki_endpoint": "api.example.org"}}
     assert pki_cluster.cluster(with_config_map(text), user)["load_balancer"] == "api.example.org"
 

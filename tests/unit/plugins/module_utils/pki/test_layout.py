@@ -198,6 +198,16 @@ def test_names_that_the_user_asked_for_are_known_as_such() -> None:
         assert not leaf.asked_names - leaf.profile.names
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_load_balancer_is_asked_for_where_the_user_said_it(asked: bool) -> None:
+    host = host_pki(Layout(), replace(CLUSTER, endpoint_asked=asked), "cp1")
+    assert ("lb.example.org" in host.leaf("apiserver").asked_names.dns) is asked
+    assert "lb.example.org" in host.leaf("apiserver").profile.names.dns
+    assert host.leaf("etcd-server").asked_names == Names()
+    without = replace(CLUSTER, load_balancer="", extra_names=(), endpoint_asked=asked)
+    assert host_pki(Layout(), without, "cp1").leaf("apiserver").asked_names == Names()
+
+
 @pytest.mark.parametrize("node", ["cp1", "cp2"])
 def test_super_admin_is_where_it_is_and_not_on_the_first_host_by_name(node: str) -> None:
     own = Layout(super_admin=True)

@@ -279,13 +279,27 @@ def test_one_of_ours_keeps_a_name_that_the_table_has_no_more_and_stays_ours(tmp_
     later = Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": ""})
     assert later.leaves(check=True)[0] == []
     later.leaves(policy=Policy(renew_all=True))
-    # Another load balancer's name is added to what is ours; one that is adopted would not get it.
+    # Another load balancer's name is added to what is ours; what is adopted gets it only where the user said it.
     moved = Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": "new.example.org"})
     moved.leaves()
     actual = plan.stored_pair(moved.pki.leaf("apiserver"), moved.files())[0]
     assert actual is not None
     assert {"lb.example.org", "new.example.org"} <= actual.profile.names.dns
     assert moved.leaves(check=True)[0] == []
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_an_adopted_certificate_gets_the_load_balancers_name_where_the_user_said_it(
+    tmp_path: Path, asked: bool
+) -> None:
+    host = made(Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": ""}))
+    lay(host, "apiserver", host.signers()["kubernetes"], host.pki.leaf("apiserver").profile)
+    later = Directory(tmp_path, "cp1", {**CLUSTER, "load_balancer": "lb.example.org:6443", "endpoint_asked": asked})
+    later.leaves()
+    actual = plan.stored_pair(later.pki.leaf("apiserver"), later.files())[0]
+    assert actual is not None
+    assert ("lb.example.org" in actual.profile.names.dns) is asked
+    assert later.leaves(check=True)[0] == []
 
 
 @pytest.mark.parametrize("adopted", [True, False])
