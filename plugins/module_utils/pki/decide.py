@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import keys, names as name_rules
@@ -306,6 +307,11 @@ def authority_findings(authority: CertificateFacts, now: float, policy: Policy) 
     return found
 
 
+def exposure(actual: CertificateFacts, authority: CertificateFacts, now: float, policy: Policy) -> float:
+    """Seconds for which a key that is stolen is of use: the life, and more where that is not what the dates say."""
+    return max(life(actual, authority, policy), actual.not_after - now)
+
+
 def lifetime_warning(lifetime: float) -> str:
     """A sentence for a leaf's lifetime of more than a year, else empty."""
     if lifetime <= LONGEST_QUIET_LIFETIME:
@@ -313,4 +319,17 @@ def lifetime_warning(lifetime: float) -> str:
     return (
         f"Certificates are issued for {lifetime / DAY:.0f} days; a stolen key stays usable as long, because Kubernetes "
         "knows no revocation. A year or less is advised."
+    )
+
+
+def found_warning(lives: Mapping[str, float], told: float) -> str:
+    """A sentence for leaves that stay and live for more than a year, and longer than is told of new ones already."""
+    # The dates are of whole seconds, and of one day more or less nobody need hear twice.
+    long = {name: seconds for name, seconds in lives.items() if seconds > max(LONGEST_QUIET_LIFETIME, told + DAY)}
+    if not long:
+        return ""
+    return (
+        f"{', '.join(sorted(long))}: found with a life of up to {max(long.values()) / DAY:.0f} days, in which a stolen "
+        "key stays usable. They stay as they are; with kubeharden_pki_lifetime_days the next ones live as long as that "
+        "says, and kubeharden_pki_renew: all makes these at once. A year or less is advised."
     )

@@ -104,11 +104,23 @@ def plan(
             is_own, is_asked = leaf.name in own, leaf.authority in asked
             leaves.append(_leaf_plan(host, leaf, files, authorities[leaf.authority], now, policy, is_own, is_asked))
     issued = frozenset(item.leaf.name for item in leaves if item.reasons)
-    longest = max((item.lifetime for item in leaves if item.reasons), default=0.0)
-    if decide.lifetime_warning(longest):
-        warnings.append(decide.lifetime_warning(longest))
+    warnings += _long_lives(leaves, authorities, now, policy) if leaves else []
     kubeconfigs = [_kubeconfig_plan(item, files, authorities[KUBERNETES], issued, now) for item in host.kubeconfigs]
     return HostPlan(tuple(leaves), tuple(kubeconfigs), tuple(warnings))
+
+
+def _long_lives(
+    leaves: Sequence[LeafPlan], authorities: Mapping[str, Authority], now: float, policy: Policy
+) -> list[str]:
+    """What a person should know of lives that are issued, or will be, and of those that were found."""
+    longest = max([policy.lifetime or 0.0, *(item.lifetime for item in leaves if item.reasons)])
+    lives = {
+        item.leaf.name: decide.exposure(item.before, authorities[item.leaf.authority].facts, now, policy)
+        for item in leaves
+        if item.before is not None and not item.reasons
+    }
+    told = [decide.lifetime_warning(longest), decide.found_warning(lives, longest)]
+    return [sentence for sentence in told if sentence]
 
 
 def _check_authorities(host: HostPki, authorities: Mapping[str, Authority], now: float, policy: Policy) -> list[str]:

@@ -390,6 +390,29 @@ def test_warnings_are_given_once() -> None:
     assert "for 1000 days" in found.warnings[0]
 
 
+def test_a_life_of_more_than_a_year_is_told_though_nothing_is_due(fresh: dict[str, bytes]) -> None:
+    found = planned(HOST, fresh, Policy(lifetime=730 * DAY), OWN)
+    assert not found.changes
+    (told,) = found.warnings
+    assert "for 730 days" in told
+    # What was issued for as long is no news then; without the variable somebody may have forgotten it.
+    long = run(HOST, fresh, Policy(lifetime=730 * DAY, renew_all=True), OWN)
+    assert planned(HOST, long, Policy(lifetime=730 * DAY), OWN).warnings == found.warnings
+    (told,) = planned(HOST, long, own=OWN).warnings
+    assert "life of up to 730 days" in told
+    assert planned(HOST, fresh, Policy(lifetime=365 * DAY), OWN).warnings == ()
+
+
+def test_adopted_leaves_that_live_for_years_are_told_in_one_sentence_and_stay(fresh: dict[str, bytes]) -> None:
+    files = dict(fresh)
+    for name in ("apiserver", "etcd-peer"):
+        files.update(in_state(HOST.leaf(name), State("as wanted", 0, 3000 * DAY, "ECDSA-P256"), ""))
+    found = planned(HOST, files)
+    assert not found.changes
+    (told,) = found.warnings
+    assert told.startswith("apiserver, etcd-peer: found with a life of up to 3000 days")
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
