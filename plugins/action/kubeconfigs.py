@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from ansible_collections.kubeharden.core.plugins.action.pki_leaves import ActionModule as LeavesAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils import requests_directory
 
 
 class ActionModule(LeavesAction):
     """Documented in plugins/modules/kubeconfigs.py."""
 
     MODULE = "kubeconfigs"
+    ABOUT = requests_directory.OF_KUBECONFIGS

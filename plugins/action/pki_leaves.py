@@ -27,6 +27,8 @@ class ActionModule(PkiAction):
     """Documented in plugins/modules/pki_leaves.py."""
 
     MODULE = "pki_leaves"
+    # The leaves that the module looks at.
+    ABOUT = requests_directory.KNOWN
     _brought: tuple[BroughtAuthorities | AuthoritiesDirectory, list[str]] | None = None
     _kept: AuthoritiesDirectory | None = None
     # None where a play of the user's brings requests and answers itself.
@@ -118,7 +120,7 @@ class ActionModule(PkiAction):
             result["unsigned"] = [{**one, "path": requests.path(one["name"], "csr")} for one in unsigned]
             if not self._task.check_mode and not result.get("failed"):
                 try:
-                    requests.update(unsigned, arguments["returned"])
+                    requests.update(unsigned, arguments["returned"], self.ABOUT)
                 except HardeningError as error:
                     return {**result, "failed": True, "msg": error.numbered}
         # Where the controller signs, any host will do to start it from.

@@ -22,7 +22,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
 
 VARIABLE = "kubeharden_pki_requests_dir"
 #: What a host may ask for: it says the names of files here.
-KNOWN = frozenset([row.name for row in LEAVES] + [f"{row.name}.conf" for row in KUBECONFIGS])
+OF_KUBECONFIGS = frozenset(f"{row.name}.conf" for row in KUBECONFIGS)
+KNOWN = frozenset(row.name for row in LEAVES) | OF_KUBECONFIGS
 
 
 class RequestsDirectory:
@@ -55,12 +56,15 @@ class RequestsDirectory:
                 found[name] = {"certificate": data.decode("utf-8", "replace"), "path": path}
         return found
 
-    def update(self, unsigned: t.Sequence[t.Mapping[str, str]], before: t.Collection[str]) -> None:
+    def update(
+        self, unsigned: t.Sequence[t.Mapping[str, str]], before: t.Collection[str], about: t.AbstractSet[str] = KNOWN
+    ) -> None:
         """Lay the requests that wait, and remove those that do not wait any more, with their answers.
 
         Args:
             unsigned: What waits on the host, each with name and request.
             before: Names of the certificates that were passed to the host.
+            about: Names of the leaves that the host was asked about: of others it has not said that they do not wait.
 
         Raises:
             HardeningError: What could not be written or removed.
@@ -73,7 +77,7 @@ class RequestsDirectory:
                 write_atomic(self.path(name, "csr"), request, 0o644)
         if not os.path.isdir(self.directory):
             return
-        for name in KNOWN - set(waiting):
+        for name in about - set(waiting):
             if name in before or os.path.exists(self.path(name, "csr")):
                 for suffix in ("csr", "crt"):
                     remove_file(self.path(name, suffix))

@@ -1,18 +1,25 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must be well before a control plane gets new certificates, from what the run knows of all hosts by then."""
+"""What must be well before a control plane gets new certificates, from what the run knows of all hosts by then.
+
+And what becomes of requests and answers that wait on the controller.
+"""
 
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("ansible", reason="action plugins run on the controller")
 
+from ansible_collections.kubeharden.core.plugins.action.kubeconfigs import ActionModule as OfKubeconfigs
 from ansible_collections.kubeharden.core.plugins.action.pki_leaves import ActionModule
 from ansible_collections.kubeharden.core.plugins.plugin_utils.pki_action import PkiAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.requests_directory import RequestsDirectory
 
 NOW = 1_800_000_000.0
 HOLDS, OVER = "2028-01-15T08:00:00Z", "2027-01-15T07:00:00Z"
@@ -96,3 +103,26 @@ def test_nobody_is_asked_where_nothing_runs_that_could_be_taken_away(
 ) -> None:
     known = {"cp1": host(1, live=live), "cp2": host(2), "w1": host(9)}
     assert given(monkeypatch, known, scope, name) == {}
+
+
+@pytest.mark.parametrize(
+    ("action_of", "stays"),
+    [(ActionModule, []), (OfKubeconfigs, ["apiserver.crt", "apiserver.csr"])],
+    ids=["pki_leaves", "kubeconfigs"],
+)
+def test_requests_and_answers_go_only_where_the_host_was_asked_about_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, action_of: type[ActionModule], stays: list[str]
+) -> None:
+    """A certificate that came back and is not taken in yet would have to be signed once more."""
+    for name in ("apiserver", "admin.conf"):
+        for suffix in ("csr", "crt"):
+            (tmp_path / "cp1" / f"{name}.{suffix}").parent.mkdir(exist_ok=True)
+            (tmp_path / "cp1" / f"{name}.{suffix}").write_text("outside", encoding="ascii")
+    monkeypatch.setattr(PkiAction, "execute", lambda *_rest: {"changed": False, "unsigned": []})
+    action = action_of.__new__(action_of)
+    action._found, action._target, action._vars = {}, "cp1", {}
+    action._task = SimpleNamespace(check_mode=False)
+    action._requests = RequestsDirectory(str(tmp_path), "cp1")
+    action._brought = SimpleNamespace(certificates=lambda _names: {}), []
+    action.execute({"scope": "missing", "outside": ["kubernetes"]}, {})
+    assert sorted(path.name for path in (tmp_path / "cp1").iterdir()) == stays
