@@ -11,13 +11,16 @@ module: pki_info
 short_description: List every certificate and kubeconfig of a host
 version_added: 0.1.0
 description:
-  - Reads the directories in which Kubernetes and etcd keep certificates and says of each certificate whose it is, who
-    issued it, for which names and uses, how long it lasts, whether the key beside it belongs to it, and what uses it.
+  - Reads the directories in which Kubernetes and etcd keep certificates, and the files elsewhere that running
+    components use, and says of each certificate whose it is, who issued it, for which names and uses, how long it
+    lasts, whether the key beside it belongs to it, and what uses it.
   - Private keys are read on the host to compare them with their certificates. No byte of one is returned or logged.
   - Changes nothing.
 options:
   directories:
-    description: Where to look, with everything below. A directory that does not exist is passed over.
+    description:
+      - Where to look, with everything below. A directory that does not exist is passed over.
+      - With directories of your own, files elsewhere are not listed, used or not.
     type: list
     elements: path
     default: [/etc/kubernetes, /var/lib/kubelet/pki, /etc/etcd, /etc/ssl/etcd, /var/lib/etcd/pki]
@@ -130,10 +133,14 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import requi
 
 # No file with certificates is that large; what is larger is something else.
 LARGEST = 1 << 20
+DIRECTORIES = ["/etc/kubernetes", "/var/lib/kubelet/pki", "/etc/etcd", "/etc/ssl/etcd", "/var/lib/etcd/pki"]
 
 
-def read(root: str, directories: list[str]) -> dict[str, bytes]:
-    """Return the bytes of every file that may hold certificates, kubeconfigs or keys, by its path on the host."""
+def read(root: str, directories: list[str], used: list[str]) -> dict[str, bytes]:
+    """Return the bytes of every file that may hold certificates, kubeconfigs or keys, by its path on the host.
+
+    Those that are used count by whatever name, and what may be the key beside one.
+    """
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
     from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
 
@@ -142,8 +149,9 @@ def read(root: str, directories: list[str]) -> dict[str, bytes]:
     for directory in directories:
         for parent, _below, names in os.walk(host.path(directory)):
             paths.update(host.shown(os.path.join(parent, name)) for name in names)
+    beside = [f"{os.path.splitext(path)[0]}.key" for path in used]
     found = {}
-    for path in listing.relevant(sorted(paths)):
+    for path in sorted({*listing.relevant(paths), *used, *beside}):
         # A link, such as the kubelet's current certificate, is followed inside the host.
         real = host.path(path)
         if os.path.isfile(real) and os.path.getsize(real) <= LARGEST:
@@ -159,10 +167,12 @@ def work(module: AnsibleModule) -> dict[str, object]:
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import View
 
     root, now = module.params["root"], time.time()
-    files = read(root, module.params["directories"])
     collector = Collector(View(Host(root)), True, None, lambda _command: (1, "", ""), now, time.monotonic)
     users = collector.users_of_files()
-    found = [{**entry, "used_by": users.get(entry["path"], [])} for entry in listing.describe(files, now)]
+    directories = module.params["directories"]
+    used = [path for path in users if path.startswith("/")] if directories == DIRECTORIES else []
+    files = read(root, directories, used)
+    found = [{**entry, "used_by": users.get(entry["path"], [])} for entry in listing.describe(files, now, named=used)]
     return {"changed": False, "certificates": found}
 
 
@@ -172,13 +182,7 @@ def main() -> None:
             "directories": {
                 "type": "list",
                 "elements": "path",
-                "default": [
-                    "/etc/kubernetes",
-                    "/var/lib/kubelet/pki",
-                    "/etc/etcd",
-                    "/etc/ssl/etcd",
-                    "/var/lib/etcd/pki",
-                ],
+                "default": DIRECTORIES,
             },
             "root": {"type": "path", "default": "/"},
         },

@@ -7,7 +7,7 @@ but what a person must see at once: how long it lasts, whether its key fits, and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,16 +35,18 @@ class KeyState:
     problem: str = ""
 
 
-def describe(files: Mapping[str, bytes], now: float, layout: Layout | None = None) -> list[dict[str, Any]]:
+def describe(
+    files: Mapping[str, bytes], now: float, layout: Layout | None = None, named: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """One entry for each certificate in `files`, which are bytes by path, and one for each file that cannot be read.
 
     `now` is in seconds since 1970; `layout` says what a file is called in the table of the PKI, kubeadm's when not
-    given.
+    given; `named` are files that are looked into whatever they are called.
     """
     known = _known_names(layout or Layout())
     found = []
     for path in sorted(files):
-        if path.endswith(SUFFIXES):
+        if path.endswith(SUFFIXES) or path in named:
             found += [{"name": known.get(path, ""), **entry} for entry in _entries(path, files, now)]
     return found
 

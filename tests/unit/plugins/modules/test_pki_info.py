@@ -72,6 +72,35 @@ def test_who_uses_them_is_told(host: Path, capsys: pytest.CaptureFixture[str], m
     assert [entry["used_by"] for entry in others] == [[], []]
 
 
+def test_what_components_use_elsewhere_is_listed_whatever_its_name(
+    host: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = (host / f"etc/kubernetes/pki/ca.{suffix}" for suffix in ("crt", "key"))
+    for name, source in (("server.crt", certificate), ("server.key", key), ("shown-by-name", certificate)):
+        (host / "srv/pki").mkdir(parents=True, exist_ok=True)
+        (host / "srv/pki" / name).write_bytes(source.read_bytes())
+    (host / "srv/pki/unused.crt").write_bytes(certificate.read_bytes())
+    users = {
+        "": ["kubelet --kubeconfig"],
+        "/etc/kubernetes/pki/ca.crt": ["kube-apiserver --client-ca-file"],
+        "/srv/pki/gone.crt": ["etcd --cert-file"],
+        "/srv/pki/server.crt": ["kube-apiserver --tls-cert-file"],
+        "/srv/pki/server.key": ["kube-apiserver --tls-private-key-file"],
+        "/srv/pki/shown-by-name": ["kube-apiserver --tls-sni-cert-key"],
+    }
+    monkeypatch.setattr(evidence.Collector, "users_of_files", lambda _self: users)
+    found = [entry for entry in run(capsys, root=str(host))["certificates"] if entry["used_by"]]
+    assert [(entry["path"], entry["key_fits"]) for entry in found] == [
+        ("/etc/kubernetes/pki/ca.crt", True),
+        ("/srv/pki/server.crt", True),
+        ("/srv/pki/shown-by-name", None),
+    ]
+    assert all(entry["used_by"] == users[entry["path"]] for entry in found)
+    # Who says where to look wants no more than that.
+    listed = run(capsys, root=str(host), directories=["/elsewhere"])["certificates"]
+    assert [entry["path"] for entry in listed] == ["/elsewhere/ca.crt"]
+
+
 def test_other_directories(host: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(capsys, root=str(host), directories=["/elsewhere", "/missing"])
     assert [entry["path"] for entry in result["certificates"]] == ["/elsewhere/ca.crt"]
