@@ -64,9 +64,10 @@ issued:
   elements: dict
 certificates:
   description:
-    - When each certificate of the host ends, authorities' and kubeconfigs' among them, and those that the kubelet
-      replaces itself. Each with C(name) (empty where the table has none), C(path), C(kind) (V(certificate),
-      V(kubeconfig) or V(authority)), C(subject), C(not_after), and C(new), whether this call issued it, or would.
+    - When each certificate of the host ends, authorities' and kubeconfigs' among them, those that the kubelet replaces
+      itself, those of their owner that flags name, and those that an etcd elsewhere shows. Each with C(name) (empty
+      where the table has none), C(path), C(kind) (V(certificate), V(kubeconfig), V(authority), V(owner) or V(served)),
+      C(subject), C(not_after), and C(new), whether this call issued it, or would.
   returned: when O(scope=due)
   type: list
   elements: dict

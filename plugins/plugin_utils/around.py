@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
-from ansible_collections.kubeharden.core.plugins.module_utils.pki.listing import AUTHORITY, SERVED
+from ansible_collections.kubeharden.core.plugins.module_utils.pki.listing import AUTHORITY, OWNERS, SERVED
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 
@@ -73,9 +73,9 @@ def has_ended(found: t.Mapping[str, t.Any], renewed: t.Mapping[str, t.Any]) -> b
     evidence = found.get("evidence") or {}
     now = float(evidence.get("now") or 0.0)
     if "certificates" in renewed:
-        ends = [
-            seconds_of(one["not_after"]) for one in renewed["certificates"] if one["kind"] not in (AUTHORITY, SERVED)
-        ]
+        # No run ends what is not its to renew.
+        others = (AUTHORITY, OWNERS, SERVED)
+        ends = [seconds_of(one["not_after"]) for one in renewed["certificates"] if one["kind"] not in others]
     else:
         ends = [float(one["ends"]) for one in evidence.get("certificates") or []]
     return any(end <= now for end in ends)

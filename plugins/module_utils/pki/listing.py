@@ -23,6 +23,8 @@ SUFFIXES = (".crt", ".cert", ".cer", ".pem", ".conf", ".kubeconfig")
 AUTHORITY = "authority"
 #: Of those of a certificate that another host shows, and that is no file here.
 SERVED = "served"
+#: Of those of a certificate that is in use and not of the table: its owner renews it.
+OWNERS = "owner"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 

@@ -102,6 +102,7 @@ def look(host: Host, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         },
         "components": {component: _component(component, wanted) for component in files},
         "certificates": used,
+        "sni_certificates": [],
         "signing_authority": None,
         "authority_keys": [],
         "rootless": [],

@@ -42,11 +42,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import bundle, pem, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask_arguments, mask_fields
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import authentication, exemptions, flag_files
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.trial import is_trial
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import matches
 
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
+_SNI_FLAG = "tls-sni-cert-key"
 _NODE_SUBJECT = re.compile(r"^system:node:(.+)$")
 
 
@@ -105,6 +106,7 @@ class Discovery:
             "kubelet": kubelet,
             "components": components,
             "certificates": used,
+            "sni_certificates": self._sni_certificates(components),
             "signing_authority": self._signing_authority(used),
             "authority_keys": self._authority_keys(used),
             "files": self._files(kubelet, components),
@@ -463,6 +465,15 @@ class Discovery:
         if kubelet["kubeconfig"]:
             used.append({"path": kubelet["kubeconfig"], "component": "kubelet", "flag": "kubeconfig"})
         return used
+
+    def _sni_certificates(self, components: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[str]:
+        """Return the paths of certificates that components show to who asks for some names alone."""
+        found = []
+        for name, component in components.items():
+            manifest = self._manifest(component["manifest"])
+            for value in manifest.flag_values(name, _SNI_FLAG):
+                found += [manifest.host_path_of(name, one) or one for one in flag_files.paths(_SNI_FLAG, value)[:1]]
+        return found
 
     def _signing_authority(self, used: t.Sequence[t.Mapping[str, str]]) -> dict[str, str] | None:
         """Return the pair with which kube-controller-manager signs, None where its clients would not be believed.

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import brought, data, listing, names, profile, refuse
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.outside import Returned
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import iso_time
@@ -157,14 +158,29 @@ def _ends(
 ) -> tuple[list[dict[str, t.Any]], list[str]]:
     """When every certificate of the host ends, and which of them this call issues, or would; then what cannot be read.
 
-    That is only what a kubelet looks after itself, and no reason to leave the rest: anything else was refused before.
+    That is only what a kubelet or an owner looks after, and no reason to leave the rest: anything else was refused
+    before.
     """
     layout = data.layout(parameters["layout"])
-    kubelet = (parameters["discovery"] or {}).get("kubelet") or {}
+    discovery = parameters["discovery"] or {}
     found, notes = listing.ends(seen.files, layout), []
+    kubelets: dict[str, bytes] = {}
     try:
-        own = pki_files.read_kubelets(host, seen.pki, seen.files, kubelet, layout.kubelet)
-        found += listing.ends({path: content for path, content in own.items() if path not in seen.files}, layout)
+        kubelets = pki_files.read_kubelets(host, seen.pki, seen.files, discovery.get("kubelet") or {}, layout.kubelet)
     except HardeningError as error:
         notes.append(str(error))
+    for path in dict.fromkeys([*kubelets, *pki_files.in_use(discovery)]):
+        if path in seen.files:
+            continue
+        try:
+            content = kubelets.get(path) or read_bytes(host.path(path)) or b""
+            one_file = listing.ends({path: content}, layout)
+        except HardeningError as error:
+            notes.append(str(error))
+            continue
+        found += one_file if path in kubelets else [_of_owner(one) for one in one_file]
     return [{**one, "new": one["path"] in new_in and one["kind"] != listing.AUTHORITY} for one in found], notes
+
+
+def _of_owner(entry: dict[str, str]) -> dict[str, str]:
+    return entry if entry["kind"] == listing.AUTHORITY else {**entry, "kind": listing.OWNERS}

@@ -122,6 +122,17 @@ def read_kubelets(
     return found
 
 
+def in_use(discovery: t.Mapping[str, t.Any]) -> list[str]:
+    """The files of certificates that components name, those of the table among them.
+
+    Args:
+        discovery: Of the host, empty where nothing was discovered.
+    """
+    named = [one["path"] for one in discovery.get("certificates") or () if "key" not in one["flag"]]
+    named += discovery.get("sni_certificates") or []
+    return [path for path in dict.fromkeys(named) if path.startswith("/")]
+
+
 def _read(host: Host, paths: t.Iterable[str]) -> dict[str, bytes]:
     contents = {path: read_bytes(host.path(path)) for path in paths}
     return {path: data for path, data in contents.items() if data is not None}

@@ -53,8 +53,8 @@ def host(number: int, ends: float = NOW + 1, live: bool = True, **results: t.Any
     }
 
 
-def has(end: str) -> dict[str, t.Any]:
-    return {"certificates": [{"kind": "certificate", "not_after": end}]}
+def has(end: str, kind: str = "certificate") -> dict[str, t.Any]:
+    return {"certificates": [{"kind": kind, "not_after": end}]}
 
 
 def given(
@@ -86,6 +86,8 @@ def given(
         (host(1, NOW, __pki_leaves=has(HOLDS), __pki_answered={"skipped": True}), host(9), True),
         (host(1, NOW, __pki_leaves=has(OVER), __pki_answered=has(HOLDS)), host(9), True),
         (host(1, NOW, __pki_leaves=has(OVER)), host(9), False),
+        # Nobody here renews what is its owner's.
+        (host(1, NOW, __pki_leaves=has(OVER, "owner")), host(9), True),
     ],
 )
 def test_every_api_server_must_be_well_and_no_node_but_while_a_certificate_has_ended(

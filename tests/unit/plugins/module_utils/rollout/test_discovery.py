@@ -234,6 +234,23 @@ def test_an_authority_of_the_owners_that_verifies_kubelets_is_told(cp1: Host) ->
         assert discover(cp1)["kubelet_authority"] == told
 
 
+def test_certificates_for_some_names_alone_are_known(cp1: Host) -> None:
+    assert discover(cp1)["sni_certificates"] == []
+    manifest = Path(cp1.root) / MANIFESTS / "kube-apiserver.yaml"
+    line = "    - --client-ca-file=/etc/kubernetes/pki/ca.crt\n"
+    more = "".join(
+        f"    - --tls-sni-cert-key=/etc/kubernetes/pki/{value}\n"
+        for value in (
+            "a.crt,/etc/kubernetes/pki/a.key",
+            "b.pem,/etc/kubernetes/pki/b.key:b.example.org,*.b.example.org",
+        )
+    )
+    text = manifest.read_text(encoding="utf-8")
+    assert line in text
+    manifest.write_text(text.replace(line, line + more), encoding="utf-8")
+    assert discover(cp1)["sni_certificates"] == ["/etc/kubernetes/pki/a.crt", "/etc/kubernetes/pki/b.pem"]
+
+
 PKI = "var/lib/kubelet/pki"
 NAMED = "tlsCertFile: /etc/kubernetes/pki/corp-kubelet.crt\n"
 CURRENT = f"/{PKI}/kubelet-server-current.pem"

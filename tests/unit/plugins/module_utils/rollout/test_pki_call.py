@@ -158,6 +158,57 @@ def test_a_kubelets_certificate_that_cannot_be_read_is_told_and_ends_nothing(hos
     assert f"{PKI}/apiserver.crt" in ends(facts)
 
 
+def owners(host: Directory, path: str, days: float) -> dict[str, str]:
+    """Lay a certificate of somebody's; what tells its end."""
+    key = keys.generate("ECDSA-P256")
+    facts = issue.self_signed_authority(profile.wanted_authority("corporation"), key, time.time())
+    theirs = issue.Authority(facts, key)
+    leaf = issue.issue(
+        host.pki.leaf("apiserver").profile,
+        keys.public_bytes(keys.generate("ECDSA-P256")),
+        theirs,
+        time.time(),
+        days * DAY,
+    )
+    host.path(path).parent.mkdir(parents=True, exist_ok=True)
+    host.path(path).write_bytes(issue.certificate_pem(leaf) + issue.certificate_pem(facts))
+    return {path: iso_time(leaf.not_after)}
+
+
+def test_what_flags_name_of_the_owners_is_told_too_and_ends_nothing(host: Directory) -> None:
+    """What no row of the table has: nobody renews it here, and somebody has to."""
+    expected = {
+        **owners(host, "/srv/pki/by-name.pem", 5),
+        **owners(host, "/srv/pki/scheduler.crt", 6),
+        **owners(host, "/srv/pki/manager.crt", 7),
+    }
+    host.path("/srv/pki/broken.crt").write_bytes(b"-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n")
+    named = {
+        "/srv/pki/manager.crt": ("kube-controller-manager", "tls-cert-file"),
+        "/srv/pki/scheduler.crt": ("kube-scheduler", "tls-cert-file"),
+        "/srv/pki/scheduler.key": ("kube-scheduler", "tls-private-key-file"),
+        "/srv/pki/broken.crt": ("kube-scheduler", "client-ca-file"),
+        "/srv/pki/gone.crt": ("kube-scheduler", "requestheader-client-ca-file"),
+        "": ("kube-controller-manager", "cluster-signing-cert-file"),
+        f"{PKI}/apiserver.crt": ("kube-apiserver", "tls-cert-file"),
+    }
+    discovery = {
+        "kubelet": {"configuration": {}, "flags": {}},
+        "certificates": [{"path": path, "component": use[0], "flag": use[1]} for path, use in named.items()],
+        "sni_certificates": ["/srv/pki/by-name.pem"],
+    }
+    before = ends(call(host.root))
+    changes, facts = whole_call(host.root, discovery=discovery)
+    assert changes == []
+    told = {one["path"]: one["not_after"] for one in facts["certificates"] if one["kind"] == "owner"}
+    assert told == expected
+    assert {one["path"] for one in facts["certificates"] if one["kind"] == "authority"} >= set(expected)
+    (note,) = facts["notes"]
+    assert "/srv/pki/broken.crt" in note
+    mine = [one for one in facts["certificates"] if one["path"] not in expected]
+    assert {one["path"]: (one["kind"], one["not_after"], one["new"]) for one in mine} == before
+
+
 def test_a_run_that_only_makes_what_is_missing_does_not_list(host: Directory) -> None:
     assert "certificates" not in call(host.root, scope=leaves.SCOPE_MISSING)
 
