@@ -84,6 +84,11 @@ node_name:
   description: The host's name as kubeadm makes a node's name of it, empty where a directory does not say it.
   returned: success
   type: str
+notes:
+  description: What a person should know, as sentences.
+  returned: success
+  type: list
+  elements: str
 serving:
   description:
     - By the action plugin, where controller-manager and scheduler serve certificates of the cluster's authority, what
@@ -114,12 +119,14 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.history import remove_leftovers
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
     from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import named_files, preparation
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import named_files, preparation, recovery
 
     parameters = module.params
     host = open_host(parameters["root"], parameters["root_seed"], module.check_mode, lambda: str(module.tmpdir))
     named_files.require(host, parameters["named_files"])
+    told: list[str] = []
     if not module.check_mode:
+        told = recovery.finish_files(host)
         remove_leftovers(host)
     changes = preparation.plan(host, parameters["files"], parameters["directories"], parameters["owners_files"])
     if changes and not module.check_mode:
@@ -128,6 +135,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         module,
         changes,
         node_name=preparation.node_name(host),
+        notes=told,
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes and not module.check_mode else "",
     )
 
