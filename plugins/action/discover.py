@@ -93,7 +93,7 @@ class ActionModule(HostAction):
                 )
                 return {**result, "problems": [numbered("KH103", sentence)]}
             return result
-        if arguments["before_init"]:
+        if arguments["before_init"] or boolean(arguments.get("before_join", False)):
             return result  # nothing that runs is changed, and no flag written
         # Here and not only where they are written: a host whose turn comes later stops the run before its first write.
         problems = self._problems or [

@@ -173,6 +173,12 @@ options:
         will be. The action plugin replaces C(file) by what certificates depend on.
     type: dict
     default: {}
+  before_join:
+    description:
+      - Whether this host is to join a cluster that is there. It is locked, and the renames that a run which died had
+        begun are finished; nothing else is looked at, and RV(discovery) is empty.
+    type: bool
+    default: false
   checks_user:
     description:
       - Whether flags and admission plugins of the user's own are checked. Where nothing of them is written, as by a
@@ -562,10 +568,14 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             stack.enter_context(Lock(host).in_use(parameters["run_id"]))
         # Before anything is read: an administrator's kubeconfig may be among them.
         told += [] if module.check_mode else recovery.finish_files(host)
-        if parameters["in_turn"] and not module.check_mode and "apply" in Journal(host).read():
+        in_turn = parameters["in_turn"] and not parameters["before_join"]
+        if in_turn and not module.check_mode and "apply" in Journal(host).read():
             return {"recovers": True}
         for package in [] if module.check_mode else parameters["installed"]:
             Backup(host, parameters["run_id"]).note("package", package)
+        if parameters["before_join"]:
+            told += recovery.foretell(host) if module.check_mode else []
+            return {"discovery": {}, "evidence": {}, "flag_problems": []}
         if parameters["before_init"]:
             found = before_init.look(host, parameters["before_init"])
             return {"discovery": found, "evidence": {}, "flag_problems": []}
@@ -662,6 +672,7 @@ def main() -> None:
             "allow_unreachable": {"type": "bool", "default": False},
             "install_packages": {"type": "bool", "default": True},
             "before_init": {"type": "dict", "default": {}},
+            "before_join": {"type": "bool", "default": False},
             "checks_user": {"type": "bool", "default": True},
         },
         supports_check_mode=True,

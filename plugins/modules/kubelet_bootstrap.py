@@ -17,7 +17,6 @@ description:
     kubelet's configuration; what is there and right stays. When the node has joined it removes the bootstrap
     kubeconfig.
   - The kubelet is never started by it; RV(notes) say how that is done.
-  - The first call also works where no Python of the host has the libraries, and says which packages bring them.
 extends_documentation_fragment:
   - kubeharden.core.host
   - kubeharden.core.on_host
@@ -46,15 +45,6 @@ options:
     description: The setting C(rotateCertificates) of the kubelet.
     type: dict
     default: {}
-  installed:
-    description: Packages that were installed for this run's sake, which the record names since they stay.
-    type: list
-    elements: str
-    default: []
-  install_packages:
-    description: Whether libraries that are missing are going to be installed; else their absence is an error.
-    type: bool
-    default: true
   report_dir:
     description: Where the action plugin keeps C(changes.json) on the controller.
     type: path
@@ -72,7 +62,7 @@ EXAMPLES = r"""
 RETURN = r"""
 changes:
   description: What changed, or would change, as changes.json has it.
-  returned: when the libraries are there
+  returned: success
   type: list
   elements: dict
 node:
@@ -80,31 +70,21 @@ node:
     C(node_name), C(state) (C(new) or C(joined)), C(token_id) of the token in its bootstrap kubeconfig, C(spent),
     whether that is to be removed, C(authorities), the fingerprints in the file by which its kubelet knows who asks it,
     null where there is none, and C(receiver), its one-time public key, empty where it needs none.
-  returned: when the call looks and the libraries are there
+  returned: when the call looks
   type: dict
-libraries_missing:
-  description: Libraries that no Python of the host has.
-  returned: always
-  type: list
-  elements: str
-packages:
-  description: The distribution's packages that bring them.
-  returned: always
-  type: list
-  elements: str
 notes:
   description: What a person should know, as sentences.
-  returned: when the libraries are there
+  returned: success
   type: list
   elements: str
 not_done:
   description: What is not in force though it is written, as sentences.
-  returned: when the libraries are there
+  returned: success
   type: list
   elements: str
 backup:
   description: Where the old bytes are on this host, empty where nothing was written.
-  returned: when the libraries are there
+  returned: success
   type: str
 """
 
@@ -113,10 +93,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeharden.core.plugins.module_utils import os_release
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     HOST_OPTIONS,
-    find_libraries,
     require_libraries,
     result_of,
     run,
@@ -147,8 +125,6 @@ def look(module: AnsibleModule, store: t.Any, bootstrap: t.Any, told: list[str])
         module,
         [],
         node={**node, "receiver": one_time.ask(store) if wants else ""},
-        libraries_missing=[],
-        packages=[],
         notes=told,
         not_done=[],
         backup="",
@@ -174,17 +150,12 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     token = rollout.opened(store, given["sealed"], bootstrap.node) if given["sealed"] else ""
     changes = bootstrap.plan(given["action"], cluster, token, parameters["rotates"])
     if not check:
-        backup = Backup(store.host, parameters["run_id"])
-        for package in parameters["installed"]:
-            backup.note("package", package)
-        bootstrap.apply(backup)
+        bootstrap.apply(Backup(store.host, parameters["run_id"]))
         store.forget_waiting()
     ends = [f"The token of {bootstrap.node} ends at {given['ends']}."] if given["ends"] else []
     return result_of(
         module,
         changes,
-        libraries_missing=[],
-        packages=[],
         notes=[*bootstrap.notes, *ends],
         not_done=bootstrap.not_done,
         backup=f"{STATE_DIRECTORY}/backups/{parameters['run_id']}" if changes and not check else "",
@@ -206,16 +177,11 @@ def main() -> None:
                 },
             },
             "rotates": {"type": "dict", "default": {}},
-            "installed": {"type": "list", "elements": "str", "default": []},
-            "install_packages": {"type": "bool", "default": True},
             "report_dir": {"type": "path"},
         },
         required_together=[("cluster", "given")],
         supports_check_mode=True,
     )
-    missing = find_libraries()
-    if missing and module.params["install_packages"]:
-        module.exit_json(changed=False, libraries_missing=missing, packages=os_release.packages_for(missing))
     require_libraries(module)
     run(module, work)
 

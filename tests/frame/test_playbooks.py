@@ -440,7 +440,7 @@ if given["given"] is not None:
     module.exit_json(changes=[])
 state = "joined" if given["name"] == "w3" else "new"
 node = {"node_name": "n-" + given["name"], "state": state, "spent": False, "token_id": "", "receiver": ""}
-module.exit_json(changes=[], node=node, libraries_missing=[], packages=[])
+module.exit_json(changes=[], node=node)
 """
 
 
@@ -464,6 +464,7 @@ def test_nodes_that_join_without_kubeadm_get_their_tokens_in_one_call_and_each_i
             "kubeharden_node_group": "kube_node",
             "kubeharden_pki_bootstrap": "true",
             "__kubeharden_batch": "all",
+            "__kubeharden_found": {"discovery": {}},
         },
         "tasks": tasks,
     }
@@ -488,11 +489,20 @@ def test_nodes_that_join_without_kubeadm_get_their_tokens_in_one_call_and_each_i
 def test_a_new_host_is_not_prepared_while_another_run_has_the_cluster() -> None:
     """In check mode the control plane that is there says who has its lock, and takes none."""
     tasks = yaml.safe_load((ROOT / "roles/prepare_node/tasks/main.yml").read_text(encoding="utf-8"))
-    (look,) = (task for task in tasks if "kubeharden.core.discover" in task)
+    look, *locks = (task for task in tasks if "kubeharden.core.discover" in task)
     asked = look["kubeharden.core.discover"]
     assert (look["check_mode"], asked["cluster_lock"], asked["takes_cluster_lock"]) == (True, True, True)
     stop = tasks[tasks.index(look) + 1]
     assert stop["kubeharden.core.preflight"]["results"] == [look["register"]]
+    # Hosts are locked only when that one was found ready, and each before anything is written on it.
+    assert tasks.index(stop) < tasks.index(locks[0])
+    assert [task["register"] for task in locks] == ["__discover_found", "__discover_again"]
+    assert all(task["kubeharden.core.discover"]["before_join"] for task in locks)
+    assert not [task for task in locks if "check_mode" in task or "delegate_to" in task or "run_once" in task]
+    refuse = tasks[tasks.index(locks[-1]) + 1]
+    assert ("kubeharden.core.preflight" in refuse, "run_once" in refuse) == (True, False)
+    writes = [task for task in tasks if "kubeharden.core.prepare_node" in task or task["name"].endswith("kubeadm")]
+    assert min(tasks.index(task) for task in writes) > tasks.index(refuse)
 
 
 RENEWING = """\

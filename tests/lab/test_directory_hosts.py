@@ -677,44 +677,66 @@ def test_limit_to_a_worker_touches_that_worker_alone(hosts: Hosts) -> None:
     assert not any((hosts.root(name) / "var/lib/kubeharden").exists() for name in ("cp1", "cp2"))
 
 
-def test_two_runs_at_once(hosts: Hosts) -> None:
-    """The second is told who is at work, and changes nothing. The first is a process that lives: this one."""
-    stat = Path(f"/proc/{os.getpid()}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+def hold(hosts: Hosts, host: str, process: str) -> Path:
+    """Lay the lock of a run of this controller, of that process on it."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    for name in hosts.names:
-        place = hosts.root(name) / "run/kubeharden"
-        place.mkdir(parents=True)
-        lock = {
-            "run_id": "20260101T000000Z-abcd",
-            "controller": f"{os.uname().nodename} {boot}",
-            "process": f"{os.getpid()} {stat[19]}",
-            "since": 1767225600.0,
-        }
-        (place / "lock").write_text(json.dumps(lock), encoding="utf-8")
-    state = hosts.state()
-    run = hosts.harden()
-    assert run.code == 2, str(run)
-    said = f"KH105: Run 20260101T000000Z-abcd from {os.uname().nodename} has been at work on this host since 2026-01-01"
-    assert set(messages_of(run)) == set(hosts.names)
-    assert all(message.startswith(said) for message in messages_of(run).values()), str(run)
-    assert hosts.state() == state
-
-
-def test_the_lock_of_a_dead_run_of_this_controller_is_taken_over(hosts: Hosts) -> None:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    place = hosts.root("cp1") / "run/kubeharden"
+    place = hosts.root(host) / "run/kubeharden"
     place.mkdir(parents=True)
     lock = {
         "run_id": "20260101T000000Z-abcd",
         "controller": f"{os.uname().nodename} {boot}",
-        "process": "1 1",
+        "process": process,
         "since": 1767225600.0,
     }
     (place / "lock").write_text(json.dumps(lock), encoding="utf-8")
+    return place / "lock"
+
+
+def this_process() -> str:
+    stat = Path(f"/proc/{os.getpid()}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return f"{os.getpid()} {stat[19]}"
+
+
+AT_WORK = f"KH105: Run 20260101T000000Z-abcd from {os.uname().nodename} has been at work on this host since 2026-01-01"
+
+
+def test_two_runs_at_once(hosts: Hosts) -> None:
+    """The second is told who is at work, and changes nothing. The first is a process that lives: this one."""
+    for name in hosts.names:
+        hold(hosts, name, this_process())
+    state = hosts.state()
+    run = hosts.harden()
+    assert run.code == 2, str(run)
+    assert set(messages_of(run)) == set(hosts.names)
+    assert all(message.startswith(AT_WORK) for message in messages_of(run).values()), str(run)
+    assert hosts.state() == state
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_a_new_host_is_prepared_by_one_run_at_a_time(hosts: Hosts, arguments: tuple[str, ...]) -> None:
+    """What the other one has waiting for its rename is not taken for a dead run's, and the lock stays its own."""
+    lock = hold(hosts, "cp2", this_process())
+    held = lock.read_bytes()
+    state = hosts.state()
+    refused(hosts.play("prepare_node.yml", "--limit", "cp2", *arguments), "cp2", AT_WORK)
+    assert (hosts.state(), lock.read_bytes()) == (state, held)
+
+
+def test_who_prepares_a_new_host_takes_a_dead_runs_lock_over_and_gives_it_back(hosts: Hosts) -> None:
+    lock = hold(hosts, "cp2", "1 1")
+    run = hosts.play("prepare_node.yml", "--limit", "cp2")
+    assert run.code == 0, str(run)
+    assert "Run 20260101T000000Z-abcd ended early without giving its lock back; it was taken over." in run.output
+    assert not lock.exists()
+    assert not (hosts.root("cp1") / "run/kubeharden").exists()
+
+
+def test_the_lock_of_a_dead_run_of_this_controller_is_taken_over(hosts: Hosts) -> None:
+    lock = hold(hosts, "cp1", "1 1")
     run = hosts.harden("--limit", "cp1")
     assert run.code == 0, str(run)
     assert "Run 20260101T000000Z-abcd ended early without giving its lock back; it was taken over." in run.output
-    assert not (place / "lock").exists()
+    assert not lock.exists()
 
 
 @pytest.mark.slow

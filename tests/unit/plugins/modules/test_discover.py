@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files import host 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host, open_host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import sha256
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
     api_rights,
@@ -284,13 +285,15 @@ def test_what_a_dead_run_left_of_kube_proxy_is_put_back_through_the_node_that_sp
     assert note.startswith("It went back." if asks else waits)
 
 
+LEFT = {"run_id": "x", "saved": [], "after": {}, "manifests": "/etc/kubernetes/manifests", "components": {}}
+
+
 @pytest.mark.parametrize("in_turn", [True, False])
 def test_a_control_plane_recovers_when_its_turn_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: bool
 ) -> None:
     host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
-    left = {"run_id": "x", "saved": [], "after": {}, "manifests": "/etc/kubernetes/manifests", "components": {}}
-    Journal(host).note(apply=left)
+    Journal(host).note(apply=LEFT)
     given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, in_turn=in_turn)
     monkeypatch.setattr(locking, "ClusterLock", Held)
     found = discover.work(module_with(given, tmp_path))
@@ -311,3 +314,41 @@ def test_a_host_of_a_run_without_the_lock_of_the_cluster_is_locked_for_that_run_
     holder = Lock(host).holder()
     assert holder is not None
     assert holder.cluster is cluster
+
+
+def joining(host: Host, tmp_path: Path, patch: pytest.MonkeyPatch, run_id: str, check: bool = False) -> dict[str, t.Any]:
+    made = {"root": host.root, "run_id": run_id, "controller": "c d", "process": run_id, "before_join": True}
+    return discover.work(module_with(parameters(patch, **made, in_turn=True), tmp_path, check))
+
+
+def test_a_host_that_is_to_join_is_locked_and_nothing_else_is_asked_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no API, no kubelet and no static pod yet; what a run left to prove there waits for one that can."""
+    host = Host(str(tmp_path / "new"))
+    (tmp_path / "new/run").mkdir(parents=True)
+    Journal(host).note(apply=LEFT)
+    assert joining(host, tmp_path, monkeypatch, "one")["discovery"] == {}
+    assert "apply" in Journal(host).read()
+    holder = Lock(host).holder()
+    assert holder is not None
+    # No run that has the cluster's lock takes this one for dead: who joins asks for none.
+    assert (holder.run_id, holder.cluster) == ("one", False)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_of_two_runs_that_prepare_a_host_the_second_removes_nothing_of_the_firsts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool
+) -> None:
+    host = Host(str(tmp_path / "new"))
+    (tmp_path / "new/run").mkdir(parents=True)
+    joining(host, tmp_path, monkeypatch, "one")
+    waiting = tmp_path / "new/.kubeharden-key"
+    waiting.write_bytes(b"new")
+    (tmp_path / "new/key").write_bytes(b"old")
+    Journal(host).note(together=[["/.kubeharden-key", "/key", sha256(b"old"), sha256(b"new")]])
+    with pytest.raises(HardeningError, match=r"^Run one from c has been at work on this host since") as caught:
+        joining(host, tmp_path, monkeypatch, "two", check)
+    assert caught.value.number == "KH105"
+    assert waiting.read_bytes() == b"new"
+    assert "together" in Journal(host).read()
