@@ -145,7 +145,7 @@ options:
     type: dict
     default: {}
   allow_expired:
-    description: Whether certificates that have ended are what the run is for.
+    description: Whether certificates that have ended are what the run is for, or no matter of it, as for a rollback.
     type: bool
     default: false
   without_api:
@@ -323,6 +323,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_
 CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
 
 
+CLOSED = (
+    "A certificate between the administrator and the API has ended: this host's API server is taken for well while it "
+    "answers its health paths, if only to refuse who asks, and what is in the API waits. Renew it (kubeadm certs renew)."
+)
 LEFT_ALONE = "etcd on a host of its own, without a kubelet: left alone."
 
 
@@ -628,9 +632,12 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             facts, sentences = ({}, []) if front_door["served"] else read_api(module, host, found, view)
             found = {**found, **facts}
             told += sentences
+        evidence = look_at_readiness(module, host, found, view, front_door)
+        if parameters["without_api"] and (evidence.get("api") or {}).get("closed"):
+            told.append(CLOSED)
         return {
             "discovery": found,
-            "evidence": look_at_readiness(module, host, found, view, front_door),
+            "evidence": evidence,
             "flag_problems": flag_problems(module, host, found),
             "config_map_problems": found.pop("config_map_problems", []),
         }

@@ -142,6 +142,7 @@ backup:
 """
 
 import os
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -178,8 +179,7 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
         return result_of(module, [], waiting=True, not_done=[unasked(objects)])
     kubectl = on_host(parameters["kubectl"], admin, runner(module))
     if kubectl.try_get("/readyz") is None:
-        note = f"{listed} wait until the API answers; run rollback.yml again then."
-        return result_of(module, [], waiting=True, not_done=[note])
+        return result_of(module, [], waiting=True, not_done=[unanswered(listed, admin)])
 
     def kube_proxy() -> t.Any:
         # Many nodes are rolled one by one, for longer than the lock of the cluster lasts.
@@ -194,6 +194,16 @@ def put_cluster_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
     return result_of(
         module, changes, waiting=False, restarted=restarted, notes=planned.notes, not_done=planned.not_done
     )
+
+
+def unanswered(listed: str, admin: str) -> str:
+    """Return until when the API's objects wait."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig
+
+    ended = kubeconfig.load(admin).expired(time.time())
+    if ended:
+        return f"{listed} wait until the API can be asked. {ended}"
+    return f"{listed} wait until the API answers; run rollback.yml again then."
 
 
 def unasked(objects: t.Sequence[str]) -> str:
@@ -236,7 +246,7 @@ def put_static_pods_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.
 
     parameters, found = module.params, module.params["discovery"]
     begun(module, host, runs)
-    view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], runner(module))
+    view = sight.build(host, found["admin_kubeconfig"], found["runtime_socket"], runner(module), allow_expired=True)
     options = Options(
         parameters["run_id"],
         parameters["trial"],
@@ -263,7 +273,7 @@ def put_kubelet_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]
         service = kubelet.service(found["kubelet"]["configuration"], runner(module), ready)
     restarts = any(step.change.restart for step in steps)
     if service is not None and restarts and "kube-apiserver" in found["components"] and service.healthy():
-        view = sight.build(host, found["admin_kubeconfig"], None, runner(module))
+        view = sight.build(host, found["admin_kubeconfig"], None, runner(module), allow_expired=True)
         # A kubelet that starts while its own API server hangs starts no static pod for minutes.
         require_well(view, "kube-apiserver", left=THIS_STEP)  # type: ignore[arg-type]
     back = KubeletBack(host, found["kubelet"], {}, found["node_name"]).put_back(steps)
@@ -309,7 +319,8 @@ def front_door(module: AnsibleModule, host: t.Any) -> str:
     known = str(module.params["front_door"])
     if known or not host.live:
         return known
-    view = sight.build(host, module.params["discovery"]["admin_kubeconfig"], None, runner(module))
+    admin = module.params["discovery"]["admin_kubeconfig"]
+    view = sight.build(host, admin, None, runner(module), allow_expired=True)
     return "served" if serves(view) else "lost"  # type: ignore[arg-type]
 
 

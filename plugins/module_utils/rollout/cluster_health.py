@@ -21,7 +21,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     SETTLED,
     THIS_STEP,
     Sight,
+    is_closed,
     local_client,
+    local_server,
+    unready,
 )
 
 #: Seconds between two looks at all of it.
@@ -66,7 +69,7 @@ def others_away(sight: Sight, node: str, nodes: t.Sequence[t.Mapping[str, t.Any]
     port = (occurrences(flags, "secure-port") or ["6443"])[-1]
     listed = [one for one in _listed(ApiClient(sight.kubeconfig).get(_SERVERS)) if [urlsplit(one).hostname] != own]
     at_nodes = [_server(address, port) for one in others for address in _addresses(one)]
-    if any(_readyz(sight, server).status == 200 for server in dict.fromkeys([*listed, *at_nodes])):
+    if any(not unready(sight, server) for server in dict.fromkeys([*listed, *at_nodes])):
         return []
     return [str(one["metadata"]["name"]) for one in others]
 
@@ -88,10 +91,6 @@ def _listed(answer: Answer) -> list[str]:
 
 def _server(address: str, port: str) -> str:
     return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
-
-
-def _readyz(sight: Sight, server: str) -> Answer:
-    return ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes").get("/readyz")
 
 
 def require_cluster_well(
@@ -138,9 +137,9 @@ def require_cluster_well(
 
 def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection[str], unheard: str) -> tuple[str, str]:
     for host, server in api_servers.items():
-        answer = _readyz(sight, server)
-        if answer.status != 200:
-            return "KH131", f"kube-apiserver of {host} is not well: /readyz answered {answer.status or answer.reason}"
+        trouble = unready(sight, server)
+        if trouble:
+            return "KH131", f"kube-apiserver of {host} is not well: {trouble}"
     if nodes:
         found = _nodes(ApiClient(sight.kubeconfig))
         if isinstance(found, str):
@@ -190,15 +189,18 @@ def _trouble_with_servers(sight: Sight, process: Process, several: bool) -> str:
     answer = local_client(sight, process.name, process.arguments).get(_SERVERS)
     if answer.status == 404:
         return ""  # its API servers are told to keep no list (--endpoint-reconciler-type=none)
+    if answer.status != 200 and is_closed(sight, local_server(process.name, process.arguments)):
+        unseen = "Which other API servers serve this cluster cannot be asked, since a certificate has ended"
+        return unseen if several else ""
     if answer.status != 200:
         return f"kube-apiserver of this host does not list the others: it answered {answer.status or answer.reason}"
     servers = _listed(answer)
     if several and len(servers) < 2:
         return "No other API server serves this cluster, which has several control planes"
     for server in servers:
-        seen = _readyz(sight, server)
-        if seen.status != 200:
-            return f"The API server {server} is not well: /readyz answered {seen.status or seen.reason}"
+        trouble = unready(sight, server)
+        if trouble:
+            return f"The API server {server} is not well: {trouble}"
     return ""
 
 

@@ -29,7 +29,8 @@ def build(
 ) -> Sight | None:
     """Return how this host is looked at, None where its files belong to no running host.
 
-    With ``allow_expired`` the administrator's certificate may have ended: its renewal is what the run is for.
+    With ``allow_expired`` the administrator's certificate may have ended: its renewal is what the run is for, or no
+    matter of it.
 
     Raises:
         HardeningError: The administrator's kubeconfig cannot be used.
@@ -64,6 +65,7 @@ def build(
         clock=time.monotonic,
         now=time.time,
         sleep=time.sleep,
+        allow_expired=allow_expired,
     )
 
 

@@ -12,11 +12,12 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import PKI
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER, PKI
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import program_at
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient, tls_peer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
@@ -45,12 +46,14 @@ _HOPELESS = ("StartError", "ContainerCannotRun", "CreateContainerError")
 _VARIABLE = re.compile(r"\\\$\\\(([A-Za-z_][A-Za-z0-9_]*)\\\)")
 
 _HEALTH: dict[str, tuple[str, tuple[str, ...]]] = {
-    "kube-apiserver": ("6443", ("/livez", "/readyz")),
+    API_SERVER: ("6443", ("/livez", "/readyz")),
     "kube-controller-manager": ("10257", ("/healthz",)),
     "kube-scheduler": ("10259", ("/healthz",)),
 }
 #: What only an authorised client may read; for some seconds after a start even cluster-admin gets 403.
 _AUTHORISED = "/api/v1/namespaces/kube-system"
+#: What an API server answers that is there and does not let a stranger ask; what it lets him, it answers as to others.
+_REFUSALS = (401, 403)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +75,8 @@ class Sight:
         clock: Seconds, monotonic.
         now: Seconds since the epoch.
         sleep: Waits that many seconds.
+        allow_expired: Whether the run goes on where a certificate between the administrator and the API has ended: its
+            renewal is what the run is for, or no matter of it.
     """
 
     find: t.Callable[[str], list[Process]]
@@ -88,6 +93,7 @@ class Sight:
     clock: t.Callable[[], float]
     now: t.Callable[[], float]
     sleep: t.Callable[[float], None]
+    allow_expired: bool = False
 
 
 class Failure(Exception):
@@ -199,18 +205,49 @@ def stranger_client(component: str, arguments: t.Sequence[str]) -> ApiClient:
 
 def silent(client: ApiClient) -> str:
     """Return what is wrong with an API server, empty where it answers, if only to refuse a stranger."""
-    for path in _HEALTH["kube-apiserver"][1]:
+    for path in _HEALTH[API_SERVER][1]:
         answer = client.get(path)
-        if answer.status not in (200, 401, 403):
+        if answer.status not in (200, *_REFUSALS):
             return f"{path} answered {answer.status or answer.reason}"
     return ""
+
+
+def is_closed(sight: Sight, server: str = "") -> bool:
+    """Return whether the administrator and the API refuse one another by a certificate that has ended.
+
+    To a run that does not go on then it is an API that is not well.
+
+    Args:
+        sight: How the host is seen.
+        server: The address (https://host:port) of an API server whose own certificate counts too.
+    """
+    if not sight.allow_expired:
+        return False
+    if sight.kubeconfig.expired(sight.now()):
+        return True
+    place = urlsplit(server)
+    shown = tls_peer(place.hostname, place.port or 443).certificate if place.hostname else None
+    return shown is not None and profile.from_der(shown, server).not_after <= sight.now()
 
 
 def unwell_here(sight: Sight, process: Process) -> str:
     """Return what is wrong with this host's own instance of a component, empty where nothing is."""
     if process.name == "etcd":
         return etcd_client(process).unwell()
-    return unwell(local_client(sight, process.name, process.arguments), process.name)
+    trouble = unwell(local_client(sight, process.name, process.arguments), process.name)
+    if trouble and process.name == API_SERVER and is_closed(sight, local_server(API_SERVER, process.arguments)):
+        return silent(stranger_client(API_SERVER, process.arguments))
+    return trouble
+
+
+def unready(sight: Sight, server: str) -> str:
+    """Return why an API server, of this host or another one, does not say that it is well; empty where it does."""
+    answer = ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes").get("/readyz")
+    if answer.status != 200 and is_closed(sight, server):
+        answer = ApiClient(None, server=server).get("/readyz")
+        if answer.status in _REFUSALS:
+            return ""
+    return "" if answer.status == 200 else f"/readyz answered {answer.status or answer.reason}"
 
 
 def matches(process: Process, wanted: t.Sequence[str]) -> bool:
@@ -466,16 +503,23 @@ def require_members_well(sight: Sight, etcd: Process, left: str = "Nothing was c
 
 def refuses(sight: Sight) -> bool:
     """Return whether the API's front door answers by refusing the administrator: then it loses nothing."""
-    return ApiClient(sight.kubeconfig).get("/readyz").status in (401, 403)
+    return ApiClient(sight.kubeconfig).get("/readyz").status in _REFUSALS
+
+
+def _front_door(sight: Sight) -> tuple[ApiClient, tuple[int, ...]]:
+    """Return by what the API's front door is asked, and which answers are those of one that loses nothing."""
+    if is_closed(sight):
+        return ApiClient(None, server=sight.kubeconfig.server), (200, *_REFUSALS)
+    return ApiClient(sight.kubeconfig), (200,)
 
 
 def serves(sight: Sight, count: int = 10) -> bool:
     """Return whether the API's front door loses none of so many requests; the first one that is lost says it."""
-    client = ApiClient(sight.kubeconfig)
+    client, good = _front_door(sight)
     for number in range(count):
         if number:
             sight.sleep(PAUSE)
-        if client.get("/readyz").status != 200:
+        if client.get("/readyz").status not in good:
             return False
     return True
 
@@ -495,13 +539,13 @@ def require_served(sight: Sight, left: str = "Nothing was changed", count: int =
     Raises:
         HardeningError: How many of the requests failed, and how.
     """
-    client = ApiClient(sight.kubeconfig)
+    client, good = _front_door(sight)
     failures, ahead = [], []
     for number in range(count):
         if number:
             sight.sleep(PAUSE)
         answer = client.get("/readyz")
-        if answer.status != 200:
+        if answer.status not in good:
             failures.append(str(answer.status or answer.reason))
         if answer.date is not None:
             ahead.append(answer.date - sight.now())

@@ -352,3 +352,20 @@ def test_of_two_runs_that_prepare_a_host_the_second_removes_nothing_of_the_first
     assert caught.value.number == "KH105"
     assert waiting.read_bytes() == b"new"
     assert "together" in Journal(host).read()
+
+
+@pytest.mark.parametrize(("without_api", "told"), [(True, [discover.CLOSED]), (False, [])])
+def test_a_rollback_says_what_it_does_without_an_administrator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_api: bool, told: list[str]
+) -> None:
+    """Whom the API refuses; a rotation, which renews his certificate, is judged for it elsewhere."""
+    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    given = parameters(
+        monkeypatch, root=host.root, run_id="r", control_plane=True, allow_expired=True, without_api=without_api
+    )
+    asked: list[bool] = []
+    monkeypatch.setattr(sight, "build", lambda *arguments: asked.append(arguments[-1]))
+    evidence = {"api": {"unwell": "", "closed": True}}
+    monkeypatch.setattr(discover, "look_at_readiness", lambda *_arguments: evidence)
+    found = discover.work(module_with(given, tmp_path))
+    assert (found["notes"], found["evidence"], asked) == (told, evidence, [True])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -21,6 +22,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, sight, watch
 from ansible_collections.kubeharden.core.plugins.modules import rollback
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import World
 
 API = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 KUBELET = "/var/lib/kubelet/config.yaml"
@@ -161,8 +163,33 @@ def test_what_a_run_changed_in_the_api_waits_on_a_node_that_cannot_ask_it_any_mo
 def test_the_front_door_is_asked_once_before_anything_goes_back(
     monkeypatch: pytest.MonkeyPatch, known: str, live: bool, serves: bool, said: str
 ) -> None:
-    monkeypatch.setattr(sight, "build", lambda *_arguments: "the host")
+    monkeypatch.setattr(sight, "build", lambda *_arguments, allow_expired: "the host" if allow_expired else "refused")
     monkeypatch.setattr(watch, "serves", lambda view: serves if view == "the host" else None)
     params = {"front_door": known, "discovery": FOUND}
     module: Any = type("Module", (), {"params": params, "run_command": None})
     assert rollback.front_door(module, type("Host", (), {"live": live})) == said
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        (True, "a and b wait until the API can be asked. The client certificate in {} ended 1961-01-01"),
+        (False, "a and b wait until the API answers; run rollback.yml again then."),
+    ],
+)
+def test_it_is_said_until_when_the_apis_objects_wait(
+    tmp_path: Path, ended: bool, said: str
+) -> None:
+    world, kubeconfig = World(), tmp_path / "admin.conf"
+    if ended:
+        world.end_the_administrator()
+    data = base64.b64encode(world.admin.certificate or b"").decode("ascii")
+    user = {"client-certificate-data": data, "client-key-data": data} if ended else {"token": "t"}
+    document = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://192.0.2.1:6443"}}],
+        "users": [{"name": "u", "user": user}],
+    }
+    kubeconfig.write_text(json.dumps(document), encoding="utf-8")
+    assert rollback.unanswered("a and b", str(kubeconfig)).startswith(said.format(kubeconfig))

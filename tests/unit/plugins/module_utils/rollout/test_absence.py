@@ -419,6 +419,25 @@ def test_an_api_servers_only_control_plane_has_nobody_to_ask(tmp_path: Path, wor
     assert place.state() == place.before
 
 
+@pytest.mark.parametrize("members", [1, 3])
+def test_who_cannot_ask_which_others_there_are_takes_none_away_where_there_are_several(
+    tmp_path: Path, world: World, members: int
+) -> None:
+    """The administrator's certificate has ended, and the run goes on, as a rollback does."""
+    place = Stacked(tmp_path, world, members=members)
+    die_half_way(place)
+    world.end_the_administrator()
+    world.allow_expired = True
+    written = place.state()
+    if members > 1:
+        with pytest.raises(HardeningError, match=r"cannot be asked, since a certificate has ended\. .* is well, and"):
+            recovery.recover(place.host, world.sight(), 300.0)
+        assert place.state() == written
+        return
+    assert MANIFEST in recovery.recover(place.host, world.sight(), 300.0)[0]
+    assert place.state() == place.before
+
+
 def test_an_etcd_that_is_well_is_not_put_back_beside_one_that_is_not_and_its_api_server_returns(
     tmp_path: Path, world: World
 ) -> None:

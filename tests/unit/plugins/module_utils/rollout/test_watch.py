@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     Failure,
     Watcher,
     local_client,
+    local_server,
     matches,
     require_served,
     require_well,
@@ -414,6 +415,48 @@ def test_a_front_door_that_answers_is_enough(world: World) -> None:
     world.lives = [Life(1, OLD)]
     require_served(world.sight())
     assert world.time == pytest.approx(9 * watch.PAUSE)
+
+
+@pytest.mark.parametrize("end", [World.end_the_administrator, World.end_the_servers])
+def test_where_a_certificate_has_ended_the_health_paths_are_the_proof(
+    world: World, end: t.Callable[[World], None]
+) -> None:
+    """For a run that goes on all the same; to every other one it is an API server that is not well."""
+    world.lives = [Life(1, OLD)]
+    server = local_server("kube-apiserver", OLD)
+    end(world)
+    with pytest.raises(HardeningError, match="is not well before any change: /livez answered"):
+        require_well(world.sight(), "kube-apiserver", OLD)
+    assert watch.unready(world.sight(), server)
+    world.allow_expired = True
+    for refusal in (200, 401, 403):
+        world.answers = {"/livez": refusal, "/readyz": refusal, "/api/v1/namespaces/kube-system": 401}
+        assert require_well(world.sight(), "kube-apiserver", OLD).pid == 1
+        assert watch.unready(world.sight(), server) == ""
+    world.answers["/readyz"] = 500
+    with pytest.raises(HardeningError, match="is not well before any change: /readyz answered 500"):
+        require_well(world.sight(), "kube-apiserver", OLD)
+    assert watch.unready(world.sight(), server) == "/readyz answered 500"
+
+
+def test_a_certificate_that_holds_is_no_excuse(world: World) -> None:
+    world.lives, world.allow_expired = [Life(1, OLD)], True
+    world.answers = {"/livez": 401, "/readyz": 401}
+    with pytest.raises(HardeningError, match="is not well before any change: /livez answered 401"):
+        require_well(world.sight(), "kube-apiserver", OLD)
+    assert watch.unready(world.sight(), local_server("kube-apiserver", OLD)) == "/readyz answered 401"
+    assert not watch.serves(world.sight())
+
+
+def test_a_front_door_that_refuses_an_administrator_whose_certificate_has_ended_loses_nothing(world: World) -> None:
+    world.lives = [Life(1, OLD)]
+    world.end_the_administrator()
+    assert not watch.serves(world.sight())
+    world.allow_expired = True
+    assert watch.serves(world.sight())
+    require_served(world.sight())
+    world.lives = []
+    assert not watch.serves(world.sight())
 
 
 # ---- etcd

@@ -195,6 +195,37 @@ def test_what_is_well_goes_back_though_clients_are_not_served_since_before_the_r
     assert back.place.state() == back.place.before
 
 
+@pytest.mark.parametrize("end", [World.end_the_administrator, World.end_the_servers])
+def test_what_is_well_goes_back_with_its_proof_though_a_certificate_has_ended(
+    make: Callable[..., Back], end: Callable[[World], None]
+) -> None:
+    """Of putting back the administrator is no part: it is tried, written and proven by the health paths."""
+    back = make()
+    back.place.apply()
+    back.place.kubelet.files.clear()
+    world = back.place.world
+    end(world)
+    world.allow_expired = True
+    world.others[CP2] = 200
+    # Where it is the servers' the front door loses what is asked of it: then it need not serve (modules/rollback.py).
+    served = watch.serves(world.sight())
+    assert list(back.static_pods(beside={"cp2": CP2}, front_door=served)) == [API]
+    assert any("trial" in name for name in back.place.kubelet.files)
+    back.rest()
+    assert back.place.state() == back.place.before
+
+
+def test_old_bytes_that_do_not_come_up_are_seen_by_who_is_refused_too(make: Callable[..., Back]) -> None:
+    back = make()
+    back.place.apply()
+    hardened = back.place.state()
+    back.place.kubelet._good = with_audit(trial_too=False)
+    back.place.world.end_the_administrator()
+    back.place.world.allow_expired = True
+    assert "it did not come up" in back.refused()
+    assert back.place.state() == hardened
+
+
 def test_where_one_file_has_no_room_none_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is removed needs none, and may be what makes it."""
     host = Host(str(tmp_path))

@@ -9,6 +9,7 @@ Times are seconds since the world began. The measured times of real clusters are
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import typing as t
@@ -16,6 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import occurrences, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
@@ -159,6 +163,15 @@ def control_plane(name: str, address: str) -> dict[str, t.Any]:
     return node
 
 
+def ended(encoding: serialization.Encoding) -> bytes:
+    """A certificate that ended before the world began."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    times = builder.not_valid_before(datetime.datetime(1960, 1, 1)).not_valid_after(datetime.datetime(1961, 1, 1))
+    return times.serial_number(1).sign(key, hashes.SHA256()).public_bytes(encoding)
+
+
 class World:
     """Time, and what is there at each time."""
 
@@ -195,6 +208,11 @@ class World:
         self.front: Callable[[], bytes | None] = lambda: b"own"
         #: Addresses of the API servers that the API lists.
         self.servers = ["192.0.2.11"]
+        #: The administrator's kubeconfig; whether the run goes on when its certificate has ended, or that of a server;
+        #: and the certificate that an API server shows, None where nobody looks.
+        self.admin = Kubeconfig("/etc/kubernetes/admin.conf", "kubernetes", "admin", f"https://{FRONT_DOOR}:6443")
+        self.allow_expired = False
+        self.shown: bytes | None = None
         #: Called when their time has come, so that a test can let something happen.
         self.events: list[tuple[float, Callable[[], None]]] = []
         #: Called whenever time has passed.
@@ -275,7 +293,7 @@ class World:
             find=self.find,
             same=self.same,
             runtime=t.cast(t.Any, self.runtime),
-            kubeconfig=Kubeconfig("/etc/kubernetes/admin.conf", "kubernetes", "admin", f"https://{FRONT_DOOR}:6443"),
+            kubeconfig=self.admin,
             last_lines=lambda uid, _component: self.logs.get(uid, []),
             complaints=lambda since: [line for time, line in self.journal if since <= time <= self.time],
             usage=lambda process: self.usage.get(process.arguments[0], ""),
@@ -286,17 +304,30 @@ class World:
             clock=lambda: self.time,
             now=lambda: self.time,
             sleep=self.sleep,
+            allow_expired=self.allow_expired,
         )
+
+    def end_the_administrator(self) -> None:
+        """Let the administrator's certificate have ended before the world began, so that API servers refuse it."""
+        self.admin = dataclasses.replace(self.admin, certificate=ended(serialization.Encoding.PEM))
+
+    def end_the_servers(self) -> None:
+        """Let API servers show a certificate that has ended, so that whoever verifies it gets no answer."""
+        self.shown = ended(serialization.Encoding.DER)
 
     def stand_in(self, patch: pytest.MonkeyPatch) -> None:
         """Let the product's client ask this world instead of a port."""
         world = self
 
         class Client:
-            def __init__(self, _kubeconfig: object, server: str | None = None, **_options: object) -> None:
-                self._server = server
+            def __init__(self, kubeconfig: Kubeconfig | None, server: str | None = None, **_options: object) -> None:
+                self._server, self._kubeconfig = server, kubeconfig
 
             def get(self, path: str) -> Answer:
+                if self._kubeconfig is not None and world.shown is not None:
+                    return Answer(0, b"", "certificate has expired")
+                if self._kubeconfig is not None and self._kubeconfig.expired(world.time):
+                    return Answer(401)
                 return world.answer(path, self._server)
 
             def get_anew(self, path: str) -> Answer:
@@ -321,6 +352,7 @@ class World:
         patch.setattr(cluster_health, "ApiClient", Client)
         patch.setattr(watch, "EtcdClient", Etcd)
         patch.setattr(front_door, "tls_peer", world.peer)
+        patch.setattr(watch, "tls_peer", lambda *_place: Peer(world.shown))
 
 
 class Kubelet:
