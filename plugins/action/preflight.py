@@ -11,6 +11,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import api_servers
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import RESULTS, found_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.ending_action import EndingAction
@@ -26,8 +27,8 @@ KUBEADM = "kubeadm"
 SAID = (KUBEADM, "audit", "apiserver", "controller_manager", "scheduler", "etcd", "kubelet")
 
 
-def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
-    """Return a host as it is judged."""
+def as_host(name: str, found: t.Mapping[str, t.Any]) -> readiness.Host:
+    """Return a host as it is judged, from what discovery returned."""
     discovery = found.get("discovery") or {}
     server = (discovery.get("components") or {}).get("kube-apiserver") or {}
     return readiness.Host(
@@ -37,6 +38,7 @@ def as_host(found: t.Mapping[str, t.Any]) -> readiness.Host:
         mounts=found.get("mounts") or (),
         sets_kernel=bool(found.get("sets_kernel")),
         version=str(server.get("version", "")),
+        server=api_servers({name: found}).get(name, ""),
     )
 
 
@@ -87,8 +89,9 @@ class ActionModule(EndingAction):
         later = arguments.get("later_results") or []
         asked = boolean(arguments.get("readiness", True))
         judged = readiness.judge(
-            {name: as_host(result if asked else {}) for name, result in found.items()},
+            {name: as_host(name, result if asked else {}) for name, result in found.items()},
             boolean(arguments.get("allow_expired", False)),
+            boolean(arguments.get("allow_unreachable", False)),
         )
         if not asked:
             for name, result in found.items():

@@ -51,6 +51,11 @@ options:
         would be when something is restarted that a rotation leaves alone, is told then, and ends no run.
     type: bool
     default: false
+  allow_unreachable:
+    description:
+      - Whether an API server that takes no part in the run and does not answer is told, and ends no run.
+    type: bool
+    default: false
 author:
   - The Kubeharden Authors (@kubeharden)
 """

@@ -36,6 +36,7 @@ class Host:
         mounts: Flags whose directory the run mounts there, where they need it.
         sets_kernel: Whether the run sets what a kubelet with protectKernelDefaults asks of the kernel.
         version: That of its kube-apiserver, empty where it has none.
+        server: The address (https://host:port) of that, empty where it says none.
     """
 
     node: str
@@ -44,6 +45,7 @@ class Host:
     mounts: t.Collection[str] = ()
     sets_kernel: bool = False
     version: str = ""
+    server: str = ""
 
 
 @dataclasses.dataclass
@@ -54,7 +56,7 @@ class Findings:
     notes: dict[str, list[str]]
 
 
-def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
+def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False, allow_unreachable: bool = False) -> Findings:
     """Return everything that keeps a run from beginning, of all hosts at once.
 
     A rotation restarts next to nothing, and certificates that are not renewed end: what is wrong with a node, or would
@@ -63,6 +65,7 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
     Args:
         hosts: By name in the inventory.
         allow_expired: Whether the run renews certificates, so that those that have ended are its work.
+        allow_unreachable: Whether the run goes on without what does not answer.
     """
     found = Findings({name: [] for name in hosts}, {name: [] for name in hosts})
     seen = {name: host for name, host in hosts.items() if host.evidence}
@@ -80,8 +83,10 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False) -> Findings:
         _tell(found, name, "KH139", _kernel(name, host), not allow_expired)
         _etcd(name, host.evidence, found, etcd_ended)
         _nodes(name, host.evidence, [one.node for one in hosts.values()], found, not allow_expired)
-        if not allow_expired and sum("api" in one.evidence for one in seen.values()) == 1:
-            problems += each_numbered("KH131", _alone(host))
+        alone = _alone(host) if sum("api" in one.evidence for one in seen.values()) == 1 and not allow_expired else []
+        problems += each_numbered("KH131", alone)
+        if not alone:
+            _others(name, host.evidence, seen.values(), found, not allow_expired, allow_unreachable)
         if host.evidence.get("served") and not closed:
             problems.append(str(host.evidence["served"]))
         if (host.evidence.get("api") or {}).get("closed"):
@@ -125,6 +130,35 @@ def _alone(host: Host) -> list[str]:
         return []
     do = "mend another one first, or remove the nodes of those that are gone (kubectl delete node)"
     return [f"{the_last(host.node, away)}; {do}."]
+
+
+def _others(
+    name: str, evidence: Evidence, ours: t.Collection[Host], found: Findings, ends: bool, allow_unreachable: bool
+) -> None:
+    """Tell of API servers that take no part in the run: each one that goes leaves the API on fewer, and they may be it.
+
+    Those of the run are judged by what their own hosts show.
+    """
+    known = {word for one in ours if _is_control_plane(one) for word in (one.node, one.server) if word}
+    for one in evidence.get("others_unwell") or []:
+        if one["node"] in known or one["server"] in known:
+            continue
+        who = f"kube-apiserver of {one['node']}" if one["node"] else f"The API server {one['server']}"
+        trouble = f"{who}, which takes no part in this run, is not well: {one['trouble']}"
+        if not ends:
+            found.notes[name].append(f"{trouble}. {_GOES_ON}")
+        elif one["silent"] and allow_unreachable:
+            found.notes[name].append(f"{trouble}. The run goes on without it (kubeharden_allow_unreachable).")
+        else:
+            found.problems[name].append(numbered("KH131", f"{trouble}; {_out_of(one)}."))
+
+
+def _out_of(one: t.Mapping[str, t.Any]) -> str:
+    """Return what to do about an API server that takes no part, a clause in the imperative."""
+    if not one["silent"]:
+        return "mend it first"
+    gone = f", remove its node where it is gone (kubectl delete node {one['node']})" if one["node"] else ""
+    return f"mend it first{gone}, or go on without it (kubeharden_allow_unreachable)"
 
 
 def _have_ended(user: str, evidence: Evidence) -> bool:

@@ -24,6 +24,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
     is_closed,
     local_client,
     local_server,
+    readyz,
     unready,
 )
 
@@ -59,19 +60,53 @@ def others_away(sight: Sight, node: str, nodes: t.Sequence[t.Mapping[str, t.Any]
         node: Its node.
         nodes: The cluster's nodes as the API lists them, those of control planes at least.
     """
-    planes = [one for one in nodes if _ROLE in (one["metadata"].get("labels") or {})]
-    others = [one for one in planes if one["metadata"]["name"] != node]
-    running = sight.find(API_SERVER)
-    if not others or not running:
+    others, listed, at_nodes = _others(sight, node, nodes)
+    if not others or any(readyz(sight, server).status == 200 for server in dict.fromkeys([*listed, *at_nodes])):
         return []
+    return others
+
+
+def others_unwell(sight: Sight, node: str, nodes: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Return the API servers of other hosts that are not well, those that take no part in a run among them.
+
+    Of each ``node``, its node, empty where that is not known, its address ``server``, what is wrong with it,
+    ``trouble``, and whether it does not answer at all, ``silent``. Arguments as for others_away.
+    """
+    others, listed, at_nodes = _others(sight, node, nodes)
+    asked = {server: at_nodes.get(server, "") for server in listed}
+    if len(listed) < len(others):
+        # One that is gone is struck off the list; of one that is on it under another address its node says nothing.
+        asked.update(at_nodes)
+    found = [(name, server, readyz(sight, server)) for server, name in asked.items()]
+    well = {name for name, _server, answer in found if name and answer.status == 200}
+    return [
+        {"node": name, "server": server, "trouble": unready(answer), "silent": not answer.status}
+        for name, server, answer in found
+        if answer.status != 200 and name not in well
+    ]
+
+
+def _others(
+    sight: Sight, node: str, nodes: t.Sequence[t.Mapping[str, t.Any]]
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return the nodes of other control planes, the other API servers that are listed, and by server, whose it may be.
+
+    The latter are at the addresses of nodes. Nothing where this host's own API server does not run.
+    """
+    running = sight.find(API_SERVER)
+    if not running:
+        return [], [], {}
     flags = parse_arguments(running[-1].arguments)
     own = occurrences(flags, "advertise-address")[-1:]
     port = (occurrences(flags, "secure-port") or ["6443"])[-1]
+    others = [one for one in nodes if _ROLE in (one["metadata"].get("labels") or {}) and _name(one) != node]
     listed = [one for one in _listed(ApiClient(sight.kubeconfig).get(_SERVERS)) if [urlsplit(one).hostname] != own]
-    at_nodes = [_server(address, port) for one in others for address in _addresses(one)]
-    if any(not unready(sight, server) for server in dict.fromkeys([*listed, *at_nodes])):
-        return []
-    return [str(one["metadata"]["name"]) for one in others]
+    at_nodes = {_server(address, port): _name(one) for one in others for address in _addresses(one)}
+    return [_name(one) for one in others], listed, at_nodes
+
+
+def _name(node: t.Mapping[str, t.Any]) -> str:
+    return str(node["metadata"]["name"])
 
 
 def _addresses(node: t.Mapping[str, t.Any]) -> list[str]:
@@ -137,7 +172,7 @@ def require_cluster_well(
 
 def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection[str], unheard: str) -> tuple[str, str]:
     for host, server in api_servers.items():
-        trouble = unready(sight, server)
+        trouble = unready(readyz(sight, server))
         if trouble:
             return "KH131", f"kube-apiserver of {host} is not well: {trouble}"
     if nodes:
@@ -198,7 +233,7 @@ def _trouble_with_servers(sight: Sight, process: Process, several: bool) -> str:
     if several and len(servers) < 2:
         return "No other API server serves this cluster, which has several control planes"
     for server in servers:
-        trouble = unready(sight, server)
+        trouble = unready(readyz(sight, server))
         if trouble:
             return f"The API server {server} is not well: {trouble}"
     return ""

@@ -18,7 +18,11 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import others_away, state_of
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import (
+    others_away,
+    others_unwell,
+    state_of,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.flag_files import WRITES, unmounted
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import (
@@ -111,8 +115,9 @@ class Readiness:
     ) -> dict[str, t.Any]:
         """Return what one control plane sees of all: etcd's members, nodes, and how the API's clients are served.
 
-        A node sees nodes alone, since what it has of the control plane is the API's front door. ``others_away`` are the
-        nodes of the other control planes where none of their API servers is well.
+        A node sees nodes alone, since what it has of the control plane is the API's front door. ``others_unwell`` are
+        the other API servers that are not well, and ``others_away`` the nodes of the other control planes where none of
+        theirs is.
 
         Args:
             nodes: Lists the API's nodes.
@@ -120,10 +125,11 @@ class Readiness:
         """
         view = t.cast(Sight, self._view)
         answers = not front_door["served"] and not self.is_closed()
-        seen, alone = self._nodes(view, nodes) if answers else ([], [])
+        listed = nodes() if answers else []
+        seen = self._nodes(view, listed, nodes)
         if not self._is_control_plane:
             return {"nodes": seen, **front_door}
-        return {"etcd": self._etcd(view), "nodes": seen, "others_away": alone, **front_door}
+        return {"etcd": self._etcd(view), "nodes": seen, **self._others(view, listed), **front_door}
 
     @property
     def _is_control_plane(self) -> bool:
@@ -180,22 +186,24 @@ class Readiness:
         return list(self._settle(view, lambda: client.unwell_members(members)))
 
     def _nodes(
-        self, view: Sight, nodes: t.Callable[[], t.Sequence[t.Mapping[str, t.Any]]]
-    ) -> tuple[list[dict[str, t.Any]], list[str]]:
-        """Return each node with why it is not Ready, and the other control planes where none of them has a well API.
-
-        A node that has just become so, and an API server, is given a while.
-        """
-        listed = nodes()
+        self,
+        view: Sight,
+        listed: t.Sequence[t.Mapping[str, t.Any]],
+        nodes: t.Callable[[], t.Sequence[t.Mapping[str, t.Any]]],
+    ) -> list[dict[str, t.Any]]:
+        """Return each node with why it is not Ready; one that has just become so is given a while."""
         seen = [state_of(node) for node in listed]
         end = view.clock() + SETTLED
         while view.clock() < end and any(node["trouble"] and view.now() - node["since"] < _FRESH for node in seen):
             view.sleep(INTERVAL)
             seen = [state_of(node) for node in nodes()]
-        if not self._is_control_plane:
-            return [{"name": node["name"], "trouble": node["trouble"]} for node in seen], []
-        alone = self._settle(view, lambda: others_away(view, str(self._found["node_name"]), listed))
-        return [{"name": node["name"], "trouble": node["trouble"]} for node in seen], list(alone)
+        return [{"name": node["name"], "trouble": node["trouble"]} for node in seen]
+
+    def _others(self, view: Sight, listed: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+        """Return the other API servers that are not well, which are given a while, and whether that is all of them."""
+        node = str(self._found["node_name"])
+        unwell_ones = self._settle(view, lambda: others_unwell(view, node, listed)) if listed else []
+        return {"others_unwell": unwell_ones, "others_away": others_away(view, node, listed) if unwell_ones else []}
 
     def _upgrade(self) -> list[dict[str, t.Any]]:
         """Return runs of kubeadm that change something; those that have ended leave /etc/kubernetes/tmp too."""

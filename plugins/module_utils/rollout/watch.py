@@ -17,7 +17,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.components.manifes
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import ApiClient, tls_peer
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient, tls_peer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
@@ -240,13 +240,18 @@ def unwell_here(sight: Sight, process: Process) -> str:
     return trouble
 
 
-def unready(sight: Sight, server: str) -> str:
-    """Return why an API server, of this host or another one, does not say that it is well; empty where it does."""
+def readyz(sight: Sight, server: str) -> Answer:
+    """Return what an API server, of this host or another one, answers who asks whether it is well: 200 where it is."""
     answer = ApiClient(sight.kubeconfig, server=server, verify_hostname="kubernetes").get("/readyz")
     if answer.status != 200 and is_closed(sight, server):
         answer = ApiClient(None, server=server).get("/readyz")
         if answer.status in _REFUSALS:
-            return ""
+            return dataclasses.replace(answer, status=200)
+    return answer
+
+
+def unready(answer: Answer) -> str:
+    """Return what is wrong with an API server that answers so, empty where nothing is."""
     return "" if answer.status == 200 else f"/readyz answered {answer.status or answer.reason}"
 
 

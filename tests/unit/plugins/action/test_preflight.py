@@ -25,9 +25,9 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls import re
 
 def test_a_control_plane_is_judged_with_its_version_and_a_worker_without() -> None:
     found = {"discovery": {"node_name": "cp1", "components": {"kube-apiserver": {"version": "1.37.1"}}}}
-    assert (as_host(found).node, as_host(found).version) == ("cp1", "1.37.1")
-    assert as_host({"discovery": {"node_name": "w1", "components": {}}}).version == ""
-    assert as_host({}).version == ""
+    assert (as_host("one", found).node, as_host("one", found).version) == ("cp1", "1.37.1")
+    assert as_host("w1", {"discovery": {"node_name": "w1", "components": {}}}).version == ""
+    assert (as_host("w1", {}).version, as_host("w1", {}).server) == ("", "")
 
 
 @pytest.mark.parametrize(("evidence", "looked_at"), [({}, False), ({"livez": True}, True)])

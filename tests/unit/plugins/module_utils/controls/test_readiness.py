@@ -116,6 +116,72 @@ def test_where_more_take_part_each_speaks_for_itself() -> None:
     assert (found["cp1"], len(found["cp2"])) == ([], 1)
 
 
+CP2 = "https://192.0.2.12:6443"
+SILENT = {"node": "two", "server": CP2, "trouble": "/readyz answered timed out", "silent": True}
+ILL = {**SILENT, "trouble": "/readyz answered 500", "silent": False}
+STRANGE = {**SILENT, "node": ""}
+
+
+@pytest.mark.parametrize(
+    ("one", "allowed", "said"),
+    [
+        (
+            SILENT,
+            False,
+            "KH131: kube-apiserver of two, which takes no part in this run, is not well: /readyz answered timed out; "
+            "mend it first, remove its node where it is gone (kubectl delete node two), or go on without it "
+            "(kubeharden_allow_unreachable).",
+        ),
+        (
+            STRANGE,
+            False,
+            f"KH131: The API server {CP2}, which takes no part in this run, is not well: /readyz answered timed out; "
+            "mend it first, or go on without it (kubeharden_allow_unreachable).",
+        ),
+        (
+            ILL,
+            True,
+            "KH131: kube-apiserver of two, which takes no part in this run, is not well: /readyz answered 500; mend it "
+            "first.",
+        ),
+        (
+            SILENT,
+            True,
+            "kube-apiserver of two, which takes no part in this run, is not well: /readyz answered timed out. The run "
+            "goes on without it (kubeharden_allow_unreachable).",
+        ),
+    ],
+)
+def test_an_api_server_that_takes_no_part_counts_unless_it_is_left_away_on_purpose(
+    one: dict[str, t.Any], allowed: bool, said: str
+) -> None:
+    """Though a third one is well: whoever takes another away leaves the API on that alone."""
+    found = judge({"cp1": host("one", api={"unwell": ""}, others_unwell=[one])}, allow_unreachable=allowed)
+    told = found.problems["cp1"] if said.startswith("KH") else found.notes["cp1"]
+    assert (told, len(found.problems["cp1"]) + len(found.notes["cp1"])) == ([said], 1)
+
+
+def test_one_that_is_the_last_is_told_once_and_no_leave_is_given_for_that() -> None:
+    alone = {"cp1": host("one", **AWAY, others_unwell=[SILENT])}
+    (problem,) = judge(alone, allow_unreachable=True).problems["cp1"]
+    assert "only that of one is well" in problem
+
+
+@pytest.mark.parametrize("known", [{"node": "two"}, {"node": "another", "server": CP2}])
+def test_of_those_that_take_part_their_own_hosts_speak(known: dict[str, str]) -> None:
+    other = host(known["node"], api={"unwell": "it does not run"})
+    other = dataclasses.replace(other, server=known.get("server", ""))
+    found = judge({"cp1": host("one", api={"unwell": ""}, others_unwell=[SILENT]), "cp2": other})
+    assert (found.problems["cp1"], len(found.problems["cp2"])) == ([], 1)
+
+
+def test_a_rotation_goes_on_beside_one_that_takes_no_part() -> None:
+    found = judge({"cp1": host("one", api={"unwell": ""}, others_unwell=[ILL])}, allow_expired=True)
+    assert found.problems == {"cp1": []}
+    (note,) = found.notes["cp1"]
+    assert note.endswith("/readyz answered 500. The rotation goes on all the same.")
+
+
 def test_a_rotation_takes_no_api_server_away() -> None:
     """And it may be what brings the others back, whose certificates have ended."""
     assert judge({"cp1": host("one", **AWAY)}, allow_expired=True).problems == {"cp1": []}

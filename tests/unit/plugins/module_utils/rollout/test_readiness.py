@@ -282,7 +282,8 @@ def test_etcd(
     monkeypatch.setattr(readiness, "require_served", lambda _view: [1.0, -600.0])
     look = Readiness(cp1, Discovery(cp1, True).run(), world.sight(), {}, str(proc))
     looked = look.look_at_cluster(list, look.look_at_front_door())
-    assert looked == {"etcd": seen_of_it, "nodes": [], "others_away": [], "served": "", "apart": -600.0}
+    others: dict[str, t.Any] = {"others_unwell": [], "others_away": []}
+    assert looked == {"etcd": seen_of_it, "nodes": [], **others, "served": "", "apart": -600.0}
 
 
 def node(name: str, status: str, since: str = "2020-01-01T00:00:00Z") -> dict[str, t.Any]:
@@ -329,6 +330,55 @@ def test_whether_another_api_server_is_well(cp1: Host, proc: Path, world: World,
     looked = Readiness(cp1, found, world.sight(), {}, str(proc)).look_at_cluster(lambda: listed, {"served": ""})
     assert looked["others_away"] == away
     assert (world.time > begun) is bool(away)  # one that has just started is given a while
+
+
+CP2, CP3 = "https://192.0.2.12:6443", "https://192.0.2.13:6443"
+DOWN = {"node": "cp2", "server": CP2, "trouble": "/readyz answered 0", "silent": True}
+ILL = {"node": "cp3", "server": CP3, "trouble": "/readyz answered 500", "silent": False}
+
+
+@pytest.mark.parametrize(
+    ("listed", "answers", "unwell"),
+    [
+        ([], {CP2: 200, CP3: 200}, []),
+        # One that is away is struck off the list of the API servers soon, and known by its node.
+        (["192.0.2.13"], {CP2: 0, CP3: 200}, [DOWN]),
+        (["192.0.2.12", "192.0.2.13"], {CP2: 0, CP3: 200}, [DOWN]),
+        ([], {CP2: 0, CP3: 500}, [DOWN, ILL]),
+        # Under an address that is none of its node's.
+        (
+            ["192.0.2.13", "203.0.113.2"],
+            {CP3: 200, "https://203.0.113.2:6443": 500},
+            [{**ILL, "node": "", "server": "https://203.0.113.2:6443"}],
+        ),
+        # All are on the list, so that nobody asks at a node's address, where none need listen.
+        (["203.0.113.2", "203.0.113.3"], {CP2: 0, CP3: 0}, []),
+    ],
+)
+def test_each_other_api_server_is_asked(
+    cp1: Host, proc: Path, world: World, listed: list[str], answers: dict[str, int], unwell: list[dict[str, t.Any]]
+) -> None:
+    """Those of hosts that take no part too: the one that is well may be all that is left then."""
+    found = Discovery(cp1, True).run()
+    found["components"] = {"kube-apiserver": found["components"]["kube-apiserver"]}
+    world.lives = [Life(1, OLD)]
+    world.servers = ["192.0.2.11", *listed]
+    world.others = {**dict.fromkeys(("https://203.0.113.2:6443", "https://203.0.113.3:6443"), 200), **answers}
+    nodes = [control_plane(found["node_name"], "192.0.2.11"), node("w1", "True")]
+    nodes += [control_plane("cp2", "192.0.2.12"), control_plane("cp3", "192.0.2.13")]
+    looked = Readiness(cp1, found, world.sight(), {}, str(proc)).look_at_cluster(lambda: nodes, {"served": ""})
+    assert [{**one, "trouble": one["trouble"].replace("None", "0")} for one in looked["others_unwell"]] == unwell
+    assert looked["others_away"] == (["cp2", "cp3"] if len(unwell) == 2 else [])
+
+
+def test_another_api_server_that_has_just_started_is_given_a_while(cp1: Host, proc: Path, world: World) -> None:
+    found = Discovery(cp1, True).run()
+    found["components"] = {"kube-apiserver": found["components"]["kube-apiserver"]}
+    world.lives, world.others = [Life(1, OLD)], {CP2: 500}
+    world.events.append((20.0, lambda: world.others.update({CP2: 200})))
+    nodes = [control_plane(found["node_name"], "192.0.2.11"), control_plane("cp2", "192.0.2.12")]
+    looked = Readiness(cp1, found, world.sight(), {}, str(proc)).look_at_cluster(lambda: nodes, {"served": ""})
+    assert (looked["others_unwell"], looked["others_away"]) == ([], [])
 
 
 def test_of_a_front_door_that_loses_requests_nothing_else_is_asked(cp1: Host, proc: Path, world: World) -> None:

@@ -427,16 +427,16 @@ def test_where_a_certificate_has_ended_the_health_paths_are_the_proof(
     end(world)
     with pytest.raises(HardeningError, match="is not well before any change: /livez answered"):
         require_well(world.sight(), "kube-apiserver", OLD)
-    assert watch.unready(world.sight(), server)
+    assert watch.unready(watch.readyz(world.sight(), server))
     world.allow_expired = True
     for refusal in (200, 401, 403):
         world.answers = {"/livez": refusal, "/readyz": refusal, "/api/v1/namespaces/kube-system": 401}
         assert require_well(world.sight(), "kube-apiserver", OLD).pid == 1
-        assert watch.unready(world.sight(), server) == ""
+        assert watch.unready(watch.readyz(world.sight(), server)) == ""
     world.answers["/readyz"] = 500
     with pytest.raises(HardeningError, match="is not well before any change: /readyz answered 500"):
         require_well(world.sight(), "kube-apiserver", OLD)
-    assert watch.unready(world.sight(), server) == "/readyz answered 500"
+    assert watch.unready(watch.readyz(world.sight(), server)) == "/readyz answered 500"
 
 
 def test_a_certificate_that_holds_is_no_excuse(world: World) -> None:
@@ -444,7 +444,7 @@ def test_a_certificate_that_holds_is_no_excuse(world: World) -> None:
     world.answers = {"/livez": 401, "/readyz": 401}
     with pytest.raises(HardeningError, match="is not well before any change: /livez answered 401"):
         require_well(world.sight(), "kube-apiserver", OLD)
-    assert watch.unready(world.sight(), local_server("kube-apiserver", OLD)) == "/readyz answered 401"
+    assert watch.unready(watch.readyz(world.sight(), local_server("kube-apiserver", OLD))) == "/readyz answered 401"
     assert not watch.serves(world.sight())
 
 
