@@ -325,7 +325,7 @@ CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
 
 CLOSED = (
     "A certificate between the administrator and the API has ended: this host's API server is taken for well while it "
-    "answers its health paths, if only to refuse who asks, and what is in the API waits. Renew it (kubeadm certs renew)."
+    "answers its health paths, if only to refuse who asks, and what is in the API waits; kubeadm certs renew renews it."
 )
 LEFT_ALONE = "etcd on a host of its own, without a kubelet: left alone."
 
@@ -548,14 +548,38 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
+def look_before(module: AnsibleModule, host: t.Any, told: list[str]) -> dict[str, t.Any]:
+    """Finish what a run that died had begun to rename, and return what is known without more; empty where more is.
+
+    What a person should know is added to ``told``.
+    """
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import before_init, recovery
+
+    parameters, check = module.params, module.check_mode
+    # Before anything is read: an administrator's kubeconfig may be among them.
+    told += [] if check else recovery.finish_files(host)
+    in_turn = parameters["in_turn"] and not parameters["before_join"]
+    if in_turn and not check and "apply" in Journal(host).read():
+        return {"recovers": True}
+    for package in [] if check else parameters["installed"]:
+        Backup(host, parameters["run_id"]).note("package", package)
+    nothing: dict[str, t.Any] = {"evidence": {}, "flag_problems": []}
+    if parameters["before_join"]:
+        told += recovery.foretell(host) if check else []
+        return {"discovery": {}, **nothing}
+    if parameters["before_init"]:
+        return {"discovery": before_init.look(host, parameters["before_init"]), **nothing}
+    return {}
+
+
 def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, told: list[str]) -> dict[str, t.Any]:
     """Undo what a run that died left, and return what is found then; what a person should know is added to ``told``."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files import history
     from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
-        before_init,
         kube_proxy_api,
         kubelet,
         named_files,
@@ -570,19 +594,9 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
         if not module.check_mode:
             # From here on this process writes, where a run that died left something under way.
             stack.enter_context(Lock(host).in_use(parameters["run_id"]))
-        # Before anything is read: an administrator's kubeconfig may be among them.
-        told += [] if module.check_mode else recovery.finish_files(host)
-        in_turn = parameters["in_turn"] and not parameters["before_join"]
-        if in_turn and not module.check_mode and "apply" in Journal(host).read():
-            return {"recovers": True}
-        for package in [] if module.check_mode else parameters["installed"]:
-            Backup(host, parameters["run_id"]).note("package", package)
-        if parameters["before_join"]:
-            told += recovery.foretell(host) if module.check_mode else []
-            return {"discovery": {}, "evidence": {}, "flag_problems": []}
-        if parameters["before_init"]:
-            found = before_init.look(host, parameters["before_init"])
-            return {"discovery": found, "evidence": {}, "flag_problems": []}
+        known = look_before(module, host, told)
+        if known:
+            return known
         view = None
         if parameters["control_plane"] or (parameters["asks_api"] and parameters["read_api"]):
             # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
@@ -633,8 +647,7 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             found = {**found, **facts}
             told += sentences
         evidence = look_at_readiness(module, host, found, view, front_door)
-        if parameters["without_api"] and (evidence.get("api") or {}).get("closed"):
-            told.append(CLOSED)
+        told += [CLOSED] if parameters["without_api"] and (evidence.get("api") or {}).get("closed") else []
         return {
             "discovery": found,
             "evidence": evidence,

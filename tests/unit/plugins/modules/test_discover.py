@@ -316,9 +316,9 @@ def test_a_host_of_a_run_without_the_lock_of_the_cluster_is_locked_for_that_run_
     assert holder.cluster is cluster
 
 
-def joining(host: Host, tmp_path: Path, patch: pytest.MonkeyPatch, run_id: str, check: bool = False) -> dict[str, t.Any]:
+def joining(host: Host, place: Path, patch: pytest.MonkeyPatch, run_id: str, check: bool = False) -> dict[str, t.Any]:
     made = {"root": host.root, "run_id": run_id, "controller": "c d", "process": run_id, "before_join": True}
-    return discover.work(module_with(parameters(patch, **made, in_turn=True), tmp_path, check))
+    return discover.work(module_with(parameters(patch, **made, in_turn=True), place, check))
 
 
 def test_a_host_that_is_to_join_is_locked_and_nothing_else_is_asked_of_it(

@@ -28,7 +28,7 @@ class DiedError(Exception):
 
 
 def prepared(host: Host, check: bool) -> dict[str, t.Any]:
-    given = {
+    given: dict[str, t.Any] = {
         "root": host.root,
         "root_seed": None,
         "run_id": "next",

@@ -177,9 +177,7 @@ def test_the_front_door_is_asked_once_before_anything_goes_back(
         (False, "a and b wait until the API answers; run rollback.yml again then."),
     ],
 )
-def test_it_is_said_until_when_the_apis_objects_wait(
-    tmp_path: Path, ended: bool, said: str
-) -> None:
+def test_it_is_said_until_when_the_apis_objects_wait(tmp_path: Path, ended: bool, said: str) -> None:
     world, kubeconfig = World(), tmp_path / "admin.conf"
     if ended:
         world.end_the_administrator()

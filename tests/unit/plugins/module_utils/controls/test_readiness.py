@@ -117,7 +117,7 @@ def test_where_more_take_part_each_speaks_for_itself() -> None:
 
 
 CP2 = "https://192.0.2.12:6443"
-SILENT = {"node": "two", "server": CP2, "trouble": "/readyz answered timed out", "silent": True}
+SILENT = {"node": "two", "server": CP2, "trouble": "/readyz answered refused", "silent": True}
 ILL = {**SILENT, "trouble": "/readyz answered 500", "silent": False}
 STRANGE = {**SILENT, "node": ""}
 
@@ -128,27 +128,35 @@ STRANGE = {**SILENT, "node": ""}
         (
             SILENT,
             False,
-            "KH131: kube-apiserver of two, which takes no part in this run, is not well: /readyz answered timed out; "
-            "mend it first, remove its node where it is gone (kubectl delete node two), or go on without it "
-            "(kubeharden_allow_unreachable).",
+            (
+                "KH131: kube-apiserver of two, which takes no part in this run, is not well: /readyz answered refused; "
+                "mend it first, remove its node where it is gone (kubectl delete node two), or go on without it "
+                "(kubeharden_allow_unreachable)."
+            ),
         ),
         (
             STRANGE,
             False,
-            f"KH131: The API server {CP2}, which takes no part in this run, is not well: /readyz answered timed out; "
-            "mend it first, or go on without it (kubeharden_allow_unreachable).",
+            (
+                f"KH131: The API server {CP2}, which takes no part in this run, is not well: /readyz answered refused; "
+                "mend it first, or go on without it (kubeharden_allow_unreachable)."
+            ),
         ),
         (
             ILL,
             True,
-            "KH131: kube-apiserver of two, which takes no part in this run, is not well: /readyz answered 500; mend it "
-            "first.",
+            (
+                "KH131: kube-apiserver of two, which takes no part in this run, is not well: /readyz answered 500; "
+                "mend it first."
+            ),
         ),
         (
             SILENT,
             True,
-            "kube-apiserver of two, which takes no part in this run, is not well: /readyz answered timed out. The run "
-            "goes on without it (kubeharden_allow_unreachable).",
+            (
+                "kube-apiserver of two, which takes no part in this run, is not well: /readyz answered refused. The "
+                "run goes on without it (kubeharden_allow_unreachable)."
+            ),
         ),
     ],
 )
