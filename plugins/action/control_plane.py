@@ -10,7 +10,7 @@ import typing as t
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
-from ansible_collections.kubeharden.core.plugins.plugin_utils import planned, version_check
+from ansible_collections.kubeharden.core.plugins.plugin_utils import controller, planned, version_check
 from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around, found_around
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, NOTES, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
@@ -95,6 +95,8 @@ class ActionModule(HostAction):
         told = [self._notes, self._not_done]
         self._asked = planned.digest([*(arguments.get(name) or {} for name in _ASKED), *told])
         self._unchanged = planned.unchanged(earlier, self._asked)
+        if boolean(arguments.get("own_lock", False)):
+            arguments["controller"], arguments["process"] = controller.identity()
         return {**arguments, **around(found_around(task_vars))}
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -20,6 +20,8 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.summary import Row
 
 #: What the task that hardens kube-proxy returned.
 KUBE_PROXY = "__harden_kube_proxy_done"
+#: And the one that tries what control planes become. A run says of it what it says when it has changed them.
+TRIED = "__harden_control_plane_planned"
 
 
 class ActionModule(ActionBase):
@@ -39,13 +41,15 @@ class ActionModule(ActionBase):
         except HardeningError as error:
             return {"failed": True, "msg": f"{error.numbered} Everything else of this run is done."}
         rows = []
-        silent = ready = 0
+        silent = ready = tried = 0
+        names = [*arguments["results"], *([TRIED] if arguments.get("ready") else [])]
         for host in sorted(variables["ansible_play_hosts_all"]):
             # Raw: what looks like a template in a host's file is text here too.
             known = variables["hostvars"].raw_get(host)
-            results = [known.get(name) for name in arguments["results"]]
+            results = [known.get(name) for name in names]
             silent += _says(results, "silent")
             ready += _says(results, "looked_at")
+            tried += _says(results, "tries")
             rows.append(Row.from_results(host, results, changes, mode))
         notes = list(arguments.get("notes") or [])
         puts_back = not boolean(arguments.get("way_back", True))
@@ -58,7 +62,7 @@ class ActionModule(ActionBase):
             batch = arguments.get("batch") or BATCH
             seconds = estimate.of_run(changes, control_planes, nodes, batch, at_once=not puts_back)
             if arguments.get("ready"):
-                notes.insert(0, readiness(ready, len(rows) - silent - ready))
+                notes.insert(0, readiness(ready, len(rows) - silent - ready, bool(tried)))
             if seconds:
                 notes.insert(
                     0,

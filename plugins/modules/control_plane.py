@@ -72,6 +72,20 @@ options:
         start again.
     type: bool
     default: true
+  own_lock:
+    description:
+      - With O(write=false), whether this call takes the host's lock for its trial and gives it back, for a run that has
+        none, as preflight. Where a run that died has left something, nothing is tried, which RV(notes) say.
+    type: bool
+    default: false
+  controller:
+    description: Name and boot of the controller, with O(own_lock) filled in by the action plugin.
+    type: str
+    default: ""
+  process:
+    description: Process and start time on the controller, with O(own_lock) filled in by the action plugin.
+    type: str
+    default: ""
   planned:
     description:
       - What an earlier task of the run returned here with O(write=false). What was tried then is not tried again. Where
@@ -153,6 +167,10 @@ due:
   description: Whether there is something to change.
   returned: with O(write=false)
   type: bool
+tries:
+  description: Whether what changes was to be tried, and not only looked at.
+  returned: with O(write=false)
+  type: bool
 asked:
   description: A digest of what was asked for.
   returned: with O(write=false)
@@ -179,6 +197,7 @@ backup:
 """
 
 import dataclasses
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -192,11 +211,57 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import (
     runner,
 )
 
+LEFT = (
+    "What this control plane becomes was not tried beside what runs: a run that died left its lock, or something under "
+    "way, on this host, and the next run sees to that first."
+)
+
+
+def tries(module: AnsibleModule) -> bool:
+    """Return whether a call that only looks tries too."""
+    return bool(module.params["trial"]) and not module.check_mode
+
+
+def look(module: AnsibleModule, host: t.Any, control_plane: t.Any, plans: t.Sequence[t.Any]) -> list[str]:
+    """Look, or try, what keeps the plans from being made; return what a person should know, as sentences."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Holder, Lock
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import locking
+
+    parameters = module.params
+    own_lock = parameters["own_lock"]
+    if (module.check_mode or own_lock) and (Journal(host).read() or (own_lock and Lock(host).holder())):
+        return [LEFT] if tries(module) else []
+    if not tries(module):
+        control_plane.look(plans)
+    elif own_lock and any(plan.differs for plan in plans):
+        run = Holder(parameters["run_id"], parameters["controller"], parameters["process"], time.time())
+        with locking.borrowed(host, locking.Asking(run, None, False), 0.0):
+            control_plane.try_out(plans)
+        return [note for plan in plans for note in awaited(host, plan)]
+    else:
+        control_plane.try_out(plans)
+    return []
+
+
+def awaited(host: t.Any, plan: t.Any) -> list[str]:
+    """Return that a component was not tried, since the run makes a file first that it is going to read."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import TRIABLE
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.tried import awaits_a_file
+
+    if plan.component not in TRIABLE or not plan.differs or not awaits_a_file(host, plan):
+        return []
+    return [
+        (
+            f"{plan.component} was not tried beside the running one: its flags name a file that a run makes first, and "
+            "tries it then."
+        )
+    ]
+
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and outside check mode apply."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, open_host
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.control_plane import ControlPlane, Options
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.plan import (
@@ -252,12 +317,10 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     changes = [change for plan in plans for change in plan.changes()]
     due = bool(changes)
     seconds: dict[str, float] = {}
+    told: list[str] = []
     if not parameters["write"]:
         changes = []
-        if not module.check_mode and parameters["trial"]:
-            control_plane.try_out(plans)
-        elif not module.check_mode or not Journal(host).read():  # what a run that died left is put back before
-            control_plane.look(plans)
+        told = look(module, host, control_plane, plans)
     elif not module.check_mode:
         seconds = control_plane.apply(plans)
     return result_of(
@@ -268,8 +331,8 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         later_components={plan.component: plan.state() for plan in later},
         restarted=seconds,
         tried=control_plane.tried,
-        **({} if parameters["write"] else {"due": due}),
-        notes=[note for plan in plans for note in plan.notes],
+        **({} if parameters["write"] else {"due": due, "tries": tries(module)}),
+        notes=[*told, *(note for plan in plans for note in plan.notes)],
         not_done=[]
         if host.live
         else [
@@ -295,6 +358,9 @@ def main() -> None:
             "only": {"type": "list", "elements": "str", "default": []},
             "trial": {"type": "bool", "default": True},
             "tried": {"type": "dict", "default": {}},
+            "own_lock": {"type": "bool", "default": False},
+            "controller": {"type": "str", "default": ""},
+            "process": {"type": "str", "default": ""},
             **PLANNED_OPTIONS,
             "api_servers": {"type": "dict", "default": {}},
             "nodes": {"type": "list", "elements": "str", "default": []},
@@ -304,7 +370,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     require_libraries(module)
-    run(module, work)
+    run(module, work, under_lock=not module.params["own_lock"])
 
 
 if __name__ == "__main__":

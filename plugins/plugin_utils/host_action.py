@@ -9,6 +9,7 @@ import contextlib
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, numbered
@@ -53,6 +54,8 @@ class HostAction(ActionBase):
         arguments = self.prepare(dict(self._task.args), variables)
         # A module that finds no lock must know whether there was one.
         locks = locks_of(variables, str(self._task.delegate_to or variables["inventory_hostname"]))
+        if boolean(arguments.get("own_lock", False)):
+            locks = []  # discovery took none
         if locks:
             arguments["locks"] = locks
         result = self.answer(arguments, variables)

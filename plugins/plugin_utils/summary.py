@@ -92,15 +92,24 @@ def _seconds(row: Row) -> str:
     return f"{row.seconds:.0f}" if row.seconds else "-"
 
 
-def readiness(ready: int, others: int) -> str:
-    """Return what preflight found, of the hosts that were looked at and the others."""
+def readiness(ready: int, others: int, tried: bool) -> str:
+    """Return what preflight found, of the hosts that were looked at and the others.
+
+    Args:
+        ready: How many were looked at.
+        others: How many were not.
+        tried: Whether what control planes become was tried beside what runs.
+    """
     if not ready:
         return "Whether a run can begin was not looked at on any host. Nothing was changed."
     beside = f"; hosts that were not looked at: {others}" if others else ""
-    return (
-        f"Ready: nothing keeps a run from beginning on {ready} hosts{beside}. Nothing was changed. No component was "
-        "tried beside the running one; a run does that first (kubeharden_trial)."
+    trial = (
+        "What changes of control planes was tried beside what runs; etcd is only looked at."
+        if tried
+        else "No component was tried beside the running one; preflight.yml without --check does that, and a run does "
+        "it first (kubeharden_trial)."
     )
+    return f"Ready: nothing keeps a run from beginning on {ready} hosts{beside}. Nothing was changed. {trial}"
 
 
 def render(

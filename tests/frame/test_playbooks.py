@@ -22,6 +22,9 @@ pytestmark = pytest.mark.frame
 OWN = ("check_mode", "vars")
 
 
+TRIAL = "roles/harden_control_plane/tasks/trial.yml"
+
+
 def plays(name: str) -> list[dict[str, Any]]:
     loaded = yaml.safe_load((ROOT / "playbooks" / f"{name}.yml").read_text(encoding="utf-8"))
     assert isinstance(loaded, list)
@@ -39,6 +42,31 @@ def test_preflight_has_the_plays_of_harden() -> None:
 def test_every_play_of_preflight_is_in_check_mode() -> None:
     assert all(play["check_mode"] is True for play in plays("preflight"))
     assert len(plays("preflight")) > 5
+
+
+def test_of_preflight_the_trial_alone_is_made_and_without_a_run_it_takes_its_own_lock() -> None:
+    """--check leaves it out, and so does a directory: what stands for a host may have to be made for it."""
+    tried = {play["name"]: play.get("vars") for play in plays("preflight") if play.get("vars")}
+    assert tried == {
+        "Look at certificates, and try what control planes become, on all hosts at once": {
+            "__harden_control_plane_preflight": True
+        },
+        "End the run": {"__tell_ready": True},
+    }
+    assert [play for play in plays("harden") if "vars" in play] == []
+    files = sorted((ROOT / "roles").glob("*/tasks/*.yml"))
+    own = [
+        task
+        for path in files
+        for task in yaml.safe_load(path.read_text(encoding="utf-8"))
+        if task.get("check_mode", True) is not True
+    ]
+    ((trial, _stop), (task,)) = (yaml.safe_load((ROOT / TRIAL).read_text(encoding="utf-8")), own)
+    assert task == trial
+    words = "ansible_check_mode or (__harden_control_plane_preflight | default(false) and kubeharden_root != '/')"
+    assert task["check_mode"].strip() == f"{{{{ {words} }}}}"
+    asked = task["kubeharden.core.control_plane"]
+    assert (asked["write"], asked["own_lock"]) == (False, "{{ __harden_control_plane_preflight | default(false) }}")
 
 
 #: Groups that are made while a playbook runs.
@@ -69,7 +97,7 @@ def test_what_every_control_plane_becomes_is_tried_before_anything_is_written() 
     assert names.index(first["name"]) == 3
     assert (first["serial"], "serial" in tried) == (1, False)
     assert tried["hosts"] == discover["hosts"] != begin["hosts"]
-    trial, stop = yaml.safe_load((ROOT / "roles/harden_control_plane/tasks/trial.yml").read_text(encoding="utf-8"))
+    trial, stop = yaml.safe_load((ROOT / TRIAL).read_text(encoding="utf-8"))
     assert trial["kubeharden.core.control_plane"]["write"] is False
     assert stop["kubeharden.core.preflight"]["later_results"] == [trial["register"]]
     # Whatever kubeharden_trial says; and a host without a plan gives its lock back like the others.
@@ -79,7 +107,9 @@ def test_what_every_control_plane_becomes_is_tried_before_anything_is_written() 
     (task,) = yaml.safe_load((ROOT / "roles/harden_control_plane/tasks/main.yml").read_text(encoding="utf-8"))
     written, asked = task["kubeharden.core.control_plane"], trial["kubeharden.core.control_plane"]
     # What is asked for is the same, else each control plane would be asked twice.
-    assert {name: asked[name] for name in asked if name not in ("write", "trial")}.items() <= written.items()
+    assert {
+        name: asked[name] for name in asked if name not in ("write", "trial", "own_lock")
+    }.items() <= written.items()
     assert trial["register"] in written["planned"]
     assert trial["tags"] == stop["tags"] == task["tags"]
 

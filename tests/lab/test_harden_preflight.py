@@ -64,16 +64,35 @@ def refused(product: Product, host: str, *words: str, theirs: str = "") -> Itera
 
 
 def test_a_healthy_cluster_is_ready_and_nothing_changes(product: Product) -> None:
-    before = product.on_each(product.attributes)
+    before, processes = product.on_each(product.content), product.on_each(product.processes)
     run = product.play(
         "preflight.yml",
     ).well()
-    assert "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed. No component was" in run.output
+    assert "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed. What changes of" in run.output
     assert "The restarts would take about " in run.output
-    assert differences(before, product.on_each(product.attributes)) == []
+    assert differences(before, product.on_each(product.content)) == []
+    assert differences(processes, product.on_each(product.processes)) == []
     assert product.lease() == ""
+    assert not [name for name in product.cluster.hosts if product.exists(name, LOCK)]
+    assert not product.exists("cp1", "/var/lib/kubeharden")
+    attributes = product.on_each(product.attributes)
+    checked = product.play("preflight.yml", "--check").well()
+    assert "No component was tried beside the running one; preflight.yml without --check does that" in checked.output
+    assert differences(attributes, product.on_each(product.attributes)) == []
     foretold = product.harden("--check").well()
     assert run.changes == foretold.changes != []
+
+
+def test_what_only_the_component_itself_refuses_is_met_by_preflight(product: Product) -> None:
+    """By its trial, on the only control plane too."""
+    before, processes = product.on_each(product.content), product.on_each(product.processes)
+    run = product.play("preflight.yml", extra_flags={"kube-apiserver": {"audit-log-format": "xml"}})
+    assert run.code == 2, str(run)
+    assert "KH205: kube-apiserver on cp1: its trial beside the running one failed" in run.messages["cp1"]
+    assert "xml" in run.messages["cp1"]
+    assert differences(before, product.on_each(product.content)) == []
+    assert differences(processes, product.on_each(product.processes)) == []
+    assert not [name for name in product.cluster.hosts if product.exists(name, LOCK)]
 
 
 def test_an_alarm_of_etcd(product: Product) -> None:
@@ -105,7 +124,7 @@ def test_a_node_that_is_not_ready_and_a_full_disk_are_told_at_once(product: Prod
 
 
 def test_a_component_that_is_not_well_is_met_by_preflight(product: Product) -> None:
-    """Which tries nothing, but looks what a trial would begin with."""
+    """Which looks what a trial would begin with before it tries."""
     before = product.on_each(product.content)
     product.cluster.ssh("cp1", "pkill -STOP -x kube-scheduler")
     try:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
+import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
@@ -130,6 +132,37 @@ def take(host: Host, asking: Asking, leads: bool, cluster_lock: str, limit: floa
     if before is None or not before.is_same(asking.run):
         _refuse_used_name(host, asking.run.run_id)
     return told
+
+
+@contextlib.contextmanager
+def borrowed(host: Host, asking: Asking, limit: float) -> t.Iterator[None]:
+    """Hold the lock of this host for what one call of a run does that takes none, such as a trial of preflight.
+
+    The directory of our state goes again where it was made for that.
+
+    Args:
+        host: The host.
+        asking: The run.
+        limit: As for take.
+
+    Raises:
+        LockedError: Another run holds it.
+        HardeningError: There has been a run of this name.
+    """
+    state = host.path(STATE_DIRECTORY)
+    there = os.path.isdir(state)
+    take(host, asking, False, "", limit)
+    lock = Lock(host)
+    try:
+        with lock.in_use(asking.run.run_id):
+            try:
+                yield
+            finally:
+                if not there:
+                    with contextlib.suppress(OSError):  # nothing was made, or something is to stay
+                        os.rmdir(state)
+    finally:
+        lock.release(asking.run.run_id)
 
 
 def _way_out(holder: Holder, asking: Holder) -> str:

@@ -15,7 +15,7 @@ pytest.importorskip("ansible", reason="action plugins run on the controller")
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.kubeharden.core.plugins.action.end_run import KUBE_PROXY, ActionModule
+from ansible_collections.kubeharden.core.plugins.action.end_run import KUBE_PROXY, TRIED, ActionModule
 
 #: What a variable of each kind of host holds.
 SEEN: dict[str, t.Any] = {"looked_at": True}
@@ -36,9 +36,9 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., str
         given = {"report_dir": str(tmp_path / "report"), "run_id": "r", "results": ["found"], **arguments}
         action._task = types.SimpleNamespace(args=given, check_mode=check_mode)
         action._display = types.SimpleNamespace(display=lines.append)
-        proxy = results.get("proxy")
-        hostvars = types.SimpleNamespace(raw_get=lambda name: {"found": results[name], KUBE_PROXY: proxy})
-        hosts = [name for name in results if name != "proxy"]
+        proxy, trial = results.get("proxy"), results.get("trial")
+        hostvars = types.SimpleNamespace(raw_get=lambda name: {"found": results[name], KUBE_PROXY: proxy, TRIED: trial})
+        hosts = [name for name in results if name not in ("proxy", "trial")]
         action.run(None, {"ansible_play_hosts_all": hosts, "hostvars": hostvars, "groups": groups})
         return "\n".join(lines)
 
@@ -56,6 +56,24 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., str
 )
 def test_preflight_calls_ready_what_was_seen(told: t.Callable[..., str], results: dict[str, t.Any], words: str) -> None:
     assert words in told(True, results, ready=True)
+
+
+@pytest.mark.parametrize(
+    ("trial", "ready", "words"),
+    [
+        ({"tries": True, "notes": ["It was not."]}, True, "What changes of control planes was tried beside what runs"),
+        ({"tries": False}, True, "No component was tried beside the running one; preflight.yml without --check does"),
+        (None, True, "No component was tried beside the running one"),
+        # A run says of it what it says when the host has had its turn.
+        ({"tries": True, "notes": ["It was not."]}, False, ""),
+    ],
+)
+def test_preflight_says_whether_it_tried(
+    told: t.Callable[..., str], trial: dict[str, t.Any] | None, ready: bool, words: str
+) -> None:
+    said = told(True, {"cp1": SEEN, "trial": trial}, ready=ready)
+    assert words in said
+    assert ("cp1: It was not." in said) == (ready and bool((trial or {}).get("notes")))
 
 
 def test_neither_a_rollback_nor_a_rotation_is_sent_back(told: t.Callable[..., str]) -> None:

@@ -141,12 +141,16 @@ def test_who_returns_what_stands_in_a_table_returns_what_the_table_shows(name: s
 
 
 def test_preflight_calls_ready_only_what_it_looked_at() -> None:
-    assert readiness(2, 0) == (
+    assert readiness(2, 0, False) == (
         "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed. No component was tried beside the "
-        "running one; a run does that first (kubeharden_trial)."
+        "running one; preflight.yml without --check does that, and a run does it first (kubeharden_trial)."
     )
-    assert readiness(0, 5) == "Whether a run can begin was not looked at on any host. Nothing was changed."
-    assert readiness(2, 1).startswith(
+    assert readiness(2, 0, True) == (
+        "Ready: nothing keeps a run from beginning on 2 hosts. Nothing was changed. What changes of control planes was "
+        "tried beside what runs; etcd is only looked at."
+    )
+    assert readiness(0, 5, False) == "Whether a run can begin was not looked at on any host. Nothing was changed."
+    assert readiness(2, 1, True).startswith(
         "Ready: nothing keeps a run from beginning on 2 hosts; hosts that were not looked at: 1."
     )
 
