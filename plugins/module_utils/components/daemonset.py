@@ -13,6 +13,16 @@ INIT_CONTAINER = "kube-proxy-init"
 INIT_FLAG = "--init-only"
 #: The annotation that says which configuration the pods were started with: a change of it rolls them.
 CONFIGURATION_HASH = "kubeharden.core/configuration-sha256"
+#: What is of a container that goes on, and of none that ends: the API refuses it there, or would start it over and over.
+_OF_ONE_THAT_GOES_ON = (
+    "lifecycle",
+    "livenessProbe",
+    "readinessProbe",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "startupProbe",
+)
 
 
 def harden(
@@ -52,7 +62,7 @@ def _take_rights(spec: dict[str, t.Any], context: t.Mapping[str, t.Any]) -> bool
     if main is None or not (main.get("securityContext") or {}).get("privileged"):
         return False
     if _named(spec.get("initContainers") or [], INIT_CONTAINER) is None:
-        first = copy.deepcopy(main)
+        first = {key: copy.deepcopy(value) for key, value in main.items() if key not in _OF_ONE_THAT_GOES_ON}
         first["name"] = INIT_CONTAINER
         first["command"] = [*first.get("command", []), INIT_FLAG]
         spec["initContainers"] = [first, *(spec.get("initContainers") or [])]

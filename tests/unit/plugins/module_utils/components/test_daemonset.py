@@ -67,6 +67,26 @@ def test_the_pods_lose_rights_and_keep_everything_else() -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("livenessProbe", {"httpGet": {"path": "/livez", "port": 10256}}),
+        ("readinessProbe", {"httpGet": {"path": "/healthz", "port": 10256}}),
+        ("startupProbe", {"httpGet": {"path": "/livez", "port": 10256}}),
+        ("lifecycle", {"preStop": {"sleep": {"seconds": 5}}}),
+        ("resizePolicy", [{"resourceName": "cpu", "restartPolicy": "NotRequired"}]),
+        ("restartPolicy", "Always"),
+        ("restartPolicyRules", [{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]),
+    ],
+)
+def test_a_container_that_ends_has_no_probe_of_the_owners(field: str, value: t.Any) -> None:
+    """The API refuses it there, and with it the DaemonSet."""
+    after, controls = daemonset.harden(template(**{field: value}), WANTED)
+    assert controls == ["files", "privileges"]
+    assert after["spec"]["containers"][0][field] == value
+    assert after["spec"]["initContainers"] == daemonset.harden(TEMPLATE, WANTED)[0]["spec"]["initContainers"]
+
+
+@pytest.mark.parametrize(
     "context", [None, {}, {"privileged": False, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}]
 )
 def test_a_container_of_the_owners_without_privileges_stays(context: t.Any) -> None:
