@@ -16,6 +16,7 @@ import typing as t
 import yaml
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.proxyconfig import FIELD_OF_FLAG
+from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import integer
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.bootstrap import LONGEST, SHORTEST
 from ansible_collections.kubeharden.core.plugins.plugin_utils.nearest import nearest
 
@@ -35,6 +36,8 @@ COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "et
 _MEMBER = re.compile(
     r"(name|data-dir|wal-dir|config-file|force-new-cluster|initial-.+|discovery.*|(listen|advertise)-(client|peer)-urls)$"
 )
+#: Components that serve nothing but on their secure port.
+_SERVE_SECURELY = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 #: Flags of the kubelet that say where everything else of it is.
 _KUBELET_REFUSED = ("bootstrap-kubeconfig", "config", "config-dir", "kubeconfig")
 #: What an environment file of a unit passes on as it is written.
@@ -205,6 +208,8 @@ def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
         return ["kubeharden_extra_flags: encryption-provider-config is refused: it would make Secrets unreadable."]
     if component == "etcd" and _MEMBER.match(flag.replace("_", "-")):
         return [f"kubeharden_extra_flags: {flag} of etcd is refused: it says which member of which cluster a host is."]
+    if component in _SERVE_SECURELY and flag.replace("_", "-") == "secure-port" and integer(str(value)) == 0:
+        return [f"kubeharden_extra_flags: {flag} of {component} must not be 0, with which it would not serve."]
     if component == "kube-proxy" and flag.replace("_", "-") not in FIELD_OF_FLAG:
         return [f"kubeharden_extra_flags: kube-proxy reads its configuration only, which has no field for {flag}."]
     if component == "kubelet" and flag.replace("_", "-") in _KUBELET_REFUSED:

@@ -13,7 +13,7 @@ INIT_CONTAINER = "kube-proxy-init"
 INIT_FLAG = "--init-only"
 #: The annotation that says which configuration the pods were started with: a change of it rolls them.
 CONFIGURATION_HASH = "kubeharden.core/configuration-sha256"
-#: What is of a container that goes on, and of none that ends: the API refuses it there, or would start it over and over.
+#: What is of a container that goes on, and of none that ends: the API refuses it there, or the pod would never be up.
 _OF_ONE_THAT_GOES_ON = (
     "lifecycle",
     "livenessProbe",

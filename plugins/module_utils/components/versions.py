@@ -493,7 +493,7 @@ _QUANTITY = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]
 _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\Z", re.ASCII)
 
 
-def _integer(text: str) -> int | None:
+def integer(text: str) -> int | None:
     """As Go's ``strconv.ParseInt`` with base 0; None for what it refuses."""
     match = _INTEGER.match(text)
     if match is None or len(text) > 80:
@@ -509,7 +509,7 @@ def _integer(text: str) -> int | None:
 
 def _signed(bits: int) -> t.Callable[[str], bool]:
     def fits(text: str) -> bool:
-        number = _integer(text)
+        number = integer(text)
         return number is not None and -(2 ** (bits - 1)) <= number < 2 ** (bits - 1)
 
     return fits
@@ -517,7 +517,7 @@ def _signed(bits: int) -> t.Callable[[str], bool]:
 
 def _unsigned(bits: int) -> t.Callable[[str], bool]:
     def fits(text: str) -> bool:
-        number = _integer(text)
+        number = integer(text)
         return number is not None and text[:1] not in ("+", "-") and number < 2**bits
 
     return fits

@@ -242,6 +242,25 @@ def test_unknown_flags(version: str, flag: str, sentence: str) -> None:
     assert sentence in problem
 
 
+@pytest.mark.parametrize("version", ["1.33.1", "1.34.4", "1.35.4", "1.36.3", "1.37.1"])
+@pytest.mark.parametrize("component", ["kube-apiserver", "kube-controller-manager", "kube-scheduler"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "insecure-port",
+        "insecure-bind-address",
+        "address",
+        "port",
+        "basic-auth-file",
+        "kubelet-https",
+        "repair-malformed-updates",
+    ],
+)
+def test_flags_of_old_versions_that_must_be_absent_are_in_none(component: str, flag: str, version: str) -> None:
+    (problem,) = versions.problems(component, version, {flag: ["0"]}).problems
+    assert f"{component} {version} has no flag --{flag}" in problem
+
+
 def test_a_flag_that_went() -> None:
     (problem,) = problems("kubelet", "1.37.1", boot_id_file="/proc/sys/kernel/random/boot_id")
     assert problem == "kubelet 1.37.1 has no flag --boot-id-file: 1.36 was the last version with it."
@@ -549,12 +568,12 @@ def test_a_part_travels_as_a_parameter(monkeypatch: pytest.MonkeyPatch, tmp_path
     [("0", 0), ("-5", -5), ("+7", 7), ("010", 8), ("0o10", 8), ("0b11", 3), ("0xFF", 255), ("1_000", 1000)],
 )
 def test_integers(text: str, number: int) -> None:
-    assert versions._integer(text) == number
+    assert versions.integer(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "-", "1e3", "08", "1__0", "_1", "0x", " 1", "1 ", "\u0661", "9" * 100])
 def test_no_integers(text: str) -> None:
-    assert versions._integer(text) is None
+    assert versions.integer(text) is None
 
 
 @given(st.integers(min_value=-(2**63), max_value=2**63 - 1))
