@@ -219,6 +219,9 @@ discovery:
         - Certificate and key with which kube-controller-manager signs, and the SHA-256 of its public key (C(signer)),
           where that certificate is one that kube-apiserver believes clients by; null where it is not.
       type: dict
+    signs_kubelets:
+      description: Whether kube-controller-manager signs what kubelets are to serve, by the cluster's authority.
+      type: bool
     files: {description: "Paths of what the benchmarks name, by what each file is.", type: dict}
     oldest_kubelet: {description: "The minor version of the cluster's oldest kubelet.", type: int}
     config_maps: {description: kubeadm's ConfigMaps by name., type: dict}

@@ -914,6 +914,25 @@ def test_a_kubelets_serving_certificate_of_the_owners_is_left_in_profile_cis(hos
     assert "serverTLSBootstrap: true" in ours.read_text(encoding="utf-8")
 
 
+def test_no_kubelet_is_told_to_ask_where_nobody_signs(hosts: Hosts) -> None:
+    """As in kubeadm's external-CA mode: what is approved would never come, and logs and exec would stay refused."""
+    manifest = hosts.root("cp1") / MANIFESTS / "kube-controller-manager.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    outside = re.sub(r"(--cluster-signing-(?:cert|key)-file=)\S+", r"\1", text)
+    assert outside != text
+    manifest.write_text(outside, encoding="utf-8")
+    run = hosts.harden("--tags", "kubelet", "--limit", "cp1,w1", profile="cis")
+    assert run.code == 0, str(run)
+    assert "since nobody is known to sign them" in run.output
+    asked = [hosts.root(name) / "var/lib/kubelet/config.yaml" for name in ("cp1", "w1")]
+    assert not [path for path in asked if "serverTLSBootstrap" in path.read_text(encoding="utf-8")]
+    (hosts.directory / "authorities").mkdir(mode=0o700)
+    kept = str(hosts.directory / "authorities")
+    signed = hosts.harden("--tags", "kubelet", "--limit", "cp1,w1", profile="cis", pki_authorities_dir=kept)
+    assert signed.code == 0, str(signed)
+    assert all("serverTLSBootstrap: true" in path.read_text(encoding="utf-8") for path in asked)
+
+
 GATE = "RotateKubeletServerCertificate"
 
 
@@ -942,6 +961,7 @@ _MEMORY = """\
     role_path: {role}
     kubeharden_profile: cis
     kubeharden_control_plane_group: kube_control_plane
+    kubeharden_pki_authorities_dir: ""
     __kubeharden_run: {{left_out: {{everywhere: [], on_hosts: {{}}}}}}
     __kubeharden_speaker_found: {{oldest_kubelet: 36, kubelet_authority: ""}}
   tasks:
@@ -951,6 +971,7 @@ _MEMORY = """\
         __discover_found:
           discovery:
             files: {{}}
+            signs_kubelets: true
             kubelet: {{flags: {{}}, own_certificate: "{own}", gate_off: "{off}", betas_off: {betas}}}
     - ansible.builtin.include_vars: {{file: "{{{{ role_path }}}}/../kubeharden/vars/main.yml"}}
     - ansible.builtin.set_fact: {{__kubeharden_speaker_found: {{oldest_kubelet: 36, kubelet_authority: ""}}}}

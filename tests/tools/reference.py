@@ -189,6 +189,7 @@ def _rendered(path: pathlib.Path, profile: str, minor: int) -> Any:
         etcd_version="3.7.0",
         control_planes=3,
         approver=True,
+        signer=True,
         oldest_kubelet=minor,
         kubelet_pki="/var/lib/kubelet/pki",
     )

@@ -104,6 +104,7 @@ def look(host: Host, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "certificates": used,
         "sni_certificates": [],
         "signing_authority": None,
+        "signs_kubelets": False,
         "authority_keys": [],
         "rootless": [],
         "files": {**_present(host, used, str(wanted["directory"])), "admin_kubeconfig": administrators},

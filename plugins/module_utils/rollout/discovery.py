@@ -49,6 +49,10 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch impo
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
 _SNI_FLAG = "tls-sni-cert-key"
 _NODE_SUBJECT = re.compile(r"^system:node:(.+)$")
+#: Signers for which kube-controller-manager may have an authority of their own; with one of them it uses no other.
+_SIGNERS = ("kubelet-serving", "kubelet-client", "kube-apiserver-client", "legacy-unknown")
+#: The controller that signs, by both its names.
+_SIGNING = ("certificatesigningrequest-signing-controller", "csrsigning")
 
 
 class Discovery:
@@ -108,6 +112,7 @@ class Discovery:
             "certificates": used,
             "sni_certificates": self._sni_certificates(components),
             "signing_authority": self._signing_authority(used),
+            "signs_kubelets": self._signs_kubelets(components, used),
             "authority_keys": self._authority_keys(used),
             "files": self._files(kubelet, components),
             "rootless": self._rootless(components, used),
@@ -490,6 +495,27 @@ class Discovery:
             return None
         return {"certificate": certificates[-1], "key": keys[-1], "signer": _signer(signing[0])}
 
+    def _signs_kubelets(
+        self, components: t.Mapping[str, t.Mapping[str, t.Any]], used: t.Sequence[t.Mapping[str, str]]
+    ) -> bool:
+        """Return whether kube-controller-manager signs what kubelets are to serve, by the cluster's authority.
+
+        One that cannot be read here, as on a directory, is taken for the cluster's.
+        """
+        manager = components.get("kube-controller-manager")
+        if manager is None or not _signs(manager["flags"].get("controllers", "*")):
+            return False
+        certificate, key = _kubelet_signing_pair(manager["flags"])
+        if not certificate or not key:
+            return False
+        path = self._manifest(manager["manifest"]).host_path_of("kube-controller-manager", certificate) or certificate
+        trusted = _paths(used, "kube-apiserver", "client-ca-file")[-1:]
+        signing, believed = (
+            self._certificates_in(path)[:1],
+            [one for ca in trusted for one in self._certificates_in(ca)],
+        )
+        return not signing or not believed or signing[0] in believed
+
     def _rootless(
         self, components: t.Mapping[str, t.Mapping[str, t.Any]], used: t.Sequence[t.Mapping[str, str]]
     ) -> list[str]:
@@ -680,6 +706,23 @@ def _signer(certificate: bytes) -> str:
         return bundle.digest(profile.from_der(certificate, "").public_key)
     except HardeningError:
         return ""
+
+
+def _signs(controllers: str) -> bool:
+    """Return whether a kube-controller-manager of these controllers runs the one that signs; the first word counts."""
+    words = [word.strip() for word in controllers.split(",")]
+    said = next((word for word in words if word.lstrip("-") in _SIGNING), "")
+    return not said.startswith("-") if said else "*" in words
+
+
+def _kubelet_signing_pair(flags: t.Mapping[str, str]) -> tuple[str, str]:
+    """Return certificate and key with which kube-controller-manager signs what kubelets serve, empty for none."""
+
+    def pair(signer: str) -> tuple[str, str]:
+        return flags.get(f"cluster-signing-{signer}cert-file", ""), flags.get(f"cluster-signing-{signer}key-file", "")
+
+    own = [pair(f"{signer}-") for signer in _SIGNERS]
+    return own[0] if any(map(any, own)) else pair("")
 
 
 def _paths(used: t.Sequence[t.Mapping[str, str]], component: str, flag: str) -> list[str]:

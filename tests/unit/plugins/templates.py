@@ -62,6 +62,7 @@ FRESH: dict[str, t.Any] = {
     "betas_off": False,
     "client_authority": False,
     "approved_before": False,
+    "signer": True,
 }
 
 

@@ -251,6 +251,57 @@ def test_certificates_for_some_names_alone_are_known(cp1: Host) -> None:
     assert discover(cp1)["sni_certificates"] == ["/etc/kubernetes/pki/a.crt", "/etc/kubernetes/pki/b.pem"]
 
 
+SPECIFIC = (
+    "cluster-signing-kubelet-serving-cert-file=/srv/s.crt",
+    "cluster-signing-kubelet-serving-key-file=/srv/s.key",
+)
+
+
+@pytest.mark.parametrize(
+    ("without", "added", "signs"),
+    [
+        ((), (), True),
+        (("cluster-signing-cert-file", "cluster-signing-key-file"), (), False),
+        # As kubeadm has it where the authority is outside.
+        ((), ("cluster-signing-cert-file=", "cluster-signing-key-file="), False),
+        ((), ("cluster-signing-key-file=",), False),
+        (("cluster-signing-cert-file", "cluster-signing-key-file"), SPECIFIC, True),
+        (("cluster-signing-cert-file", "cluster-signing-key-file"), SPECIFIC[:1], False),
+        # With an authority for one signer none is used for the others.
+        ((), ("cluster-signing-legacy-unknown-cert-file=/srv/s.crt",), False),
+        ((), ("controllers=*,-csrsigning",), False),
+        ((), ("controllers=*,-certificatesigningrequest-signing-controller",), False),
+        ((), ("controllers=csrsigning,nodelifecycle",), True),
+        ((), ("controllers=nodelifecycle",), False),
+    ],
+)
+def test_whether_what_kubelets_are_to_serve_is_signed(
+    cp1: Host, without: tuple[str, ...], added: tuple[str, ...], signs: bool
+) -> None:
+    manifest = Path(cp1.root) / MANIFESTS / "kube-controller-manager.yaml"
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = [line for line in lines if not any(f"--{flag}=" in line for flag in without)]
+    place = max(number for number, line in enumerate(lines) if line.startswith("    - --")) + 1
+    lines[place:place] = [f"    - --{flag}\n" for flag in added]
+    manifest.write_text("".join(lines), encoding="utf-8")
+    assert discover(cp1)["signs_kubelets"] is signs
+
+
+def test_what_another_authority_signs_for_kubelets_is_none_of_the_clusters(cp1: Host) -> None:
+    ours, theirs = (authority.create(profile.wanted_authority(name), 1_800_000_000.0) for name in ("ours", "theirs"))
+    manifest = Path(cp1.root) / MANIFESTS / "kube-controller-manager.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace("cert-file=/etc/kubernetes/pki/ca.crt", "cert-file=/etc/kubernetes/pki/s.crt"))
+    at(cp1, "etc/kubernetes/pki/ca.crt").write_bytes(bundle.join([ours.facts]))
+    for held, signs in ((theirs, False), (ours, True)):
+        at(cp1, "etc/kubernetes/pki/s.crt").write_bytes(bundle.join([held.facts]))
+        assert discover(cp1)["signs_kubelets"] is signs
+
+
+def test_a_worker_signs_nothing(w1: Host) -> None:
+    assert discover(w1, False)["signs_kubelets"] is False
+
+
 PKI = "var/lib/kubelet/pki"
 NAMED = "tlsCertFile: /etc/kubernetes/pki/corp-kubelet.crt\n"
 CURRENT = f"/{PKI}/kubelet-server-current.pem"
