@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
+from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness, serving_request
 from ansible_collections.kubeharden.core.plugins.plugin_utils.around import api_servers
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import RESULTS, found_of
@@ -70,6 +70,33 @@ def config_map_problems(
     return {name: list(result.get("config_map_problems") or []) for name, result in found.items()}
 
 
+def address_of(hostvars: t.Any, host: str) -> str:
+    """Return at which name or address the controller reaches a host."""
+    address = hostvars.raw_get(host).get("ansible_host") or host
+    # What every other host of the run has is asked for by each: a template is the exception, and costs more.
+    return str(hostvars[host].get("ansible_host") if "{{" in str(address) else address)
+
+
+def names_refused(host: str, found: t.Mapping[str, t.Mapping[str, t.Any]], address: t.Callable[[str], str]) -> str:
+    """Return why the request of a host's kubelet for a serving certificate would be refused, as a clause.
+
+    Args:
+        host: The host.
+        found: By host of the run, what discovery returned.
+        address: At which name or address the controller reaches a host.
+    """
+    known = next((one["serving_names"] for one in found.values() if one.get("serving_names")), None)
+    nodes = {name: str((one.get("discovery") or {}).get("node_name", "")) for name, one in found.items()}
+    if known is None or not nodes[host]:
+        return ""
+    reached: dict[str, list[str]] = {}
+    for name, node in nodes.items():
+        if node:
+            reached.setdefault(node, []).append(address(name))
+    told = serving_request.refused_names(nodes[host], known["nodes"], known["server"], known["names"], reached)
+    return "; ".join(told)
+
+
 class ActionModule(EndingAction):
     """Documented in plugins/modules/preflight.py."""
 
@@ -123,7 +150,9 @@ class ActionModule(EndingAction):
         blind = asked and "discovery" in found[host] and not found[host].get("evidence")
         not_done = [NOT_LOOKED_AT] if blind else []
         looked_at = bool(asked and found[host].get("evidence"))
-        return {"changed": False, "looked_at": looked_at, "notes": judged.notes[host], "not_done": not_done}
+        refused = names_refused(host, found, lambda name: address_of(variables["hostvars"], name))
+        told = {"notes": judged.notes[host], "not_done": not_done}
+        return {"changed": False, "looked_at": looked_at, "names_refused": refused, **told}
 
 
 def _left(found: t.Mapping[str, t.Any], judged: t.Sequence[str]) -> str:

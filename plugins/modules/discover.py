@@ -270,6 +270,12 @@ config_map_problems:
   returned: when the libraries are there
   type: list
   elements: str
+serving_names:
+  description:
+    - Where the API is read, by what M(kubeharden.core.preflight) judges the names that kubelets will ask for, C(server)
+      (this node), C(names) in the certificate of its API server and C(nodes), every Node with its addresses.
+  returned: when the libraries are there
+  type: dict
 libraries_missing:
   description: Libraries that no Python of the host has.
   returned: always
@@ -428,9 +434,11 @@ def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[s
         for kind in ("clusterrolebindings", "rolebindings")
         for binding in kubectl.list_objects(f"/apis/rbac.authorization.k8s.io/v1/{kind}")
     ]
-    nodes = [(node.get("status") or {}).get("nodeInfo") or {} for node in kubectl.list_objects("/api/v1/nodes")]
-    kubelets = [node["kubeletVersion"] for node in nodes if node.get("kubeletVersion")]
+    nodes = kubectl.list_objects("/api/v1/nodes")
+    infos = [(node.get("status") or {}).get("nodeInfo") or {} for node in nodes]
+    kubelets = [info["kubeletVersion"] for info in infos if info.get("kubeletVersion")]
     facts = {
+        "serving_names": serving_names(found, nodes),
         "oldest_kubelet": min((versions.version_of(version)[1] for version in kubelets), default=0),
         "config_maps": {name: {key: mask_named(text) for key, text in data.items()} for name, data in texts.items()},
         "anonymous_grants": anonymous.grants(bindings),
@@ -447,6 +455,20 @@ def ask_api(module: AnsibleModule, found: t.Mapping[str, t.Any]) -> tuple[dict[s
         kubectl.warnings_of_labels,
     )
     return {**facts, "exempt_namespaces": list(exempt.namespaces)}, list(exempt.notes)
+
+
+def serving_names(found: t.Mapping[str, t.Any], nodes: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    """Return by what the names are judged that kubelets will ask for, before one is told to ask."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
+    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import serving
+
+    try:
+        names = serving.api_server_names(found)
+    except HardeningError:
+        names = []  # who approves says so; here it is no reason to end a run that approves nothing
+    shown = [serving_request.shown_node(node) for node in nodes]
+    return {"server": found["node_name"], "names": names, "nodes": shown}
 
 
 def flag_problems(module: AnsibleModule, host: t.Any, discovery: t.Mapping[str, t.Any]) -> list[str]:
@@ -656,6 +678,7 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
             "evidence": evidence,
             "flag_problems": flag_problems(module, host, found),
             "config_map_problems": found.pop("config_map_problems", []),
+            "serving_names": found.pop("serving_names", {}),
         }
 
 

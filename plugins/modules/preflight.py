@@ -71,6 +71,12 @@ looked_at:
   description: Whether this host was seen to be ready; of a directory that stands for one nobody knows.
   returned: success
   type: bool
+names_refused:
+  description:
+    - Why the request of this host's kubelet for a serving certificate would be refused, whatever it is told, as a
+      clause; empty where nothing speaks against it, or nobody knows.
+  returned: success
+  type: str
 notes:
   description: What a person should know, as sentences.
   returned: success

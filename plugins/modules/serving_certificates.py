@@ -184,7 +184,11 @@ def cluster_of(module: AnsibleModule) -> t.Any:
     from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
     from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubectl import on_host
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import OWN_ADDRESSES, Cluster
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.serving import (
+        OWN_ADDRESSES,
+        Cluster,
+        api_server_names,
+    )
 
     found = module.params["discovery"]
     served = api_server_names(found)
@@ -228,31 +232,6 @@ def verifier_of(discovery: t.Mapping[str, t.Any]) -> str:
     use = ("kube-apiserver", "kubelet-certificate-authority")
     paths = [one["path"] for one in discovery["certificates"] if (one["component"], one["flag"]) == use]
     return paths[-1] if paths else ""
-
-
-def api_server_names(discovery: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the names and addresses in the certificates of this host's API server.
-
-    Raises:
-        HardeningError: One that is no certificate.
-    """
-    from ansible_collections.kubeharden.core.plugins.module_utils.controls import serving_request
-    from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
-
-    names = []
-    for used in discovery["certificates"]:
-        if (used["component"], used["flag"]) != ("kube-apiserver", "tls-cert-file"):
-            continue
-        try:
-            names += serving_request.names_of(read_bytes(used["path"]) or b"")
-        except serving_request.UNREADABLE:
-            raise HardeningError(
-                "KH303",
-                f"{used['path']}, the certificate of this host's API server, could not be read as one, so that no "
-                "request of a kubelet could be judged by it. Nothing was approved; put a right one there.",
-            ) from None
-    return names
 
 
 def not_looked_at(module: AnsibleModule, why: str) -> dict[str, t.Any]:

@@ -973,6 +973,7 @@ _MEMORY = """\
             files: {{}}
             signs_kubelets: true
             kubelet: {{flags: {{}}, own_certificate: "{own}", gate_off: "{off}", betas_off: {betas}}}
+        __discover_ready: {{names_refused: "{refused}"}}
     - ansible.builtin.include_vars: {{file: "{{{{ role_path }}}}/../kubeharden/vars/main.yml"}}
     - ansible.builtin.set_fact: {{__kubeharden_speaker_found: {{oldest_kubelet: 36, kubelet_authority: ""}}}}
     - ansible.builtin.include_vars: {{file: "{{{{ role_path }}}}/vars/main.yml"}}
@@ -980,27 +981,33 @@ _MEMORY = """\
 """
 
 
-@pytest.mark.parametrize(
-    ("own", "off", "betas", "asks"),
-    [
-        ("", "", False, True),
-        ("", "", True, True),
-        ("/srv/corp.crt", "", False, False),
-        ("", "--feature-gates", False, False),
-    ],
-)
-def test_kubeadms_memory_makes_no_kubelet_ask_that_could_not_start_then(
-    tmp_path: Path, own: str, off: str, betas: bool, asks: bool
-) -> None:
-    """kubeadm upgrade would bring it to every node."""
-    found, play = tmp_path / "found.json", tmp_path / "play.yml"
-    words = {"role": ROOT / "roles/harden_kubeadm", "own": own, "off": off, "betas": betas, "found": found}
-    play.write_text(_MEMORY.format(**words), encoding="utf-8")
+def remembered(directory: Path, **words: Any) -> dict[str, Any]:
+    """What kubeadm's ConfigMap is to say of kubelets, of a cluster of one host."""
+    found, play = directory / "found.json", directory / "play.yml"
+    given = {"own": "", "off": "", "betas": False, "refused": "", **words}
+    play.write_text(_MEMORY.format(role=ROOT / "roles/harden_kubeadm", found=found, **given), encoding="utf-8")
     path = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
     words_of_run = ["ansible-playbook", "-i", "localhost,", "-c", "local", play]
-    run = ansible(Path(sys.executable).parent, words_of_run, directory=tmp_path, home=tmp_path, environment=path)
+    run = ansible(Path(sys.executable).parent, words_of_run, directory=directory, home=directory, environment=path)
     assert run.code == 0, str(run)
-    settings = json.loads(found.read_text(encoding="utf-8"))["kubelet"]
+    return dict(json.loads(found.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("own", "off", "betas", "refused", "asks"),
+    [
+        ("", "", False, "", True),
+        ("", "", True, "", True),
+        ("/srv/corp.crt", "", False, "", False),
+        ("", "--feature-gates", False, "", False),
+        ("", "", False, "it would ask for 203.0.113.1, which is an address of node w2", False),
+    ],
+)
+def test_kubeadms_memory_makes_no_kubelet_ask_that_could_not_start_or_serve_then(
+    tmp_path: Path, own: str, off: str, betas: bool, refused: str, asks: bool
+) -> None:
+    """kubeadm upgrade would bring it to every node."""
+    settings = remembered(tmp_path, own=own, off=off, betas=betas, refused=refused)["kubelet"]
     assert ("serverTLSBootstrap" in settings) is asks
     gate = settings.get(f"featureGates.{GATE}")
     assert (gate is not None) is asks

@@ -116,34 +116,89 @@ def with_foreign(
         server_names: Names and addresses in its certificate.
         reached: By node, the names and addresses at which the controller reaches it; of hosts that take part.
     """
-    owners: dict[str, set[str]] = {}
-    for node in nodes:
-        for entry in _addresses(node):
-            owners.setdefault(_normal(str(entry["address"])), set()).add(str(node["metadata"]["name"]))
-    reachable = {name: {_normal(one) for one in known} for name, known in reached.items()}
-    serving = {_normal(name) for name in server_names}
+    claims = _Claims(nodes, server, server_names, reached)
+    return [claims.judged(node) for node in nodes]
 
-    def whose(address: str, name: str, is_control_plane: bool) -> str:
-        if address in reachable.get(name, ()):
+
+def refused_names(
+    name: str,
+    nodes: t.Sequence[t.Mapping[str, t.Any]],
+    server: str,
+    server_names: t.Collection[str],
+    reached: t.Mapping[str, t.Collection[str]],
+) -> list[str]:
+    """Return why a node's request would be refused before its kubelet makes one, one clause each: it asks for them all.
+
+    Args:
+        name: The node's.
+        nodes: Every Node.
+        server: The node of an API server.
+        server_names: Names and addresses in its certificate.
+        reached: By node, the names and addresses at which the controller reaches it; of hosts that take part.
+    """
+    claims = _Claims(nodes, server, server_names, reached)
+    found = []
+    for node in nodes:
+        if node["metadata"]["name"] != name:
+            continue
+        addresses = _addresses(claims.judged(node))
+        found += [] if addresses else ["its Node has no address"]
+        for entry in addresses:
+            words = _of_no_node(_normal(str(entry["address"]))) or entry["foreign"]
+            found += [f"it would ask for {_shown(str(entry['address']))}, {words}"] if words else []
+    return list(dict.fromkeys(found))
+
+
+def _shown(address: str) -> str:
+    """Return an address as a sentence has it: its kubelet may write anything there, lines too."""
+    return address if address.isprintable() else ascii(address)
+
+
+class _Claims:
+    """Whose each address is that Nodes have, but for who claims it; arguments as of with_foreign."""
+
+    def __init__(
+        self,
+        nodes: t.Sequence[t.Mapping[str, t.Any]],
+        server: str,
+        server_names: t.Collection[str],
+        reached: t.Mapping[str, t.Collection[str]],
+    ) -> None:
+        self._owners: dict[str, set[str]] = {}
+        for node in nodes:
+            for entry in _addresses(node):
+                self._owners.setdefault(_normal(str(entry["address"])), set()).add(str(node["metadata"]["name"]))
+        self._reachable = {name: {_normal(one) for one in known} for name, known in reached.items()}
+        self._server = server
+        self._serving = {_normal(name) for name in server_names}
+
+    def judged(self, node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return a Node, each of its addresses with ``foreign``."""
+        metadata = node["metadata"]
+        is_control_plane = metadata["name"] == self._server or _CONTROL_PLANE in (metadata.get("labels") or {})
+        addresses = [
+            {**entry, "foreign": self._whose(_normal(str(entry["address"])), str(metadata["name"]), is_control_plane)}
+            for entry in _addresses(node)
+        ]
+        return {**node, "status": {**(node.get("status") or {}), "addresses": addresses}}
+
+    def _whose(self, address: str, name: str, is_control_plane: bool) -> str:
+        if address in self._reachable.get(name, ()):
             return ""
-        others = sorted(owners[address] - {name})
-        others += [other for other, known in sorted(reachable.items()) if other != name and address in known]
+        others = sorted(self._owners[address] - {name})
+        others += [other for other, known in sorted(self._reachable.items()) if other != name and address in known]
         if others:
             return f"which is an address of node {others[0]}"
-        if address in serving and not is_control_plane:
+        if address in self._serving and not is_control_plane:
             return "which is a name of the API server"
         return ""
 
-    found = []
-    for node in nodes:
-        metadata = node["metadata"]
-        is_control_plane = metadata["name"] == server or _CONTROL_PLANE in (metadata.get("labels") or {})
-        addresses = [
-            {**entry, "foreign": whose(_normal(str(entry["address"])), str(metadata["name"]), is_control_plane)}
-            for entry in _addresses(node)
-        ]
-        found.append({**node, "status": {**(node.get("status") or {}), "addresses": addresses}})
-    return found
+
+def shown_node(node: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return of a Node what tells whose its addresses are."""
+    metadata = node["metadata"]
+    labels = {name: "" for name in (metadata.get("labels") or {}) if name == _CONTROL_PLANE}
+    return {"metadata": {"name": metadata["name"], "labels": labels}, "status": {"addresses": _addresses(node)}}
 
 
 def _addresses(node: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import kubelet_request, serving_request
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, Change
+from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import pem
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, kubelet_signing
@@ -201,6 +202,27 @@ def _address(addresses: t.Iterable[t.Mapping[str, str]], types: t.Sequence[str])
     for entry in addresses:
         first.setdefault(entry.get("type", ""), entry.get("address", ""))
     return next((first[kind] for kind in types if first.get(kind)), "")
+
+
+def api_server_names(discovery: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the names and addresses in the certificates of this host's API server.
+
+    Raises:
+        HardeningError: One that is no certificate.
+    """
+    names = []
+    for used in discovery["certificates"]:
+        if (used["component"], used["flag"]) != ("kube-apiserver", "tls-cert-file"):
+            continue
+        try:
+            names += serving_request.names_of(read_bytes(used["path"]) or b"")
+        except serving_request.UNREADABLE:
+            raise HardeningError(
+                "KH303",
+                f"{used['path']}, the certificate of this host's API server, could not be read as one, so that no "
+                "request of a kubelet could be judged by it. Nothing was approved; put a right one there.",
+            ) from None
+    return names
 
 
 def pending(cluster: Cluster, expected: t.Collection[str] = ()) -> tuple[list[dict[str, t.Any]], list[str]]:

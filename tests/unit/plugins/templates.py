@@ -59,6 +59,7 @@ FRESH: dict[str, t.Any] = {
     "own_certificate": "",
     "kubelet_authority": "",
     "gate_off": "",
+    "names_refused": "",
     "betas_off": False,
     "client_authority": False,
     "approved_before": False,

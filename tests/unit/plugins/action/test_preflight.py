@@ -16,8 +16,10 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeharden.core.plugins.action.preflight import (
     ActionModule,
+    address_of,
     as_host,
     config_map_problems,
+    names_refused,
     problems_in,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import readiness
@@ -172,3 +174,39 @@ def test_a_rollback_does_not_begin_where_nothing_can_be_written_and_asks_for_not
         "KH135: /etc/kubernetes of w1 is on a read-only file system; mount it read-write. Nothing was changed on any "
         "host by this run."
     )
+
+
+def named(node: str, **more: t.Any) -> dict[str, t.Any]:
+    return {"discovery": {"node_name": node}, **more}
+
+
+def seen(name: str, *addresses: str) -> dict[str, t.Any]:
+    return {"metadata": {"name": name}, "status": {"addresses": [{"address": one} for one in addresses]}}
+
+
+def test_names_that_would_be_refused_are_told_of_the_host_that_has_them() -> None:
+    nodes = [seen("n1", "192.0.2.21", "203.0.113.1"), seen("n2", "192.0.2.22", "203.0.113.1"), seen("n3", "192.0.2.23")]
+    known = {"server": "n0", "names": ["api.example.com"], "nodes": nodes}
+    found = {"cp1": named("n0", serving_names=known), "w1": named("n1"), "w2": named("n2"), "w3": named("n3")}
+    found["w4"] = {"silent": True}
+    reached = {"w1": "192.0.2.21", "w2": "192.0.2.22", "w3": "192.0.2.23"}
+    told = {host: names_refused(host, found, lambda name: reached.get(name, name)) for host in found}
+    shared = "it would ask for 203.0.113.1, which is an address of node "
+    assert told == {"cp1": "", "w1": f"{shared}n2", "w2": f"{shared}n1", "w3": "", "w4": ""}
+    # Whom the inventory reaches there is itself, whatever others claim.
+    reached["w1"] = "203.0.113.1"
+    told = {host: names_refused(host, found, lambda name: reached.get(name, name)) for host in ("w1", "w2")}
+    assert told == {"w1": "", "w2": f"{shared}n1"}
+
+
+def test_where_no_node_was_seen_nothing_speaks_against_a_name() -> None:
+    assert names_refused("w1", {"w1": named("w1"), "w2": named("w2", serving_names={})}, str) == ""
+
+
+def test_where_a_host_is_reached_may_be_a_template() -> None:
+    class Variables(dict[str, t.Any]):
+        def raw_get(self, name: str) -> dict[str, t.Any]:
+            return {"a": {"ansible_host": "192.0.2.1"}, "b": {}, "c": {"ansible_host": "{{ address }}"}}[name]
+
+    hostvars = Variables(c={"ansible_host": "192.0.2.3"})
+    assert [address_of(hostvars, name) for name in "abc"] == ["192.0.2.1", "b", "192.0.2.3"]

@@ -369,3 +369,22 @@ def test_a_rollback_says_what_it_does_without_an_administrator(
     monkeypatch.setattr(discover, "look_at_readiness", lambda *_arguments: evidence)
     found = discover.work(module_with(given, tmp_path))
     assert (found["notes"], found["evidence"], asked) == (told, evidence, [True])
+
+
+def test_by_what_names_of_kubelets_are_judged_is_told_without_a_certificate_too(tmp_path: Path) -> None:
+    """What cannot be read ends the run where something is approved, and not here."""
+    path = tmp_path / "apiserver.crt"
+    path.write_text("-----BEGIN CERTIFICATE-----\n", encoding="utf-8")
+    used = [{"component": "kube-apiserver", "flag": "tls-cert-file", "path": str(path)}]
+    labels = {"node-role.kubernetes.io/control-plane": "", "zone": "a"}
+    node = {"metadata": {"name": "cp1", "labels": labels}, "spec": {}, "status": {"addresses": [{"address": "x"}]}}
+    found = discover.serving_names({"node_name": "cp1", "certificates": used}, [node, {"metadata": {"name": "w1"}}])
+    kept = {"metadata": {"name": "cp1", "labels": {"node-role.kubernetes.io/control-plane": ""}}}
+    assert found == {
+        "server": "cp1",
+        "names": [],
+        "nodes": [
+            {**kept, "status": {"addresses": [{"address": "x"}]}},
+            {"metadata": {"name": "w1", "labels": {}}, "status": {"addresses": []}},
+        ],
+    }

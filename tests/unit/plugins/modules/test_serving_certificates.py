@@ -27,7 +27,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, serving
-from ansible_collections.kubeharden.core.plugins.modules.serving_certificates import api_server_names, verifier_of
+from ansible_collections.kubeharden.core.plugins.modules.serving_certificates import verifier_of
 
 ROLES = Path(__file__).parents[4] / "roles"
 
@@ -124,8 +124,8 @@ def test_an_api_server_without_a_certificate_that_can_be_read(tmp_path: Path) ->
     used = [{"component": "kube-apiserver", "flag": "tls-cert-file", "path": str(path)}]
     path.write_bytes(b"-----BEGIN CERTIFICATE-----\n")
     with pytest.raises(HardeningError, match="Nothing was approved"):
-        api_server_names({"certificates": used})
-    assert api_server_names({"certificates": [{**used[0], "component": "etcd"}]}) == []
+        serving.api_server_names({"certificates": used})
+    assert serving.api_server_names({"certificates": [{**used[0], "component": "etcd"}]}) == []
 
 
 def test_what_the_api_server_of_this_host_verifies_kubelets_by() -> None:

@@ -23,6 +23,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.serving_r
     names_of,
     node_of,
     problems,
+    refused_names,
+    shown_node,
     with_foreign,
 )
 
@@ -209,6 +211,47 @@ def test_what_is_not_a_nodes_alone(
     assert [set(one) - {"foreign"} for one in judged["status"]["addresses"]] == [
         set(one) for one in nodes[0]["status"]["addresses"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reached", "told"),
+    [
+        ([node("w1", "192.0.2.21", "w1")], {}, []),
+        # Behind one address of a NAT, as a Node object that was left behind.
+        (
+            [node("w1", "192.0.2.21", "203.0.113.1"), node("w2", "203.0.113.1")],
+            {},
+            ["203.0.113.1, which is an address of"],
+        ),
+        ([node("w1", "192.0.2.21"), node("w2", "192.0.2.21")], {"w1": ["192.0.2.21"]}, []),
+        ([node("w1", "192.0.2.21")], {"w2": ["192.0.2.21"]}, ["192.0.2.21, which is an address of node w2"]),
+        ([node("w1", "192.0.2.1")], {}, ["192.0.2.1, which is a name of the API server"]),
+        ([node("w1", "w1.svc.corp", "192.0.2.21")], {}, ["w1.svc.corp, which is the name of a service"]),
+        ([node("w1", "kubernetes"), node("w2", "x")], {}, ["kubernetes, which is the name of a service"]),
+        ([node("w1", "x\n*"), node("w2", "y")], {}, ["it would ask for 'x\\n*', which stands for many names"]),
+        ([node("w1")], {}, ["its Node has no address"]),
+        ([node("w2", "kubernetes")], {}, []),
+    ],
+)
+def test_what_would_be_refused_is_known_before_a_kubelet_asks(
+    nodes: list[dict[str, t.Any]], reached: dict[str, list[str]], told: list[str]
+) -> None:
+    """Once it has restarted to ask, logs and exec of its pods are refused until it gets what it asks for."""
+    found = refused_names("w1", [shown_node(one) for one in nodes], "cp1", SERVER_NAMES, reached)
+    assert len(found) == len(told), found
+    assert all(words in sentence for words, sentence in zip(told, found))
+    # The same is said when it has asked.
+    mine = nodes[0]["status"]["addresses"] if nodes[0]["metadata"]["name"] == "w1" else []
+    names = [entry["address"] for entry in mine if entry["address"].isprintable()]
+    if names:
+        judged = with_foreign(nodes, "cp1", SERVER_NAMES, reached)[0]
+        assert len(problems(asked_for(*names), judged)) == len(told)
+
+
+def test_what_is_judged_of_a_control_plane_travels_with_it() -> None:
+    nodes = [shown_node(node("cp2", "192.0.2.12", control_plane=True)), shown_node(node("w1", "192.0.2.11"))]
+    assert refused_names("cp2", nodes, "cp1", SERVER_NAMES, {}) == []
+    assert len(refused_names("w1", nodes, "cp1", SERVER_NAMES, {})) == 1
 
 
 def test_names_of_a_certificate() -> None:

@@ -750,6 +750,7 @@ def test_a_field_of_a_drop_in_that_falls_short_is_written_there(host: Host, text
         ({"own_certificate": "/srv/corp.crt"}, "serving certificate /srv/corp.crt is the owner's and was kept"),
         ({"kubelet_authority": "/srv/ca.crt"}, "kube-apiserver verifies them by /srv/ca.crt"),
         ({"own_certificate": "/srv/corp.crt", "kubelet_authority": "/srv/ca.crt"}, "verifies them by /srv/ca.crt"),
+        ({"names_refused": "it would ask for x, which is y"}, "would be refused: it would ask for x, which is y. Give"),
         ({"signer": False}, "nobody is known to sign them"),
         ({"gate_off": "--feature-gates"}, "RotateKubeletServerCertificate is switched off in --feature-gates"),
     ],
