@@ -933,6 +933,21 @@ def test_no_kubelet_is_told_to_ask_where_nobody_signs(hosts: Hosts) -> None:
     assert all("serverTLSBootstrap: true" in path.read_text(encoding="utf-8") for path in asked)
 
 
+def test_what_kubelets_ask_for_is_looked_at_in_every_profile(hosts: Hosts) -> None:
+    """Who hardened in cis and goes on in baseline has kubelets that ask, and each new node does."""
+    words = "No request of a kubelet for a serving certificate was looked at, which takes a running cluster"
+    fresh = hosts.harden("--tags", "kubelet", "--limit", "cp1,w1")
+    assert fresh.code == 0, str(fresh)
+    assert words not in fresh.output
+    # What a new node is brought by kubeadm's ConfigMap.
+    new = hosts.root("w1") / "var/lib/kubelet/config.yaml"
+    new.write_text(f"{new.read_text(encoding='utf-8')}serverTLSBootstrap: true\n", encoding="utf-8")
+    run = hosts.harden("--tags", "kubelet", "--limit", "cp1,w1")
+    assert run.code == 0, str(run)
+    assert words in run.output
+    assert hosts.changes == []
+
+
 GATE = "RotateKubeletServerCertificate"
 
 

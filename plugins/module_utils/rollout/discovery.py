@@ -240,6 +240,7 @@ class Discovery:
             "static_pod_path": static_pods or (MANIFESTS if self.control_plane else ""),
             "kubeconfig": flags.get("kubeconfig") or self._existing("/etc/kubernetes/kubelet.conf"),
             "client_authority": client_authority,
+            "asks": kubeletconfig.asks(configuration, flags),
             "serves_asked": self._serves_asked(configuration, flags),
             "own_certificate": self._own_certificate(configuration, flags, client_authority),
             **self._serving_gate(configuration, flags.get("config-dir"), written or arguments),
