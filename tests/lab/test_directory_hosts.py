@@ -987,7 +987,7 @@ _MEMORY = """\
           discovery:
             files: {{}}
             signs_kubelets: true
-            kubelet: {{flags: {{}}, own_certificate: "{own}", gate_off: "{off}", betas_off: {betas}}}
+            kubelet: {{flags: {flags}, own_certificate: "{own}", gate_off: "{off}", betas_off: {betas}}}
         __discover_ready: {{names_refused: "{refused}"}}
     - ansible.builtin.include_vars: {{file: "{{{{ role_path }}}}/../kubeharden/vars/main.yml"}}
     - ansible.builtin.set_fact: {{__kubeharden_speaker_found: {{oldest_kubelet: 36, kubelet_authority: ""}}}}
@@ -999,7 +999,7 @@ _MEMORY = """\
 def remembered(directory: Path, **words: Any) -> dict[str, Any]:
     """What kubeadm's ConfigMap is to say of kubelets, of a cluster of one host."""
     found, play = directory / "found.json", directory / "play.yml"
-    given = {"own": "", "off": "", "betas": False, "refused": "", **words}
+    given = {"own": "", "off": "", "betas": False, "refused": "", "flags": {}, **words}
     play.write_text(_MEMORY.format(role=ROOT / "roles/harden_kubeadm", found=found, **given), encoding="utf-8")
     path = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
     words_of_run = ["ansible-playbook", "-i", "localhost,", "-c", "local", play]
@@ -1027,6 +1027,23 @@ def test_kubeadms_memory_makes_no_kubelet_ask_that_could_not_start_or_serve_then
     gate = settings.get(f"featureGates.{GATE}")
     assert (gate is not None) is asks
     assert not asks or ("default" in gate) is not betas
+
+
+@pytest.mark.parametrize(
+    ("directory", "named"), [("/srv/pki", False), ("/var/lib/kubelet/pki", True), ("", True), (None, True)]
+)
+def test_kubeadms_memory_names_no_certificate_in_a_place_of_one_host(
+    tmp_path: Path, directory: str | None, named: bool
+) -> None:
+    """A node without that flag would wait for a file that never comes, and serve nothing."""
+    found = remembered(tmp_path, flags={} if directory is None else {"cert-dir": directory})
+    path = {"keep": "/var/lib/kubelet/pki/kubelet-server-current.pem", "control": "kubelet-serving-certificate"}
+    names = {name: found["kubelet"].get(name) for name in ("tlsCertFile", "tlsPrivateKeyFile")}
+    assert names == dict.fromkeys(names, path if named else None)
+    assert "serverTLSBootstrap" in found["kubelet"]
+    assert ["does not name kubelet-server-current.pem" in note for note in found.get("notes", [])] == [True] * (
+        not named
+    )
 
 
 def test_a_tag_that_is_skipped_leaves_out_its_own_concern_and_no_other(hosts: Hosts) -> None:
