@@ -280,7 +280,6 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         parameters["tried"],
         parameters["api_servers"],
         parameters["nodes"],
-        keeps_one=True,
     )
     control_plane = ControlPlane(host, options, view, found["node_name"])
     plans = [

@@ -100,7 +100,8 @@ def _others(
     own = occurrences(flags, "advertise-address")[-1:]
     port = (occurrences(flags, "secure-port") or ["6443"])[-1]
     others = [one for one in nodes if _ROLE in (one["metadata"].get("labels") or {}) and _name(one) != node]
-    listed = [one for one in _listed(ApiClient(sight.kubeconfig).get(_SERVERS)) if [urlsplit(one).hostname] != own]
+    servers = _listed(local_client(sight, API_SERVER, running[-1].arguments).get(_SERVERS))
+    listed = [one for one in servers if [urlsplit(one).hostname] != own]
     at_nodes = {_server(address, port): _name(one) for one in others for address in _addresses(one)}
     return [_name(one) for one in others], listed, at_nodes
 
@@ -188,10 +189,12 @@ def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection
 
 def _alone(sight: Sight, api_servers: t.Mapping[str, str], node: str) -> tuple[str, str]:
     """Look for another API server that is well; those of the run are, when they were asked just now."""
-    own = [occurrences(parse_arguments(one.arguments), "advertise-address")[-1:] for one in sight.find(API_SERVER)]
-    if any([urlsplit(server).hostname] not in own for server in api_servers.values()):
+    running = sight.find(API_SERVER)
+    own = [occurrences(parse_arguments(one.arguments), "advertise-address")[-1:] for one in running]
+    if not running or any([urlsplit(server).hostname] not in own for server in api_servers.values()):
         return "", ""
-    answer = ApiClient(sight.kubeconfig).get(_CONTROL_PLANES)
+    # Its own word: a front door that still sends clients to the others loses just this question.
+    answer = local_client(sight, API_SERVER, running[-1].arguments).get(_CONTROL_PLANES)
     away = others_away(sight, node, json.loads(answer.body)["items"]) if answer.status == 200 else []
     return ("KH131", the_last(node, away)) if away else ("", "")
 

@@ -82,7 +82,6 @@ class Options:
         tried: By component, the fingerprint of what an earlier task of this run has tried here.
         api_servers: By host, the address of each API server that must be well before this control plane is changed.
         nodes: Names of the nodes that must be Ready before.
-        keeps_one: Whether this API server may not end while no other one of the cluster is well, though it has several.
         front_door: Whether the API's clients must be served before. Not where a rollback began while they were not:
             it may be what heals that.
     """
@@ -93,7 +92,6 @@ class Options:
     tried: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     api_servers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     nodes: t.Collection[str] = ()
-    keeps_one: bool = False
     front_door: bool = True
 
 
@@ -143,7 +141,7 @@ class ControlPlane:
                 # Hosts before this one were changed since discovery looked at all of them.
                 options = self._options
                 ends = any(plan.restarts and plan.component in ("etcd", API_SERVER) for plan in plans)
-                alone = self._node if ends and options.keeps_one else ""
+                alone = self._node if ends else ""
                 require_cluster_well(self._sight, options.api_servers, options.nodes, options.limit, alone)
             self._try(plans)
             self._behind = self._is_behind(self._sight, plans)

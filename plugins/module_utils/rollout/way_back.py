@@ -78,10 +78,11 @@ class StaticPodsBack(ControlPlane):
         except HardeningError as error:
             if error.number not in _ELSEWHERE:
                 raise
+            gone = " Of one that is gone for good, remove the node (kubectl delete node)."
             raise HardeningError(
                 error.number,
                 f"{error} Where another control plane is the one that is broken, put that back first: rollback.yml "
-                "--limit HOST.",
+                f"--limit HOST.{gone if error.number == 'KH131' else ''}",
             ) from error
 
     def _put_back(self, steps: t.Sequence[Step]) -> dict[str, float]:

@@ -80,7 +80,6 @@ class Place:
         self.world = world
         self.run = RUN
         self.api_servers: dict[str, str] = {}
-        self.keeps_one = True
         world.nodes = {"cp1": "", "cp2": "", "w1": "", "w9": "KubeletNotReady"}  # the last takes no part
         folder = root / DIRECTORY.lstrip("/")
         folder.mkdir(parents=True)
@@ -131,7 +130,7 @@ class Place:
     def control_plane(
         self, trial: bool = True, limit: float = 300.0, tried: Mapping[str, str] | None = None
     ) -> ControlPlane:
-        options = Options(self.run, trial, limit, tried or {}, self.api_servers, ("cp1", "cp2", "w1"), self.keeps_one)
+        options = Options(self.run, trial, limit, tried or {}, self.api_servers, ("cp1", "cp2", "w1"))
         return ControlPlane(self.host, options, self.world.sight(), "cp1")
 
     def refused(self, *plans: ComponentPlan, **options: t.Any) -> str:
@@ -309,7 +308,6 @@ def test_of_one_that_is_alone_nothing_is_told(make: Callable[..., Place], known:
     assert address is not None
     own = f"https://{address.group(1)}:6443"
     place.api_servers = {"cp1": own} if known else {}
-    place.world.others = dict.fromkeys(place.api_servers.values(), 200)
     plan = place.plan()
     assert list(place.apply(plan)) == [API]
     assert plan.notes == []
@@ -414,23 +412,20 @@ def test_one_that_comes_up_is_waited_for(make: Callable[..., Place]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("planes", "servers", "others", "keeps_one"),
+    ("planes", "servers", "others"),
     [
-        ({}, [], {}, True),
-        ({"cp1": "192.0.2.11"}, ["192.0.2.11"], {}, True),
+        ({}, [], {}),
+        ({"cp1": "192.0.2.11"}, ["192.0.2.11"], {}),
         # What the API knows may have another address than the node.
-        ({"cp1": "192.0.2.11", "cp2": "203.0.113.2"}, ["192.0.2.11", "192.0.2.12"], {CP2: 200}, True),
+        ({"cp1": "192.0.2.11", "cp2": "203.0.113.2"}, ["192.0.2.11", "192.0.2.12"], {CP2: 200}),
         # Who brings its endpoints there himself.
-        ({"cp1": "192.0.2.11", "cp2": "192.0.2.12"}, [], {CP2: 200}, True),
-        # A rollback, which may be what heals the others.
-        (THREE, [], {CP2: 500, CP3: 500}, False),
+        ({"cp1": "192.0.2.11", "cp2": "192.0.2.12"}, [], {CP2: 200}),
     ],
 )
 def test_beside_another_one_and_where_it_is_the_only_one_it_is_changed(
-    make: Callable[..., Place], planes: dict[str, str], servers: list[str], others: dict[str, int], keeps_one: bool
+    make: Callable[..., Place], planes: dict[str, str], servers: list[str], others: dict[str, int]
 ) -> None:
     place = make()
-    place.keeps_one = keeps_one
     place.world.control_planes, place.world.servers, place.world.others = planes, servers, others
     assert list(place.apply(limit=60.0)) == [API]
 

@@ -37,6 +37,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout
     DIRECTORY,
     POLICY,
     PROFILING,
+    THREE,
     Place,
     always,
     without,
@@ -46,6 +47,7 @@ from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout
 BACK = "20260202T000000Z-0000"
 ALONE: t.Mapping[str, str] = MappingProxyType({})
 CP2 = "https://192.0.2.12:6443"
+CP3 = "https://192.0.2.13:6443"
 NOTHING = Seen(lambda _name: None, lambda _name: None, lambda _name: False)
 
 
@@ -224,6 +226,37 @@ def test_old_bytes_that_do_not_come_up_are_seen_by_who_is_refused_too(make: Call
     back.place.world.allow_expired = True
     assert "it did not come up" in back.refused()
     assert back.place.state() == hardened
+
+
+def test_the_last_api_server_of_several_is_not_taken_away(make: Callable[..., Back]) -> None:
+    """Those of the others are down, and were before; the front door sends clients to them all the same."""
+    back = make()
+    back.place.apply()
+    hardened = back.place.state()
+    world = back.place.world
+    world.control_planes = THREE
+    world.others = {CP2: 0, CP3: 500}
+    real = world.answer
+    world.answer = lambda path, server=None: real(path, server) if server else Answer(503)  # type: ignore[method-assign]
+    starts = len(back.place.kubelet.starts)
+    said = back.refused(limit=60.0, front_door=False)
+    assert said.startswith("Of the kube-apiservers of cp1, cp2, cp3 only that of cp1 is well, for 60 s.")
+    assert said.endswith("--limit HOST. Of one that is gone for good, remove the node (kubectl delete node).")
+    assert (back.place.state(), len(back.place.kubelet.starts)) == (hardened, starts)
+    # With another one there are clients who do not notice.
+    world.others[CP3] = 200
+    assert list(back.static_pods(front_door=False)) == [API]
+
+
+def test_the_last_of_several_that_is_not_well_itself_has_nothing_to_lose(make: Callable[..., Back]) -> None:
+    back = make()
+    back.place.apply()
+    back.place.world.control_planes = THREE
+    back.place.world.others = {CP2: 0, CP3: 500}
+    ail(back.place, API)
+    assert list(back.static_pods()) == [API]
+    back.rest()
+    assert back.place.state() == back.place.before
 
 
 def test_where_one_file_has_no_room_none_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
