@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around, found_around
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import (
+    around,
+    around_put_back,
+    found_around,
+    parts_put_back,
+)
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 
@@ -22,5 +27,9 @@ class ActionModule(HostAction):
         if not changed:
             return arguments
         found = found_around(task_vars)
+        known = task_vars["hostvars"].raw_get
+        parts = {host: parts_put_back(known(host)) for host in found}
+        if any(parts.values()):
+            return {**arguments, **around_put_back(found, parts)}
         nodes = around({host: one for host, one in found.items() if host in changed})["nodes"]
         return {**arguments, "api_servers": around(found)["api_servers"], "nodes": nodes}

@@ -33,7 +33,8 @@ options:
   api_servers:
     description:
       - By control plane of the run, the address of its API server; filled in by the action plugin where
-        O(changed_hosts) names some. Each must be well, for which it is given O(gate_timeout) seconds.
+        O(changed_hosts) names some. Each must be well, for which it is given O(gate_timeout) seconds. Of a rollback
+        they are those that were well when it began or that it has put back, and O(nodes) those that were Ready before.
     type: dict
     default: {}
   nodes:

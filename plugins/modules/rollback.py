@@ -121,6 +121,10 @@ verifies_kubelets:
   description: Whether this host's API server verifies what kubelets serve when its part is back.
   returned: for V(static_pods)
   type: bool
+was_ready:
+  description: Whether the API said that the node is Ready before this part went back, so that it must be so after.
+  returned: for V(static_pods) and V(kubelet)
+  type: bool
 front_door:
   description: How the API's clients were served when this rollback began, as O(front_door) takes it.
   returned: for V(static_pods)
@@ -298,14 +302,26 @@ def put_part_back(module: AnsibleModule, host: t.Any, runs: t.Sequence[t.Any]) -
     steps = [step for step in plan.plan() if step.part == part]
     if part == "static_pods" and steps and not module.check_mode:
         module.params["front_door"] = front_door(module, host)
-    restarted, notes = ({}, []) if not steps or module.check_mode else act[part](module, host, runs, steps)
+    acts = bool(steps) and not module.check_mode
+    was_ready = acts and part != "files" and is_ready(module, host)
+    restarted, notes = act[part](module, host, runs, steps) if acts else ({}, [])
     told: dict[str, t.Any] = {"notes": notes, "not_done": plan.withheld if part == "kubelet" else []}
     if part == "files":  # told once, with the part that comes last
         told = {"notes": plan.notes, "not_done": plan.not_done}
+    else:
+        told["was_ready"] = was_ready
     if part == "static_pods":
         told["verifies_kubelets"] = verifies_kubelets(module, host, steps)
         told["front_door"] = module.params["front_door"]
     return result_of(module, [step.change for step in steps], restarted=restarted, waiting=False, **told)
+
+
+def is_ready(module: AnsibleModule, host: t.Any) -> bool:
+    """Return whether the API says that this node is Ready; where nobody knows it need not be so after either."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health
+
+    found = module.params["discovery"]
+    return bool(host.live and cluster_health.node_probe(found["kubelet"]["kubeconfig"], found["node_name"])(0.0))
 
 
 def front_door(module: AnsibleModule, host: t.Any) -> str:

@@ -12,6 +12,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.listing import
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 
+#: By what names the parts of a rollback that restart something are known.
+PUT_BACK = ("__rollback_static_pods", "__rollback_kubelet")
 #: By host of the run, what discovery returned; empty where it did not reach it.
 Found = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -61,6 +63,30 @@ def well_servers(found: Found, back: t.Collection[str]) -> dict[str, str]:
         if host in back or not seen.get("unwell"):
             asked[host] = server
     return asked
+
+
+def parts_put_back(known: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
+    """Return what the parts of a rollback returned that have restarted something on a host.
+
+    Args:
+        known: The host's variables.
+    """
+    return [part for part in (known.get(name) or {} for name in PUT_BACK) if part.get("restarted")]
+
+
+def around_put_back(found: Found, parts: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]) -> dict[str, t.Any]:
+    """Return the API servers and nodes that must be well before a rollback goes on, as the modules take them.
+
+    Those are what was well before, or was proven since: it may be that nothing of a rollback heals the others.
+
+    Args:
+        found: By host, what discovery returned.
+        parts: By host, what its parts returned that have restarted something.
+    """
+    back = [host for host, done in parts.items() if any(API_SERVER in part["restarted"] for part in done)]
+    ready = {host for host, done in parts.items() if any(part.get("was_ready") for part in done)}
+    nodes = [str(found[host]["discovery"]["node_name"]) for host in sorted(ready)]
+    return {"api_servers": well_servers(found, back), "nodes": nodes}
 
 
 def has_ended(found: t.Mapping[str, t.Any], renewed: t.Mapping[str, t.Any]) -> bool:

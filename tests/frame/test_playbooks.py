@@ -592,6 +592,20 @@ def test_before_each_batch_of_nodes_what_was_changed_by_then_is_seen_to_be_well(
     assert batches(tmp_path / "all", found, {}, CHANGED, control_plane) == seen
 
 
+def test_before_each_batch_of_nodes_that_go_back_what_went_back_is_seen_to_be_well(tmp_path: Path) -> None:
+    found = taken("held", JUST_NOW)
+    kubelets = {"registered": "__rollback_kubelet"}
+    assert batches(tmp_path / "none", found, {}, **kubelets) == []
+    control_plane = {"__rollback_static_pods": {"restarted": {"etcd": 3.0}}}
+    seen = ["first n1 /r cp1", "first n1 /r cp1 w1", "first n1 /r cp1 w1 w2 w3"]
+    assert batches(tmp_path / "all", found, {}, CHANGED, control_plane, **kubelets) == seen
+    skipped = {"__rollback_static_pods": {"skipped": True, "changed": False}}
+    assert batches(tmp_path / "nodes", found, {}, CHANGED, skipped, **kubelets) == [
+        "first n1 /r w1",
+        "first n1 /r w1 w2 w3",
+    ]
+
+
 def test_without_a_control_plane_nobody_is_asked(tmp_path: Path) -> None:
     assert batches(tmp_path, {}, {}, CHANGED) == []
 
@@ -602,6 +616,7 @@ def batches(
     again: dict[str, Any],
     kubelet: dict[str, Any] | None = None,
     before: dict[str, Any] | None = None,
+    registered: str = "__harden_kubelet_done",
 ) -> list[str]:
     """What is asked before three batches of nodes.
 
@@ -610,6 +625,7 @@ def batches(
         again: The second time.
         kubelet: What the task of the kubelet returns of each node; None for UNCHANGED.
         before: What is known of the control plane besides.
+        registered: By what name what the task returns is known.
     """
     (tmp_path / "library").mkdir(parents=True)
     (tmp_path / "library" / "stand_in.py").write_text(RENEWING, encoding="utf-8")
@@ -631,7 +647,7 @@ def batches(
         "serial": [1, 2],
         "vars_files": files,
         "vars": {"__kubeharden_run": {"run_id": "first"}, "kubeharden_gate_timeout": 300},
-        "tasks": [task, {"ansible.builtin.set_fact": {"__harden_kubelet_done": kubelet or UNCHANGED}}],
+        "tasks": [task, {"ansible.builtin.set_fact": {registered: kubelet or UNCHANGED}}],
     }
     playbook = tmp_path / "play.yml"
     playbook.write_text(yaml.safe_dump([begin, nodes]), encoding="utf-8")

@@ -45,6 +45,36 @@ def test_where_nothing_was_changed_nothing_is_asked() -> None:
     assert action.prepare({"run_id": "first", "changed_hosts": []}, VARIABLES) == {"run_id": "first"}
 
 
+class PutBack(Hostvars):
+    """What a rollback has restarted by now; two API servers of three were not well when it began."""
+
+    PARTS: t.ClassVar[dict[str, dict[str, t.Any]]] = {
+        "cp1": {"__rollback_kubelet": {"skipped": True}},
+        "cp2": {
+            "__rollback_static_pods": {"restarted": {"kube-apiserver": 40.0}, "was_ready": False},
+            "__rollback_kubelet": {"restarted": {"kubelet": 14.0}, "was_ready": True},
+        },
+        "cp3": {"__rollback_static_pods": {"restarted": {"kube-scheduler": 4.0}, "was_ready": False}},
+        "w1": {"__rollback_kubelet": {"restarted": {"kubelet": 14.0}, "was_ready": True}},
+        "w2": {"__rollback_kubelet": {"restarted": {"kubelet": 14.0}, "was_ready": False}},
+        "w3": {"__rollback_kubelet": {"restarted": {}, "was_ready": True}},
+    }
+
+    def raw_get(self, host: str) -> dict[str, t.Any]:
+        found = super().raw_get(host)
+        evidence = {"api": {"unwell": "" if host == "cp1" else "it does not run"}}
+        found["__discover_found"]["evidence"] = evidence
+        return {**found, **self.PARTS[host]}
+
+
+def test_of_a_rollback_what_was_well_before_or_was_proven_since() -> None:
+    """What it does not heal keeps nothing from going back."""
+    action = renew_lock.ActionModule.__new__(renew_lock.ActionModule)
+    variables = {**VARIABLES, "hostvars": PutBack(), "groups": {"kubeharden_candidates": list(PutBack.PARTS)}}
+    given = action.prepare({"run_id": "back", "changed_hosts": ["cp2", "cp3", "w1", "w2"]}, variables)
+    assert given == {"run_id": "back", "api_servers": SERVERS, "nodes": ["n-cp2", "n-w1"]}
+
+
 @pytest.mark.parametrize("host", ["cp1", "w1"])
 def test_before_the_kubelet_of_a_control_plane_all_of_them(host: str) -> None:
     """Of a worker a control plane was asked before its batch."""

@@ -20,7 +20,12 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.kubeharden.core.plugins.module_utils.files.history import past_runs
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Backup, file_change
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import approvals, sight, watch
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
+    approvals,
+    cluster_health,
+    sight,
+    watch,
+)
 from ansible_collections.kubeharden.core.plugins.modules import rollback
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import World
 
@@ -154,6 +159,39 @@ def test_what_a_run_changed_in_the_api_waits_on_a_node_that_cannot_ask_it_any_mo
     # Where it is known who can be asked an earlier part has said why.
     asked = {**FOUND, "admin_kubeconfig": "/root/api.conf"}
     assert put_back(host, capsys, "end", waiting=True, discovery=asked)["not_done"] == []
+
+
+@pytest.mark.parametrize(
+    ("live", "ready", "said"), [(True, True, True), (True, False, False), (True, None, False), (False, True, False)]
+)
+def test_a_node_that_was_not_ready_need_not_be_so_after(
+    monkeypatch: pytest.MonkeyPatch, live: bool, ready: bool | None, said: bool
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(cluster_health, "node_probe", lambda *given: asked.append(given) or (lambda _since: ready))
+    found = {"node_name": "w1", "kubelet": {"kubeconfig": "/etc/kubernetes/kubelet.conf"}}
+    module: Any = type("Module", (), {"params": {"discovery": found}})
+    assert rollback.is_ready(module, type("Host", (), {"live": live})) is said
+    assert asked == ([("/etc/kubernetes/kubelet.conf", "w1")] if live else [])
+
+
+@pytest.mark.parametrize("part", ["static_pods", "kubelet"])
+@pytest.mark.parametrize("check", [True, False])
+def test_each_part_that_restarts_says_whether_the_node_was_ready_before(
+    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, part: str, check: bool
+) -> None:
+    path = API if part == "static_pods" else KUBELET
+    seen: list[bool] = []
+
+    def ready(_module: Any, _host: Any) -> bool:
+        seen.append(text(host, path) == AFTER[path])
+        return True
+
+    monkeypatch.setattr(rollback, "is_ready", ready)
+    servers = {"cp1": False}
+    assert put_back(host, capsys, part, check, api_servers=servers)["was_ready"] is not check
+    assert seen == ([] if check else [True])
+    assert put_back(host, capsys, part, api_servers=servers)["was_ready"] is check
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,7 @@ class World:
     def answer(self, path: str, server: str | None = None) -> Answer:
         """What a server's port answers, by default the front door's: whoever is well has it, else nobody."""
         if server in self.others:
-            return Answer(self.others[server])
+            return Answer(self.others[server], self.listed_at(path))
         port = server.rpartition(":")[2] if server else PORTS["kube-apiserver"]
         serving = [
             life
