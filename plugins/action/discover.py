@@ -23,6 +23,9 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import wa
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction, reason
 from ansible_collections.kubeharden.core.plugins.plugin_utils.turns import host_by_host
 
+#: The flags of the audit log that say where it lies and how large it becomes.
+AUDIT_LOG = ("path", "maxsize", "maxbackup")
+
 
 def with_notes_of(first: t.Mapping[str, t.Any], second: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the second call's result with what the first one told as well.
@@ -31,6 +34,20 @@ def with_notes_of(first: t.Mapping[str, t.Any], second: t.Mapping[str, t.Any]) -
     """
     notes = [*(first.get("notes") or []), *(second.get("notes") or [])]
     return {**second, "notes": list(dict.fromkeys(notes))}
+
+
+def with_own_audit_log(ours: t.Mapping[str, str], own: t.Mapping[str, str], every: bool) -> dict[str, t.Any]:
+    """Return what a run gives the audit log with the user's own values, and as ``own`` which they are.
+
+    Args:
+        ours: What the templates give it.
+        own: The user's own flags of kube-apiserver, by name.
+        every: Whether all of the user's are written, else only those in place of ours.
+    """
+    named = {flag.replace("_", "-"): value for flag, value in own.items()}
+    given = {key: named[f"audit-log-{key}"] for key in AUDIT_LOG if f"audit-log-{key}" in named}
+    values = {key: value for key, value in given.items() if every or key in ours}
+    return {**ours, **values, "own": list(values)}
 
 
 class ActionModule(HostAction):
@@ -56,10 +73,9 @@ class ActionModule(HostAction):
             texts = version_check.texts_of(self._extra)
             arguments["extra_flags"] = texts
             arguments["mounted_flags"] = self._mounted
-            for flag, value in texts.get("kube-apiserver", {}).items():
-                prefix, _dash, key = flag.replace("_", "-").rpartition("-")
-                if prefix == "audit-log" and key in arguments.get("audit", {}):
-                    arguments["audit"][key] = value
+            every = wanted(*tags, "apiserver") and not self._templar.template(users.get("kubeharden_only") or [])
+            own = texts.get("kube-apiserver", {})
+            arguments["audit"] = with_own_audit_log(arguments.get("audit") or {}, own, every)
         return {**arguments, "controller": name, "process": process}
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -140,8 +140,8 @@ options:
     default: false
   audit:
     description: >-
-      What the run gives the audit log, C(path), C(maxsize) in megabytes and C(maxbackup); filled in by the action
-      plugin.
+      What the run gives the audit log, C(path), C(maxsize) in megabytes and C(maxbackup), and C(own), which of them are
+      the user's; filled in by the action plugin.
     type: dict
     default: {}
   allow_expired:

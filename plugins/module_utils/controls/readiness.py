@@ -77,6 +77,7 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False, allow_unreac
         problems += each_numbered("KH131", _api(name, host.evidence))
         _tell(found, name, "KH135", _room(name, host.evidence, "written"), ends)
         _tell(found, name, "KH135", _room(name, host.evidence, "audit"), not allow_expired)
+        found.notes[name] += _endless(name, host.evidence)
         problems += each_numbered("KH136", [] if allow_expired else _certificates(name, host))
         _tell(found, name, "KH137", _upgrade(name, host.evidence), ends)
         _tell(found, name, "KH138", _unmounted(name, host), not allow_expired)
@@ -212,21 +213,31 @@ def _room(name: str, evidence: Evidence, whose: str) -> list[str]:
     """Return where room is short: where the run writes (``written``), or kube-apiserver alone does (``audit``)."""
     problems = []
     for place in evidence.get("room") or []:
-        if bool(place["budget"]) != (whose == "audit"):
+        if place["audit"] != (whose == "audit"):
             continue
-        needed, path = ROOM + place["budget"], place["path"]
+        needed, path = ROOM + place.get("budget", 0), place["path"]
         if place["read_only"]:
             problems.append(f"{path} of {name} is on a read-only file system; mount it read-write.")
         elif not place["inodes"]:
             problems.append(f"The file system of {path} on {name} has no inode left; remove files there.")
         elif place["free"] < needed:
-            what = "the audit log's rotation may still take" if place["budget"] else "a run may write"
+            what = "the audit log's rotation may still take" if place["audit"] else "a run may write"
+            bounded = place["audit"] and not place["endless"]
             problems.append(
                 f"The file system of {path} on {name} has {place['free'] // _MIB} MiB left, and {what} "
                 f"{needed // _MIB} MiB there; make room"
-                + (", or lower audit-log-maxsize or audit-log-maxbackup." if place["budget"] else ".")
+                + (", or lower audit-log-maxsize or audit-log-maxbackup." if bounded else ".")
             )
     return problems
+
+
+def _endless(name: str, evidence: Evidence) -> list[str]:
+    return [
+        f"The audit log in {place['path']} of {name} may become of any size ({place['endless']} is 0), so that nobody "
+        "can say whether there is room for it; see that its files are moved away in time."
+        for place in evidence.get("room") or []
+        if place.get("endless")
+    ]
 
 
 def room_to_write(name: str, evidence: Evidence) -> list[str]:

@@ -65,6 +65,22 @@ class Bodies:
     whole: bool = True
 
 
+def rotated_away(path: str) -> list[str]:
+    """The files that were rotated away of a log, the newest first; none where its directory is not there yet.
+
+    :param path: the log, where this process can open it
+    :raises OSError: its directory cannot be read
+    """
+    directory, name = os.path.split(path)
+    stem, ending = os.path.splitext(name)
+    rotated = re.compile(re.escape(stem) + _ROTATED.pattern + re.escape(ending) + f"({re.escape(_COMPRESSED)})?")
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    return [os.path.join(directory, one) for one in sorted(filter(rotated.fullmatch, names), reverse=True)]
+
+
 class AuditLog:
     """A log file.
 
@@ -115,25 +131,19 @@ class AuditLog:
 
     def _sizes(self) -> tuple[dict[str, int], bool]:
         """The bytes of each file of the log, the newest first, and whether none was left out that cannot be read."""
-        directory, name = os.path.split(self._path)
-        stem, ending = os.path.splitext(name)
         try:
-            names = os.listdir(directory)
-        except FileNotFoundError:
-            names = []
+            rotated = rotated_away(self._path)
         except OSError as error:
             raise HardeningError("KH502", f"the audit log's directory could not be read: {error.strerror}") from None
-        rotated = re.compile(re.escape(stem) + _ROTATED.pattern + re.escape(ending) + f"({re.escape(_COMPRESSED)})?")
         found, whole = {}, True
-        for one in (name, *sorted(filter(rotated.fullmatch, names), reverse=True)):
-            path = os.path.join(directory, one)
+        for path in (self._path, *rotated):
             try:
                 descriptor = _opened(path)
             except FileNotFoundError:
                 continue
             except HardeningError:
                 # Whatever else is called like a rotated file takes nothing from what the log itself shows.
-                if one == name:
+                if path == self._path:
                     raise
                 whole = False
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import os
 import typing as t
+from types import MappingProxyType
 
 from cryptography import x509
 
@@ -17,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig, processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.audit_log import rotated_away
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import (
     others_away,
@@ -43,6 +45,20 @@ _FRESH = 120.0
 #: Commands of kubeadm that change a host or the cluster.
 _CHANGING = ("upgrade", "join", "init", "reset", "certs")
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
+#: From which minor version on kube-apiserver's audit log has bounds of its own, which are as many megabytes and files.
+#: Before, no flag is as good as 0, for which its files have that size all the same.
+_AUDIT_LOG_SINCE, _AUDIT_LOG_DEFAULT = 36, 100
+
+
+#: What is known of a host of which discovery could tell nothing.
+UNKNOWN: t.Mapping[str, t.Any] = MappingProxyType(
+    {
+        "components": {},
+        "certificates": [],
+        "kubelet": {"configuration": {}, "next_flags": {}},
+        "node_name": "",
+    }
+)
 
 
 class Readiness:
@@ -52,8 +68,8 @@ class Readiness:
         host: The host itself; where files belong to no process there is nothing to look at.
         found: What discovery says of it.
         view: How it is seen, None on a worker, unless it speaks with the API.
-        audit: What the run gives the audit log at least, ``maxsize`` (megabytes) and ``maxbackup`` (files); empty
-            where it has nothing to do with it.
+        audit: What the run gives the audit log, ``path``, ``maxsize`` (megabytes) and ``maxbackup`` (files), and as
+            ``own`` which of them are the user's; empty where it has nothing to do with it.
         proc: Where processes are seen.
         allow_expired: Whether certificates that have ended are what the run is for.
     """
@@ -215,11 +231,11 @@ class Readiness:
         ]
 
     def _room(self) -> list[dict[str, t.Any]]:
-        """Return the room where a run writes, by directory; the audit log's with what its rotation may still take."""
+        """Return the room where a run writes, by directory, and that of the audit log, which kube-apiserver writes."""
         directories = ["/etc/kubernetes", "/var/lib/kubelet", STATE_DIRECTORY]
-        found = [{**self._space(directory), "budget": 0} for directory in directories]
-        budget = self._audit_budget()
-        return found + ([budget] if budget else [])
+        found = [{**self._space(directory), "audit": False} for directory in directories]
+        log = self._audit_log()
+        return found + ([log] if log else [])
 
     def _space(self, directory: str) -> dict[str, t.Any]:
         existing = self._host.path(directory)
@@ -233,24 +249,46 @@ class Readiness:
             "read_only": bool(status.f_flag & os.ST_RDONLY),
         }
 
-    def _audit_budget(self) -> dict[str, t.Any] | None:
-        """Return the audit log's directory with the bytes that its rotation may still take there."""
+    def _audit_log(self) -> dict[str, t.Any] | None:
+        """Return the room where the audit log is going to lie, with the bytes that its rotation may still take there.
+
+        ``endless`` is the flag by which it grows without a bound, empty where it has one: then as many are those of the
+        file that is written, or none.
+        """
         component = self._found["components"].get("kube-apiserver")
         if component is None:
             return None
-        flags = component["flags"]
-        path = flags.get("audit-log-path") or self._audit.get("path")
-        if not path or not path.startswith("/"):
+        path = str(self._of_audit_log("path") or "")
+        if not path.startswith("/"):
             return None
-        sizes = [_number(flags.get("audit-log-maxsize")), _number(self._audit.get("maxsize"))]
-        files = [_number(flags.get("audit-log-maxbackup")), _number(self._audit.get("maxbackup"))]
         manifest = Manifest.parse(read_text(self._host.path(component["manifest"])) or "", component["manifest"])
-        directory = os.path.dirname(manifest.host_path_of("kube-apiserver", path) or path)
-        real = self._host.path(directory)
-        used = sum(entry.stat().st_size for entry in os.scandir(real) if entry.is_file()) if os.path.isdir(real) else 0
+        log = manifest.host_path_of("kube-apiserver", path) or path
+        real = self._host.path(log)
+        default = _AUDIT_LOG_DEFAULT if component["minor"] >= _AUDIT_LOG_SINCE else 0
+        size = _number(self._of_audit_log("maxsize", default))
+        if not size and component["minor"] < _AUDIT_LOG_SINCE:
+            size = _AUDIT_LOG_DEFAULT
+        files = _number(self._of_audit_log("maxbackup", default))
+        there = [real, *(rotated_away(real) if files else [])]
         # The file that is written and those that were rotated away.
-        whole = max(sizes) * 1024 * 1024 * (max(files) + 1)
-        return {**self._space(directory), "budget": max(0, whole - used)}
+        whole = size * 1024 * 1024 * (files + 1)
+        used = sum(os.stat(one).st_size for one in there if os.path.isfile(one))
+        endless = "" if size and files else "audit-log-maxbackup" if size else "audit-log-maxsize"
+        room = self._space(os.path.dirname(log))
+        return {**room, "audit": True, "budget": max(0, whole - used), "endless": endless}
+
+    def _of_audit_log(self, key: str, default: int = 0) -> t.Any:
+        """Return what a flag of the audit log (``--audit-log-…``) comes to in this run.
+
+        The user's own value takes the place of what is found. Of the run's own a path gives way to one that is there,
+        and of two numbers the larger one holds, where 0 of ``maxbackup`` is the largest.
+        """
+        ours, found = self._audit.get(key), self._found["components"]["kube-apiserver"]["flags"].get(f"audit-log-{key}")
+        if found is None or key in self._audit.get("own", ()):
+            return default if ours is None else ours
+        if key == "path" or (key == "maxbackup" and not _number(found)):
+            return found
+        return max(_number(found), _number(ours))
 
     def _certificates(self) -> list[dict[str, t.Any]]:
         """Return when each certificate in use begins and ends, those in kubeconfigs included."""

@@ -14,7 +14,11 @@ import pytest
 
 pytest.importorskip("ansible", reason="action plugins run on the controller")
 
-from ansible_collections.kubeharden.core.plugins.action.discover import ActionModule, with_notes_of
+from ansible_collections.kubeharden.core.plugins.action.discover import (
+    ActionModule,
+    with_notes_of,
+    with_own_audit_log,
+)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +114,27 @@ def test_where_nothing_of_the_users_is_written_it_is_not_even_read(value: t.Any)
     assert (action._extra, action._plugins, action._problems) == ({}, [], [])
     with pytest.raises(AssertionError):
         action.prepare({}, known)
+
+
+OURS = {"path": "/ours", "maxsize": "100", "maxbackup": "10"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "every", "expected"),
+    [
+        (OURS, True, {**OURS, "path": "/own", "maxbackup": "0", "own": ["path", "maxbackup"]}),
+        (OURS, False, {**OURS, "path": "/own", "maxbackup": "0", "own": ["path", "maxbackup"]}),
+        # With --tags apiserver they are written, and ours are not.
+        ({}, True, {"path": "/own", "maxbackup": "0", "own": ["path", "maxbackup"]}),
+        # Its control is left out, and those of the others are all that is asked for.
+        ({"maxbackup": "10"}, False, {"maxbackup": "0", "own": ["maxbackup"]}),
+    ],
+)
+def test_the_users_own_flags_of_the_audit_log_count_where_they_are_written(
+    ours: dict[str, str], every: bool, expected: dict[str, t.Any]
+) -> None:
+    own = {"audit_log_path": "/own", "audit-log-maxbackup": "0", "audit-log-format": "json", "v": "2"}
+    assert with_own_audit_log(ours, own, every) == expected
 
 
 class Found(ActionModule):

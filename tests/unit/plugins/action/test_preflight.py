@@ -136,15 +136,16 @@ def test_config_maps_of_kubeadms_count_where_the_run_writes_them(
 
 
 def place(path: str, **seen: t.Any) -> dict[str, t.Any]:
-    return {"path": path, "free": 1 << 30, "inodes": True, "read_only": False, "budget": 0, **seen}
+    return {"path": path, "free": 1 << 30, "inodes": True, "read_only": False, "audit": False, **seen}
 
 
+@pytest.mark.parametrize("budget", [1 << 29, 0])
 def test_a_rollback_does_not_begin_where_nothing_can_be_written_and_asks_for_nothing_else(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, budget: int
 ) -> None:
     given = given_back(monkeypatch)
     rooms = {
-        "cp1": [place("/etc/kubernetes"), place("/var/log/kubernetes/audit", free=1 << 23, budget=1 << 29)],
+        "cp1": [place("/etc/kubernetes"), place("/var/log/audit", free=0, audit=True, budget=budget, endless="")],
         "cp2": [place("/var/lib/kubeharden", free=0)],
         "w1": [place("/etc/kubernetes", read_only=True)],
     }

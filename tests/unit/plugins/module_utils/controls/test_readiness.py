@@ -20,7 +20,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.controls.readiness
 )
 
 NOW = 1_800_000_000.0
-PLACE = {"path": "/etc/kubernetes", "free": 10 * ROOM, "inodes": True, "read_only": False, "budget": 0}
+PLACE = {"path": "/etc/kubernetes", "free": 10 * ROOM, "inodes": True, "read_only": False, "audit": False}
+AUDIT = {**PLACE, "path": "/var/log/audit", "audit": True, "budget": 10 * ROOM, "endless": ""}
 CERTIFICATE = {
     "path": "/etc/kubernetes/pki/apiserver.crt",
     "user": "kube-apiserver",
@@ -76,7 +77,7 @@ FAULTS: dict[str, tuple[dict[str, t.Any], str]] = {
     "inodes": ({"room": [{**PLACE, "inodes": False}]}, "of /etc/kubernetes on cp1 has no inode left"),
     "read-only": ({"room": [{**PLACE, "read_only": True}]}, "/etc/kubernetes of cp1 is on a read-only file system"),
     "budget": (
-        {"room": [{**PLACE, "budget": 10 * ROOM}]},
+        {"room": [AUDIT]},
         "has 40 MiB left, and the audit log's rotation may still take 44 MiB there; make room, or lower audit-log-max",
     ),
     "ended": (
@@ -100,6 +101,18 @@ def test_each_fault_has_its_own_sentence(fault: str) -> None:
     (problem,) = problems(**{**WELL, **evidence})
     assert words in problem
     assert re.fullmatch(r"KH1[34]\d: .*\.", problem)
+
+
+def test_of_an_audit_log_that_may_become_of_any_size_it_is_told() -> None:
+    endless = {**AUDIT, "budget": 0, "endless": "audit-log-maxbackup"}
+    found = judge({"cp1": host(**{**WELL, "room": [endless]})})
+    (note,) = found.notes["cp1"]
+    assert note.startswith(
+        "The audit log in /var/log/audit of cp1 may become of any size (audit-log-maxbackup is 0), so"
+    )
+    assert found.problems["cp1"] == []
+    (problem,) = judge({"cp1": host(**{**WELL, "room": [{**endless, "free": ROOM - 1}]})}).problems["cp1"]
+    assert problem.endswith("the audit log's rotation may still take 4 MiB there; make room.")
 
 
 AWAY = {"api": {"unwell": ""}, "others_away": ["two", "three"]}

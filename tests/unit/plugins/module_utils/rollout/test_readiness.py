@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import datetime
 import os
+import re
 import typing as t
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def test_a_quiet_host_shows_room_and_nothing_else(cp1: Host, proc: Path) -> None
         "/var/lib/kubelet",
         "/var/lib/kubeharden",
     }
-    assert all(place["inodes"] and not place["read_only"] and place["budget"] == 0 for place in evidence["room"])
+    assert all(place["inodes"] and not place["read_only"] and not place["audit"] for place in evidence["room"])
     assert (evidence["upgrade"], evidence["kernel"], evidence["unmounted"]) == ([], [], [])
     assert "api" not in evidence
 
@@ -127,28 +128,98 @@ def test_a_run_of_kubeadm_that_changes_something(
     assert [one["words"] for one in seen(cp1, proc)["upgrade"]] == words
 
 
+AUDIT = {"path": "/var/log/kubernetes/audit/audit.log", "maxsize": "100", "maxbackup": "10"}
+
+
+def of_audit(host: Host, proc: Path, audit: dict[str, t.Any] | None = None) -> tuple[str, float, str]:
+    """Where the audit log is going to lie, the megabytes that it may still take, and what lets it grow without end."""
+    place = seen(host, proc, audit=audit)["room"][-1]
+    assert place["audit"]
+    return place["path"], place["budget"] / MIB, place["endless"]
+
+
+def lay(path: Path, megabytes: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(megabytes * MIB)
+
+
+def with_flags(host: Host, *flags: str, version: str = "") -> None:
+    """Give the API server flags, and the image of another version."""
+    manifest = Path(host.root) / "etc/kubernetes/manifests/kube-apiserver.yaml"
+    os.chmod(manifest, 0o600)
+    port = "    - --secure-port=6443\n"
+    text = manifest.read_text().replace(port, port + "".join(f"    - --audit-log-{flag}\n" for flag in flags))
+    manifest.write_text(re.sub(r"(kube-apiserver:v)[0-9.]+", rf"\g<1>{version}", text) if version else text)
+
+
 def test_the_audit_log_needs_what_its_rotation_may_still_take(cp1: Host, proc: Path) -> None:
-    audit = {"path": "/var/log/kubernetes/audit/audit.log", "maxsize": "100", "maxbackup": "10"}
     place = Path(cp1.root) / "var/log/kubernetes/audit"
-    assert seen(cp1, proc, audit=audit)["room"][-1]["budget"] == 1100 * MIB
-    place.mkdir(parents=True)
-    with (place / "audit.log").open("wb") as log:
-        log.truncate(40 * MIB)
+    assert of_audit(cp1, proc, AUDIT) == ("/var/log/kubernetes/audit", 1100, "")
+    lay(place / "audit.log", 40)
+    lay(place / "audit-2026-11-29T10-00-00.000.log", 100)
+    lay(place / "audit-2026-11-29T09-00-00.000.log.gz", 5)
     (place / "other").mkdir()
-    budget = seen(cp1, proc, audit=audit)["room"][-1]
-    assert (budget["path"], budget["budget"]) == ("/var/log/kubernetes/audit", 1060 * MIB)
+    assert of_audit(cp1, proc, AUDIT) == ("/var/log/kubernetes/audit", 955, "")
+
+
+@pytest.mark.parametrize("name", ["messages", "audit.log.1", "audit.log.2.gz", "audit-old.log", "kube.log"])
+def test_what_else_lies_beside_the_audit_log_is_none_of_it(cp1: Host, proc: Path, name: str) -> None:
+    """Such as the logs of auditd, whose directory it may share."""
+    lay(Path(cp1.root) / "var/log/audit" / name, 2000)
+    assert of_audit(cp1, proc, {**AUDIT, "path": "/var/log/audit/audit.log"}) == ("/var/log/audit", 1100, "")
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, ("/var/log/old", 1100.0, "")),
+        ({"path": "/var/log/new/a.log"}, ("/var/log/new", 1100.0, "")),
+        ({"maxsize": "20"}, ("/var/log/old", 220.0, "")),
+        ({"maxbackup": "2", "maxsize": "5"}, ("/var/log/old", 15.0, "")),
+        ({"maxbackup": "0"}, ("/var/log/old", 100.0, "audit-log-maxbackup")),
+    ],
+)
+def test_the_users_own_word_of_the_audit_log_takes_the_place_of_what_is_there(
+    cp1: Host, proc: Path, own: dict[str, str], expected: tuple[str, float, str]
+) -> None:
+    with_flags(cp1, "path=/var/log/old/a.log", "maxsize=50", "maxbackup=3")
+    assert of_audit(cp1, proc, {**AUDIT, **own, "own": list(own)}) == expected
+
+
+def test_an_audit_log_that_is_not_to_be_a_file_needs_no_room(cp1: Host, proc: Path) -> None:
+    with_flags(cp1, "path=/var/log/old/a.log")
+    assert not any(place["audit"] for place in seen(cp1, proc, audit={**AUDIT, "path": "-", "own": ["path"]})["room"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "audit", "version", "expected"),
+    [
+        # All are kept: of a file that the run leaves so, ten are no bound.
+        (("maxbackup=0",), AUDIT, "1.37.1", (60.0, "audit-log-maxbackup")),
+        (("maxsize=200", "maxbackup=20"), AUDIT, "1.37.1", (4160.0, "")),
+        # Left as it is: by itself, and by the version's own defaults.
+        (("maxsize=200", "maxbackup=1"), {}, "1.37.1", (360.0, "")),
+        ((), {}, "1.37.1", (10060.0, "")),
+        ((), {}, "1.35.4", (60.0, "audit-log-maxbackup")),
+        (("maxbackup=1",), {}, "1.35.4", (160.0, "")),
+        (("maxsize=0", "maxbackup=1"), {}, "1.35.4", (160.0, "")),
+        (("maxsize=0", "maxbackup=1"), {}, "1.36.0", (0.0, "audit-log-maxsize")),
+        (("maxsize=0", "maxbackup=1"), AUDIT, "1.36.0", (1060.0, "")),
+    ],
+)
+def test_how_large_the_audit_log_may_become(
+    cp1: Host, proc: Path, flags: tuple[str, ...], audit: dict[str, t.Any], version: str, expected: tuple[float, str]
+) -> None:
+    with_flags(cp1, "path=/var/log/old/a.log", *flags, version=version)
+    lay(Path(cp1.root) / "var/log/old/a.log", 40)
+    assert of_audit(cp1, proc, audit)[1:] == expected
 
 
 def test_an_audit_log_below_no_mount(cp1: Host, proc: Path) -> None:
-    manifest = Path(cp1.root) / "etc/kubernetes/manifests/kube-apiserver.yaml"
-    text = manifest.read_text()
-    os.chmod(manifest, 0o600)
-    manifest.write_text(
-        text.replace("    - --secure-port=6443\n", "    - --secure-port=6443\n    - --audit-log-path=/a/b.log\n")
-    )
+    with_flags(cp1, "path=/a/b.log")
     (one,) = seen(cp1, proc)["unmounted"]
     assert (one["flag"], one["path"]) == ("audit-log-path", "/a/b.log")
-    assert seen(cp1, proc)["room"][-1]["budget"] == 0  # kube-apiserver's own default never rotates
 
 
 def test_what_etcd_writes_below_no_mount(cp1: Host, proc: Path) -> None:
