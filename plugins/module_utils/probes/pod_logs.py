@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
@@ -24,9 +25,16 @@ _CRI_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([PF])\S*(?: (.*))?
 
 # How components say why they end: cobra, klog's "command failed" and fatal lines, Go's flags and panics, etcd's log.
 _REASON = re.compile(
-    r'Error: |panic: |fatal error: |error: |F\d{4} |E\d{4} .*"command failed"|flag provided but not defined'
-    r'|\{"level":"(?:fatal|panic)"'
+    r'Error: |panic: |fatal error: |error: |F\d{4} |E\d{4} .*"command failed"|\{"level":"(?:fatal|panic)"'
+    r'|flag provided but not defined|flag needs an argument: |bad flag syntax: |invalid (?:boolean )?value ".*" for '
 )
+# etcd's log says with what it panics, of which the panic itself has the half.
+_LOGGED_PANIC = '{"level":"panic"'
+# What else a line of trouble has in it, where none has such a form; of the last lines only, which are near the end.
+_TROUBLE = re.compile(r"rror|failed|panic")
+_NEAR = 20
+#: How many lines are looked at: a stack of Go's, or a usage text, may come after what says why.
+LINES = 500
 
 _KUBELET_MATTERS = re.compile(
     r"CrashLoopBackOff|ErrImage|ImagePullBackOff|StartError|RunContainerError|CreateContainerError"
@@ -46,28 +54,34 @@ class Run(Protocol):
     def __call__(self, args: list[str]) -> tuple[int, str, str]: ...
 
 
-def last_lines(pod_uid: str, component: str, root: str = ROOT, count: int = 5) -> list[str]:
+def last_lines(pod_uid: str, component: str, root: str = ROOT, count: int = 5, first: int = 0) -> list[str]:
     """The last ``count`` lines of the newest attempt of container ``component``; of the one before when it has none.
 
-    ``pod_uid`` ends the name of the pod's folder (of a static pod: config.hash). Empty when there is no log: the
-    container never started, or the kubelet has removed it.
+    ``pod_uid`` ends the name of the pod's folder (of a static pod: config.hash), and of attempts before the ``first``
+    nothing is read. Empty when there is no log: the container never started, or the kubelet has removed it.
     """
-    for path in _attempts(pod_uid, component, root):
+    for path in _attempts(pod_uid, component, root, first):
         lines = _lines(path)
         if lines:
             return [mask(line)[:_LONGEST_LINE] for line in lines[-count:]]
     return []
 
 
-def last_words(pod_uid: str, component: str, root: str = ROOT) -> str | None:
-    """The one line that most likely says why the component ended, or None without a log.
+def last_words(pod_uid: str, component: str, root: str = ROOT, first: int = 0) -> str:
+    """The one line that most likely says why the component ended, empty without a log; ``first`` is as above."""
+    return telling(last_lines(pod_uid, component, root, LINES, first))
 
-    It is the last line that has the form of a reason, since a usage text or a stack trace may follow; else the last
-    line.
+
+def telling(lines: Sequence[str]) -> str:
+    """The one line that most likely says why its writer ended, empty where there is none.
+
+    It is the last line that has the form of a reason, since a usage text or a stack trace may follow; else the last one
+    near the end that is about trouble, else the last line.
     """
-    lines = last_lines(pod_uid, component, root, count=500)
-    reasons = [line for line in lines if _REASON.match(line)] or lines
-    return reasons[-1] if reasons else None
+    reasons = [line for line in lines if _REASON.match(line)]
+    logged = [line for line in reasons if line.startswith(_LOGGED_PANIC)]
+    trouble = [line for line in lines[-_NEAR:] if _TROUBLE.search(line)]
+    return (logged or reasons or trouble or list(lines) or [""])[-1]
 
 
 def kubelet_journal(
@@ -96,7 +110,7 @@ def kubelet_journal(
     return list(kept.values())[-count:]
 
 
-def _attempts(pod_uid: str, component: str, root: str) -> list[str]:
+def _attempts(pod_uid: str, component: str, root: str, first: int) -> list[str]:
     """The container's log files, newest attempt first. Rotated ones have a date after ``.log`` and are left out."""
     found: list[tuple[int, str]] = []
     for pod in _list(root):
@@ -104,7 +118,7 @@ def _attempts(pod_uid: str, component: str, root: str) -> list[str]:
             folder = os.path.join(root, pod, component)
             for name in _list(folder):
                 attempt, extension = os.path.splitext(name)
-                if extension == ".log" and attempt.isdigit():
+                if extension == ".log" and attempt.isdigit() and int(attempt) >= first:
                     found.append((int(attempt), os.path.join(folder, name)))
     return [path for _dummy, path in sorted(found, reverse=True)]
 

@@ -542,10 +542,11 @@ def _suspect(plan: ComponentPlan, last: str) -> str:
 
 
 def _by_name(setting: Setting, last: str) -> bool:
-    names = [setting.flag, setting.flag.replace("-", "")]
-    if setting.flag.endswith("cipher-suites"):
-        names += ["CipherSuites", "Cipher suite", "cipher suite"]
-    return any(name in last for name in names)
+    if setting.flag.endswith("cipher-suites") and re.search("CipherSuites|[Cc]ipher suite", last):
+        return True
+    # A flag may be called v.
+    names = {setting.flag, setting.flag.replace("-", "")}
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?![\w-])", last) for name in names)
 
 
 def _by_value(setting: Setting, last: str) -> bool:

@@ -32,6 +32,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
     write_atomic,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.pod_logs import LINES, telling
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask, mask_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven, outcomes, sort
@@ -44,7 +45,6 @@ STEADY = 12.0
 #: The field that makes a kubelet ask for a serving certificate.
 ASKS = "serverTLSBootstrap"
 INTERVAL = 0.5
-_LINES = 20
 #: What systemd calls the process of a unit that has none.
 _NO_PROCESS = ("", "0")
 #: Environment files that give a kubelet flags, and the variable that holds them; a later one beats an earlier one.
@@ -536,7 +536,8 @@ def restart(service: Service, limit: float) -> float | str:
     while service.clock() - begun < limit:
         state = _state(service.run)
         if state.get("ExecMainStatus", "0") != "0" and state.get("SubState") == "auto-restart":
-            return f"it ended with exit code {state['ExecMainStatus']}. Its last words: {_last_words(service.run)}"
+            words = _last_words(service.run, moment)
+            return f"it ended with exit code {state['ExecMainStatus']}. Its last words: {words}"
         now = state.get("MainPID", "")
         if now != pid or now in _NO_PROCESS or not service.healthy():
             pid, since = now, service.clock()
@@ -546,19 +547,28 @@ def restart(service: Service, limit: float) -> float | str:
                 return service.clock() - begun
             trouble = "it is well, but its node was not Ready"
         service.sleep(INTERVAL)
-    return f"{trouble} within {limit:.0f} s. Its last words: {_last_words(service.run)}"
+    return f"{trouble} within {limit:.0f} s. Its last words: {_last_words(service.run, moment)}"
 
 
 def _state(run: Run) -> dict[str, str]:
-    _code, out, _error = run(["systemctl", "show", "kubelet", "--property=MainPID,SubState,ExecMainStatus"])
+    properties = "MainPID,SubState,ExecMainStatus,InvocationID"
+    _code, out, _error = run(["systemctl", "show", "kubelet", f"--property={properties}"])
     return dict(line.partition("=")[::2] for line in out.splitlines() if "=" in line)
 
 
-def _last_words(run: Run) -> str:
-    _code, out, _error = run(["journalctl", "--unit=kubelet", "--no-pager", "--output=cat", f"--lines={_LINES}"])
-    lines = [mask(line.strip()) for line in out.splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line or "failed" in line or "panic" in line]
-    return f'"{(telling or lines or ["none"])[-1]}".'
+def _last_words(run: Run, since: float) -> str:
+    """Return the line of the kubelet that was started last which most likely says what is wrong with it, quoted.
+
+    Lines of one that ended at once may have no invocation in the journal: of those the time decides.
+    """
+    invocation = _state(run).get("InvocationID", "")
+    of_it = [[f"_SYSTEMD_INVOCATION_ID={invocation}"]] if invocation else []
+    for chosen in (*of_it, ["--unit=kubelet", f"--since=@{int(since)}"]):
+        _code, out, _error = run(["journalctl", *chosen, "--no-pager", "--output=cat", f"--lines={LINES}"])
+        lines = [mask(line.strip()) for line in out.splitlines() if line.strip()]
+        if lines:
+            return f'"{telling(lines)}".'
+    return '"none".'
 
 
 def recover(host: Host, service: Service | None, limit: float) -> list[str]:

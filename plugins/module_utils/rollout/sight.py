@@ -55,7 +55,7 @@ def build(
         same=processes.same,
         runtime=cri.Runtime(runtime_socket) if runtime_socket else None,
         kubeconfig=admin,
-        last_lines=pod_logs.last_lines,
+        last_words=lambda uid, component, first: pod_logs.last_words(uid, component, first=first),
         complaints=lambda since: pod_logs.kubelet_journal(run, since),
         usage=lambda process: _usage(process, run),
         memory=processes.memory,

@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, ApiClient, tls_peer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.etcd import EtcdClient
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.pod_logs import telling
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask
 
@@ -65,7 +66,8 @@ class Sight:
         same: Whether a process still is that process.
         runtime: The container runtime, None where its socket is not known.
         kubeconfig: The administrator's, for the API server's own health paths and one authorised call.
-        last_lines: The last log lines of a pod's container, by uid and container.
+        last_words: The log line of a container that most likely says why it ended, by its pod's uid, its name and its
+            first attempt that counts; empty where there is none.
         complaints: What the kubelet said since a time that matters, newest last.
         usage: What the program of a process prints of its flags, empty where it says nothing.
         memory: What memory there is beside a process, None where that is not known.
@@ -83,7 +85,7 @@ class Sight:
     same: t.Callable[[Process], bool]
     runtime: cri.Runtime | None
     kubeconfig: Kubeconfig
-    last_lines: t.Callable[[str, str], list[str]]
+    last_words: t.Callable[[str, str, int], str]
     complaints: t.Callable[[float], list[str]]
     usage: t.Callable[[Process], str]
     memory: t.Callable[[Process], Memory | None]
@@ -112,8 +114,7 @@ class Failure(Exception):
     @property
     def last_word(self) -> str:
         """The line that most likely says why."""
-        errors = [line for line in self.lines if "rror" in line or "command failed" in line or "panic" in line]
-        return _without_frame((errors or self.lines or [""])[-1].strip())
+        return _without_frame(telling(self.lines).strip())
 
 
 def _without_frame(line: str) -> str:
@@ -441,10 +442,13 @@ class Watcher:
         return [line for line in self._sight.complaints(self._since) if self._component in line]
 
     def _words(self) -> list[str]:
-        for container in reversed(self._new_containers()):
-            lines = self._sight.last_lines(container.pod_uid, self._component)
-            if lines:
-                return lines
+        """Return the new process's own last words, else the kubelet's; a pod that stays has a log of the old one's."""
+        new = self._new_containers()
+        for uid in dict.fromkeys(container.pod_uid for container in reversed(new)):
+            first = min(container.attempt for container in new if container.pod_uid == uid)
+            words = self._sight.last_words(uid, self._component, first)
+            if words:
+                return [words]
         return self._complaints()
 
 

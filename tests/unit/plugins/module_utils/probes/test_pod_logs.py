@@ -66,7 +66,7 @@ def test_no_log(tmp_path: Path, uid: str) -> None:
     lay(tmp_path, line("a"))
     assert last_lines(uid, "kube-apiserver", str(tmp_path)) == []
     assert last_lines(UID, "kube-apiserver", str(tmp_path / "absent")) == []
-    assert last_words(uid, "kube-apiserver", str(tmp_path)) is None
+    assert last_words(uid, "kube-apiserver", str(tmp_path)) == ""
 
 
 def test_a_large_log_is_read_from_its_end_only(tmp_path: Path) -> None:
@@ -84,6 +84,9 @@ def test_bytes_that_are_no_text_and_a_very_long_line(tmp_path: Path) -> None:
     assert last_lines(UID, "kube-apiserver", str(tmp_path)) == ["y" * 2000, "\ufffd\ufffd"]
 
 
+NO_URL = 'invalid value "10.0.0.11:2379" for flag -advertise-client-urls: parse "10.0.0.11:2379": first path segment'
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
@@ -95,7 +98,37 @@ def test_bytes_that_are_no_text_and_a_very_long_line(tmp_path: Path) -> None:
             ["flag provided but not defined: -no-such-flag", "Usage:", "  etcd [flags]"],
             "flag provided but not defined: -no-such-flag",
         ),
+        (
+            [
+                NO_URL,
+                "Usage:",
+                *["  --log-level 'info'", "    Only supports debug, info, warn, error, panic, or fatal."] * 100,
+            ],
+            NO_URL,
+        ),
+        (
+            ['invalid boolean value "maybe" for -client-cert-auth: parse error', "Usage:", "  etcd [flags]"],
+            'invalid boolean value "maybe" for -client-cert-auth: parse error',
+        ),
+        (["flag needs an argument: -max-snapshots", "Usage:", "x"], "flag needs an argument: -max-snapshots"),
         (["panic: feature gate", "", "goroutine 1 [running]:", "main.main()"], "panic: feature gate"),
+        (
+            [
+                "F1124 10:00:00.1 1 a.go:1] cannot",
+                *["goroutine 1 [running]:", "k8s.io/a.b(0x1)", "\t/a/error.go:1"] * 100,
+            ],
+            "F1124 10:00:00.1 1 a.go:1] cannot",
+        ),
+        # The panic that comes of it does not say which.
+        (
+            ['{"level":"panic","msg":"no such","error":"x"}', "panic: no such", "", "goroutine 1 [running]:"],
+            '{"level":"panic","msg":"no such","error":"x"}',
+        ),
+        (
+            ['{"level":"info","msg":"Running"}', '{"level":"warn","msg":"failed to verify flags","error":"x"}', "bye"],
+            '{"level":"warn","msg":"failed to verify flags","error":"x"}',
+        ),
+        (["an error of long ago", *["words"] * 20], "words"),
         (
             ['E1124 10:00:00.000000       1 run.go:72] "command failed" err="x"', "I1124 trailing"],
             'E1124 10:00:00.000000       1 run.go:72] "command failed" err="x"',
@@ -107,6 +140,16 @@ def test_bytes_that_are_no_text_and_a_very_long_line(tmp_path: Path) -> None:
 def test_last_words(tmp_path: Path, lines: list[str], words: str) -> None:
     lay(tmp_path, "".join(line(text) for text in lines))
     assert last_words(UID, "kube-apiserver", str(tmp_path)) == words
+
+
+def test_the_words_of_an_attempt_before_those_that_count_are_not_the_new_ones(tmp_path: Path) -> None:
+    """A pod stays where only a file has changed: until the new process says something, its log is the old one's."""
+    lay(tmp_path, line("Error: of the old one"), "3.log")
+    lay(tmp_path, "", "4.log")
+    assert last_words(UID, "kube-apiserver", str(tmp_path)) == "Error: of the old one"
+    assert last_words(UID, "kube-apiserver", str(tmp_path), first=4) == ""
+    lay(tmp_path, line("Error: of the new one"), "4.log")
+    assert last_words(UID, "kube-apiserver", str(tmp_path), first=4) == "Error: of the new one"
 
 
 def klog(seconds: int, text: str) -> str:

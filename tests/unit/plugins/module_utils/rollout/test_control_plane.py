@@ -604,6 +604,8 @@ def test_the_suspect_is_the_flag_of_which_the_words_speak(make: Callable[..., Pl
         ("tls: TLSConfig.CipherSuites is missing one", "tls-cipher-suites"),
         ('Error: invalid value "/etc/kubernetes/kubeharden/audit-policy.yaml"', "audit-policy-file"),
         ('Error: invalid audit log format xml, allowed formats are "legacy,json"', "audit-log-format"),
+        ('invalid value "a" for flag -advertise-client-urls: parse "a": no', "advertise-client-urls"),
+        ("invalid value of another, profiling-rate", ""),
         ("Error: strict xmlns decoding: false", ""),
         ("Error: 3000 is too much", ""),
         ("panic", ""),
@@ -611,12 +613,14 @@ def test_the_suspect_is_the_flag_of_which_the_words_speak(make: Callable[..., Pl
 )
 def test_no_flag_is_blamed_by_chance(last: str, flag: str) -> None:
     changed = {
+        "v": "4",
         "profiling": "false",
         "max-requests-inflight": "3000",
         "audit-policy-file": POLICY,
         "audit-log-path": "/var/log/a.log",
         "audit-log-format": "xml",
         "tls-cipher-suites": "TLS_A",
+        "advertise-client-urls": "10.0.0.11:2379",
     }
     settings = [Setting(name, {}, (value,), True) for name, value in changed.items()]
     plan = t.cast(t.Any, types.SimpleNamespace(settings=settings))

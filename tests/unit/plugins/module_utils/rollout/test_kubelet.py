@@ -102,6 +102,35 @@ def service(*states: str) -> Service:
     return Service(run, lambda: True, lambda: clock[0], sleep)
 
 
+@pytest.mark.parametrize(
+    ("invocation", "journal", "asked", "words"),
+    [
+        ("ab12", {"_SYSTEMD_INVOCATION_ID=ab12": "panic: x\n\ngoroutine 1 [running]:\nmain.main()\n"}, 1, "panic: x"),
+        ("ab12", {"--unit=kubelet --since=@1800000000": "E0101 Failed to run\n"}, 2, "E0101 Failed to run"),
+        ("", {"--unit=kubelet --since=@1800000000": "Error: unknown flag: --x\n"}, 1, "Error: unknown flag: --x"),
+        ("ab12", {}, 2, "none"),
+    ],
+)
+def test_the_last_words_are_those_of_the_kubelet_that_was_started(
+    invocation: str, journal: dict[str, str], asked: int, words: str
+) -> None:
+    """The one before may have said why it had trouble, and ends with words of its own."""
+    calls: list[list[str]] = []
+
+    def run(arguments: list[str]) -> tuple[int, str, str]:
+        if arguments[:2] == ["systemctl", "show"]:
+            return 0, f"MainPID=0\nSubState=auto-restart\nExecMainStatus=1\nInvocationID={invocation}\n", ""
+        if arguments[0] != "journalctl":
+            return 0, "", ""
+        calls.append(arguments)
+        found = [text for chosen, text in journal.items() if set(chosen.split()) <= set(arguments)]
+        return 0, "".join(found), ""
+
+    service = Service(run, lambda: False, lambda: 0.0, lambda _seconds: None, now=lambda: 1.8e9 + 0.7)
+    assert kubelet.restart(service, 60.0) == f'it ended with exit code 1. Its last words: "{words}".'
+    assert len(calls) == asked
+
+
 class Healthy(http.server.BaseHTTPRequestHandler):
     """A health port."""
 

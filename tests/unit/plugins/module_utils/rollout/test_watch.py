@@ -156,6 +156,24 @@ def test_a_crash_loop_is_found_by_its_second_exit_with_the_components_words(worl
     assert world.time < 60
 
 
+def test_etcds_usage_hides_no_reason(world: World) -> None:
+    waiting = watcher(world)
+    crash_loop(world)
+    why = 'invalid value "10.0.0.11:2379" for flag -advertise-client-urls: parse "10.0.0.11:2379": first path segment'
+    world.logs = {"new": [why, "Usage:", *["    Only supports debug, info, warn, error, panic, or fatal."] * 99]}
+    assert failure(waiting).last_word == why
+
+
+@pytest.mark.parametrize(("attempt", "word"), [(3, ""), (4, "Error: of this one")])
+def test_the_words_of_a_pod_that_stays_are_those_of_its_new_container(world: World, attempt: int, word: str) -> None:
+    """Where a file alone has changed the log has the old process's too."""
+    world.boxes = [Box("old", exited=1.0, attempt=3, uid="stays")]
+    waiting = watcher(world)
+    world.boxes += [Box(f"new{n}", start=n, exited=n + 0.3, attempt=n, uid="stays") for n in (4, 5)]
+    world.attempt, world.logs = attempt, {"stays": ["Error: of this one"]}
+    assert failure(waiting).last_word == word
+
+
 def test_the_old_containers_exit_is_no_failure(world: World) -> None:
     """137 of the old container after its grace is normal."""
     world.boxes = [

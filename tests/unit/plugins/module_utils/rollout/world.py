@@ -28,6 +28,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import cri
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, Peer
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.pod_logs import telling
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.processes import Memory, Process
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import cluster_health, front_door, watch
 
@@ -181,7 +182,9 @@ class World:
         self.boxes: list[Box] = []
         #: From when to when the runtime's socket does not answer.
         self.blind: list[tuple[float, float]] = []
+        #: By pod, the lines of the container's attempt that has written last.
         self.logs: dict[str, list[str]] = {}
+        self.attempt = 9
         self.journal: list[tuple[float, str]] = []
         self.usage: dict[str, str] = {}
         #: What the kernel says of memory, None where it says nothing.
@@ -294,7 +297,7 @@ class World:
             same=self.same,
             runtime=t.cast(t.Any, self.runtime),
             kubeconfig=self.admin,
-            last_lines=lambda uid, _component: self.logs.get(uid, []),
+            last_words=lambda uid, _component, first: telling(self.logs.get(uid, []) if self.attempt >= first else []),
             complaints=lambda since: [line for time, line in self.journal if since <= time <= self.time],
             usage=lambda process: self.usage.get(process.arguments[0], ""),
             memory=lambda _process: self.memory,
