@@ -443,6 +443,10 @@ class Backup:
                 remove_file(real)
             return
         if saved.kind in ("directory", "attributes"):
+            now = os.stat(real)
+            there = (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode), now.st_mtime_ns)
+            if there == (saved.uid, saved.gid, saved.mode, saved.mtime_ns):
+                return  # what lets nobody change it need not be put back
             if owner:
                 os.chown(real, *owner)
             os.chmod(real, saved.mode)  # after the owner, which takes the set-id bits away

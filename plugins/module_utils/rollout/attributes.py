@@ -227,10 +227,12 @@ class Attributes:
         """
         saved: list[Saved] = []
         overridden: list[Change] = []
+        made: list[str] = []
         try:
             for change in self._users:
                 backup.note("user", change.target)
                 self._make_user(change.target)
+                made.append(change.target)
             for step in self._steps:
                 saved.append(backup.save_step(step.path, content=False, after=self._outcome(step)))
                 self._set(step)
@@ -242,7 +244,7 @@ class Attributes:
                 saved += backup.save_changes([self._tmpfiles])
                 write_atomic(_TMPFILES, (self._tmpfiles.after or "").encode(), 0o644, (0, 0))
         except HardeningError as error:
-            problems = [*self._take_back(overridden), *backup.put_back(saved)]
+            problems = [*self._take_back(overridden), *backup.put_back(saved), *self._remove(made)]
             raise HardeningError(error.number, " ".join([str(error), *problems])) from error
 
     def _take_back(self, overridden: t.Sequence[Change]) -> list[str]:
@@ -254,6 +256,24 @@ class Attributes:
             except HardeningError as error:
                 problems.append(str(error))
         return problems
+
+    def _remove(self, users: t.Sequence[str]) -> list[str]:
+        """Remove users that were just made, and return a sentence for each that stayed."""
+        problems = []
+        for name in reversed(users):
+            theirs = [step.path for step in self._steps if self._is_of(step.path, name)]
+            if theirs:  # those would be of a number that the next user gets
+                problems.append(f"The system user {name} stays, since {', '.join(theirs)} did not go back.")
+                continue
+            try:
+                remove_user(self._run, name)
+            except HardeningError as error:
+                problems.append(str(error))
+        return problems
+
+    def _is_of(self, path: str, name: str) -> bool:
+        status = os.stat(self._host.path(path))
+        return status.st_uid == _uid_of(name) or status.st_gid == _gid_of(name)
 
     def _owner_of(self, step: Step) -> tuple[int | None, int | None]:
         """Return user and group that a step sets, -1 for what stays, None for one that does not exist."""

@@ -374,6 +374,73 @@ def test_a_user_that_cannot_be_made_leaves_every_file(tmp_path: Path, monkeypatc
     assert mode_of(tmp_path / "var/lib/etcd") == 0o755
 
 
+def refuse(monkeypatch: pytest.MonkeyPatch, place: Path, *names: str) -> None:
+    """Let the system refuse some of its calls for one file."""
+
+    def refusing(real: t.Callable[..., None]) -> t.Callable[..., None]:
+        def call(target: t.Any, *arguments: t.Any, **more: t.Any) -> None:
+            if os.path.samestat(os.stat(target), place.stat()):
+                raise PermissionError(1, "Operation not permitted")
+            real(target, *arguments, **more)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+
+@needs_root
+@pytest.mark.parametrize("refused", ["fchown", "fchmod"])
+@pytest.mark.parametrize("removable", [True, False])
+def test_a_user_goes_back_with_the_files_for_whose_sake_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str, removable: bool
+) -> None:
+    """Such as where the data directory is immutable, so that nothing of it could be put back either."""
+    place = tmp_path / "var/lib/etcd"
+    place.mkdir(parents=True, mode=0o755)
+    known: dict[str, int] = {}
+    monkeypatch.setattr(module, "_uid_of", known.get)
+    monkeypatch.setattr(module, "_gid_of", known.get)
+    shell = Shell(refuse="" if removable else "userdel")
+
+    def run(args: list[str]) -> tuple[int, str, str]:
+        known["etcd"] = 23456
+        return shell(args)
+
+    refuse(monkeypatch, place, *([refused] if refused == "fchmod" else ["fchown", "chown", "chmod", "utime"]))
+    host = Live(str(tmp_path))
+    made = Attributes(host, [wanted("/var/lib/etcd", 0o700, "etcd", "etcd")], run)
+    made.plan()
+    with pytest.raises(HardeningError) as caught:
+        made.apply(Backup(host, RUN))
+    said = str(caught.value)
+    assert said.startswith("Owner and mode of /var/lib/etcd could not be set: the operation is not permitted")
+    assert said.endswith("mend that and run again." if removable else "end what runs as it, and run again.")
+    assert [call[0] for call in shell.changes] == ["useradd", "userdel"]
+    assert (place.stat().st_uid, mode_of(place)) == (os.geteuid(), 0o755)
+
+
+@needs_root
+def test_a_user_stays_while_a_file_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "var/lib/etcd").mkdir(parents=True, mode=0o755)
+    known: dict[str, int] = {}
+    monkeypatch.setattr(module, "_uid_of", known.get)
+    monkeypatch.setattr(module, "_gid_of", known.get)
+    shell = Shell()
+
+    def run(args: list[str]) -> tuple[int, str, str]:
+        known["etcd"] = 23456
+        return shell(args)
+
+    refuse(monkeypatch, tmp_path / "var/lib/etcd", "fchmod", "chown")
+    host = Live(str(tmp_path))
+    made = Attributes(host, [wanted("/var/lib/etcd", 0o700, "etcd", "etcd")], run)
+    made.plan()
+    with pytest.raises(HardeningError, match="The system user etcd stays, since /var/lib/etcd did not go back"):
+        made.apply(Backup(host, RUN))
+    assert [call[0] for call in shell.changes] == ["useradd"]
+
+
 # ---- what is wanted
 
 
