@@ -100,6 +100,9 @@ class ActionModule(HostAction):
                 key: result[key] for key in ("cluster_lock", "locked_by", "notes") if key in result
             }
             return {"changed": False, "problems": [result["msg"]], **kept}
+        met = list(result.get("problems") or [])
+        if met and "discovery" not in result:
+            return {**result, "asked": time.time()}
         if "discovery" not in result:
             missing = result.get("libraries_missing") or []
             if missing and not boolean(arguments.get("install_packages", True)):
@@ -125,7 +128,7 @@ class ActionModule(HostAction):
         if damaged:
             refused.append(version_check.refusal("KH115", damaged, host)["msg"])
         notes = [*(result.get("notes") or []), *version_check.unknown_to_kubelet(result["discovery"])]
-        known = {**result, "problems": refused, "notes": notes, "asked": time.time()}
+        known = {**result, "problems": [*met, *refused], "notes": notes, "asked": time.time()}
         return {**known, **self._intends(arguments, task_vars)}
 
     def _before_init(self, arguments: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

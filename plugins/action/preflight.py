@@ -130,12 +130,16 @@ class ActionModule(EndingAction):
             variables.get("ansible_skip_tags", []),
         )
         problems = {
-            name: [
-                *result.get("problems", []),
-                *told.get(name, []),
-                *judged.problems[name],
-                *problems_in(variables["hostvars"].raw_get(name), later),
-            ]
+            name: list(
+                dict.fromkeys(
+                    [
+                        *result.get("problems", []),
+                        *told.get(name, []),
+                        *judged.problems[name],
+                        *problems_in(variables["hostvars"].raw_get(name), later),
+                    ]
+                )
+            )
             for name, result in found.items()
         }
         unreachable = {name for name, result in found.items() if result.get("unreachable_since")}

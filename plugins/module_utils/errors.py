@@ -11,6 +11,8 @@ from __future__ import annotations
 import typing as t
 from types import MappingProxyType
 
+T = t.TypeVar("T")
+
 
 def numbered(number: str, sentence: str) -> str:
     """Return an error as a user sees it: the number, by which docs/errors.md has it, and the sentence."""
@@ -51,6 +53,26 @@ class HardeningError(Exception):
     def trouble(self) -> str:
         """What was wrong and where: for who says once, of several, what was left as it was."""
         return str(self).partition(" Nothing was changed")[0].replace("; nothing was changed", "")
+
+
+class Met:
+    """Errors that are told beside others: what does not depend on what was refused is done all the same."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, None] = {}
+
+    @property
+    def told(self) -> list[str]:
+        """The errors as a user sees them, each once."""
+        return list(self._told)
+
+    def trying(self, act: t.Callable[[], T]) -> T | None:
+        """Return what comes of an act, None where it is refused."""
+        try:
+            return act()
+        except HardeningError as error:
+            self._told[error.numbered] = None
+            return None
 
 
 def do_all(acts: t.Iterable[t.Callable[[], object]]) -> None:

@@ -326,8 +326,12 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeharden.core.plugins.module_utils import os_release
-from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import is_of_kubernetes
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
+    ADMIN_KUBECONFIG,
+    is_of_kubernetes,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.entry import HOST_OPTIONS, find_libraries, run, runner
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import Met
 
 CONFIG_MAPS = ("kubeadm-config", "kubelet-config", "kube-proxy")
 
@@ -602,17 +606,8 @@ def look_before(module: AnsibleModule, host: t.Any, told: list[str]) -> dict[str
 def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, told: list[str]) -> dict[str, t.Any]:
     """Undo what a run that died left, and return what is found then; what a person should know is added to ``told``."""
     from ansible_collections.kubeharden.core.plugins.module_utils.files import history
-    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
     from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
-    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
-        kube_proxy_api,
-        kubelet,
-        named_files,
-        preparation,
-        pulls_api,
-        recovery,
-        sight,
-    )
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import named_files, preparation, sight
 
     parameters = module.params
     with contextlib.ExitStack() as stack:
@@ -622,64 +617,104 @@ def look(module: AnsibleModule, host: t.Any, discovery: t.Any, cluster: t.Any, t
         known = look_before(module, host, told)
         if known:
             return known
-        view = None
+        # What is refused from here on is told with all else that this host shows.
+        met, view = Met(), None
         if parameters["control_plane"] or (parameters["asks_api"] and parameters["read_api"]):
             # Refuses an administrator's kubeconfig that cannot be used before anything is written anywhere.
-            view = sight.build(
-                host,
-                discovery.admin_kubeconfig,
-                discovery.runtime_socket(),
-                runner(module),
-                parameters["allow_expired"],
-            )
-        limit = float(parameters["gate_timeout"])
-        if module.check_mode:
-            recovery.require_presence(host, Journal(host))
-            told += recovery.foretell(host)
-            found = {**discovery.run(), "live": host.live}
-        else:
-            # First of all: a run that died may have left this host without its API server.
-            before = len(told)
-            told += recovery.recover(host, view, limit)
-            found = {**discovery.run(), "live": host.live}
-            service = kubelet.service(found["kubelet"]["configuration"], runner(module)) if host.live else None
-            told += kubelet.recover(host, service, limit)
-            if host.live and found["admin_kubeconfig"]:
-                given = (runner(module), found["admin_kubeconfig"], parameters["kubectl"])
-                told += recovery.recover_cluster(
+            view = met.trying(
+                lambda: sight.build(
                     host,
-                    lambda: kube_proxy_api.build(*given),
-                    lambda: pulls_api.build(*given),
-                    limit,
-                    (lambda: api_answers(*given)) if parameters["without_api"] else None,
+                    discovery.admin_kubeconfig,
+                    discovery.runtime_socket(),
+                    runner(module),
+                    parameters["allow_expired"],
                 )
-            elif host.live:
-                told += recovery.left_in_the_cluster(host)
-            found = {**discovery.run(), "live": host.live} if len(told) > before else found
-        cluster.take(last=True)
+            )
+        found = recovered(module, host, discovery, view, told, met)
+        if not met.told:
+            cluster.take(last=True)
         # All of them: a damaged one would be met in the middle of the run, or when it is to be put back.
-        history.past_runs(host)
+        met.trying(lambda: history.past_runs(host))
         if parameters["control_plane"]:
             # Only now: an API server that a run which died left away comes back in any case.
-            named_files.require(host, parameters["named_files"])
-        if parameters["flag_files"]:
+            met.trying(lambda: named_files.require(host, parameters["named_files"]))
+        if found and parameters["flag_files"]:
             found["flag_files"] = preparation.named_by_flags(host, found["components"])
-        front_door: dict[str, t.Any] = {}
-        if host.live and parameters["read_api"]:
-            front_door = look_at_front_door(module, host, found, view)
-            # Where it loses requests nothing that is read would be sure; the run ends with all other problems.
-            facts, sentences = ({}, []) if front_door["served"] else read_api(module, host, found, view)
-            found = {**found, **facts}
+        return shown(module, host, found, view, told, met)
+
+
+def recovered(
+    module: AnsibleModule, host: t.Any, discovery: t.Any, view: t.Any, told: list[str], met: Met
+) -> dict[str, t.Any]:
+    """Undo what a run that died left, and return what is found then, empty where that cannot be told."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
+        kube_proxy_api,
+        kubelet,
+        pulls_api,
+        recovery,
+    )
+
+    def found() -> dict[str, t.Any]:
+        return {**discovery.run(), "live": host.live}
+
+    parameters = module.params
+    if met.told:
+        return met.trying(found) or {}  # without the API nothing that is under way could be proven
+    if module.check_mode:
+        recovery.require_presence(host, Journal(host))
+        told += recovery.foretell(host)
+        return met.trying(found) or {}
+    limit = float(parameters["gate_timeout"])
+    # First of all: a run that died may have left this host without its API server.
+    before = len(told)
+    told += recovery.recover(host, view, limit)
+    seen = met.trying(found)
+    if seen is None:
+        return {}
+    service = kubelet.service(seen["kubelet"]["configuration"], runner(module)) if host.live else None
+    told += kubelet.recover(host, service, limit)
+    if host.live and seen["admin_kubeconfig"]:
+        given = (runner(module), seen["admin_kubeconfig"], parameters["kubectl"])
+        told += recovery.recover_cluster(
+            host,
+            lambda: kube_proxy_api.build(*given),
+            lambda: pulls_api.build(*given),
+            limit,
+            (lambda: api_answers(*given)) if parameters["without_api"] else None,
+        )
+    elif host.live:
+        told += recovery.left_in_the_cluster(host)
+    return found() if len(told) > before else seen
+
+
+def shown(
+    module: AnsibleModule, host: t.Any, found: dict[str, t.Any], view: t.Any, told: list[str], met: Met
+) -> dict[str, t.Any]:
+    """Return what was found with what the host shows of being ready, as far as it shows that without what was not."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.rollout.readiness import UNKNOWN
+
+    seen = found or {**UNKNOWN, "admin_kubeconfig": module.params["kubeconfig"] or ADMIN_KUBECONFIG}
+    front_door: dict[str, t.Any] = {}
+    if view is None:
+        seen = {**seen, "admin_kubeconfig": None}  # one that was refused is told of already
+    elif host.live and module.params["read_api"]:
+        front_door = look_at_front_door(module, host, seen, view)
+        # Where it loses requests nothing that is read would be sure; the run ends with all other problems.
+        if found and not front_door["served"]:
+            facts, sentences = met.trying(lambda: read_api(module, host, seen, view)) or ({}, [])
+            found = seen = {**found, **facts}
             told += sentences
-        evidence = look_at_readiness(module, host, found, view, front_door)
-        told += [CLOSED] if parameters["without_api"] and (evidence.get("api") or {}).get("closed") else []
-        return {
-            "discovery": found,
-            "evidence": evidence,
-            "flag_problems": flag_problems(module, host, found),
-            "config_map_problems": found.pop("config_map_problems", []),
-            "serving_names": found.pop("serving_names", {}),
-        }
+    evidence = look_at_readiness(module, host, seen, view, front_door)
+    told += [CLOSED] if module.params["without_api"] and (evidence.get("api") or {}).get("closed") else []
+    return {
+        "evidence": evidence,
+        "flag_problems": flag_problems(module, host, found) if found else [],
+        "config_map_problems": found.pop("config_map_problems", []),
+        "serving_names": found.pop("serving_names", {}),
+        "problems": met.told,
+        **({"discovery": found} if found else {}),
+    }
 
 
 def main() -> None:

@@ -430,6 +430,18 @@ def test_the_settings_of_a_run_are_those_of_the_clusters_hosts_whoever_is_first_
         assert "KH006: kubeharden_newest_versions: 1.37: newest says no patch" in run.output, str(run)
 
 
+def test_a_file_that_is_missing_hides_nothing_else_that_keeps_the_run_from_beginning(hosts: Hosts) -> None:
+    before = hosts.state()
+    plugins = [{"name": "ImagePolicyWebhook", "path": "/etc/kubernetes/no.yaml"}]
+    run = hosts.harden(admission_plugins_extra=plugins, extra_flags={"kube-apiserver": {"token-auth-file": "/no.csv"}})
+    assert run.code == 2, str(run)
+    for host in ("cp1", "cp2"):
+        message = messages_of(run)[host]
+        assert "KH011: kubeharden_admission_plugins_extra names /etc/kubernetes/no.yaml, which is not on" in message
+        assert "--token-auth-file of kube-apiserver names /no.csv" in message
+    assert hosts.state() == before
+
+
 def test_extra_flags_that_cannot_be_done_stop_the_run(hosts: Hosts) -> None:
     flags = {
         "kube-apiservr": {"v": "2"},

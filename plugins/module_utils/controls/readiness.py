@@ -83,13 +83,15 @@ def judge(hosts: t.Mapping[str, Host], allow_expired: bool = False, allow_unreac
         _tell(found, name, "KH138", _unmounted(name, host), not allow_expired)
         _tell(found, name, "KH139", _kernel(name, host), not allow_expired)
         _etcd(name, host.evidence, found, etcd_ended)
-        _nodes(name, host.evidence, [one.node for one in hosts.values()], found, not allow_expired)
+        _nodes(name, host.evidence, hosts.values(), found, not allow_expired)
         alone = _alone(host) if sum("api" in one.evidence for one in seen.values()) == 1 and not allow_expired else []
         problems += each_numbered("KH131", alone)
         if not alone:
             _others(name, host.evidence, seen.values(), found, not allow_expired, allow_unreachable)
         if host.evidence.get("served") and not closed:
             problems.append(str(host.evidence["served"]))
+        if host.evidence.get("unlisted"):
+            problems.append(str(host.evidence["unlisted"]))
         if (host.evidence.get("api") or {}).get("closed"):
             found.notes[name].append(
                 f"A certificate between the administrator and the API of {name} has ended, so that nodes, and how the "
@@ -194,7 +196,10 @@ def _etcd(name: str, evidence: Evidence, found: Findings, ended: bool) -> None:
         found.notes[name].append(f"etcd's members and alarms were not looked at: {str(etcd['unseen']).rstrip('.')}.")
 
 
-def _nodes(name: str, evidence: Evidence, ours: t.Collection[str], found: Findings, ends: bool) -> None:
+def _nodes(name: str, evidence: Evidence, hosts: t.Collection[Host], found: Findings, ends: bool) -> None:
+    ours = [host.node for host in hosts]
+    # Of a host of which nothing could be read nobody knows which node is its own.
+    takes = "may take" if any(host.evidence and not host.node for host in hosts) else "takes"
     for node in evidence.get("nodes") or []:
         if not node["trouble"]:
             continue
@@ -206,7 +211,7 @@ def _nodes(name: str, evidence: Evidence, ours: t.Collection[str], found: Findin
             else:
                 found.notes[name].append(f"{trouble}. {_GOES_ON}")
         else:
-            found.notes[name].append(f"Node {node['name']}, which takes no part in this run, is not Ready.")
+            found.notes[name].append(f"Node {node['name']}, which {takes} no part in this run, is not Ready.")
 
 
 def _room(name: str, evidence: Evidence, whose: str) -> list[str]:

@@ -178,9 +178,9 @@ def _trouble(sight: Sight, api_servers: t.Mapping[str, str], nodes: t.Collection
             return "KH131", f"kube-apiserver of {host} is not well: {trouble}"
     if nodes:
         # Of one that has just said that it is well: what a rollback is to heal may be the front door.
-        server = next(iter(api_servers.values()), None)
-        hostname = "kubernetes" if server else None
-        found = _nodes(ApiClient(sight.kubeconfig, server=server, verify_hostname=hostname))
+        asked = next(iter(api_servers.values()), None)
+        name = "kubernetes" if asked else None
+        found = _nodes(ApiClient(sight.kubeconfig, server=asked, verify_hostname=name))
         if isinstance(found, str):
             return "KH131", f"the API does not list its nodes: it answered {found}"
         for node in found:

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig, sysctl
 from ansible_collections.kubeharden.core.plugins.module_utils.components.manifest import Manifest
-from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError, Met
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import STATE_DIRECTORY, Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes, read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig, processes
@@ -131,9 +131,9 @@ class Readiness:
     ) -> dict[str, t.Any]:
         """Return what one control plane sees of all: etcd's members, nodes, and how the API's clients are served.
 
-        A node sees nodes alone, since what it has of the control plane is the API's front door. ``others_unwell`` are
-        the other API servers that are not well, and ``others_away`` the nodes of the other control planes where none of
-        theirs is.
+        A node sees nodes alone, since what it has of the control plane is the API's front door. ``unlisted`` is why
+        they could not be listed, by number and sentence; ``others_unwell`` are the other API servers that are not well,
+        and ``others_away`` the nodes of the other control planes where none of theirs is.
 
         Args:
             nodes: Lists the API's nodes.
@@ -141,11 +141,13 @@ class Readiness:
         """
         view = t.cast(Sight, self._view)
         answers = not front_door["served"] and not self.is_closed()
-        listed = nodes() if answers else []
-        seen = self._nodes(view, listed, nodes)
+        met = Met()
+        listed = (met.trying(nodes) if answers else None) or []
+        seen = met.trying(lambda: self._nodes(view, listed, nodes)) or []
+        found = {"nodes": seen, **({"unlisted": " ".join(met.told)} if met.told else {}), **front_door}
         if not self._is_control_plane:
-            return {"nodes": seen, **front_door}
-        return {"etcd": self._etcd(view), "nodes": seen, **self._others(view, listed), **front_door}
+            return found
+        return {"etcd": self._etcd(view), **self._others(view, listed), **found}
 
     @property
     def _is_control_plane(self) -> bool:

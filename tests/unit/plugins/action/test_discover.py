@@ -154,6 +154,29 @@ class Found(ActionModule):
         return {"discovery": {"kubelet": kubelet, "components": {}}, "flag_problems": [], "notes": ["went back"]}
 
 
+class Refused(Found):
+    """A host of which something could not be read, or which could not be told at all."""
+
+    def __init__(self, discovered: bool) -> None:
+        super().__init__()
+        self._discovered = discovered
+        self._problems = ["kubeharden_extra_flags: there is no component kube-api; ..."]
+
+    def _discover(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        found = super()._discover(arguments, task_vars)
+        shown = {**found, "problems": ["KH011: a file is missing."], "evidence": {"now": 1.0}, "packages": []}
+        return shown if self._discovered else {key: value for key, value in shown.items() if key != "discovery"}
+
+
+@pytest.mark.parametrize("discovered", [True, False])
+def test_what_could_not_be_read_is_told_with_what_the_host_shows_all_the_same(discovered: bool) -> None:
+    known = {"inventory_hostname": "w1", "ansible_run_tags": ["all"], "ansible_skip_tags": []}
+    found = Refused(discovered).execute({}, known)
+    assert [problem[:5] for problem in found["problems"]] == (["KH011", "KH002"] if discovered else ["KH011"])
+    assert found["evidence"] == {"now": 1.0}
+    assert time.time() - found["asked"] < 60
+
+
 def test_a_field_that_the_kubelet_passes_over_is_told_and_no_problem() -> None:
     found = Found().execute({}, {"inventory_hostname": "w1", "ansible_run_tags": ["all"], "ansible_skip_tags": []})
     assert found["problems"] == []

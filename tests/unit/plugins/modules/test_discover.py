@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.host import 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.lock import Lock
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import sha256
-from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, processes
+from ansible_collections.kubeharden.core.plugins.module_utils.probes import belonging, kubectl, processes
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
     api_rights,
     locking,
@@ -32,6 +33,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout import (
 )
 from ansible_collections.kubeharden.core.plugins.modules import discover
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import LivingDirectory
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.world import World, listed
 
 SEEDS = Path(__file__).parents[4] / "inventories" / "demo" / "hosts.orig"
 TRIAL = "/etc/kubernetes/manifests/kube-apiserver-kubeharden-trial.yaml"
@@ -62,11 +64,12 @@ def test_a_file_that_is_missing_is_told_when_what_a_dead_run_left_is_gone(
     Path(host.path(TRIAL)).write_text("kind: Pod\n", encoding="utf-8")
     named = {"/etc/kubernetes/theirs.yaml": "kubeharden_theirs"}
     given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, named_files=named)
-    with pytest.raises(HardeningError, match=r"kubeharden_theirs names /etc/kubernetes/theirs\.yaml") as caught:
-        discover.work(module_with(given, tmp_path))
+    found = discover.work(module_with(given, tmp_path))
+    (problem,) = found["problems"]
+    assert problem.startswith("KH011: kubeharden_theirs names /etc/kubernetes/theirs.yaml, which is not on this host.")
     assert not Path(host.path(TRIAL)).exists()
-    assert caught.value.facts["notes"] == [f"The trial {TRIAL} of a run that died was taken away."]
-    assert caught.value.facts["cluster_lock"] == ""
+    assert found["notes"] == [f"The trial {TRIAL} of a run that died was taken away."]
+    assert found["cluster_lock"] == ""
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -80,8 +83,8 @@ def test_a_damaged_record_keeps_a_run_from_beginning_though_it_is_an_old_one(
         record.parent.mkdir(parents=True)
         record.write_text(text, encoding="utf-8")
     given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True)
-    with pytest.raises(HardeningError, match=r"backups/a/record\.json is damaged: .* Nothing was changed;"):
-        discover.work(module_with(given, tmp_path, check))
+    (problem,) = discover.work(module_with(given, tmp_path, check))["problems"]
+    assert re.search(r"backups/a/record\.json is damaged: .* Nothing was changed;", problem)
 
 
 @pytest.mark.parametrize(("allowed", "ended"), [(True, True), (True, False), (False, True)])
@@ -156,15 +159,31 @@ def refuse_the_api(host: Host, patch: pytest.MonkeyPatch) -> None:
     def require(*_arguments: t.Any) -> None:
         host.live = True  # from here on: what runs on this machine is none of its own
 
+    patch.setattr(sight, "build", lambda *_arguments: "the host")
     patch.setattr(named_files, "require", require)
     patch.setattr(discover, "look_at_front_door", lambda *_arguments: {"served": ""})
+    patch.setattr(discover, "look_at_readiness", lambda *_arguments: {})
     patch.setattr(discover, "read_api", read)
 
 
 @pytest.mark.parametrize(
     ("fault", "number"),
-    [(damage_manifest, "KH111"), (use_name, "KH005"), (refuse_kubeconfig, "KH136"), (refuse_the_api, "KH123")],
+    [(damage_manifest, "KH111"), (refuse_kubeconfig, "KH136"), (refuse_the_api, "KH123")],
 )
+def test_what_keeps_a_run_from_beginning_says_that_the_cluster_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: t.Callable[[Host, pytest.MonkeyPatch], None], number: str
+) -> None:
+    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, read_api=True)
+    monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
+    monkeypatch.setattr(locking, "ClusterLock", Held)
+    fault(host, monkeypatch)
+    found = discover.work(module_with(given, tmp_path))
+    assert [problem[:5] for problem in found["problems"]] == [number]
+    assert found["cluster_lock"] == "held"
+
+
+@pytest.mark.parametrize(("fault", "number"), [(use_name, "KH005")])
 def test_whatever_ends_it_says_that_the_cluster_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: t.Callable[[Host, pytest.MonkeyPatch], None], number: str
 ) -> None:
@@ -202,6 +221,7 @@ def test_the_front_door_is_asked_before_anything_is_read_there(
 
     monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
     monkeypatch.setattr(locking, "ClusterLock", Held)
+    monkeypatch.setattr(sight, "build", lambda *_arguments: "the host")
     monkeypatch.setattr(named_files, "require", is_live)
     monkeypatch.setattr(discover, "look_at_front_door", see)
     monkeypatch.setattr(discover, "read_api", ask)
@@ -265,11 +285,98 @@ def test_a_kubeconfig_that_cannot_be_used_ends_the_run_where_that_node_speaks_an
     w1: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     (tmp_path / "api.conf").write_text(text, encoding="utf-8")
-    with pytest.raises(HardeningError, match=r"api\.conf.* Nothing was changed; .*kubeharden_kubeconfig") as caught:
-        asking(w1, tmp_path, monkeypatch, read_api=True)
-    assert caught.value.number == "KH118"
+    (problem,) = asking(w1, tmp_path, monkeypatch, read_api=True)["problems"]
+    assert re.search(r"^KH118: .*api\.conf.* Nothing was changed; .*kubeharden_kubeconfig", problem)
     (tmp_path / "w1/run/kubeharden/lock").unlink()
     assert asking(w1, tmp_path, monkeypatch)["discovery"]["admin_kubeconfig"] is None
+
+
+# ---- what a host shows all the same
+
+
+@pytest.fixture
+def cp1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A control plane that seems to live, where the API lists a node that is not Ready, and nothing else runs."""
+    host = LivingDirectory(open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str).root)
+    host.live = True
+    world = World()
+    world.stand_in(monkeypatch)
+    monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
+    monkeypatch.setattr(locking, "ClusterLock", Held)
+    monkeypatch.setattr(processes, "find", lambda *_arguments: [])
+    monkeypatch.setattr(belonging, "find", lambda *_arguments: [])
+    monkeypatch.setattr(sight, "build", lambda *_arguments: world.sight())
+    monkeypatch.setattr(discover, "look_at_front_door", lambda *_arguments: {"served": "", "apart": 0.0})
+    monkeypatch.setattr(discover, "read_api", lambda *_arguments: ({"oldest_kubelet": 36}, []))
+    monkeypatch.setattr(kubectl, "on_host", lambda *_arguments: Api())
+    return host
+
+
+class Api:
+    """What kubectl is answered."""
+
+    def list_objects(self, _path: str) -> list[dict[str, t.Any]]:
+        return [listed("w1", "KubeletNotReady")]
+
+
+def shown(host: Host, tmp_path: Path, patch: pytest.MonkeyPatch, **options: t.Any) -> dict[str, t.Any]:
+    given = {"root": host.root, "run_id": "r", "control_plane": True, "read_api": True, **options}
+    found = discover.work(module_with(parameters(patch, **given), tmp_path))
+    assert [place["path"] for place in found["evidence"]["room"]][:1] == ["/etc/kubernetes"]
+    assert found["evidence"]["now"] > 0
+    return found
+
+
+NOT_READY = [{"name": "w1", "trouble": "KubeletNotReady"}]
+
+
+def test_a_file_that_is_missing_hides_nothing(cp1: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = shown(cp1, tmp_path, monkeypatch, named_files={"/srv/no.yaml": "kubeharden_theirs"})
+    assert [problem[:5] for problem in found["problems"]] == ["KH011"]
+    assert found["discovery"]["oldest_kubelet"] == 36
+    evidence = found["evidence"]
+    assert (evidence["nodes"], evidence["served"]) == (NOT_READY, "")
+    assert evidence["api"] == {"unwell": "it does not run"}
+    assert evidence["etcd"]["unwell"] == ["it does not run on this host"]
+
+
+def test_of_a_host_that_cannot_be_read_it_is_told_what_it_shows_all_the_same(
+    cp1: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage_manifest(cp1, monkeypatch)
+    monkeypatch.setattr(discover, "read_api", lambda *_arguments: pytest.fail("of what was found more is asked for"))
+    found = shown(cp1, tmp_path, monkeypatch, named_files={"/srv/no.yaml": "kubeharden_theirs"})
+    assert [problem[:5] for problem in found["problems"]] == ["KH111", "KH011"]
+    assert "discovery" not in found
+    assert (found["evidence"]["nodes"], found["evidence"]["served"]) == (NOT_READY, "")
+    assert "api" not in found["evidence"]
+
+
+def test_an_api_that_tells_one_thing_may_tell_another(
+    cp1: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_arguments: t.Any) -> t.Any:
+        raise HardeningError("KH123", "It could not be read.")
+
+    monkeypatch.setattr(discover, "read_api", refused)
+    found = shown(cp1, tmp_path, monkeypatch)
+    assert (found["problems"], found["evidence"]["nodes"]) == (["KH123: It could not be read."], NOT_READY)
+    monkeypatch.setattr(kubectl, "on_host", refused)
+    evidence = shown(cp1, tmp_path, monkeypatch)["evidence"]
+    assert (evidence["nodes"], evidence["unlisted"]) == ([], "KH123: It could not be read.")
+    assert evidence["etcd"]["unwell"] == ["it does not run on this host"]
+
+
+def test_without_a_kubeconfig_that_can_be_used_nothing_that_is_under_way_is_touched(
+    cp1: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be proven; what the host shows without the API is told."""
+    refuse_kubeconfig(cp1, monkeypatch)
+    monkeypatch.setattr(recovery, "recover", lambda *_arguments: pytest.fail("something went back"))
+    found = shown(cp1, tmp_path, monkeypatch)
+    assert found["problems"] == ["KH136: The administrator's certificate has ended."]
+    assert found["discovery"]["node_name"] == "cp1"
+    assert "nodes" not in found["evidence"]
 
 
 @pytest.mark.parametrize("asks", [True, False])

@@ -91,6 +91,7 @@ FAULTS: dict[str, tuple[dict[str, t.Any], str]] = {
     ),
     "unmounted": ({"unmounted": [UNMOUNTED]}, "on cp1 names /a/b.log, which /m.yaml does not mount"),
     "kernel": ({"kernel": ["vm.panic_on_oom is 1, not 0"]}, "would not start again: vm.panic_on_oom is 1, not 0;"),
+    "unlisted": ({"unlisted": "KH123: they could not be listed."}, "KH123: they could not be listed."),
     "served": ({"served": "KH140: 3 of 10 requests failed."}, "3 of 10 requests failed."),
 }
 
@@ -100,7 +101,7 @@ def test_each_fault_has_its_own_sentence(fault: str) -> None:
     evidence, words = FAULTS[fault]
     (problem,) = problems(**{**WELL, **evidence})
     assert words in problem
-    assert re.fullmatch(r"KH1[34]\d: .*\.", problem)
+    assert re.fullmatch(r"KH1[234]\d: .*\.", problem)
 
 
 def test_of_an_audit_log_that_may_become_of_any_size_it_is_told() -> None:
@@ -113,6 +114,13 @@ def test_of_an_audit_log_that_may_become_of_any_size_it_is_told() -> None:
     assert found.problems["cp1"] == []
     (problem,) = judge({"cp1": host(**{**WELL, "room": [{**endless, "free": ROOM - 1}]})}).problems["cp1"]
     assert problem.endswith("the audit log's rotation may still take 4 MiB there; make room.")
+
+
+@pytest.mark.parametrize(("node", "words"), [("", "may take no part"), ("two", "takes no part")])
+def test_of_a_host_that_could_not_be_read_nobody_knows_which_node_is_its_own(node: str, words: str) -> None:
+    seen = host("one", nodes=[{"name": "w9", "trouble": "KubeletNotReady"}])
+    found = judge({"cp1": seen, "cp2": Host(node, {"now": NOW}, NOW)})
+    assert found.notes["cp1"] == [f"Node w9, which {words} in this run, is not Ready."]
 
 
 AWAY = {"api": {"unwell": ""}, "others_away": ["two", "three"]}
@@ -245,7 +253,7 @@ def test_expired_certificates_may_be_the_work() -> None:
 
 
 #: What keeps a rotation from beginning too, on a control plane. On a node nothing does.
-END_A_ROTATION = {"api", "alarm", "member", "full", "inodes", "read-only", "upgrade", "served"}
+END_A_ROTATION = {"api", "alarm", "member", "full", "inodes", "read-only", "upgrade", "unlisted", "served"}
 
 
 @pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"ended", "early"}))
