@@ -529,6 +529,27 @@ def test_a_tag_with_which_nothing_would_be_done_stops_the_run(
     assert hosts.state() == state
 
 
+@pytest.mark.parametrize(
+    ("variables", "number"),
+    [
+        ({"profle": "cis"}, "KH001"),
+        ({"profile": "strict"}, "KH016"),
+        ({"waivers": [{"control": "no-such", "reason": "x", "owner": "x", "expires": "2999-01-01"}]}, "KH004"),
+        ({"run_id": "../x"}, "KH005"),
+    ],
+)
+def test_no_host_is_looked_at_where_the_check_before_it_fails(
+    hosts: Hosts, variables: dict[str, Any], number: str
+) -> None:
+    """Nor is any other than the first host of a group, whose API server would get the marker."""
+    text = hosts.inventory.read_text(encoding="utf-8")
+    hosts.inventory.write_text(text.replace("        cp1:\n        cp2:\n", "        cp2:\n        cp1:\n"), "utf-8")
+    run = hosts.play("verify.yml", probe_writes=True, **variables)
+    refused(run, "cp2", number, "Nothing was looked at")
+    assert "Name the run and check" in run.output
+    assert "Look at each host" not in run.output, str(run)
+
+
 def _in_a_mount_namespace(script: str) -> tuple[str, ...]:
     """Words that run a command after a shell script, whose mounts nobody else sees and which end with it."""
     mapping = () if os.geteuid() == 0 else ("--map-root-user",)
