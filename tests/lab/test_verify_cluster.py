@@ -444,14 +444,19 @@ while True:
 """
 
 
+def address_of(cluster: Cluster, control_plane: str) -> str:
+    """Where Ansible reaches a control plane."""
+    inventory = yaml.safe_load(cluster.inventory.read_text(encoding="utf-8"))
+    return str(inventory["all"]["children"]["kube_control_plane"]["hosts"][control_plane]["ansible_host"])
+
+
 @pytest.mark.slow
 @pytest.mark.on("1+1")
 def test_what_carries_a_port_of_the_loopback_to_the_network_is_found(story: Story) -> None:
     """The scheduler's flags are right, and still its port is reached from elsewhere."""
     story.verified_after  # noqa: B018
     cluster = story.cluster
-    address = yaml.safe_load(cluster.inventory.read_text(encoding="utf-8"))["all"]["children"]["kube_control_plane"]
-    address = address["hosts"]["cp1"]["ansible_host"]
+    address = address_of(cluster, "cp1")
     cluster.ssh(
         "cp1", f"cat >/run/relay.py && systemd-run --unit relay python3 /run/relay.py {address} 10259", stdin=_RELAY
     )
@@ -466,3 +471,58 @@ def test_what_carries_a_port_of_the_loopback_to_the_network_is_found(story: Stor
     assert run.evidence("cp1", "probe-outside").startswith(
         f"kube-scheduler at {address}:10259, asked from the controller"
     )
+
+
+#: Answers as an API server does without credentials.
+_API = """
+import http.server
+class Api(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'{"kind": "APIVersions", "versions": ["v1"]}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("192.0.2.2", 8080), Api).serve_forever()
+"""
+#: What CNI's portmap does for hostPort 8080 of a pod, with a network that is nobody else's.
+_HOST_PORT = """
+set -eu
+cat >/run/api.py
+ip netns add far
+ip link add far0 type veth peer name far1 netns far
+ip addr add 192.0.2.1/30 dev far0
+ip link set far0 up
+ip -n far addr add 192.0.2.2/30 dev far1
+ip -n far link set far1 up
+ip -n far route add default via 192.0.2.1
+systemd-run --unit far ip netns exec far python3 /run/api.py
+iptables -t nat -I PREROUTING -d {address} -p tcp --dport 8080 -j DNAT --to-destination 192.0.2.2:8080
+iptables -I FORWARD -i far0 -j ACCEPT
+iptables -I FORWARD -o far0 -j ACCEPT
+"""
+_NO_HOST_PORT = """
+iptables -D FORWARD -o far0 -j ACCEPT
+iptables -D FORWARD -i far0 -j ACCEPT
+iptables -t nat -D PREROUTING -d {address} -p tcp --dport 8080 -j DNAT --to-destination 192.0.2.2:8080
+systemctl stop far
+ip netns del far
+rm -f /run/api.py
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.on("1+1")
+def test_a_port_of_old_that_leads_to_a_pod_and_is_no_socket_of_the_host_is_found(story: Story) -> None:
+    story.verified_after  # noqa: B018
+    cluster = story.cluster
+    address = address_of(cluster, "cp1")
+    cluster.ssh("cp1", _HOST_PORT.format(address=address), stdin=_API)
+    try:
+        run = story.product.verify()
+    finally:
+        cluster.ssh("cp1", _NO_HOST_PORT.format(address=address))
+    assert run.statuses("cp1")["probe-plain-ports"] == "fail", run.evidence("cp1", "probe-plain-ports")
+    said = run.evidence("cp1", "probe-plain-ports")
+    assert said == f"port 8080 at {address}, asked from the controller, answers without credentials"
+    assert run.statuses("w1")["probe-plain-ports"] == "pass"

@@ -46,9 +46,13 @@ def tls_ports(host: Host) -> list[t.Mapping[str, t.Any]]:
     return list(_probes(host).get("tls") or [])
 
 
+def _asked(one: t.Mapping[str, t.Any]) -> str:
+    """Return who asked, where it was not the host itself."""
+    return f", asked from the {one['from']}" if one.get("from") else ""
+
+
 def _where(one: t.Mapping[str, t.Any]) -> str:
-    asked = f", asked from the {one['from']}" if one.get("from") else ""
-    return f"{one.get('component')} at {one.get('address')}:{one.get('port')}{asked}"
+    return f"{one.get('component')} at {one.get('address')}:{one.get('port')}{_asked(one)}"
 
 
 def _ports(entries: t.Iterable[t.Mapping[str, t.Any]]) -> str:
@@ -204,20 +208,27 @@ def probe_foreign_certificate(host: Host, _control: Control) -> Verdict:
 
 
 def probe_plain_ports(host: Host, _control: Control) -> Verdict:
-    """8080 and 10255 are closed, or something else listens there."""
-    entries = _probes(host).get("ports") or []
+    """8080 and 10255 are closed, or something else listens there; to the controller too, where it reaches them."""
+    entries = list(_probes(host).get("ports") or [])
     if not entries:
         raise NotJudged(UNKNOWN, "no port was asked")
+    entries += (_probes(host).get("outside") or {}).get("plain") or []
     unseen = [why for _one, why in _not_asked(host, ("kube-apiserver", "kubelet"))]
-    shown = {said: [f"port {one['port']} at {one['address']} {one['words']}" for one in entries if one["said"] == said]
-             for said in ("kubernetes", "silent", "late")}  # fmt: skip
+    shown = {
+        said: [
+            f"port {one['port']} at {one['address']}{_asked(one)} {one['words']}"
+            for one in entries
+            if one["said"] == said
+        ]
+        for said in ("kubernetes", "silent", "late")
+    }
     if shown["kubernetes"]:
         return Verdict(FAIL, listed(shown["kubernetes"]))
     problem = _probes(host).get("ports_problem")
     unseen = [*shown["silent"], *shown["late"], *([str(problem)] if problem else []), *unseen]
     if unseen:
         return Verdict(UNKNOWN, listed(unseen))
-    return Verdict(PASS, "; ".join(f"{one['address']}:{one['port']} {one['words']}" for one in entries))
+    return Verdict(PASS, "; ".join(f"{one['address']}:{one['port']}{_asked(one)} {one['words']}" for one in entries))
 
 
 def probe_kube_proxy(host: Host, _control: Control) -> Verdict:

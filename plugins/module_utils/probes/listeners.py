@@ -34,6 +34,8 @@ GUARDED = {
     "kube-scheduler": ("/metrics", "/configz", "/debug/pprof/"),
     "etcd": ("/version",),
 }
+#: Where API server (now kubectl proxy, say) and kubelet once served everybody, and what each of them has for everybody.
+WITHOUT_CREDENTIALS = {8080: "/api", 10255: "/pods"}
 #: What kube-proxy's ports may hand out to whoever asks, health last.
 PATHS_OF_KUBE_PROXY = ("/metrics", "/debug/pprof/", "/healthz")
 #: Versions of TLS by their number on the wire.

@@ -48,9 +48,8 @@ WORDS = {
     "silent": "takes a request and says nothing",
     "other": "is something else's",
     "late": NO_TIME,
+    "unreached": "is not reached",
 }
-#: Where API server (now kubectl proxy, say) and kubelet once served everybody, and what each of them has for everybody.
-_WITHOUT_CREDENTIALS = {8080: "/api", 10255: "/pods"}
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not listened on)
 _PORTS = {"kube-apiserver": 6443, "kube-controller-manager": 10257, "kube-scheduler": 10259}
 
@@ -175,7 +174,7 @@ class Ports:
     def _plain_ports(self, open_ports: t.Mapping[int, t.Sequence[str]], end: float) -> list[dict[str, t.Any]]:
         """Ask the ports of old without credentials, wherever something listens there."""
         found = []
-        for port, path in _WITHOUT_CREDENTIALS.items():
+        for port, path in listeners.WITHOUT_CREDENTIALS.items():
             for address in _to_ask(open_ports.get(port) or ["127.0.0.1"]):
                 left = self._clock() < end
                 said = listeners.plain_port(address, port, path, PROBE_LIMIT) if left else "late"

@@ -17,9 +17,13 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_client, listeners
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import shown_certificate
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_ports import WORDS
 
 #: Who asked, as evidence names it.
 FROM = "controller"
+#: Seconds that a port of old may take: a packet that was lost is sent once more in them, and a firewall that drops all
+#: of them does not cost each host the limit of those ports that should answer.
+PLAIN_LIMIT = 1.5
 
 Entry = dict[str, t.Any]
 
@@ -31,22 +35,26 @@ def look(address: str, seen: t.Mapping[str, t.Any], now: float, limit: float) ->
         address: Where the host is reached.
         seen: What the host's own probes told, as evidence holds it.
         now: Seconds since 1970.
-        limit: Seconds that one question may take. All ports are asked at once.
+        limit: Seconds that one question may take. All ports are asked at once, and those of old (8080 and 10255), where
+            most often nothing is, for no longer than ``PLAIN_LIMIT``.
 
     Returns:
         ``address``; ``ports``, each with ``component``, ``port``, ``local`` (meant for the host alone) and ``reason``
-        (why it was not reached, empty where it was); ``tls`` and ``requests`` in the form of the host's own. Where what
-        answers is another machine, ``address`` and ``problem`` alone.
+        (why it was not reached, empty where it was); ``plain``, what the ports of old said; ``tls`` and ``requests`` in
+        the form of the host's own. Where what answers is another machine, ``address`` and ``problem`` alone.
     """
     doors = [(one, False) for one in seen.get("tls") or [] if one.get("certificate")]
     doors += [(one, True) for one in (seen.get("local") or {}).get("ports") or []]
     names = _one_each(doors)
     credentials = listeners.stranger(now)
+    old = listeners.WITHOUT_CREDENTIALS
     found: Entry = {"address": address, "ports": [], "tls": [], "requests": []}
-    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(names) + len(old)) as pool:
+        plain = pool.map(lambda port: _ask_plain(address, port, old[port], min(limit, PLAIN_LIMIT)), old)
         for told in pool.map(lambda door: _ask(address, door[0], door[1], credentials, now, limit), names):
             for key, entries in told.items():
                 found[key] += entries
+        found["plain"] = list(plain)
     if _is_another(found["tls"]):
         return {"address": address, "problem": f"what answers the controller at {address} is another machine"}
     return found
@@ -84,6 +92,12 @@ def _ask(
             {**where, "path": path, "credentials": kind, "status": answer.status, "reason": answer.reason or ""}
         )
     return told
+
+
+def _ask_plain(address: str, port: int, path: str, limit: float) -> Entry:
+    """Ask a port of old: what leads to a pod, say (``hostPort``), is no socket of the host, which cannot know of it."""
+    said = "unreached" if _not_reached(address, port, limit) else listeners.plain_port(address, port, path, limit)
+    return {"port": port, "address": address, "from": FROM, "said": said, "words": WORDS[said]}
 
 
 def _not_reached(address: str, port: int, limit: float) -> str:

@@ -265,7 +265,7 @@ def test_a_plain_port_is_asked_wherever_it_listens(
     """The kubelet's read-only port at the node's address was never asked."""
     pods = sockets.saying(b'HTTP/1.0 200 OK\r\n\r\n{"kind":"PodList","apiVersion":"v1"}')
     with sockets.serving(pods, address) as port:
-        monkeypatch.setattr(evidence_ports, "_WITHOUT_CREDENTIALS", {port: "/pods"})
+        monkeypatch.setattr(listeners, "WITHOUT_CREDENTIALS", {port: "/pods"})
         status, evidence = judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")["probe-plain-ports"]
     assert (status, f"port {port} at 127." in evidence) == ("fail", True), evidence
     status, evidence = judged(probe(tmp_path, "etcd", 1), "probe-plain-ports")["probe-plain-ports"]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
 import typing as t
 from pathlib import Path
@@ -136,6 +138,47 @@ def test_what_the_controller_could_not_find_out_is_not_unknown(pair: Path) -> No
         probes["tls"][0]["port"] = mute
         verdicts = judged(looked(probes), *JUDGES)
     assert {status for status, _evidence in verdicts.values()} == {"pass"}, verdicts
+
+
+def plain_verdict(plain: list[dict[str, t.Any]]) -> tuple[str, str]:
+    here = {"port": 8080, "address": "127.0.0.1", "said": "closed", "words": "is closed"}
+    return judged({"ports": [here], "outside": {"plain": plain}}, "probe-plain-ports")["probe-plain-ports"]
+
+
+@pytest.mark.parametrize(
+    ("handle", "said", "status", "words"),
+    [
+        (sockets.saying(b'HTTP/1.0 200 OK\r\n\r\n{"kind": "APIVersions"}'), "kubernetes", "fail", "answers without"),
+        (sockets.saying(b"HTTP/1.0 404 No\r\n\r\nno"), "other", "pass", "is something else's"),
+        (sockets.silent, "silent", "unknown", "takes a request and says nothing"),
+    ],
+)
+def test_a_port_of_old_that_is_no_socket_of_the_host_is_asked_from_here(
+    monkeypatch: pytest.MonkeyPatch, handle: sockets.Handle, said: str, status: str, words: str
+) -> None:
+    """A pod has it by hostPort: the host finds it closed, and whoever is outside does not."""
+    with sockets.serving(handle) as port:
+        monkeypatch.setattr(listeners, "WITHOUT_CREDENTIALS", {port: "/api"})
+        (found,) = outside.look("127.0.0.1", {}, time.time(), 0.5)["plain"]
+    assert found["said"] == said
+    verdict = plain_verdict([found])
+    assert (verdict[0], f"{port}" in verdict[1], words in verdict[1]) == (status, True, True), verdict
+    assert ", asked from the controller" in verdict[1]
+
+
+def test_ports_of_old_that_a_firewall_drops_are_no_finding_and_cost_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits, both = [], threading.Barrier(2)
+
+    def dropped(_where: tuple[str, int], limit: float) -> t.NoReturn:
+        limits.append(limit)
+        both.wait(60)  # an error where one is asked after the other
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", dropped)
+    found = outside.look("192.0.2.1", {}, time.time(), 3.0)
+    assert limits == [outside.PLAIN_LIMIT, outside.PLAIN_LIMIT]
+    assert {one["port"]: one["said"] for one in found["plain"]} == {8080: "unreached", 10255: "unreached"}
+    assert plain_verdict(found["plain"])[0] == "pass"
 
 
 @pytest.mark.parametrize(
