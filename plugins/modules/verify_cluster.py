@@ -16,9 +16,11 @@ description:
   - What the credentials may not read is said, with the API server's own words.
 options:
   kubeconfig:
-    description: Credentials on the host; those of somebody who may only read will do.
+    description:
+      - Credentials on the host; those of somebody who may only read will do. The server that they name is asked.
+      - Without it C(/etc/kubernetes/admin.conf), with which the host's own API server is asked, where one runs there,
+        since the one that is named may be another control plane's and be down.
     type: path
-    default: /etc/kubernetes/admin.conf
 attributes:
   check_mode:
     description: Can run in check mode, which makes no difference.
@@ -61,19 +63,24 @@ from ansible_collections.kubeharden.core.plugins.module_utils.entry import find_
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     """Ask the API server."""
+    from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import ADMIN_KUBECONFIG
+    from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
     from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import (
         ClusterCollector,
         credentials,
+        server_of,
     )
 
-    collector = ClusterCollector.of(credentials(module.params["kubeconfig"]), time.time())
+    given = module.params["kubeconfig"]
+    server = "" if given else server_of(Host())
+    collector = ClusterCollector.of(credentials(given or ADMIN_KUBECONFIG), time.time(), server)
     return {"changed": False, "evidence": collector.collect(), "problem": ""}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"}},
+        argument_spec={"kubeconfig": {"type": "path"}},
         supports_check_mode=True,
     )
     missing = find_libraries()

@@ -18,6 +18,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils import yaml_data
 from ansible_collections.kubeharden.core.plugins.module_utils.components.kubelet import SECRET_FIELDS
 from ansible_collections.kubeharden.core.plugins.module_utils.controls import api_fields, api_findings, kube_proxy
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import listing
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import kubeconfig as kubeconfig_files
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import (
@@ -29,7 +30,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig 
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import MASK, mask_named
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence import image_version, version_in
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_files import certificate_entry
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import explained, lacking_privilege
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_ports import own_server
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_view import (
+    View,
+    explained,
+    lacking_privilege,
+)
 
 SCHEMA = 1
 #: Seconds that one request may take, and those for objects and for kubelets' configurations together.
@@ -84,6 +90,16 @@ def credentials(path: str) -> Kubeconfig:
         raise HardeningError(error.number, explained(error, privilege)) from None
 
 
+def server_of(host: Host, proc: str = "/proc") -> str:
+    """Return where the API server of a host itself is reached, empty where none is seen to run there.
+
+    The server that a kubeconfig names may be another control plane, or a name of one, and be down.
+    """
+    view = View(host, proc)
+    view.see_processes()
+    return own_server(view)
+
+
 class ClusterCollector:
     """Asks one API server.
 
@@ -102,9 +118,16 @@ class ClusterCollector:
         self._kubelets: dict[str, str] = {}
 
     @classmethod
-    def of(cls, kubeconfig: Kubeconfig, now: float) -> ClusterCollector:
-        """Return a collector with these credentials; ``now`` is in seconds since 1970."""
-        return cls(ApiClient(kubeconfig, timeout=REQUEST_LIMIT), now)
+    def of(cls, kubeconfig: Kubeconfig, now: float, server: str = "") -> ClusterCollector:
+        """Return a collector with these credentials.
+
+        Args:
+            kubeconfig: The credentials.
+            now: Seconds since 1970.
+            server: The API server to ask, one of kubeadm's; empty for the kubeconfig's own.
+        """
+        name = "kubernetes" if server else None
+        return cls(ApiClient(kubeconfig, server or None, REQUEST_LIMIT, verify_hostname=name), now)
 
     def collect(self) -> dict[str, t.Any]:
         """Return findings, kubeadm's ConfigMaps and what kubelets report of themselves."""

@@ -254,11 +254,9 @@ class Ports:
         found = []
         for component, port in _PORTS.items():
             if component in self._view.processes:
-                address = self._view.value(component, "bind-address")
-                number = self._view.value(component, "secure-port") or str(port)
                 file = self._view.value(component, "tls-cert-file")
                 use = f"{component} --tls-cert-file"
-                found.append(Listener(component, _reachable(address), _port(number, port), file, use=use))
+                found.append(Listener(component, *_secure(self._view, component, port), file, use=use))
         if "kubelet" in self._view.processes:
             fields = kubelet.get("fields") or {}
             address = self._view.value("kubelet", "address") or str(fields.get("address") or "")
@@ -292,11 +290,9 @@ class Ports:
             return {}
         if not self._view.host.can_own:
             return {"problem": f"its log and its client certificate may not be read: {self._view.privilege}"}
-        listener = next(one for one in self._listeners({}) if one.component == name)
-        host = f"[{listener.address}]" if ":" in listener.address else listener.address
         log = self._view.value(name, "audit-log-path")
         server = Server(
-            url=f"https://{host}:{listener.port}",
+            url=own_server(self._view),
             credentials=self._credentials(),
             audit_log=self._view.path_as(name, log) if log.startswith("/") else "",
             batches=self._view.value(name, "audit-log-mode") == "batch",
@@ -379,6 +375,20 @@ class Ports:
             except HardeningError as error:
                 found["file_problem"] = self._view.explain(error)
         return found
+
+
+def own_server(view: View) -> str:
+    """Return where the API server of this host is reached, empty where none is seen to run."""
+    name = "kube-apiserver"
+    if name not in view.processes:
+        return ""
+    address, port = _secure(view, name, _PORTS[name])
+    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
+
+
+def _secure(view: View, component: str, default: int) -> tuple[str, int]:
+    """Return address and port at which a component of the control plane speaks TLS."""
+    return _reachable(view.value(component, "bind-address")), _port(view.value(component, "secure-port"), default)
 
 
 def _to_ask(addresses: t.Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ import os
 import threading
 import tracemalloc
 import typing as t
+from pathlib import Path
 
 import pytest
 import yaml
@@ -20,11 +21,20 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import small_files
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.kubeconfig import Kubeconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_evidence import (
     ClusterCollector,
     credentials,
+    server_of,
 )
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.pki.makers import DAY, NOW
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes import sockets
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.conftest import Authority
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.made_proc import (
+    STATIC,
+    LivingDirectory,
+    MadeProc,
+)
 
 
 class Api:
@@ -66,6 +76,28 @@ def test_a_list_is_read_to_its_end() -> None:
     assert found["findings"]["namespaces_pod_security"]["findings"] == ["a has no level", "b has no level"]
     assert found["findings"]["namespaces_pod_security"]["looked_at"] == 2
     assert len(api.asked) > len(api_findings.NEEDS) / 2
+
+
+def test_a_control_plane_asks_its_own_server_where_the_one_of_the_kubeconfig_is_down(tmp_path: Path) -> None:
+    """By the name that kubeadm's certificates have everywhere: its address may not be among the names."""
+    authority = Authority("kubernetes")
+    pair = authority.issue("kube-apiserver")
+    file = tmp_path / "server.pem"
+    file.write_bytes(pair.certificate + pair.key)
+    known = Kubeconfig("/etc/kubernetes/admin.conf", "c", "u", "https://127.0.0.1:1", ca=authority.certificate)
+    empty = b'HTTP/1.0 200 OK\r\n\r\n{"items": []}'
+    made = MadeProc(tmp_path)
+    host = LivingDirectory(str(made.root))
+    host.live = True
+    assert server_of(host, str(made.proc)) == ""
+    with sockets.serving(sockets.tls(file, answer=empty), "127.0.0.2") as port:
+        flags = f"--bind-address=127.0.0.2\0--secure-port={port}"
+        made.start(2, "kube-apiserver", STATIC, inner="1", flags=flags)
+        server = server_of(host, str(made.proc))
+        assert server == f"https://127.0.0.2:{port}"
+        assert ClusterCollector.of(known, NOW, server).collect()["problems"] == {}
+    down = ClusterCollector.of(known, NOW).collect()["problems"]
+    assert down["nodes"].endswith("could not be read: refused")
 
 
 class Counting(Api):
