@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import posixpath
@@ -133,7 +134,7 @@ class Files:
         Args:
             files: By what they are, as `attributes` returned them.
         """
-        listed = (*files.get("admin_kubeconfig", ()), *self._of_people())
+        listed = (*files.get("admin_kubeconfig", ()), *self._of_people)
         return [found for one in listed for found in ([dict(one)] if one.get("problem") else self._held(one))]
 
     def _held(self, entry: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
@@ -175,8 +176,9 @@ class Files:
             data = read_bytes(self._view.host.path(where), limit=LARGEST)
         return list(profile.from_pem(data, where).profile.subject.organizations) if data else []
 
+    @functools.cached_property
     def _of_people(self) -> list[dict[str, str]]:
-        """Return owner and mode of the kubeconfigs in homes, and which homes were not looked at."""
+        """Owner and mode of the kubeconfigs in homes, and which homes were not looked at."""
         paths, problems = homes.kubeconfigs(self._view)
         return [*(entry for path in paths for entry in self._attributes_of(path)), *problems]
 
@@ -184,7 +186,7 @@ class Files:
         """Return what the certificates in and beside kubeconfigs of homes say; what cannot be read is said among the
         credentials."""
         found: list[dict[str, t.Any]] = []
-        for path in (one["path"] for one in self._of_people() if not one.get("problem")):
+        for path in (one["path"] for one in self._of_people if not one.get("problem")):
             try:
                 data = read_bytes(self._view.host.path(path), limit=LARGEST) or b""
                 users = kubeconfig_files.users(data, path) if data else []

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import re
+import stat
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.paths import holds, normal
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
@@ -17,8 +19,12 @@ from ansible_collections.kubeharden.core.plugins.module_utils.rollout.evidence_v
 _PASSWD = "/etc/passwd"  # noqa: S105  (a path)
 _HOMES = "/home"
 _ROOT = "/root"
-#: Where kubectl looks; kubeadm tells people to copy the administrator's there.
-_OF_HOME = ".kube/config"
+#: Where kubectl looks; kubeadm tells people to copy the administrator's there. Those of other clusters lie beside it.
+_FOLDER, _FIRST = ".kube", "config"
+#: Names of a folder that are looked at: whoever owns it may fill it.
+_MOST = 200
+#: How a kubeconfig begins a certificate, or the name of its file, in YAML or JSON.
+_CERTIFICATE = re.compile(rb"client-certificate(-data)?[\"']?\s*:")
 #: File systems that answer at once. A server that is gone would keep a look at others waiting for ever.
 _LOCAL = (
     "bcachefs", "btrfs", "devtmpfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "proc", "ramfs", "squashfs", "sysfs",
@@ -48,14 +54,55 @@ def kubeconfigs(view: View) -> tuple[list[str], list[dict[str, str]]]:
             homes += [f"{_HOMES}/{name}" for name in view.listing(_HOMES)]
         except HardeningError as error:
             problems[_HOMES] = view.explain(error)
-    paths = []
-    for path in dict.fromkeys(posixpath.join(home, _OF_HOME) for home in homes):
-        place = _far_place(path, far, view)
+    paths: list[str] = []
+    for folder in dict.fromkeys(posixpath.join(home, _FOLDER) for home in homes):
+        first = posixpath.join(folder, _FIRST)
+        place = _far_place(first, far, view)
         if place:
             problems[place] = _not_asked(far[place])
-        else:
-            paths.append(path)
+            continue
+        paths.append(first)
+        others, problem = _others(folder, view)
+        problems.update({folder: problem} if problem else {})
+        for path in others:
+            place = _far_place(path, far, view)
+            if place:
+                problems[place] = _not_asked(far[place])
+            elif _may_hold_certificates(path, view):
+                paths.append(path)
     return paths, [{"path": path, "problem": words} for path, words in sorted(problems.items())]
+
+
+def _others(folder: str, view: View) -> tuple[list[str], str]:
+    """Return what lies in a folder beside the first kubeconfig, and why that is not all."""
+    try:
+        place = view.host.path(folder)
+        with os.scandir(place) as entries:
+            names = [one.name for one in itertools.islice(entries, _MOST + 2) if one.name != _FIRST]
+    except (FileNotFoundError, NotADirectoryError, HardeningError):
+        return [], ""  # of a loop of links the first one tells, since no path in it leads anywhere
+    except OSError as error:
+        if not os.access(place, os.X_OK):
+            return [], ""  # so it does here
+        return [], f"it could not be listed: {error.strerror}" + (f" ({view.privilege})" if view.privilege else "")
+    problem = f"it holds more than {_MOST} files, and not all were looked at" if len(names) > _MOST else ""
+    return [posixpath.join(folder, name) for name in sorted(names[:_MOST])], problem
+
+
+def _may_hold_certificates(path: str, view: View) -> bool:
+    """Return whether something beside the first kubeconfig is one with a certificate, or cannot be looked at.
+
+    Directories are not entered: kubectl keeps in them what APIs told it.
+    """
+    try:
+        place = view.host.path(path)
+        if not stat.S_ISREG(os.stat(place).st_mode):
+            return False
+        return bool(_CERTIFICATE.search(read_bytes(place, limit=LARGEST) or b""))
+    except FileNotFoundError:
+        return False
+    except (OSError, HardeningError):
+        return True  # which is said where it is looked at
 
 
 def _text(path: str) -> str:

@@ -559,6 +559,8 @@ def test_kubeconfigs_of_people_are_seen_with_the_groups_of_their_certificates(ro
     write(root, "etc/kubernetes/admin.conf", rendered)
     write(root, "etc/kubernetes/super-admin.conf", "word")
     write(root, "home/a/.kube/config", rendered, 0o644)
+    write(root, "home/a/.kube/prod.yaml", rendered, 0o640)
+    write(root, "home/a/.kube/broken.yaml", rendered[:-9] + b"\t{")
     write(root, "home/b/.kube/config", "word")
     write(root, "home/c/notes")
     os.symlink("d", root / "home/d")
@@ -569,11 +571,14 @@ def test_kubeconfigs_of_people_are_seen_with_the_groups_of_their_certificates(ro
     assert "is not a kubeconfig" in found["/etc/kubernetes/super-admin.conf"]["problem"]
     assert found["/home/a/.kube/config"]["organizations"] == ["group"]
     assert found["/home/a/.kube/config"]["mode"] == "0644"
+    prod = found["/home/a/.kube/prod.yaml"]
+    assert (prod["organizations"], prod["mode"]) == (["group"], "0640")
+    assert "is not valid YAML" in found["/home/a/.kube/broken.yaml"]["problem"]
     assert "is not a kubeconfig" in found["/home/b/.kube/config"]["problem"]
     assert "loop" in found["/home/d/.kube/config"]["problem"]
     for path in ("/home/e/.kube/config", "/home/f/.kube/config"):
         assert (found[path]["organizations"], found[path].get("problem")) == ([], None)
-    assert len(found) == 7
+    assert len(found) == 9
 
 
 def test_certificates_of_kubeconfigs_in_homes_have_their_days(root: Path) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,55 @@ def test_of_all_homes_on_another_machine_none_is_looked_at(tmp_path: Path) -> No
     paths, problems = seen(tmp_path, MOUNTS.replace("/home/far", "/elsewhere"))
     assert paths == configs("/root", "/dev/null", "/proc")
     assert set(problems) == {"/homework", "/srv/with space"}
+
+
+def test_kubeconfigs_have_any_name_and_what_is_none_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "host/home/a/.kube"
+    (folder / "cache/discovery").mkdir(parents=True)
+    held = "kind: Config\nusers:\n- user:\n    client-certificate-data: eA==\n"
+    for name in ("prod.yaml", "config", "config.bak", "cache/x.yaml"):
+        (folder / name).write_text(held, encoding="utf-8")
+    (folder / "stage.json").write_text('{"users": [{"user": {"client-certificate": "a.crt"}}]}', encoding="utf-8")
+    (folder / "tokens.yaml").write_text("kind: Config\nusers:\n- user: {token: x}\n", encoding="utf-8")
+    (folder / "make.sh").write_text("kubectl config set-credentials a --client-certificate=a.crt\n", encoding="utf-8")
+    (folder / "gone.yaml").symlink_to("nowhere")
+    (folder / "far.yaml").symlink_to("/homework/prod.yaml")
+    with (folder / "large").open("wb") as file:
+        file.truncate(2 << 30)
+    os.mkfifo(folder / "pipe")
+    begun = time.monotonic()
+    paths, problems = seen(tmp_path, MOUNTS, "")
+    assert time.monotonic() - begun < 20
+    found = [path.rpartition("/")[2] for path in paths if path.startswith("/home/a/")]
+    # Of the large one is said where it is read that it is too large.
+    assert found == ["config", "config.bak", "large", "prod.yaml", "stage.json"]
+    assert "/homework" in problems
+
+
+def test_a_folder_with_more_files_than_are_looked_at_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "host/home/a/.kube"
+    folder.mkdir(parents=True)
+    for number in range(200):
+        (folder / str(number)).touch()
+    (folder / "config").touch()
+    assert "/home/a/.kube" not in seen(tmp_path, MOUNTS, "")[1]
+    (folder / "more").touch()
+    paths, problems = seen(tmp_path, MOUNTS, "")
+    assert "more than 200 files" in problems["/home/a/.kube"]
+    assert "/home/a/.kube/config" in paths
+
+
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files may be read by who knows their names."""
+    (tmp_path / "host/home/a/.kube").mkdir(parents=True)
+
+    def denied(_path: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", denied)
+    problems = seen(tmp_path, MOUNTS, "")[1]
+    assert "could not be listed: Permission denied" in problems["/home/a/.kube"]
+    assert "/home/b/.kube" not in problems
 
 
 def test_an_ordinary_host_has_no_homes_elsewhere(tmp_path: Path) -> None:
