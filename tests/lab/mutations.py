@@ -364,7 +364,7 @@ NODE = (
         spared="it has no effect any more from 1.34 on, and what a live kubelet makes of it was not seen",
         everywhere=True,
     ),
-    # A kubelet that asks for a certificate ends with it.
+    # A kubelet that asks for a certificate ends with it; one that does not starts.
     _field(
         KUBELET,
         "kubelet-serving-rotation",
@@ -372,7 +372,7 @@ NODE = (
         "featureGates",
         {"RotateKubeletServerCertificate": False},
         where=("directories",),
-        spared="a kubelet that asks for a serving certificate does not start with it",
+        refused="serverTLSBootstrap true requires feature gate RotateKubeletServerCertificate",
         everywhere=True,
     ),
     _kubelet("kubelet-read-only-port", "readOnlyPort", 10255, live=("probe-plain-ports", *BEYOND)),

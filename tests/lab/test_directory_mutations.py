@@ -25,6 +25,7 @@ from lab.breaker import break_all
 from lab.mutations import MUTATIONS, Mutation
 from lab.standing import verified
 from lab.test_directory_hosts import Hosts
+from tools.checkout import ROOT
 
 HOST = "cp1"
 ON_DIRECTORIES = [one for one in MUTATIONS if "directories" in one.where]
@@ -60,6 +61,15 @@ def test_every_enforced_control_has_its_mutation_and_every_mutation_names_contro
         # What is not broken on a live host has a reason: the component's own word, or ours.
         live = "live" in one.where and not one.refused
         assert [live, bool(one.refused), bool(one.spared)].count(True) == 1, one.control
+
+
+def test_what_is_broken_on_directories_alone_is_told_in_the_page_with_the_words_of_who_refuses() -> None:
+    text = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[2].strip().strip("`") for line in text.splitlines() if line.startswith("| ")}
+    refused = {one.refused.replace("`", "") for one in MUTATIONS if one.refused}
+    assert refused <= rows
+    spared = [one.control for one in MUTATIONS if one.spared]
+    assert f"{('None', 'One', 'Two', 'Three', 'Four', 'Five')[len(spared)]} more are broken on directories only" in text
 
 
 class Directory:

@@ -10,6 +10,7 @@ directory shows is in test_directory_mutations.py.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 
 import pytest
@@ -203,22 +204,34 @@ def test_what_does_not_go_together_with_others_is_broken_by_itself(breaking: Bre
 
 
 _REFUSED = [one for one in mutations.MUTATIONS if one.refused]
-#: Starts the program of the running component once more, with other ports, etcd with an empty directory of data.
+#: Starts the program of the running component once more, with other ports, etcd and the kubelet in their own directory.
 _START = """
 set -eu
-python3 - {component} {flag} {value} <<'END'
-import os, subprocess, sys, tempfile
-component, flag, value = sys.argv[1:]
+python3 - ASKED <<'END'
+import json, subprocess, sys, tempfile
+component, change = json.loads(sys.argv[1])
 pid = subprocess.run(["pgrep", "-xo", component], capture_output=True, text=True, check=True).stdout.strip()
-words = open(f"/proc/{{pid}}/cmdline").read().rstrip("\\0").split("\\0")
-words = [word for word in words[1:] if not word.startswith(f"--{{flag}}=")]
+words = open(f"/proc/{pid}/cmdline").read().rstrip("\\0").split("\\0")[1:]
+own = tempfile.mkdtemp()
+if component == "kubelet":
+    import yaml
+    (path,) = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    # As profile cis has it, whatever this host is: without it the kubelet has no need of what is taken away.
+    fields = {**yaml.safe_load(open(path)), "serverTLSBootstrap": True, change["field"]: change["value"]}
+    with open(f"{own}/config.yaml", "w") as stream:
+        yaml.safe_dump(fields, stream)
+    words = [word for word in words if not word.startswith(("--config=", "--root-dir="))]
+    words += [f"--config={own}/config.yaml", f"--root-dir={own}"]
+else:
+    words = [word for word in words if not word.startswith(f"--{change['flag']}=")]
+    value = change.get("value") or ",".join(change.get("with", ()))
+    words += [f"--{change['flag']}={value}"] if value else []
 if component == "etcd":
     words = [word.replace(":23", ":33") for word in words if not word.startswith("--data-dir=")]
-    words += [f"--data-dir={{tempfile.mkdtemp()}}"]
+    words += [f"--data-dir={own}"]
 if component == "kube-apiserver":
     words = [word.replace("--secure-port=6443", "--secure-port=16443") for word in words]
-words += [f"--{{flag}}={{value}}"] if value else []
-done = subprocess.run([f"/proc/{{pid}}/exe", *words], capture_output=True, text=True, timeout=60, check=False)
+done = subprocess.run([f"/proc/{pid}/exe", *words], capture_output=True, text=True, timeout=60, check=False)
 print(done.returncode, done.stdout, done.stderr)
 END
 """
@@ -231,8 +244,7 @@ def test_what_is_not_broken_on_a_live_host_is_refused_by_the_component_itself(
     cluster: Cluster, mutation: Mutation
 ) -> None:
     (change,) = mutation.changes
-    value = change.get("value") or ",".join(change.get("with", ())) or "''"
-    command = _START.format(component=mutation.component, flag=change["flag"], value=value)
+    command = _START.replace("ASKED", shlex.quote(json.dumps([mutation.component, change])))
     said = cluster.ssh("cp1", command).stdout
     assert not said.startswith("0 "), said
     assert mutation.refused in said, said
