@@ -25,6 +25,7 @@ from lab.breaker import break_all
 from lab.mutations import MUTATIONS, Mutation
 from lab.standing import verified
 from lab.test_directory_hosts import Hosts
+from tools import catalogue_page
 from tools.checkout import ROOT
 
 HOST = "cp1"
@@ -70,6 +71,28 @@ def test_what_is_broken_on_directories_alone_is_told_in_the_page_with_the_words_
     assert refused <= rows
     spared = [one.control for one in MUTATIONS if one.spared]
     assert f"{('None', 'One', 'Two', 'Three', 'Four', 'Five')[len(spared)]} more are broken on directories only" in text
+
+
+#: What a run does not change on a directory: it takes a live host.
+LIVE_ALONE = {"apiserver-always-pull-images", "apiserver-kubelet-authority"}
+
+
+@pytest.mark.parametrize("profile", ["baseline", "cis"])
+def test_what_the_page_says_of_controls_is_what_a_directory_shows(tmp_path: Path, profile: str) -> None:
+    """Before a run and after one. What takes a process, an owner or the API is held on a live host."""
+    hosts = Hosts(tmp_path)
+    told = {control for ours in catalogue_page.rows().values() for control in ours}
+
+    def differs(moment: str) -> dict[str, tuple[str, str]]:
+        found = verified(hosts.root(HOST), tmp_path / f"proc-{moment}", "baseline" if moment == "before" else moment)
+        shown = {name: found[name] for name in told & set(found) if found[name][0] not in ("unknown", "not_applicable")}
+        assert len(shown) > 60
+        return {name: one for name, one in shown.items() if one[0] != catalogue_page.seen_of(name, moment)}
+
+    assert differs("before") == {}
+    assert hosts.harden("--limit", HOST, profile=profile).code == 0
+    left = differs(profile)
+    assert set(left) <= (LIVE_ALONE if profile == "cis" else set()), left
 
 
 class Directory:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import pathlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -48,6 +49,14 @@ PARAMETERS = {
 }
 """how what a check is given is said"""
 
+MOMENTS = {"before": "before a run", "baseline": "after `baseline`", "cis": "after `cis`"}
+"""when verify looked at the control plane of docs/seen.yml, and how the tables call it"""
+
+NOT_COMPARED = "differ from cluster to cluster, so no verdicts are compared (-)"
+
+STATUSES = ("not_applicable", "pass", "waived", "explained", "unknown", "fail")
+"""from the best to the worst"""
+
 Left = Mapping[str, Collection[tuple[str, str]]]
 """by profile, what kube-bench says on a control plane after a run, as result and check"""
 
@@ -64,6 +73,52 @@ def cis() -> dict[str, Any]:
     """What docs/cis.yml says: checks, what was seen of them, and which are not judged."""
     data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "cis.yml").read_text(encoding="utf-8"))
     return data
+
+
+def kubescape() -> dict[str, list[dict[str, Any]]]:
+    """What docs/kubescape.yml says: kubescape's controls that ours answer, and those that are left, with the reason."""
+    data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "kubescape.yml").read_text(encoding="utf-8"))
+    return data
+
+
+@functools.cache
+def seen_data() -> dict[str, Any]:
+    """What docs/seen.yml says: at each moment controls by status, and the beginnings of those that are not compared."""
+    data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "seen.yml").read_text(encoding="utf-8"))
+    return data
+
+
+def seen_of(control: str, moment: str) -> str:
+    """What verify says of a control on that control plane; empty for what differs from cluster to cluster."""
+    data = seen_data()
+    if control.startswith(tuple(data["not_compared"])):
+        return ""
+    return next((status for status, controls in data[moment].items() if control in controls), "pass")
+
+
+def worst(statuses: Iterable[str]) -> str:
+    """What several controls amount to, as verify says it of a check."""
+    return max(statuses, key=STATUSES.index)
+
+
+def row(controls: Iterable[str], moment: str) -> str:
+    """What verify says of a row of a table; empty where something in it differs from cluster to cluster."""
+    found = [seen_of(control, moment) for control in controls]
+    return worst(found) if all(found) else ""
+
+
+def rows() -> dict[str, list[str]]:
+    """By row of the tables beside kubescape and the STIG, which of our controls answer it."""
+    found = {", ".join(entry["ids"]): list(entry["ours"]) for entry in kubescape()["answered"]}
+    for controls in catalogue().values():
+        for one in controls:
+            for rule in one["mappings"].get("stig", ()):
+                found.setdefault(rule, []).append(one["id"])
+    return found
+
+
+def _cells(controls: Iterable[str]) -> str:
+    return " | ".join(row(controls, moment) or "-" for moment in MOMENTS)
 
 
 def _plain(text: str) -> str:
@@ -237,6 +292,39 @@ def _section_5(data: Mapping[str, Any], ours: Mapping[str, list[str]], left: Lef
     ]
 
 
+def beside_kubescape() -> list[str]:
+    """Every published control of kubescape's, and which of ours answer it or why none does."""
+    data = kubescape()
+    number = {key: sum(len(entry["ids"]) for entry in entries) for key, entries in data.items()}
+    lines = [
+        "",
+        "## Beside kubescape",
+        "",
+        f"kubescape's frameworks that are of no cloud provider have {sum(number.values())} controls, as published in",
+        f"August 2026. What verify judges answers {number['answered']} of them. Our verdicts are those of one control",
+        f"plane, as [above](#beside-cis-112-and-kube-bench); pods, namespaces and versions {NOT_COMPARED}.",
+        "Made from `docs/kubescape.yml` and `docs/seen.yml`.",
+        "",
+        f"| kubescape | about | ours | {' | '.join(MOMENTS.values())} | where they differ |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {', '.join(entry['ids'])} | {entry['about']} | {_ids(entry['ours'])} | {_cells(entry['ours'])} "
+        f"| {_plain(entry.get('aside', ''))} |"
+        for entry in data["answered"]
+    ]
+    lines += [
+        "",
+        f"The other {number['left']} are not judged:",
+        "",
+        "| kubescape | about | why not |",
+        "| --- | --- | --- |",
+    ]
+    return lines + [
+        f"| {', '.join(entry['ids'])} | {entry['about']} | {_plain(entry['why'])} |" for entry in data["left"]
+    ]
+
+
 def stig_data() -> dict[str, Any]:
     """What docs/stig.yml says: what each rule is about, and which are not judged, with the reason."""
     data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "stig.yml").read_text(encoding="utf-8"))
@@ -246,14 +334,9 @@ def stig_data() -> dict[str, Any]:
 def beside_stig() -> list[str]:
     """Every rule of the STIG, and which controls answer it or why none does."""
     data = stig_data()
+    ours = {name: controls for name, controls in rows().items() if name.startswith("V-")}
     about = {**data["rules"], **data["later"]}
-    ours: dict[str, list[str]] = {}
-    profiles: dict[str, set[str]] = {}
-    for controls in catalogue().values():
-        for one in controls:
-            for rule in one["mappings"].get("stig", ()):
-                ours.setdefault(rule, []).append(one["id"])
-                profiles.setdefault(rule, set()).add(one.get("profile", "baseline"))
+    profile = {one["id"]: one.get("profile", "baseline") for controls in catalogue().values() for one in controls}
     left = [rule for entry in data["left"] for rule in entry["rules"]]
     lines = [
         "",
@@ -261,15 +344,17 @@ def beside_stig() -> list[str]:
         "",
         f"The STIG for Kubernetes of June 2024 has {len(data['rules'])} rules; what verify judges answers",
         f"{len(data['rules']) - len(left)} of them, and {len(data['later'])} later ones. *Profile* is the one",
-        "from which on all of a rule's settings are enforced, `none` where a part is left to the owner. Made from",
-        "`controls/*.yml` and `docs/stig.yml`.",
+        "from which on all of a rule's settings are enforced, `none` where a part is left to the owner. Our verdicts",
+        "are those of one control plane, as [above](#beside-cis-112-and-kube-bench); pods, namespaces and versions",
+        f"{NOT_COMPARED}. Made from `controls/*.yml`, `docs/stig.yml` and `docs/seen.yml`.",
         "",
-        "| rule | about | ours | profile |",
-        "| --- | --- | --- | --- |",
+        f"| rule | about | ours | profile | {' | '.join(MOMENTS.values())} |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     order = ("baseline", "cis", "none")
     lines += [
-        f"| {rule} | {about[rule]} | {_ids(ours[rule])} | {max(profiles[rule], key=order.index)} |"
+        f"| {rule} | {about[rule]} | {_ids(ours[rule])} "
+        f"| {max((profile[control] for control in ours[rule]), key=order.index)} | {_cells(ours[rule])} |"
         for rule in sorted(ours)
     ]
     return [

@@ -271,7 +271,7 @@ def controls() -> str:
             )
     left = {profile: left_by_kube_bench(profile, "control_plane") for profile in PROFILES}
     lines += [*catalogue_page.judged(), *catalogue_page.beside_cis(left)]
-    lines += [*_kube_bench(data["kube_bench"]), *_kubescape(kubescape_data()), *catalogue_page.beside_stig()]
+    lines += [*_kube_bench(data["kube_bench"]), *catalogue_page.beside_kubescape(), *catalogue_page.beside_stig()]
     return "\n".join(lines) + "\n"
 
 
@@ -305,41 +305,6 @@ def _kube_bench(entries: list[dict[str, Any]]) -> list[str]:
             if profile in entry["profiles"]
         ]
     return lines
-
-
-def kubescape_data() -> dict[str, list[dict[str, Any]]]:
-    """What docs/kubescape.yml says: kubescape's controls that ours answer, and those that are left, with the reason."""
-    data: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "kubescape.yml").read_text(encoding="utf-8"))
-    return data
-
-
-def _kubescape(data: dict[str, list[dict[str, Any]]]) -> list[str]:
-    number = {key: sum(len(entry["ids"]) for entry in entries) for key, entries in data.items()}
-    lines = [
-        "",
-        "## Beside kubescape",
-        "",
-        f"kubescape's frameworks that are of no cloud provider have {sum(number.values())} controls, as published in",
-        f"August 2026. What verify judges answers {number['answered']} of them. Made from `docs/kubescape.yml`.",
-        "",
-        "| kubescape | about | ours | where they differ |",
-        "| --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {', '.join(entry['ids'])} | {entry['about']} | {', '.join(f'`{name}`' for name in entry['ours'])} "
-        f"| {_plain(entry.get('aside', ''))} |"
-        for entry in data["answered"]
-    ]
-    lines += [
-        "",
-        f"The other {number['left']} are not judged:",
-        "",
-        "| kubescape | about | why not |",
-        "| --- | --- | --- |",
-    ]
-    return lines + [
-        f"| {', '.join(entry['ids'])} | {entry['about']} | {_plain(entry['why'])} |" for entry in data["left"]
-    ]
 
 
 def error_data() -> dict[str, Any]:

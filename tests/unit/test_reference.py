@@ -48,7 +48,7 @@ KUBESCAPE = (
 
 
 def test_every_control_of_kubescape_is_answered_or_left_with_its_reason() -> None:
-    data = reference.kubescape_data()
+    data = catalogue_page.kubescape()
     published = [f"C-{number:04}" for first, last in KUBESCAPE for number in range(first, last + 1)]
     assert len(published) == 222
     assert sorted(name for entries in data.values() for entry in entries for name in entry["ids"]) == published
@@ -149,6 +149,33 @@ def test_what_is_explained_after_a_run_is_what_its_profile_does_not_enforce() ->
     # Whatever failed before and no profile enforces can be no pass afterwards, and baseline mends nothing of cis.
     before = {check for check, (_bench, ours) in catalogue_page.seen(data).items() if ours == "explained"}
     assert set(data["explained_after"]["cis"]) < set(data["explained_after"]["baseline"]) == before
+
+
+def test_what_was_seen_of_controls_goes_with_what_was_seen_of_their_checks_and_stands_in_the_page() -> None:
+    controls = {one.id: one for one in catalogue_files.load()}
+    data = catalogue_page.seen_data()
+    named = {moment: [one for found in data[moment].values() for one in found] for moment in catalogue_page.MOMENTS}
+    told = {control for ours in catalogue_page.rows().values() for control in ours}
+    for moment, listed in named.items():
+        assert len(listed) == len(set(listed)), moment
+        assert set(listed) <= told, moment
+    cis = catalogue_page.cis()
+    checks = {"before": {check: ours for check, (_bench, ours) in catalogue_page.seen(cis).items()}}
+    checks.update({profile: catalogue_page.seen_after(cis, profile) for profile in reference.PROFILES})
+    by_check = catalogue_page.by_check()
+    for moment, seen in checks.items():
+        assert {check: catalogue_page.row(by_check[check], moment) for check in seen} == seen, moment
+    for profile in reference.PROFILES:
+        assert {one for one in told if controls[one].is_enforced_by(profile)} & set(named[profile]) == set()
+    _before, _found, page = reference.controls().partition("## Beside kubescape")
+    lines = [[one.strip() for one in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    shown = {cells[0]: cells[4:7] if cells[0].startswith("V-") else cells[3:6] for cells in lines if len(cells) == 7}
+    del shown["kubescape"], shown["rule"], shown["---"]
+    assert shown == {
+        name: [catalogue_page.row(ours, moment) or "-" for moment in catalogue_page.MOMENTS]
+        for name, ours in catalogue_page.rows().items()
+    }
+    assert {"pass", "fail", "explained", "-"} == {one for found in shown.values() for one in found}
 
 
 def test_every_rule_of_the_stig_stands_in_the_page_with_who_answers_it_or_why_nobody_does() -> None:
