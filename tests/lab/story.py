@@ -119,6 +119,8 @@ class Story:
         self.served: dict[str, Served] = {}
         #: By host, the modules that the second run started there; empty before.
         self.module_starts: dict[str, int] = {}
+        #: The same of the first of both looks after the first run.
+        self.verify_starts: dict[str, int] = {}
         self._prepare()
 
     def _prepare(self) -> None:
@@ -225,8 +227,10 @@ class Story:
         """Verify after kube-bench has looked too, twice, and the cluster before and after both."""
         self.bench_after  # noqa: B018
         before = self.look()
-        first, second = (self.product.verify(fail_on="high") for _time in range(2))
-        return first, second, before, self.look()
+        ends = {host: self.product.journal_end(host) for host in self.cluster.hosts}
+        first = self.product.verify(fail_on="high")
+        self.verify_starts = {host: self.product.module_starts(host, end) for host, end in ends.items()}
+        return first, self.product.verify(fail_on="high"), before, self.look()
 
     @functools.cached_property
     def again(self) -> tuple[HardenRun, State, State]:

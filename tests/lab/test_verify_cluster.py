@@ -152,6 +152,12 @@ def test_verify_after_a_run_finds_nothing_of_weight_and_changes_nothing(story: S
 
 
 @newest_and_oldest
+def test_one_call_looks_at_each_host_and_one_more_at_the_cluster(story: Story) -> None:
+    story.verified_after  # noqa: B018
+    assert story.verify_starts == {"cp1": 2, "w1": 1}
+
+
+@newest_and_oldest
 def test_verify_after_profile_cis_explains_only_what_no_profile_enforces(story: Story) -> None:
     run = story.verified_cis
     assert run.code == 0, str(run)
