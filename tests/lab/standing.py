@@ -70,11 +70,11 @@ def verified(root: Path, proc: Path, profile: str) -> dict[str, tuple[str, str]]
     return seen(root, proc, profile)
 
 
-def evidence(root: Path, proc: Path) -> dict[str, Any]:
+def evidence(root: Path, proc: Path, control_plane: bool = True) -> dict[str, Any]:
     """What is collected of a directory whose processes were started before, whatever its files are now."""
     said = (0, f"Kubernetes v{VERSION}", "")
     view = _View(Host(str(root)), str(proc))
-    return Collector(view, True, None, lambda _words: said, time.time(), time.monotonic).collect()
+    return Collector(view, control_plane, None, lambda _words: said, time.time(), time.monotonic).collect()
 
 
 def seen(root: Path, proc: Path, profile: str) -> dict[str, tuple[str, str]]:

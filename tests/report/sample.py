@@ -4,7 +4,7 @@
 """Documents of report.json as a run could write them: for tests of the report and for its screenshots.
 
 The controls are like those of the product, not the same: what a report looks like hangs on how many there are, how long
-their titles are, and how the verdicts spread.
+their titles are, and how the verdicts spread. A report of the product's own is in report.real.
 """
 
 from __future__ import annotations

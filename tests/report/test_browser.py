@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.kubeharden.core.plugins.plugin_utils import catalogue_files
 from ansible_collections.kubeharden.core.plugins.plugin_utils.report_html import render
-from report import sample
+from report import real, sample
 from report.browser import Browser, sheets
 
 pytestmark = pytest.mark.report
@@ -107,6 +108,19 @@ def small(document: sample.Report, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
+def own_document(tmp_path_factory: pytest.TempPathFactory) -> sample.Report:
+    """What the product makes of its whole catalogue."""
+    return real.report(tmp_path_factory.mktemp("hosts"))
+
+
+@pytest.fixture(scope="module")
+def own(own_document: sample.Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(render(own_document), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(render(sample.report(3, 297)), encoding="utf-8")
@@ -121,7 +135,18 @@ def visible(browser: Browser, selector: str) -> int:
     return count
 
 
-@pytest.mark.parametrize("size", ["small", "large"])
+#: A report of invented controls, which is well filled, and one of the product's own.
+BOTH = pytest.mark.parametrize("name", ["small", "own"])
+
+
+def test_the_own_report_has_the_whole_catalogue(own_document: sample.Report) -> None:
+    assert [one["id"] for one in own_document["controls"]] == [one.id for one in catalogue_files.load()]
+    said = {one["status"] for one in own_document["results"]}
+    assert said == set(CODES)
+    assert {one["host"] for one in own_document["certificates"]} == {*real.CONTROL_PLANES, *real.WORKERS}
+
+
+@pytest.mark.parametrize("size", ["small", "large", "own"])
 def test_it_is_silent_and_asks_for_nothing(chromium: Browser, request: pytest.FixtureRequest, size: str) -> None:
     path = request.getfixturevalue(size)
     chromium.look()
@@ -160,9 +185,9 @@ def test_a_script_that_came_in_all_the_same_would_not_run(chromium: Browser, sma
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read(chromium: Browser, small: Path, large: Path, scheme: str) -> None:
+def test_everything_can_be_read(chromium: Browser, small: Path, large: Path, own: Path, scheme: str) -> None:
     chromium.look(scheme=scheme)
-    for path in (small, large):
+    for path in (small, large, own):
         chromium.open(path)
         chromium.run(OPEN_ALL)
         found = chromium.run(CONTRAST)
@@ -186,9 +211,12 @@ def test_the_switch_turns_the_scheme(chromium: Browser, small: Path) -> None:
     assert chromium.run(CONTRAST)["poor"] == []
 
 
-def test_every_control_is_reached_by_tab_and_shows_it(chromium: Browser, small: Path) -> None:
+@BOTH
+def test_every_control_is_reached_by_tab_and_shows_it(
+    chromium: Browser, request: pytest.FixtureRequest, name: str
+) -> None:
     chromium.look()
-    chromium.open(small)
+    chromium.open(request.getfixturevalue(name))
     wanted = chromium.run(NUMBER)
     reached, unseen = [], []
     for _turn in range(wanted + 5):
@@ -203,9 +231,10 @@ def test_every_control_is_reached_by_tab_and_shows_it(chromium: Browser, small: 
     assert unseen == []
 
 
-def test_every_control_has_a_name(chromium: Browser, small: Path) -> None:
+@BOTH
+def test_every_control_has_a_name(chromium: Browser, request: pytest.FixtureRequest, name: str) -> None:
     chromium.look()
-    chromium.open(small)
+    chromium.open(request.getfixturevalue(name))
     nodes = chromium.call("Accessibility.getFullAXTree")["nodes"]
     roles = {"button", "link", "checkbox", "combobox", "searchbox", "DisclosureTriangle", "region", "navigation"}
     found = [node for node in nodes if not node["ignored"] and node["role"]["value"] in roles]
@@ -220,9 +249,10 @@ def test_every_control_has_a_name(chromium: Browser, small: Path) -> None:
     assert headings.count(1) == 1
 
 
-def test_by_keyboard_alone_to_the_evidence(chromium: Browser, small: Path) -> None:
+@BOTH
+def test_by_keyboard_alone_to_the_evidence(chromium: Browser, request: pytest.FixtureRequest, name: str) -> None:
     chromium.look()
-    chromium.open(small)
+    chromium.open(request.getfixturevalue(name))
     chromium.press("Tab")
     chromium.press("Enter")
     assert chromium.run("location.hash") == "#main"
@@ -338,32 +368,43 @@ def test_without_scripts_everything_is_there(chromium: Browser, small: Path, doc
 
 
 @pytest.mark.parametrize("width", [320, 768, 1280, 1920])
-def test_the_page_is_never_wider_than_the_window(chromium: Browser, small: Path, large: Path, width: int) -> None:
+def test_the_page_is_never_wider_than_the_window(
+    chromium: Browser, small: Path, large: Path, own: Path, width: int
+) -> None:
     chromium.look(width=width)
-    for path in (small, large):
+    for path in (small, large, own):
         chromium.open(path)
         chromium.run(OPEN_ALL)
         assert chromium.run("document.documentElement.scrollWidth") <= width
 
 
-def test_on_paper(chromium: Browser, small: Path, document: sample.Report) -> None:
+@pytest.mark.parametrize(("name", "of"), [("small", "document"), ("own", "own_document")])
+def test_on_paper(chromium: Browser, request: pytest.FixtureRequest, name: str, of: str) -> None:
+    document = request.getfixturevalue(of)
     chromium.look(scheme="dark", media="print")
-    chromium.open(small)
+    chromium.open(request.getfixturevalue(name))
     assert visible(chromium, "#filters, button, nav, .skip") == 0
     assert chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    failing = {result["control"] for result in document["results"] if result["status"] in ("fail", "unknown")}
-    assert visible(chromium, ".control") == len(failing)
-    assert visible(chromium, ".control .group[data-status=f] pre") >= len(failing)
+    by_status = {
+        status: {result["control"] for result in document["results"] if result["status"] == status}
+        for status in ("fail", "unknown")
+    }
+    assert visible(chromium, ".control") == len(by_status["fail"] | by_status["unknown"])
+    for status, found in by_status.items():
+        assert visible(chromium, f".control .group[data-status={CODES[status]}] pre") >= len(found)
     found = chromium.run(CONTRAST)
     assert found["poor"] == []
 
 
-@pytest.mark.parametrize("failing", [0.1, 1.0])
+@pytest.mark.parametrize("failing", [0.1, 1.0, None])
 @pytest.mark.parametrize("font", ["DejaVu Sans", "sans-serif"])
-def test_each_framework_has_one_sheet(chromium: Browser, tmp_path: Path, failing: float, font: str) -> None:
-    """However much is open; in the widest of the usual fonts too."""
+def test_each_framework_has_one_sheet(
+    chromium: Browser, own_document: sample.Report, tmp_path: Path, failing: float | None, font: str
+) -> None:
+    """However much is open; in the widest of the usual fonts too; and of the product's own report."""
     path = tmp_path / "report.html"
-    path.write_text(render(sample.report(3, 40, failing=failing)), encoding="utf-8")
+    document = own_document if failing is None else sample.report(3, 40, failing=failing)
+    path.write_text(render(document), encoding="utf-8")
     chromium.look()
     chromium.open(path)
     chromium.run(f"document.documentElement.style.setProperty('--text', {font!r})")
