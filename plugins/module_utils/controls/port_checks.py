@@ -111,6 +111,17 @@ def _verdict_of_ports(
     return Verdict(PASS, words)
 
 
+def _agreed(entries: t.Iterable[t.Mapping[str, t.Any]], with_suites: bool) -> str:
+    """Return what ports do agree to, those that agree to the same together; empty where that was not seen."""
+    found: dict[str, list[t.Mapping[str, t.Any]]] = {}
+    for one in entries:
+        strong = one.get("strong") or {}
+        said = [f"{version} ({', '.join(suites)})" if with_suites else version for version, suites in strong.items()]
+        if said:
+            found.setdefault(" and ".join(said), []).append(one)
+    return "".join(f"; agreed to on ports {_ports(those)}: {said}" for said, those in found.items())
+
+
 def _handshakes(host: Host, name: str, words: str) -> Verdict:
     entries = tls_ports(host)
     wrong: list[str] = []
@@ -121,7 +132,8 @@ def _handshakes(host: Host, name: str, words: str) -> Verdict:
             wrong.append(f"{_where(one)} agreed to {tried['accepted']}")
         elif not tried or tried.get("problem"):
             unseen.append((one, f"{_where(one)}: {_because(tried.get('problem') or one.get('problem'))}"))
-    return _verdict_of_ports(entries, wrong, unseen, f"refused on ports {_ports(entries)}: {words}")
+    agreed = _agreed(entries, with_suites=name == "weak")
+    return _verdict_of_ports(entries, wrong, unseen, f"refused on ports {_ports(entries)}: {words}{agreed}")
 
 
 def probe_old_tls(host: Host, _control: Control) -> Verdict:

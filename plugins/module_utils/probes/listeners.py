@@ -51,8 +51,16 @@ _STRONG = frozenset((
 WEAK = tuple(
     one for span in ((0x0001, 0x00FF), (0xC001, 0xC100), (0xCC13, 0xCCB0)) for one in range(*span) if one not in _STRONG
 )
+#: Suites of TLS 1.3, all of which are strong; they are nothing to older versions.
+_OF_TLS_13 = (0x1301, 0x1302, 0x1303, 0x1304, 0x1305)
 #: Those that the components can be told to take, and others that are often met.
 _NAMES = {
+    0x009E: "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", 0x009F: "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+    0x1301: "TLS_AES_128_GCM_SHA256", 0x1302: "TLS_AES_256_GCM_SHA384", 0x1303: "TLS_CHACHA20_POLY1305_SHA256",
+    0x1304: "TLS_AES_128_CCM_SHA256", 0x1305: "TLS_AES_128_CCM_8_SHA256",
+    0xC02B: "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", 0xC02C: "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    0xC02F: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", 0xC030: "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    0xCCA8: "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", 0xCCA9: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
     0x0004: "TLS_RSA_WITH_RC4_128_MD5", 0x0005: "TLS_RSA_WITH_RC4_128_SHA", 0x000A: "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
     0x0016: "TLS_DHE_RSA_WITH_3DES_EDE_CBC_SHA", 0x002F: "TLS_RSA_WITH_AES_128_CBC_SHA",
     0x0033: "TLS_DHE_RSA_WITH_AES_128_CBC_SHA", 0x0035: "TLS_RSA_WITH_AES_256_CBC_SHA",
@@ -78,6 +86,9 @@ _EXTENSIONS = (
     (13, struct.pack("!H12H", 24, 0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203,
                      0x0201, 0x0202)),
 )  # fmt: skip
+#: Beside these, what makes of a ClientHello one of TLS 1.3 (RFC 8446, 4.2.1 and 4.2.8): its version, and a list of keys
+#: that is empty. The server asks for a key then, and names version and suite without a signature of its own.
+_EXTENSIONS_OF_TLS_13 = (*_EXTENSIONS, (43, b"\x02\x03\x04"), (51, b"\x00\x00"))
 #: How each record of TLS begins with which a server answers a greeting: an alert or a handshake, of any version.
 _RECORDS = (b"\x15\x03", b"\x16\x03")
 
@@ -107,19 +118,43 @@ def try_old(address: str, port: int, timeout: float) -> Tried:
 
 def try_weak(address: str, port: int, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> Tried:
     """Handshakes of TLS 1.2 that offer weak suites only: all of them, then those that were not chosen yet."""
-    left, chosen = list(WEAK), []
+    chosen, answer = _each(address, port, timeout, WEAK, clock)
+    if chosen:
+        return Tried(accepted=f"TLSv1.2 {', '.join(chosen)}")  # should time be over, enough of a finding
+    return Tried(problem=answer.problem or ("" if answer.suite is None else "it chose a suite that was not offered"))
+
+
+def try_strong(
+    address: str, port: int, timeout: float, clock: t.Callable[[], float] = time.monotonic
+) -> dict[str, list[str]]:
+    """What a port does agree to of what is well, by version, in the order of its choice; what it refuses is not there.
+
+    Greetings alone, as for what is weak: of TLS 1.3 none costs the server a signature.
+    """
+    end = clock() + timeout
+    found: dict[str, list[str]] = {}
+    for version, suites in (("TLSv1.3", _OF_TLS_13), ("TLSv1.2", sorted(_STRONG))):
+        left = end - clock()
+        chosen = _each(address, port, left, suites, clock)[0] if left > 0 else []
+        found.update({version: chosen} if chosen else {})
+    return found
+
+
+def _each(
+    address: str, port: int, timeout: float, suites: t.Sequence[int], clock: t.Callable[[], float]
+) -> tuple[list[str], _Answer]:
+    """Return the suites that a server chooses: of all of them, then of those that were not chosen yet; and its last
+    answer."""
+    left, chosen = list(suites), []
     end = clock() + timeout
     while True:
         answer = _greet(address, port, timeout, 0x0303, left)
         if answer.suite is None or answer.suite not in left:
-            break
+            return chosen, answer
         left.remove(answer.suite)
         chosen.append(_suite(answer.suite))
-        if clock() >= end:
-            break  # what was agreed to is enough of a finding
-    if chosen:
-        return Tried(accepted=f"TLSv1.2 {', '.join(chosen)}")
-    return Tried(problem=answer.problem or ("" if answer.suite is None else "it chose a suite that was not offered"))
+        if clock() >= end or not left:
+            return chosen, answer
 
 
 def _suite(number: int) -> str:
@@ -152,11 +187,15 @@ def _greet(address: str, port: int, timeout: float, version: int, suites: t.Sequ
 
 
 def client_hello(version: int, suites: t.Sequence[int], random: bytes) -> bytes:
-    """Return the record of a ClientHello (RFC 5246, 7.4.1.2) that offers up to a version, without session or name."""
+    """Return the record of a ClientHello (RFC 5246, 7.4.1.2) that offers up to a version, without session or name.
+
+    With suites of TLS 1.3, which has the number of 1.2 in its place, it is one of that version.
+    """
     listed = b"".join(struct.pack("!H", one) for one in (*suites, 0x00FF))
     body = struct.pack("!H", version) + random + b"\x00" + struct.pack("!H", len(listed)) + listed + b"\x01\x00"
     if version > 0x0300:
-        extensions = b"".join(struct.pack("!HH", kind, len(data)) + data for kind, data in _EXTENSIONS)
+        kinds = _EXTENSIONS_OF_TLS_13 if suites[0] in _OF_TLS_13 else _EXTENSIONS
+        extensions = b"".join(struct.pack("!HH", kind, len(data)) + data for kind, data in kinds)
         body += struct.pack("!H", len(extensions)) + extensions
     message = b"\x01" + struct.pack("!I", len(body))[1:] + body
     return struct.pack("!BHH", _HANDSHAKE, min(version, 0x0301), len(message)) + message

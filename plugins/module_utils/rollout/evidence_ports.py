@@ -325,7 +325,10 @@ class Ports:
     def _handshakes(
         self, one: Listener, kubelet: t.Mapping[str, t.Any], believers: t.Sequence[Believer], end: float
     ) -> dict[str, t.Any]:
-        """Return the certificate that is shown, and what weak handshakes came to; those only where TLS is spoken."""
+        """Return the certificate that is shown, what weak handshakes came to, and what is agreed to of what is strong.
+
+        All but the first only where TLS is spoken, the last where the server has answered those before it.
+        """
         if self._clock() >= end:
             return {"problem": NO_TIME}
         peer = api_client.tls_peer(one.address, one.port, PROBE_LIMIT)
@@ -344,6 +347,8 @@ class Ports:
             left = self._clock() < end
             tried = attempt(one.address, one.port, PROBE_LIMIT) if left else listeners.Tried(problem=NO_TIME)
             found[name] = dataclasses.asdict(tried)
+        if not any(found[name]["problem"] for name in ("old", "weak")) and self._clock() < end:
+            found["strong"] = listeners.try_strong(one.address, one.port, PROBE_LIMIT)
         return found
 
     def _disbelieved(self, one: Listener, believers: t.Sequence[Believer], end: float) -> list[str]:

@@ -17,6 +17,8 @@ from ansible_collections.kubeharden.core.plugins.module_utils.probes import api_
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes import sockets
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.probes.sockets import LIMIT, serving, tls
 
+MODERN: dict[str, t.Any] = {"minimum_version": ssl.TLSVersion.TLSv1_3}
+
 
 @pytest.fixture(name="pair", scope="module")
 def a_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,6 +47,48 @@ def test_every_weak_suite_of_a_server_is_found_and_no_strong_one(pair: Path) -> 
     }
     with serving(tls(pair, "ECDHE-ECDSA-AES128-GCM-SHA256", maximum_version=ssl.TLSVersion.TLSv1_2)) as port:
         assert listeners.try_weak("127.0.0.1", port, LIMIT) == listeners.Tried()
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "settings", "agreed"),
+    [
+        (
+            "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA",
+            {},
+            {
+                "TLSv1.3": ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"],
+                "TLSv1.2": [
+                    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+                    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+                ],
+            },
+        ),
+        (
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+            {"maximum_version": ssl.TLSVersion.TLSv1_2},
+            {"TLSv1.2": ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"]},
+        ),
+        (
+            "",
+            MODERN,
+            {"TLSv1.3": ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]},
+        ),
+        ("ECDHE-ECDSA-AES128-SHA", {"maximum_version": ssl.TLSVersion.TLSv1_2}, {}),
+    ],
+)
+def test_what_a_port_agrees_to_is_named_by_version_and_suite(
+    pair: Path, ciphers: str, settings: dict[str, t.Any], agreed: dict[str, list[str]]
+) -> None:
+    with serving(tls(pair, ciphers, **settings)) as port:
+        found = listeners.try_strong("127.0.0.1", port, LIMIT)
+    assert {version: sorted(suites) for version, suites in found.items()} == agreed
+
+
+def test_what_a_port_agrees_to_takes_no_longer_than_it_may() -> None:
+    begun = time.monotonic()
+    with serving(sockets.dripping(b"\x16\x03\x01\x00\x30")) as port:
+        assert listeners.try_strong("127.0.0.1", port, 0.5) == {}
+    assert time.monotonic() - begun < 5
 
 
 def test_an_old_version_is_found(pair: Path) -> None:

@@ -191,6 +191,20 @@ def test_a_port_that_shakes_hands_and_then_speaks_something_else_is_no_refusal(
     assert judged(host, "probe-served-certificates")["probe-served-certificates"][0] == "pass"
 
 
+def test_what_ports_do_agree_to_is_in_the_evidence(tmp_path: Path, pair: Path) -> None:
+    with sockets.serving(
+        sockets.tls(pair, "ECDHE-ECDSA-AES128-GCM-SHA256", answer=b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+    ) as port:
+        host = probe(tmp_path, "kube-scheduler", port)
+    said = judged(host, "probe-old-tls", "probe-weak-suites")
+    where = f"; agreed to on ports {port}: "
+    assert said["probe-old-tls"] == ("pass", f"refused on ports {port}: TLS 1.0 and 1.1{where}TLSv1.3 and TLSv1.2")
+    status, evidence = said["probe-weak-suites"]
+    assert status == "pass"
+    assert evidence.partition(where)[2].startswith("TLSv1.3 (TLS_")
+    assert evidence.endswith(" and TLSv1.2 (TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)")
+
+
 def test_one_that_knows_no_stranger_refuses_by_its_alert(tmp_path: Path, pair: Path) -> None:
     """So what is said above of others is not said of everybody."""
     with sockets.serving(sockets.tls(pair, authority=pair)) as port:
