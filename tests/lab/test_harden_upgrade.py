@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What kubeadm's upgrades leave of a hardened cluster: to the next minor version, and once more to the same.
 
+After each of them rotate_certificates.yml finds nothing to renew, whether kubeadm renewed certificates or not.
+
 The tests are one story for each cluster and run in their order. Of several control planes all but the first take
 `kubeadm upgrade node`, which writes their static pods from what kubeadm's ConfigMap says.
 """
@@ -93,14 +95,38 @@ def versions(product: Product) -> dict[str, set[str]]:
     return {"kubelets": {node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes}, "images": tags}
 
 
-def upgraded_to_the_next(product: Product) -> None:
-    """Hold that nothing of what is in force is lost on the way to the next minor version, of any host."""
+def nothing_is_renewed(product: Product) -> None:
+    """Hold that an upgrade alone is no reason to issue a certificate anew, whoever made what is there now."""
+    before, running = product.on_each(product.content), product.on_each(product.processes)
+    run = product.rotate(profile="cis").well()
+    assert run.changed == dict.fromkeys(product.cluster.hosts, 0), str(run)
+    assert run.changes == []
+    assert differences(before, product.on_each(product.content)) == []
+    assert product.on_each(product.processes) == running
+
+
+def served(product: Product) -> list[str]:
+    """On each control plane, what tells the certificate that its API server has."""
+    cluster = product.cluster
+    return [cluster.ssh(host, "sha256sum /etc/kubernetes/pki/apiserver.crt").stdout for host in cluster.control_planes]
+
+
+def upgraded_to_the_next(product: Product, is_renewed: bool = True) -> None:
+    """Hold that nothing of what is in force is lost on the way to the next minor version, of any host.
+
+    :param is_renewed: whether kubeadm issues anew the certificates of what it upgrades, as it does unless it is told
+        not to.
+    """
+    product.rotate(profile="cis", pki_renew="all").well()  # so that it meets certificates of ours
     programs = product.cluster.bring(NEXT)
-    before, running = in_force(product), product.on_each(product.processes)
+    before, running, certificates = in_force(product), product.on_each(product.processes), served(product)
     version = components.version_of(NEXT)
+    options = () if is_renewed else ("--certificate-renewal=false",)
     for host in product.cluster.hosts:
-        upgrade(product, host, version, programs)
+        upgrade(product, host, version, programs, *options)
     assert versions(product) == {"kubelets": {version}, "images": {version}}
+    assert [old != new for old, new in zip(certificates, served(product))] == [is_renewed] * len(certificates)
+    nothing_is_renewed(product)
     after, now = in_force(product), product.on_each(product.processes)
     lost = [line for line in differences(before, after) if ": - " in line]
     assert lost == []
@@ -144,6 +170,7 @@ def upgraded_to_the_same(product: Product, minor: str, programs: str, *options: 
     again = product.harden(profile="cis").well()
     assert again.changed == dict.fromkeys(product.cluster.hosts, 0), str(again)
     assert again.changes == []
+    nothing_is_renewed(product)
 
 
 def test_an_upgrade_to_the_same_version_with_the_command_that_was_printed_changes_nothing(product: Product) -> None:
@@ -175,7 +202,7 @@ def test_several_control_planes_keep_all_settings_through_an_upgrade_to_the_same
 
 @several
 def test_several_control_planes_come_to_the_next_minor_version_with_all_their_settings(product: Product) -> None:
-    upgraded_to_the_next(product)
+    upgraded_to_the_next(product, is_renewed=False)
     cluster = product.cluster
     assert product.bench("upgraded") == {host: set() for host in cluster.hosts}
     run = product.harden(profile="cis").well()
@@ -197,3 +224,4 @@ def test_another_control_plane_is_upgraded_with_the_command_that_was_printed(pro
     upgrade(product, other, components.version_of(NEXT), bring.place(NEXT), options[1])
     assert differences(before, in_force(product)) == []
     assert product.harden(profile="cis").well().changes == []
+    nothing_is_renewed(product)
