@@ -62,7 +62,8 @@ class Brought:
         """Lines that nobody may see: of the keys, open and encrypted, and the passphrase."""
         texts = [authority.files(one)[1].decode() for one in (self.kubernetes, self.etcd)]
         texts += [path.read_text(encoding="ascii") for path in self.directory.glob("*.key")]
-        return [PASSPHRASE.decode(), *(text.splitlines()[2] for text in texts)]
+        lines = (line for text in texts for line in text.splitlines()[1:-1])
+        return [PASSPHRASE.decode(), *(line for line in lines if len(line) > 30)]
 
 
 class Outside:
@@ -114,6 +115,10 @@ def test_brought_authorities_are_foretold_laid_and_then_left(hosts: Hosts, broug
     assert hosts.changes == expected
     told = done.output + (hosts.report / "changes.json").read_text(encoding="utf-8")
     assert not [line for line in brought.secrets() if line in told]
+    # What the user brings lies on the controller; what was made went from cp1 to cp2.
+    made = {f"{host}/{PKI}/{name}.key" for host in ("cp1", "cp2") for name in ("front-proxy-ca", "sa", "apiserver")}
+    assert made <= hosts.keys().keys()
+    assert not [name for name in hosts.keys_told(done) if not name.endswith(("/pki/ca.key", "/etcd/ca.key"))]
     state = hosts.state()
     second = hosts.harden("--tags", "pki", pki_authorities=brought.variable)
     assert second.changed == dict.fromkeys(hosts.names, 0), str(second)

@@ -92,6 +92,7 @@ def test_what_is_missing_is_made_and_signed_on_the_controller(
     told = done.output + (hosts.report / "changes.json").read_text(encoding="utf-8")
     assert not [line for line in kept.secrets() if line in told]
     assert lines_on(hosts, kept.secrets()) == []
+    assert hosts.keys_told(done) == []
     assert stat.S_IMODE(kept.directory.stat().st_mode) == 0o700
     for name in NAMES:
         key = kept.directory / f"{name}.key"
@@ -237,6 +238,7 @@ def test_keys_are_moved_in_two_runs_and_removed_in_the_second(hosts: Hosts, tmp_
         assert "- --cluster-signing-key-file=\n" in (hosts.root(host) / manager).read_text(encoding="utf-8")
     told = first.output + (hosts.report / "changes.json").read_text(encoding="utf-8")
     assert not [line for line in kept.secrets() if line in told]
+    assert hosts.keys_told(first) == []
 
     state = hosts.state()
     foretold = hosts.harden("--check", *moved, **moving)

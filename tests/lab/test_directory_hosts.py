@@ -8,6 +8,8 @@ Needs neither a cluster nor root.
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import os
 import re
@@ -43,6 +45,13 @@ all:
     ansible_python_interpreter: {python}
     kubeharden_root: "{roots}/{{{{ inventory_hostname }}}}"
 """
+
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n([^-]+)-----END")
+
+
+def _forms(line: str) -> list[str]:
+    """A line as it is, and what of it stands in the base64 of any text that has it, wherever that begins."""
+    return [line, *(base64.b64encode(line[begin : begin + 27].encode("ascii")).decode("ascii") for begin in range(3))]
 
 
 class Hosts:
@@ -117,6 +126,29 @@ class Hosts:
         assert isinstance(listed, list)
         return listed
 
+    def keys(self) -> dict[str, list[str]]:
+        """By file of a host, as in ``cp1/etc/kubernetes/pki/sa.key``, the lines of the private keys in it."""
+        found: dict[str, list[str]] = {}
+        for path in self.roots.rglob("*"):
+            text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+            embedded = re.findall(r"client-key-data: (\S+)", text)
+            texts = [text, *(base64.b64decode(one).decode("ascii") for one in embedded)]
+            bodies = itertools.chain.from_iterable(_PRIVATE_KEY.findall(one) for one in texts)
+            if lines := [line for body in bodies for line in body.split() if len(line) > 30]:
+                found[str(path.relative_to(self.roots))] = lines
+        return found
+
+    def keys_told(self, run: Run) -> list[str]:
+        """The files of hosts of whose private keys a line can be read off the controller.
+
+        That is from the run's output and all that it left beside the hosts; a line may be encoded once more.
+        """
+        left = (path for path in self.directory.rglob("*") if path.is_file() and self.roots not in path.parents)
+        told = "".join([run.output, *(path.read_text(encoding="utf-8", errors="replace") for path in left)])
+        return [
+            name for name, lines in self.keys().items() if any(form in told for line in lines for form in _forms(line))
+        ]
+
     def state(self) -> dict[str, tuple[int, ...]]:
         """Inode, times, size, mode and owner of everything on the hosts, but the lock below /run."""
         found: dict[str, tuple[int, ...]] = {}
@@ -132,6 +164,23 @@ class Hosts:
 @pytest.fixture
 def hosts(tmp_path: Path) -> Hosts:
     return Hosts(tmp_path)
+
+
+def test_a_key_that_the_controller_is_told_is_seen(hosts: Hosts) -> None:
+    """What is looked for after runs, in each form in which it may be there."""
+    body = "".join(f"{number:02d}-secret" for number in range(7)).replace("-", "x")
+    pem = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
+    (hosts.root("cp1") / "etc/a.key").write_text(pem, encoding="ascii")
+    embedded = base64.b64encode(pem.replace("secret", "hidden").encode()).decode()
+    (hosts.root("cp1") / "etc/a.conf").write_text(f"    client-key-data: {embedded}\n", encoding="ascii")
+    assert hosts.keys_told(Run("", 0, "quiet")) == []
+    assert hosts.keys_told(Run("", 0, json.dumps({"msg": pem}))) == ["cp1/etc/a.key"]
+    for begin in range(3):
+        told = base64.b64encode(b"." * begin + pem.encode()).decode()
+        assert hosts.keys_told(Run("", 0, told)) == ["cp1/etc/a.key"], begin
+    assert hosts.keys_told(Run("", 0, embedded)) == ["cp1/etc/a.conf"]
+    (hosts.directory / "left").write_text(pem, encoding="ascii")
+    assert hosts.keys_told(Run("", 0, "quiet")) == ["cp1/etc/a.key"]
 
 
 def refused(run: Run, host: str, *words: str) -> None:

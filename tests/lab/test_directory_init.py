@@ -95,6 +95,10 @@ def test_all_that_kubeadm_takes_is_foretold_laid_and_then_left(hosts: Hosts) -> 
     assert run.code == 0, str(run)
     assert hosts.changes == expected
     assert "0123456789abcdef" not in run.output
+    # cp2 took authorities and the key of service accounts from cp1; all other keys were made where they lie.
+    shared = {f"{host}/{PKI}/{name}.key" for host in KUBECONFIGS for name in (*AUTHORITIES.values(), "sa")}
+    assert shared <= hosts.keys().keys()
+    assert hosts.keys_told(run) == []
     assert {host: laid(hosts, host) for host in hosts.names} == {
         "cp1": wanted("cp1"),
         "cp2": wanted("cp2"),
