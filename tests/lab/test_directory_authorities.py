@@ -18,6 +18,7 @@ import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, profile
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.issue import Authority
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import secret_lines
 from lab.test_directory_hosts import Hosts, refused
 from tools.checkout import ROOT
 from tools.runs import ansible
@@ -60,10 +61,9 @@ class Brought:
 
     def secrets(self) -> list[str]:
         """Lines that nobody may see: of the keys, open and encrypted, and the passphrase."""
-        texts = [authority.files(one)[1].decode() for one in (self.kubernetes, self.etcd)]
-        texts += [path.read_text(encoding="ascii") for path in self.directory.glob("*.key")]
-        lines = (line for text in texts for line in text.splitlines()[1:-1])
-        return [PASSPHRASE.decode(), *(line for line in lines if len(line) > 30)]
+        found = [authority.files(one)[1] for one in (self.kubernetes, self.etcd)]
+        found += [path.read_bytes() for path in self.directory.glob("*.key")]
+        return [PASSPHRASE.decode(), *secret_lines(b"".join(found))]
 
 
 class Outside:

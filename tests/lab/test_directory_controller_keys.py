@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import authority, bundle, issue, keys, profile
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import secret_lines
 from lab.test_directory_hosts import Hosts, refused
 
 PKI = "etc/kubernetes/pki"
@@ -50,9 +51,8 @@ class Kept:
 
     def secrets(self) -> list[str]:
         """Lines that nobody may see: of the keys, open and as they lie there, and the passphrase."""
-        texts = [keys.private_pem(self.key(name)).decode() for name in NAMES]
-        texts += [path.read_text(encoding="ascii") for path in self.directory.glob("*.key")]
-        found = [line for text in texts for line in text.splitlines()[1:-1] if len(line) > 30]
+        open_keys = [keys.private_pem(self.key(name)) for name in NAMES]
+        found = secret_lines(b"".join([*open_keys, *(path.read_bytes() for path in self.directory.glob("*.key"))]))
         return found if self.passphrase is None else [*found, self.passphrase.decode()]
 
     def state(self) -> dict[str, tuple[int, int]]:

@@ -9,7 +9,6 @@ Needs neither a cluster nor root.
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import os
 import re
@@ -22,6 +21,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import open_host
+from ansible_collections.kubeharden.core.plugins.module_utils.pki import keys
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import secret_lines
 from lab.product import messages_of
 from tools.checkout import ROOT
 from tools.runs import Run, ansible
@@ -45,8 +46,6 @@ all:
     ansible_python_interpreter: {python}
     kubeharden_root: "{roots}/{{{{ inventory_hostname }}}}"
 """
-
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n([^-]+)-----END")
 
 
 def _forms(line: str) -> list[str]:
@@ -130,11 +129,9 @@ class Hosts:
         """By file of a host, as in ``cp1/etc/kubernetes/pki/sa.key``, the lines of the private keys in it."""
         found: dict[str, list[str]] = {}
         for path in self.roots.rglob("*"):
-            text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-            embedded = re.findall(r"client-key-data: (\S+)", text)
-            texts = [text, *(base64.b64decode(one).decode("ascii") for one in embedded)]
-            bodies = itertools.chain.from_iterable(_PRIVATE_KEY.findall(one) for one in texts)
-            if lines := [line for body in bodies for line in body.split() if len(line) > 30]:
+            data = path.read_bytes() if path.is_file() else b""
+            embedded = re.findall(rb"client-key-data: (\S+)", data)
+            if lines := secret_lines(b"".join([data, *map(base64.b64decode, embedded)])):
                 found[str(path.relative_to(self.roots))] = lines
         return found
 
@@ -168,12 +165,13 @@ def hosts(tmp_path: Path) -> Hosts:
 
 def test_a_key_that_the_controller_is_told_is_seen(hosts: Hosts) -> None:
     """What is looked for after runs, in each form in which it may be there."""
-    body = "".join(f"{number:02d}-secret" for number in range(7)).replace("-", "x")
-    pem = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
+    key, other = keys.generate("RSA-2048"), keys.generate("ECDSA-P256")
+    pem = keys.private_pem(key).decode()
     (hosts.root("cp1") / "etc/a.key").write_text(pem, encoding="ascii")
-    embedded = base64.b64encode(pem.replace("secret", "hidden").encode()).decode()
+    embedded = base64.b64encode(keys.private_pem(other)).decode()
     (hosts.root("cp1") / "etc/a.conf").write_text(f"    client-key-data: {embedded}\n", encoding="ascii")
-    assert hosts.keys_told(Run("", 0, "quiet")) == []
+    public = "".join(keys.public_pem(one).decode() for one in (key, other))
+    assert hosts.keys_told(Run("", 0, public)) == []
     assert hosts.keys_told(Run("", 0, json.dumps({"msg": pem}))) == ["cp1/etc/a.key"]
     for begin in range(3):
         told = base64.b64encode(b"." * begin + pem.encode()).decode()

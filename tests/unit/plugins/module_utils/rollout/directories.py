@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -144,6 +146,18 @@ def assert_pairs_fit(directory: Directory) -> None:
         assert key is not None, leaf.name
         assert actual.public_key == keys.public_bytes(key), leaf.name
         assert actual.profile.issuer == signers[leaf.authority].facts.profile.subject.raw, leaf.name
+
+
+def secret_lines(data: bytes) -> list[str]:
+    """The lines of the private keys in a file's bytes, but those that hold nothing but of their public halves."""
+    found = []
+    for block in re.finditer(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\n([^-]+)-----END [A-Z ]*PRIVATE KEY-----\n", data):
+        is_open = b"ENCRYPTED" not in block[0]
+        public = keys.public_bytes(keys.load_private(block[0], "a key", validate=False)) if is_open else b""
+        lines = [line for line in block[1].split() if len(line) > 30 and base64.b64decode(line) not in public]
+        assert lines
+        found += [line.decode("ascii") for line in lines]
+    return found
 
 
 def told(changes: list[Change]) -> list[tuple[str, str, str, str]]:
