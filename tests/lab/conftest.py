@@ -4,7 +4,8 @@
 """Fixtures of the tests that need a real cluster.
 
 ``cluster`` gives one with one control plane and one worker of the newest version; the marker ``on`` asks for another:
-``@pytest.mark.on("3+2", version="1.36", without=("w1:python3-yaml",), name="mine")``. See ``lab.kubelab.harness``.
+``@pytest.mark.on("3+2", version="1.36", without=("w1:python3-yaml",), name="mine")``; also ``bare`` and ``algorithm``.
+See ``lab.kubelab.harness``.
 
 Clusters are made one at a time, those of the newest version first, since the others may still be being compiled. The
 environment's KUBEHARDEN_LAB_DIR names a lab that is up and is used where it fits. Where the machine can't run a lab,
@@ -24,7 +25,7 @@ from tools.lacking import lacking
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "on(hosts, version, without, name, bare): the cluster that a test of the lab needs"
+        "markers", "on(hosts, version, without, name, bare, algorithm): the cluster that a test of the lab needs"
     )
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Certificates of a cluster that kubeadm made: adopted, renewed one by one and all at once, and still kubeadm's.
 
-The tests are one story and run in their order.
+The tests are one story and run in their order. A part of it is told a second time, of a cluster with keys of ECDSA.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from lab.product import HardenRun, Product, restarted, without_random
 from lab.story import POD, differences
 
 pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="pki")]
+#: By kubeadm's name of an algorithm, what openssl says of a key's size.
+BITS = {"RSA-2048": "2048 bit", "ECDSA-P256": "256 bit"}
+of_each_algorithm = pytest.mark.parametrize(
+    (), [pytest.param(marks=pytest.mark.on("1+1", name="pki", algorithm=name), id=name) for name in BITS]
+)
 
 PKI = "/etc/kubernetes/pki"
 NAME = "api.lab.invalid"
@@ -72,6 +77,13 @@ SERVED_ENDED = (
     " openssl s_client -connect localhost:6443 </dev/null 2>/dev/null | openssl x509 -noout -checkend 0 || exit 0;"
     " sleep 2; done; exit 1"
 )
+# Of all keys, those of authorities, of service accounts and in kubeconfigs among them.
+KEY_SIZES = f"""
+for file in $(find {PKI} -name '*.key'); do openssl pkey -in "$file" -noout -text_pub; done | grep -o '[0-9]* bit'
+for file in admin super-admin controller-manager scheduler; do
+  awk '/client-key-data/ {{print $2}}' "/etc/kubernetes/$file.conf" | base64 -d | openssl pkey -noout -text_pub
+done | grep -o '[0-9]* bit'
+"""
 SERVED_NAMES = (
     "openssl s_client -connect localhost:6443 </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName"
 )
@@ -121,7 +133,20 @@ def told_ends(run: HardenRun) -> dict[str, str]:
     return {row[1]: row[3] for row in rows if row[0] == "cp1"}
 
 
+def key_sizes(product: Product) -> list[str]:
+    return product.cluster.ssh("cp1", KEY_SIZES).stdout.splitlines()
+
+
+def are_as_kubeadm_made_them(product: Product) -> None:
+    """Every key is of the algorithm with which kubeadm was configured."""
+    sizes = key_sizes(product)
+    # Three authorities, seven certificates with a file of their own, service accounts, and four kubeconfigs.
+    assert sizes == [BITS[product.cluster.lab.algorithm]] * 15
+
+
+@of_each_algorithm
 def test_what_kubeadm_made_is_adopted(product: Product) -> None:
+    are_as_kubeadm_made_them(product)
     before = product.on_each(product.attributes)
     for run in (product.harden("--check", "--tags", "pki"), product.harden("--tags", "pki"), product.rotate()):
         assert run.well().changes == []
@@ -130,6 +155,7 @@ def test_what_kubeadm_made_is_adopted(product: Product) -> None:
     assert [line for line in differences(before, after) if kept not in line] == []
 
 
+@of_each_algorithm
 def test_a_certificate_that_ends_soon_is_renewed_and_no_other(product: Product) -> None:
     product.cluster.ssh("cp1", "python3 -", stdin=CUT_SHORT)
     told = product.harden("--check", "--tags", "pki").well()
@@ -166,6 +192,7 @@ def test_a_node_that_is_not_ready_keeps_no_certificate_from_being_renewed(produc
     cluster.kubectl("wait", "--for=condition=Ready", "node/w1", "--timeout=120s")
 
 
+@of_each_algorithm
 def test_a_name_that_is_added_is_served_and_no_other_certificate_changes(product: Product) -> None:
     before = files(product)
     assert NAME not in product.cluster.ssh("cp1", SERVED_NAMES).stdout
@@ -177,8 +204,10 @@ def test_a_name_that_is_added_is_served_and_no_other_certificate_changes(product
     assert product.rotate(pki_extra_names=[NAME]).well().changes == []
 
 
+@of_each_algorithm
 def test_what_kubeadm_renews_is_left_alone(product: Product) -> None:
     product.cluster.ssh("cp1", "kubeadm certs renew all")
+    are_as_kubeadm_made_them(product)
     before, processes = files(product), product.on_each(product.processes)
     for run in (product.harden("--tags", "pki"), product.rotate(), product.rotate(pki_extra_names=[NAME])):
         assert run.well().changes == []
@@ -200,6 +229,7 @@ def test_what_is_wrong_on_one_host_is_met_before_anything_is_renewed_on_another(
     assert files(product) == before
 
 
+@of_each_algorithm
 def test_all_are_renewed_at_once_and_every_server_shows_its_new_one(product: Product) -> None:
     before, processes, serials = files(product), product.on_each(product.processes), product.served_serials()
     run = product.rotate(pki_renew="all").well()
@@ -213,6 +243,7 @@ def test_all_are_renewed_at_once_and_every_server_shows_its_new_one(product: Pro
     told = told_ends(run)
     kubeadms = {"etcd-server": "etcd-server", "apiserver": "apiserver", "front-proxy-client": "front-proxy-client"}
     assert {name: told[ours] for name, ours in kubeadms.items()} == {name: ends(product)[name] for name in kubeadms}
+    are_as_kubeadm_made_them(product)
     serves(product)
     again = product.rotate().well()
     assert again.changes == []

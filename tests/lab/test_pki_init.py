@@ -57,7 +57,9 @@ def prepare(product: Product, *arguments: str, **variables: Any) -> HardenRun:
     """Lay the PKI as docs/pki.md says; the file is the one with which kubeadm init runs."""
     lab = product.cluster.lab
     file = product.cluster.directory / "kubeadm.yaml"
-    text = KUBEADM.format(address=lab.hosts[0].address, version=lab.version, endpoint=lab.endpoint)
+    text = KUBEADM.format(
+        address=lab.hosts[0].address, version=lab.version, endpoint=lab.endpoint, algorithm=lab.algorithm
+    )
     file.write_text(text, encoding="utf-8")
     limit = ",".join(product.cluster.control_planes)
     return product.play("prepare_node.yml", *arguments, "--limit", limit, pki_init=str(file), **variables).well()

@@ -48,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
         "--without", action="append", default=[], metavar="HOST:PACKAGE", help="this host lacks a Debian package"
     )
     one.add_argument("--bare", action="store_true", help="the hosts alone, on which no kubeadm has run")
+    one.add_argument(
+        "--algorithm", default=state.ALGORITHM, metavar="NAME", help="of kubeadm's keys, such as ECDSA-P256"
+    )
     one.add_argument("directory", type=Path, metavar="DIR", help="made by this command and removed by `lab down`")
     one = add("in", "run a command inside the lab's namespaces, with KUBECONFIG set; default: a shell")
     one.add_argument("directory", type=Path, metavar="DIR")
@@ -98,8 +101,10 @@ def _up(options: argparse.Namespace) -> None:
     minor = options.version or components.minors()[0]
     if (directory / state.STATE_FILE).exists() and state.holder_pid(directory) is not None:
         lab = state.load(directory)
-        if lab.minor != minor or [host.name for host in lab.hosts] != [host.name for host in wanted]:
-            raise LabError(f"{directory}: another lab is up here ({lab.minor}, {len(lab.hosts)} hosts); end it first")
+        names = [host.name for host in wanted]
+        if (lab.minor, lab.algorithm, [host.name for host in lab.hosts]) != (minor, options.algorithm, names):
+            found = f"{lab.minor}, {len(lab.hosts)} hosts, {lab.algorithm}"
+            raise LabError(f"{directory}: another lab is up here ({found}); end it first")
         say(f"lab: {directory} is up already")
         return
     checks.require()
@@ -110,7 +115,8 @@ def _up(options: argparse.Namespace) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     lower = [str(node / "layer"), str(prepare.rootfs())]
     version = components.version_of(minor)
-    lab = state.Lab(directory, f"lab-{uuid.uuid4().hex[:8]}", minor, version, lower, str(node), wanted)
+    identity = f"lab-{uuid.uuid4().hex[:8]}"
+    lab = state.Lab(directory, identity, minor, version, lower, str(node), wanted, options.algorithm)
     lab.save()
     try:
         session.start(directory)

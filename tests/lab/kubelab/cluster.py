@@ -28,6 +28,7 @@ apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 kubernetesVersion: {version}
 controlPlaneEndpoint: "{endpoint}"
+encryptionAlgorithm: {algorithm}
 networking:
   serviceSubnet: 10.96.0.0/16
 ---
@@ -196,7 +197,7 @@ def _write_inventory(lab: state.Lab) -> None:
 
 def _init(lab: state.Lab, host: state.Host) -> tuple[str, str]:
     """Make the first control plane; return the join command and the key of the uploaded certificates."""
-    text = KUBEADM.format(address=host.address, version=lab.version, endpoint=lab.endpoint)
+    text = KUBEADM.format(address=host.address, version=lab.version, endpoint=lab.endpoint, algorithm=lab.algorithm)
     hosts.ssh(lab, host, ["cat >/root/kubeadm.yaml"], stdin=text)
     # kubeadm's preflight misses a kernel configuration file and kernel modules.
     output = _kubeadm(lab, host, "init --config /root/kubeadm.yaml --upload-certs --ignore-preflight-errors=all")

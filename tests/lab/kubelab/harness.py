@@ -33,7 +33,7 @@ class Shape:
 
     ``version`` is a minor version, by default the newest. ``without`` holds ``HOST:PACKAGE``. Tests that give the same
     ``name`` share a cluster which no other test touches; with an empty name they share with everybody. ``bare`` hosts
-    have no cluster yet: their tests make it.
+    have no cluster yet: their tests make it. ``algorithm`` is that of kubeadm's keys.
     """
 
     control_planes: int
@@ -42,18 +42,25 @@ class Shape:
     without: tuple[str, ...] = ()
     name: str = ""
     bare: bool = False
+    algorithm: str = state.ALGORITHM
 
     def __str__(self) -> str:
-        extras = "".join(f" {extra}" for extra in (*self.without, self.name) if extra)
+        extras = "".join(f" {extra}" for extra in (*self.without, self.name, self.algorithm) if extra)
         return f"{self.control_planes}+{self.workers} of {self.version}{extras}"
 
 
 def shape(
-    hosts: str, version: str | None = None, without: tuple[str, ...] = (), name: str = "", bare: bool = False
+    hosts: str,
+    version: str | None = None,
+    without: tuple[str, ...] = (),
+    name: str = "",
+    bare: bool = False,
+    algorithm: str = state.ALGORITHM,
 ) -> Shape:
     """``3+2`` is three control planes and two workers."""
-    control_planes, workers = hosts.split("+")
-    return Shape(int(control_planes), int(workers), version or components.minors()[0], tuple(without), name, bare)
+    control_planes, workers = (int(number) for number in hosts.split("+"))
+    minor = version or components.minors()[0]
+    return Shape(control_planes, workers, minor, tuple(without), name, bare, algorithm)
 
 
 @dataclasses.dataclass
@@ -281,6 +288,7 @@ class Clusters:
             command = [str(HERE / "lab"), "up", "--version", wanted.version]
             command += ["--control-planes", str(wanted.control_planes), "--workers", str(wanted.workers)]
             command += ["--bare"] if wanted.bare else []
+            command += ["--algorithm", wanted.algorithm]
             command += [word for item in wanted.without for word in ("--without", item)]
             done = subprocess.run(
                 [*command, str(self._directory)],
@@ -304,8 +312,9 @@ class Clusters:
         if not place or wanted.name or wanted.without or wanted.bare:
             return None
         given = Cluster(Path(place).resolve())
-        counts = (len(given.control_planes), len(given.workers), given.lab.minor)
-        return given if counts == (wanted.control_planes, wanted.workers, wanted.version) else None
+        asked = (wanted.control_planes, wanted.workers, wanted.version, wanted.algorithm)
+        has = (len(given.control_planes), len(given.workers), given.lab.minor, given.lab.algorithm)
+        return given if has == asked else None
 
     def end(self) -> None:
         """Take the cluster down."""

@@ -20,6 +20,8 @@ REGISTRY = f"{GATEWAY}:5000"
 STATE_FILE = "lab.json"
 BALANCER_CONTROL = "127.0.0.1:6444"
 """Where the load balancer takes commands, within the lab's network."""
+ALGORITHM = "RSA-2048"
+"""Of kubeadm's keys, where nobody says another."""
 UNLUCKY = "unlucky"
 """The list of addresses of which the load balancer loses every third connection."""
 
@@ -42,7 +44,8 @@ class Lab:
     """What a lab's directory says about it.
 
     ``identity`` is unique on the machine and names its cgroups; ``lower`` are the read-only layers of every host's
-    root file system, the topmost first; ``node`` is the cache's entry with images and registry.
+    root file system, the topmost first; ``node`` is the cache's entry with images and registry; ``algorithm`` is that
+    of the keys which kubeadm makes.
     """
 
     directory: Path
@@ -52,6 +55,7 @@ class Lab:
     lower: list[str]
     node: str
     hosts: list[Host]
+    algorithm: str = ALGORITHM
 
     @property
     def control_planes(self) -> list[Host]:
