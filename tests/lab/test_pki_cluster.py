@@ -9,6 +9,7 @@ The tests are one story and run in their order. A part of it is told a second ti
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -249,6 +250,23 @@ def test_all_are_renewed_at_once_and_every_server_shows_its_new_one(product: Pro
     assert again.changes == []
     assert again.changed == {"cp1": 0, "w1": 0}
     assert product.on_each(product.processes) == now
+
+
+def counted(product: Product, **variables: Any) -> tuple[HardenRun, dict[str, int]]:
+    """A rotation, and how many modules it started on each host, as the host's own journal says."""
+    ends = product.on_each(product.journal_end)
+    run = product.rotate(**variables).well()
+    return run, {host: product.module_starts(host, end) for host, end in ends.items()}
+
+
+def test_one_certificate_and_all_of_them_are_as_many_modules_over_ssh(product: Product) -> None:
+    product.cluster.ssh("cp1", "python3 -", stdin=CUT_SHORT)
+    one, few = counted(product)
+    assert {change["target"] for change in one.changes} == {f"{PKI}/apiserver.crt", f"{PKI}/apiserver.key"}
+    every, many = counted(product, pki_renew="all")
+    assert len(every.changes) > 4 * len(one.changes)
+    assert all(few.values()), few
+    assert many == few
 
 
 def test_what_has_ended_is_renewed_all_the_same(product: Product) -> None:
