@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tools.checkout import ROOT
 from tools.lacking import lacking
+from tools.pod import Pod, cronjob
 from tools.runs import Run, ansible
 
 pytestmark = pytest.mark.frame
@@ -181,12 +181,47 @@ def test_a_record_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 def test_the_cronjob_never_runs_twice_and_never_tries_again_at_once() -> None:
     """A real API server reads it in tests/lab/test_schedule.py."""
-    text = (ROOT / "docs" / "schedule.md").read_text(encoding="utf-8")
-    blocks = [yaml.safe_load(found) for found in re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
-    (job,) = [found for found in blocks if found.get("kind") == "CronJob"]
+    job = cronjob()
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
     template = job["spec"]["jobTemplate"]["spec"]
     assert template["backoffLimit"] == 0
     assert template["template"]["spec"]["restartPolicy"] == "Never"
     (container,) = template["template"]["spec"]["containers"]
     assert container["command"][-1] == "kubeharden.core.rotate_certificates"
+
+
+#: Says of a process what it may do and write.
+CONFINED = """
+id -u; id -g; id -G
+grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status
+cat /secrets/private-key
+for place in / /usr /etc /opt/ansible /inventory /secrets /work /tmp; do
+  if touch "$place/written" 2>/dev/null; then echo "$place"; fi
+done
+"""
+
+
+def test_the_command_of_the_cronjob_runs_with_what_its_pod_may(rotated: Path, tmp_path: Path) -> None:
+    """The hosts are directories of the pod's own, so that nothing is said of ssh, nor of what --become is on a host.
+
+    Both are in tests/lab/test_schedule.py.
+    """
+    inventory = INVENTORY.partition("    kubeharden_root_seed")[0].replace("PROJECT/build", "/work")
+    inventory += "    ansible_become: false\n    ansible_remote_tmp: /tmp\n"
+    files = {"kubeharden-inventory": {"hosts.yml": inventory.encode()}, "kubeharden": {"private-key": b"secret\n"}}
+    pod = Pod(tmp_path / "pod", files)
+    said = pod.run(["sh", "-c", CONFINED])
+    assert said.stdout.split() == [
+        *("1000", "1000", "1000", "CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1", "secret"),
+        *("/work", "/tmp"),
+    ], said.stdout
+    pod.give("work", rotated / "build/host")
+    run = pod.run(pod.command)
+    assert run.returncode == 0, run.stdout
+    assert "changed=0" in run.stdout
+    assert "[WARNING" not in run.stdout
+    (report,) = (pod.volume("work") / "reports").glob("*/metrics.prom")
+    found = families(report.read_text(encoding="utf-8"))
+    ends = found["kubeharden_certificate_not_after_timestamp_seconds"].samples
+    assert ("apiserver", "certificate") in {(one.labels["name"], one.labels["kind"]) for one in ends}
+    assert report.stat().st_uid == 1000

@@ -9,7 +9,6 @@ The tests are one story and run in their order.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,8 @@ from lab.kubelab.base import HERE
 from lab.kubelab.harness import Cluster
 from lab.product import HardenRun, Product, wait_until
 from tools.checkout import ROOT, copy_to
+from tools.pod import Pod, manifest
+from tools.runs import RECAP
 
 pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="schedule")]
 
@@ -275,13 +276,28 @@ def test_nothing_is_left_of_it(product: Product) -> None:
 
 
 def test_the_cronjob_of_the_page_is_one_to_a_real_api_server(product: Product) -> None:
-    text = (ROOT / "docs" / "schedule.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    (job,) = [block for block in blocks if "kind: CronJob" in block]
     cluster = product.cluster
     cluster.kubectl("create", "namespace", "kubeharden")
     cluster.kubectl("label", "namespace", "kubeharden", "pod-security.kubernetes.io/warn=restricted")
-    done = cluster.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=job)
+    done = cluster.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifest())
     # A field that is not known, or a pod that is not restricted, would be warned of.
     assert (done.stdout, done.stderr) == ("cronjob.batch/kubeharden-rotate created (server dry run)\n", "")
     cluster.kubectl("delete", "namespace", "kubeharden", "--wait=false")
+
+
+def test_the_command_of_the_cronjob_reaches_the_hosts_from_what_its_pod_is(product: Product, tmp_path: Path) -> None:
+    """Confined as in tests/frame/test_schedule.py, over ssh, with the key and the hosts' keys of its volumes."""
+    cluster = product.cluster
+    known, key = ((cluster.directory / name).read_bytes() for name in ("known_hosts", "id"))
+    hosts = {"hosts.yml": inventory(cluster).encode(), "known_hosts": known}
+    pod = Pod(tmp_path / "pod", {"kubeharden-inventory": hosts, "kubeharden": {"private-key": key}})
+    run = cluster.run(*pod.words(pod.command), check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    changed = {match["host"]: match["changed"] for match in RECAP.finditer(run.stdout)}
+    assert changed == dict.fromkeys(cluster.hosts, "0"), run.stdout
+    (report,) = (pod.volume("work") / "reports").glob("*/metrics.prom")
+    (family, _success) = text_string_to_metric_families(report.read_text(encoding="utf-8"))
+    assert {(one.labels["host"], one.labels["name"]) for one in family.samples} >= {
+        ("cp1", "apiserver"),
+        ("w1", "kubelet-client"),
+    }
