@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from lab.kubelab.harness import Cluster
-from lab.product import BAD_CIPHERS, LEASE, LOCK, HardenRun, Product, kill_run, messages_of, wait_until
+from lab.product import BAD_CIPHERS, LEASE, LOCK, HardenRun, Product, kill_run, wait_until
 from lab.story import differences
-from tools.runs import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="preflight")]
 
+KUBELET = "/var/lib/kubelet/config.yaml"
+BACKUPS = "/var/lib/kubeharden/backups"
 # What etcdctl has no command for: raising an alarm, as a member does whose quota is used up.
 ALARM = """
 import json, ssl, sys, urllib.request
@@ -185,29 +186,63 @@ def test_a_lock_that_another_controller_holds(product: Product) -> None:
         product.cluster.kubectl("delete", *LEASE, "--ignore-not-found")
 
 
-# At most 2 s, which is shorter than such a run holds its lock on a machine with time: after 4 s it has given it back.
-@pytest.mark.parametrize("pause", [round(random.Random(seed).uniform(0, 2), 2) for seed in range(20)])
-def test_two_controllers_at_once(product: Product, tmp_path: Path, pause: float) -> None:
-    """One works, the other says so; twenty times, with random delays that a seed makes the same each time."""
-    logs = [tmp_path / "first", tmp_path / "second"]
+# By the cluster's directory, what its hosts were when their owners and modes had been set.
+SETTLED: dict[str, dict[str, list[str]]] = {}
+
+
+@pytest.fixture(name="due")
+def modes_that_are_due(product: Product) -> dict[str, list[str]]:
+    """Every host has one file whose mode is to be changed; returns what the hosts are once it has been."""
+    place = str(product.cluster.directory)
+    if place not in SETTLED:
+        product.harden("--tags", "files").well()
+        SETTLED[place] = product.on_each(product.content)
+    for host in product.cluster.hosts:
+        product.cluster.ssh(host, f"chmod 644 {KUBELET}")
+    assert differences(SETTLED[place], product.on_each(product.content))
+    return SETTLED[place]
+
+
+def seen_of(name: str, code: int, directory: Path) -> HardenRun:
+    """A run that was started on a controller of this name and has ended; its report is beside its log."""
+    text = (directory / f"{name}.log").read_text(encoding="utf-8")
+    return HardenRun(name, code, text, directory / name, 0.0)
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_two_controllers_at_once(product: Product, due: dict[str, list[str]], tmp_path: Path, number: int) -> None:
+    """One works, the other says so and changes nothing; twenty times, with delays that a seed makes the same each time.
+
+    Both have the same to do on every host: what was changed, and whose backup is there, tells who did it.
+    """
+    # At most 2 s, which is shorter than such a run holds its lock on a machine with time.
+    pause = random.Random(number).uniform(0, 2)
+    names = (f"first-{number}", f"second-{number}")
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for log, controller in zip(logs, ("first-controller", "second-controller")):
-            started.append(product.start(log, "--tags", "files,discover", controller=controller))
+        for name in names:
+            (tmp_path / name).mkdir()
+            own = {"run_id": name, "report_dir": str(tmp_path / name)}
+            started.append(product.start(tmp_path / f"{name}.log", "--tags", "files,discover", controller=name, **own))
             time.sleep(pause if len(started) == 1 else 0)
         codes = [process.wait(600) for process in started]
     finally:
         for process in started:
             if process.poll() is None:
                 kill_run(process)
-    texts = [log.read_text(encoding="utf-8") for log in logs]
-    assert sorted(codes) == [0, 2], "\n".join(texts)
-    winner = codes.index(0)
-    loser = texts[1 - winner]
-    name = ("first-controller", "second-controller")[winner]
-    messages = messages_of(Run("", 2, loser))
-    assert f"from {name} has been at work on this cluster since" in messages["cp1"], loser
-    assert "changed=0" in loser
+    runs = [seen_of(name, code, tmp_path) for name, code in zip(names, codes)]
+    assert sorted(codes) == [0, 2], "\n".join(str(run) for run in runs)
+    winner, loser = sorted(runs, key=lambda run: run.code)
+    hosts = product.cluster.hosts
+    said = f"Run {winner.command} from {winner.command} has been at work on this cluster since"
+    assert said in loser.messages["cp1"], str(loser)
+    assert loser.changed == dict.fromkeys(hosts, 0), str(loser)
+    assert loser.changes == []
+    assert {(change["host"], change["target"]) for change in winner.changes} == {(host, KUBELET) for host in hosts}
+    assert differences(due, product.on_each(product.content)) == []
+    for host in hosts:
+        assert product.exists(host, f"{BACKUPS}/{winner.command}")
+        assert not product.exists(host, f"{BACKUPS}/{loser.command}")
     assert product.locked() == []
 
 
