@@ -55,18 +55,33 @@ find /var/lib/kubelet -maxdepth 1 -type f -not -name '*_state' -not -name '.[0-9
 find /var/lib/dpkg/statoverride -printf '%p %y %i %T@ %s %m %u %g\n'
 """
 
-_CONTENT = r"""
+# What a run may write, and is to be what it was when it is put back. Drop-ins of the kubelet's lie where its flags say.
+_WRITTEN = (
+    "/etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/systemd/system /etc/sysctl.d /etc/tmpfiles.d "
+    "/etc/cni /etc/default/kubelet /etc/sysconfig/kubelet /var/lib/kubelet/config.yaml "
+    "/var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env $drop_ins"
+)
+_DROP_INS = r"""
+drop_ins=$(grep -rhos -e '--config-dir[= ][^" ]*' /var/lib/kubelet/kubeadm-flags.env /etc/default/kubelet \
+  /etc/sysconfig/kubelet /etc/systemd/system /usr/lib/systemd/system/kubelet.service* | cut -c14- | sort -u)
+"""
+
+_CONTENT = rf"""
+{_DROP_INS}
 find /var/lib/etcd -maxdepth 0 -printf '%p %y %m %u %g\n' 2>/dev/null
-find /etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/systemd/system /etc/sysctl.d /etc/tmpfiles.d \
-  /etc/cni /var/lib/kubelet/config.yaml /var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env \
-  /var/lib/kubelet/pki /var/lib/dpkg/statoverride -printf '%p %y %m %u %g %l\n'
-find /etc/kubernetes /usr/lib/systemd/system/kubelet.service* /etc/sysctl.d /etc/tmpfiles.d /etc/cni \
-  /var/lib/kubelet/config.yaml /var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env \
-  /var/lib/dpkg/statoverride -type f -exec sha256sum {} +
+find {_WRITTEN} /var/lib/kubelet/pki /var/lib/dpkg/statoverride -printf '%p %y %m %u %g %l\n'
+find {_WRITTEN} /var/lib/dpkg/statoverride -type f -exec sha256sum {{}} +
 for key in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys \
   kernel/keys/root_maxbytes; do
   echo "$key $(cat /proc/sys/$key)"
 done
+"""
+
+# dpkg writes its own file anew each time; directories have the time of the last rename in them.
+_TIMES = rf"""
+{_DROP_INS}
+find {_WRITTEN} -type f -printf '%p %T@\n' 2>/dev/null
+true
 """
 
 _SETTLED_KINDS = (
@@ -341,8 +356,12 @@ class Product:
         return lines(self.cluster.ssh(host, _FIND, check=False).stdout)
 
     def content(self, host: str) -> list[str]:
-        """Bytes, modes and owners of Kubernetes' files and units, etcd's directory, and the values of sysctls."""
+        """Bytes, modes and owners of what a run may write, the mode of etcd's directory, and the kernel's settings."""
         return lines(self.cluster.ssh(host, _CONTENT).stdout)
+
+    def times(self, host: str) -> list[str]:
+        """When each of those files was last changed: what is put back has its old time again."""
+        return lines(self.cluster.ssh(host, _TIMES).stdout)
 
     def processes(self, host: str) -> dict[str, str]:
         """Start and process id of each component that runs on a host, by name: one that was restarted has others."""

@@ -19,6 +19,19 @@ pytestmark = pytest.mark.slow
 ONE = pytest.mark.on("1+1", name="rollback")
 SEVERAL = pytest.mark.on("3+2", name="rollback")
 POLICY = "/etc/kubernetes/kubeharden/audit-policy.yaml"
+DEFAULTS, DROP_IN = "/etc/default/kubelet", "/srv/kubelet.conf.d/10-theirs.conf"
+# What beats the kubelet's configuration and falls short of it, so that a run writes there.
+BEATING = f"""
+set -eu
+mkdir {DROP_IN.rpartition("/")[0]}
+cat >{DROP_IN} <<'END'
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+makeIPTablesUtilChains: false
+END
+echo 'KUBELET_EXTRA_ARGS="--config-dir={DROP_IN.rpartition("/")[0]} --event-qps=0"' >{DEFAULTS}
+systemctl restart kubelet
+"""
 USERS = "sha256sum /etc/passwd /etc/group /etc/shadow /etc/gshadow"
 
 
@@ -42,12 +55,13 @@ def product(cluster: Cluster) -> Product:
     return Product(cluster)
 
 
-def put_back(product: Product, before: dict[str, Any]) -> HardenRun:
+def put_back(product: Product, before: dict[str, Any], times: dict[str, list[str]]) -> HardenRun:
     """Put the last run back, as check mode says, to what was there before it; once more changes nothing."""
     foretold = product.rollback("--check", "--diff").well()
     run = product.rollback().well()
     assert run.changes == foretold.changes != []
     assert differences(before, look(product)) == [], str(run)
+    assert differences(times, product.on_each(product.times)) == []
     again = product.rollback().well()
     assert set(again.changed.values()) == {0}, str(again)
     assert again.changes == []
@@ -56,11 +70,15 @@ def put_back(product: Product, before: dict[str, Any]) -> HardenRun:
 
 @ONE
 def test_put_back_a_cluster_is_what_it_was_and_can_be_hardened_again(product: Product) -> None:
-    before = look(product)
-    product.harden(profile="cis").well()
+    product.cluster.ssh("w1", BEATING)
+    product.cluster.wait_quiet()
+    before, times = look(product), product.on_each(product.times)
+    changes = product.harden(profile="cis").well().changes
+    assert {DEFAULTS, DROP_IN} <= {change["target"] for change in changes if change["host"] == "w1"}
     hardened = look(product)
     assert differences(before, hardened)
-    run = put_back(product, before)
+    assert [line for line in hardened["w1"] if DROP_IN in line] != [line for line in before["w1"] if DROP_IN in line]
+    run = put_back(product, before, times)
     assert "stays: a signed certificate cannot be taken back" in run.output
     product.harden(profile="cis").well()
     assert differences(hardened, look(product)) == []
@@ -94,7 +112,7 @@ def lost_nothing(name: str, served: Served, product: Product) -> None:
 @SEVERAL
 def test_several_control_planes_are_put_back_without_a_lost_request(product: Product) -> None:
     """Two runs go back in one, and then the cluster is hardened again."""
-    before = look(product)
+    before, times = look(product), product.on_each(product.times)
     with product.cluster.poller() as served:
         first = product.harden().well()
     lost_nothing("before-rollback", served, product)
@@ -107,6 +125,7 @@ def test_several_control_planes_are_put_back_without_a_lost_request(product: Pro
     run.well()
     lost_nothing("rollback", served, product)
     assert differences(before, look(product)) == []
+    assert differences(times, product.on_each(product.times)) == []
     with product.cluster.poller() as served:
         product.harden(profile="cis").well()
     lost_nothing("after-rollback", served, product)
