@@ -9,11 +9,13 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.kubelab.harness import Cluster
 from lab.product import HardenRun, Product, kill_run, wait_until
+from lab.story import differences
 
 pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="dead runs")]
 
@@ -69,22 +71,57 @@ def test_a_run_that_dies_during_its_trial(product: Product, tmp_path: Path) -> N
     converged(product, run, "61s")
 
 
-def test_a_run_that_dies_after_the_manifest_was_renamed_in(product: Product, tmp_path: Path) -> None:
-    """Where nothing but the proof was left it is proven first; else it goes back, and is made again with its proof."""
-    process = started(product, tmp_path, "62s")
-    changed = f"grep -q request-timeout=62s {MANIFESTS}/kube-apiserver.yaml"
+def killed_after_the_write(product: Product, tmp_path: Path, timeout: str) -> str:
+    """Let a run die when the new manifest has its name and nothing is proven; returns the run's name."""
+    name = f"dead-{timeout}"
+    process = product.start(tmp_path / "log", extra_flags=flags(timeout), run_id=name)
+    changed = f"grep -q request-timeout={timeout} {MANIFESTS}/kube-apiserver.yaml"
     try:
         wait_until("the write", 300, lambda: product.cluster.ssh("cp1", changed, check=False).returncode == 0, 0.1)
     finally:
         kill_run(process)
     product.cluster.ssh("cp1", KILL_MODULE)
     assert "apply" in json.loads(product.cluster.ssh("cp1", f"cat {JOURNAL}").stdout)
-    run = product.harden(extra_flags=flags("62s"))
-    # Beside the manifest the files that it names, where this is the first run.
+    return name
+
+
+def was_undone_or_proven(run: HardenRun, name: str) -> str:
+    """The run says what became of the dead one's change: it went back, or is in force and proven."""
+    # Beside the manifest the files that it names, where this was the first run.
     went_back = rf".*{MANIFESTS}/kube-apiserver\.yaml\b.* went back to what they were"
     proven = r"it is proven now \([^)]*\bkube-apiserver\b"
-    assert re.search(rf"died before its change was proven: ({went_back}|{proven})", run.output), str(run)
+    found = re.search(
+        rf"Run {name} died before its change was proven: (?:(?P<back>{went_back})|(?P<proven>{proven}))", run.output
+    )
+    assert found, str(run)
+    return "back" if found["back"] else "proven"
+
+
+def test_a_run_that_dies_after_the_manifest_was_renamed_in(product: Product, tmp_path: Path) -> None:
+    """Where nothing but the proof was left it is proven first; else it goes back, and is made again with its proof."""
+    name = killed_after_the_write(product, tmp_path, "62s")
+    run = product.harden(extra_flags=flags("62s"))
+    was_undone_or_proven(run, name)
     converged(product, run, "62s")
+
+
+@pytest.mark.parametrize(("playbook", "timeout"), [("rollback.yml", "64s"), ("rotate_certificates.yml", "65s")])
+def test_any_playbook_proves_or_undoes_first_what_a_dead_run_left(
+    product: Product, tmp_path: Path, playbook: str, timeout: str
+) -> None:
+    """A rollback of that run then puts it back in any case; a rotation has nothing else to do."""
+    before, maps = product.on_each(product.content), product.config_maps()
+    name = killed_after_the_write(product, tmp_path, timeout)
+    words: dict[str, Any] = {"run_id": name} if playbook == "rollback.yml" else {}
+    run = product.play(playbook, **words).well()
+    stays = was_undone_or_proven(run, name) == "proven" and playbook != "rollback.yml"
+    arguments = product.cluster.ssh("cp1", "ps -C kube-apiserver -o args=").stdout.split()
+    assert arguments.count(f"--request-timeout={timeout}") == stays, arguments
+    assert not product.exists("cp1", JOURNAL)
+    assert product.locked() == []
+    assert differences(maps, product.config_maps()) == []
+    if not stays:
+        assert differences(before, product.on_each(product.content)) == []
 
 
 def test_a_controller_that_dies_while_the_module_on_the_host_works_on(product: Product, tmp_path: Path) -> None:
