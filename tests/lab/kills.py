@@ -255,11 +255,13 @@ class Moments:
 
     :param root: the host's directory
     :param goes: paths that may go, since they are not there any more when the call has come to its end
+    :param links: links that may be made, since they are there then; one is whole from its first moment
     """
 
-    def __init__(self, root: Path, before: Path, goes: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, before: Path, goes: Sequence[str] = (), links: Sequence[str] = ()) -> None:
         self._root = str(root)
         self._goes = set(goes)
+        self._links = set(links)
         self._files: dict[str, _File] = {}
         self.problems: list[str] = []
         self.looked_at = 0
@@ -353,8 +355,9 @@ class Moments:
         if not ours and path not in self._goes:
             self._wrong(event, f"{path} is missing from now on")
 
-    def _linked(self, event: Event, _paths: list[str]) -> None:
-        self._wrong(event, "a link is made, and nobody follows what is seen through it")
+    def _linked(self, event: Event, paths: list[str]) -> None:
+        if event.name not in ("symlink", "symlinkat") or paths[-1] not in self._links:
+            self._wrong(event, "a link is made, and nobody follows what is seen through it")
 
     def _truncated(self, event: Event, paths: list[str]) -> None:
         self._wrong(event, f"{paths[0]} is cut")
@@ -399,6 +402,11 @@ def gone(call: Call) -> list[str]:
     """Paths that were there before a call and are not after it."""
     after = {path for path, _status in _walk(call.after)}
     return [path for path, _status in _walk(call.before) if path not in after]
+
+
+def links(directory: Path) -> list[str]:
+    """Paths of a host that are links."""
+    return [path for path, status in _walk(directory) if stat.S_ISLNK(status.st_mode)]
 
 
 def differing(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:

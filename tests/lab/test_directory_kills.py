@@ -4,8 +4,8 @@
 """Every module that writes, killed at a random one of its system calls: no file is ever half, and the next run ends.
 
 Directories stand for hosts. The calls are those of real runs of harden.yml, rollback.yml, prepare_node.yml,
-rotate_certificates.yml and a play of one's own with kubeconfigs, with the parameters that they had. A kill has a number
-and is always the same one: `-k kill-17`; KUBEHARDEN_SEED asks for others.
+rotate_certificates.yml, schedule.yml and a play of one's own with kubeconfigs, with the parameters that they had. A
+kill has a number and is always the same one: `-k kill-17`; KUBEHARDEN_SEED asks for others.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ WHOLE = 25
 FIRST, NEXT, LAST = "kill-0000", "kill-0001", "kill-0002"
 HARDEN = {"profile": "cis", "run_id": FIRST}
 ROTATE = {"pki_renew": "all"}
+SCHEDULE: dict[str, Any] = {
+    "schedule_verify_calendar": "Sun 05:00",
+    "schedule_metrics_dir": "/var/lib/metrics",
+    "schedule_on_failure": ["/bin/true"],
+}
 #: A play of the user's.
 KUBECONFIGS = """\
 - hosts: cp1
@@ -63,6 +68,9 @@ all:
     kube_node:
       hosts:
         w1: {{}}
+    kubeharden_scheduler:
+      hosts:
+        bastion: {{}}
   vars:
     ansible_connection: local
     ansible_python_interpreter: "{directory}/python-{{{{ inventory_hostname }}}}"
@@ -78,18 +86,21 @@ class Recorded:
         self.roots = directory / "roots"
         self._events: dict[int, tuple[kills.Event, ...]] = {}
         (directory / "home").mkdir()
-        for host in ("cp1", "w1", "new"):
-            if host != "new":
+        for host in ("cp1", "w1", "new", "bastion"):
+            if host in ("cp1", "w1"):
                 open_host(str(self.root(host)), str(SEEDS / host), False, lambda: str(directory))
             (self.root(host) / "run").mkdir(parents=True, exist_ok=True)
             kills.recorder(directory / f"python-{host}", host, self.root(host), directory / "calls")
-        (self.root("new") / "etc").mkdir()
+        for host in ("new", "bastion"):
+            (self.root(host) / "etc").mkdir()
         self.hardened = self._count(lambda: self.play("harden.yml", **HARDEN))
         self.prepared = self._count(lambda: self.play("prepare_node.yml", "--limit", "new", new="new: {}"))
         self.put_back = self._count(lambda: self.play("rollback.yml"))
         self.rotated = self._count(lambda: self.play("rotate_certificates.yml", **ROTATE))
         (directory / "kubeconfigs.yml").write_text(KUBECONFIGS, encoding="utf-8")
         self._count(lambda: self.play(str(directory / "kubeconfigs.yml")))
+        self._count(lambda: self.play("schedule.yml", skipped="", **SCHEDULE))
+        self._count(lambda: self.play("schedule.yml", skipped="", schedule_state="absent"))
         # A task that is delegated is run by the interpreter of the host that delegates it.
         self.calls = [call for call in kills.recorded(directory / "calls") if call.root == str(self.root(call.host))]
 
@@ -101,10 +112,19 @@ class Recorded:
     def root(self, host: str) -> Path:
         return self.roots / host
 
-    def play(self, playbook: str, *arguments: str, new: str = "", python: str = "", **variables: object) -> Run:
+    def play(
+        self,
+        playbook: str,
+        *arguments: str,
+        new: str = "",
+        python: str = "",
+        skipped: str = "verify",
+        **variables: object,
+    ) -> Run:
         """Run a playbook; its calls are recorded but where it is given another interpreter.
 
         :param new: a control plane that is about to join, as a line of the inventory
+        :param skipped: a tag, by default of what takes some seconds and writes nothing
         """
         inventory = self.directory / "inventory.yml"
         text = INVENTORY.format(new=new, directory=self.directory)
@@ -117,7 +137,7 @@ class Recorded:
         words = ["ansible-playbook", "-i", inventory, ROOT / playbook, "-e", json.dumps(named), *arguments]
         return ansible(
             Path(sys.executable).parent,
-            [*words, "--skip-tags", "verify"],
+            [*words, *(["--skip-tags", skipped] if skipped else [])],
             directory=self.directory,
             home=self.directory / "home",
             environment={
@@ -200,7 +220,7 @@ def chosen(runs: Recorded, number: int) -> Kill:
 def watched(runs: Recorded, call: kills.Call, before: Path, seen: kills.Seen, goes: Sequence[str]) -> None:
     """No file was open, cut, empty or missing at any moment of a call, and nothing was overlooked."""
     root = runs.root(call.host)
-    moments = kills.Moments(root, before, goes)
+    moments = kills.Moments(root, before, goes, kills.links(call.after))
     moments.see(seen.events)
     moments.check_disk()
     assert moments.problems == []

@@ -19,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change, file_change
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
+    TEMPORARY_PREFIX,
     explain,
     fsync_directory,
     make_directory,
@@ -244,6 +245,21 @@ class Schedule:
                 )
         return ""
 
+    def remove_leftovers(self) -> None:
+        """Remove temporary files that a run which died left: no record of a run names them.
+
+        Raises:
+            HardeningError: What was refused and why.
+        """
+        for directory in {os.path.dirname(path) for path in self._known()}:
+            for name in self._names_in(directory):
+                if name.startswith(TEMPORARY_PREFIX):
+                    remove_file(os.path.join(self._host.path(directory), name))
+
+    def _names_in(self, directory: str) -> list[str]:
+        path = self._host.path(directory)
+        return os.listdir(path) if os.path.isdir(path) else []
+
     def changes(self) -> list[Change]:
         """Return every difference."""
         found = self._directories()
@@ -269,10 +285,13 @@ class Schedule:
             ]
         return found
 
+    def _needed(self) -> set[str]:
+        """Return the directories of what should be there."""
+        return {*(os.path.dirname(path) for path in self._target.files), *([WANTS] if self._target.timers else [])}
+
     def _directories(self) -> list[Change]:
-        needed = [os.path.dirname(path) for path in self._target.files] + [WANTS] * bool(self._target.timers)
         missing: set[str] = set()
-        for path in needed:
+        for path in self._needed():
             directory = path
             while directory != "/" and directory not in missing and not os.path.isdir(self._host.path(directory)):
                 missing.add(directory)
@@ -297,13 +316,14 @@ class Schedule:
         return [path for path in found if os.path.exists(self._host.path(path))]
 
     def _emptied(self, found: t.Sequence[Change]) -> list[Change]:
-        """Directories of which nothing is left."""
+        """Directories of which nothing is left, or was when a run died; systemctl removes empty ones too."""
         gone = {change.target for change in found if change.action == "remove"}
+        needed = self._needed()
         empty = []
         for directory in (WANTS, os.path.dirname(units.RECORDER)):
-            path = self._host.path(directory)
-            there = {f"{directory}/{name}" for name in os.listdir(path)} if os.path.isdir(path) else set()
-            if there and there <= gone:
+            names = [name for name in self._names_in(directory) if not name.startswith(TEMPORARY_PREFIX)]
+            there = {f"{directory}/{name}" for name in names}
+            if directory not in needed and os.path.isdir(self._host.path(directory)) and there <= gone:
                 empty.append(Change("directory", directory, "remove", "mode 0755\n"))
         return empty
 
@@ -416,6 +436,8 @@ def schedule_call(parameters: t.Mapping[str, t.Any], check: bool, run: Run) -> t
     obstacle = plan.obstacle()
     if obstacle:
         raise HardeningError("KH220", obstacle)
+    if not check:
+        plan.remove_leftovers()
     changes = plan.changes()
     if changes and not check:
         plan.apply(changes)

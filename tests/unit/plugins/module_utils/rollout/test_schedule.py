@@ -143,6 +143,36 @@ def test_nothing_of_it_is_left_and_nothing_else_is_touched(tmp_path: Path) -> No
     assert there(tmp_path) == was
 
 
+@pytest.mark.parametrize("after", [EVERYTHING, {"state": "absent"}])
+def test_temporary_files_of_a_run_that_died_are_removed_by_the_next(tmp_path: Path, after: dict[str, Any]) -> None:
+    """They are neither told nor in the way, whatever the next run is to do."""
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for root in (undisturbed, killed):
+        call(root, **EVERYTHING)
+    left = [killed / UNITS / ".kubeharden-a1", killed / "usr/local/lib/kubeharden/.kubeharden-b2"]
+    for path in left:
+        path.write_bytes(b"\xe2\x80")
+    (killed / UNITS / ".theirs").touch()
+    foretold = call(killed, check=True, **after)
+    assert all(path.exists() for path in left)
+    changes = call(killed, **after)
+    assert told(changes) == told(foretold) == told(call(undisturbed, **after))
+    assert set(there(killed)) == {*there(undisturbed), f"{UNITS}/.theirs"}
+
+
+def test_directories_that_a_removal_which_died_has_emptied_are_removed_by_the_next(tmp_path: Path) -> None:
+    call(tmp_path, **EVERYTHING)
+    call(tmp_path, state="absent")
+    was = there(tmp_path)
+    emptied = ["etc/systemd/system/timers.target.wants", "usr/local/lib/kubeharden"]
+    for path in emptied:
+        (tmp_path / path).mkdir()
+    foretold = call(tmp_path, check=True, state="absent")
+    assert [change.target for change in foretold] == [f"/{path}" for path in emptied]
+    assert told(call(tmp_path, state="absent")) == told(foretold)
+    assert there(tmp_path) == was
+
+
 def test_what_is_laid(tmp_path: Path) -> None:
     changes = call(tmp_path, **EVERYTHING)
     assert {change.target for change in changes if change.kind == "file"} == {
