@@ -1,56 +1,39 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each error has a number, and docs/errors.yml, of which docs/errors.md is made, has the numbers of the code."""
+"""Each error has a number, and docs/errors.yml has the numbers of the code and says nothing else than the sentences.
+
+docs/errors.md is made of both: tests/unit/test_reference.py holds it to them, to the letter.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tools import reference
 from tools.checkout import ROOT
+from tools.sentences import (
+    DIFFERS,
+    MESSAGE_OF_A_MODULE,
+    NUMBER,
+    NUMBERING,
+    calls,
+    failing_tasks,
+    name_of,
+    numbers_of,
+    sentences,
+    trees,
+)
 
 pytestmark = pytest.mark.frame
 
-NUMBER = re.compile(r"KH\d{3}")
-SOURCES = sorted((ROOT / "plugins").rglob("*.py"))
-#: What puts a number before a sentence.
-NUMBERING = {"numbered", "each_numbered", "refusal"}
 #: Exceptions of Ansible's whose text a user sees as it stands.
 OF_ANSIBLE = re.compile(r"Ansible\w*(Error|Failure|Fail)")
 #: Functions that end a task with sentences that other functions have numbered.
 PASSED_ON = {("preflight.py", "run")}
-
-
-def trees() -> Iterator[tuple[Path, ast.Module]]:
-    for path in SOURCES:
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
-
-
-def name_of(node: ast.expr) -> str:
-    """The last word of a name."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def calls(tree: ast.AST) -> Iterator[ast.Call]:
-    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-
-
-def numbers_of(node: ast.expr) -> list[str] | None:
-    """The numbers that an argument may be; none where an error's own is passed on, None where it is no number."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and NUMBER.fullmatch(node.value):
-        return [node.value]
-    if isinstance(node, ast.IfExp):
-        either = [numbers_of(node.body), numbers_of(node.orelse)]
-        return None if None in either else [number for one in either for number in one or []]
-    return [] if name_of(node) == "number" else None
 
 
 def subclasses() -> set[str]:
@@ -67,29 +50,6 @@ def known() -> list[str]:
     return [number for area in reference.error_data()["areas"] for number in area["errors"]]
 
 
-def tasks(data: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping of a YAML file, so every task of it, however deep in blocks."""
-    if isinstance(data, dict):
-        yield data
-    for item in data.values() if isinstance(data, dict) else data if isinstance(data, list) else []:
-        yield from tasks(item)
-
-
-#: A failure that other tasks come before passes on the module's own message.
-_MESSAGE_OF_A_MODULE = "{{ __harden_kubelet_done.msg }}"
-
-
-def failing_tasks() -> list[tuple[Path, str]]:
-    """What each task says that does nothing but to end a run."""
-    found = []
-    for path in sorted([*(ROOT / "roles").rglob("*.yml"), *(ROOT / "playbooks").rglob("*.yml")]):
-        for task in tasks(yaml.safe_load(path.read_text(encoding="utf-8"))):
-            for module, key in (("fail", "msg"), ("assert", "fail_msg")):
-                names = {module, f"ansible.builtin.{module}"} & set(task)
-                found += [(path, str((task[name] or {}).get(key, ""))) for name in names]
-    return found
-
-
 def used() -> list[str]:
     """Every number that stands in the code, as often as it does."""
     in_code = [
@@ -98,7 +58,7 @@ def used() -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and NUMBER.fullmatch(node.value)
     ]
-    return in_code + [message[:5] for _path, message in failing_tasks() if message != _MESSAGE_OF_A_MODULE]
+    return in_code + [message[:5] for _path, message in failing_tasks() if message != MESSAGE_OF_A_MODULE]
 
 
 def test_every_error_is_made_with_a_number() -> None:
@@ -157,7 +117,7 @@ def test_a_task_that_only_fails_has_a_number() -> None:
     found = failing_tasks()
     assert found
     for path, message in found:
-        assert message == _MESSAGE_OF_A_MODULE or re.match(rf"{NUMBER.pattern}: ", message), f"{path}: {message}"
+        assert message == MESSAGE_OF_A_MODULE or re.match(rf"{NUMBER.pattern}: ", message), f"{path}: {message}"
 
 
 def test_the_page_has_the_numbers_of_the_code() -> None:
@@ -182,3 +142,34 @@ def test_each_number_says_what_what_was_left_and_what_to_do() -> None:
         for number, error in area["errors"].items():
             assert list(error) == ["what", "left", "do"], number
             assert all(re.fullmatch(r"\S.*\.", text) for text in error.values()), number
+
+
+#: What a sentence says of what was left: nothing was done, or what had been was taken back or stays.
+NOTHING = re.compile(r"[Nn]othing (?:else )?was (?:changed|written|signed|sent|approved|laid)")
+DONE = re.compile(r"\b(?:went back|is back|are back|stays?|(?<!not )put back)\b(?! first)")
+
+
+def test_the_sentences_are_found() -> None:
+    found = sentences()
+    assert set(found) <= set(used())
+    assert sum(map(bool, found.values())) > 80
+    assert sum(map(len, found.values())) > 300
+    # As a person reads it, with a constant's text, a local name's and another function's in their places.
+    assert (
+        f"{DIFFERS} could not be written: {DIFFERS}. It was left as it was; mend that and run again." in found["KH201"]
+    )
+    assert any("(Lease kube-system/kubeharden)" in words for words in found["KH106"])
+    assert any(words.startswith("No Python on this host has ") for words in found["KH103"])
+    assert f"{DIFFERS} of {DIFFERS} is on a read-only file system; mount it read-write." in found["KH135"]
+
+
+def test_the_page_says_of_what_was_left_what_the_sentences_say() -> None:
+    """Where each sentence of a number says that nothing was done so does the page, and no sentence says otherwise."""
+    said = sentences()
+    for area in reference.error_data()["areas"]:
+        for number, error in area["errors"].items():
+            left, found = error["left"], said.get(number, [])
+            if found and all(NOTHING.search(one) for one in found):
+                assert re.search("[Ee]very(?:thing| file)", left) or NOTHING.search(left), f"{number}: {left}"
+            if re.fullmatch(r"Everything(?: on (?:this|every) host)?\.", left):
+                assert [one for one in found if DONE.search(one)] == [], number

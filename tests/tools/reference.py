@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from tools import catalogue_page
+from tools import catalogue_page, sentences
 
 PROFILES = ("baseline", "cis")
 MINORS = range(33, 38)
@@ -339,6 +339,15 @@ def errors() -> str:
             lines.append(f"| `{number}` | {' | '.join(cells)} |")
     if data["retired"]:
         lines += ["", f"Used once, and never again: {', '.join(f'`{number}`' for number in data['retired'])}."]
+    lines += [
+        "",
+        "## The sentences",
+        "",
+        "As they stand in the code, from where they are taken; `…` is what differs from run to run. Some are a part of",
+        "a longer one, and of a number without any here each is put together of what was found.",
+    ]
+    for number, found in sentences.sentences().items():
+        lines += ["", f"### {number}", "", "```text", *found, "```"] if found else []
     return "\n".join(lines) + "\n"
 
 
