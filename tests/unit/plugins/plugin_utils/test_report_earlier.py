@@ -33,6 +33,18 @@ NEW = report("2026-11-24T12:00:00Z", "cp1", "w1")
 #: What is shown beside it.
 SHOWN = {**NEW, "results": [{"control": "a", "host": "cp1", "status": "pass", "severity": "low", "evidence": "e"}]}
 
+#: What a report may have that can be compared with nothing.
+WRONG: tuple[dict[str, t.Any], ...] = (
+    {"results": [{}]},
+    {"results": ["a"]},
+    {"results": [{"control": "a", "host": "cp1", "status": "well"}]},
+    {"results": [{"control": "a", "host": "cp1", "status": []}]},
+    {"results": [{"control": "a", "host": {}, "status": "pass"}]},
+    {"hosts": [{"name": "cp1", "versions": ["1.37.1"]}]},
+    {"controls": [{}]},
+    {"controls": {"id": "a"}},
+)
+
 
 @pytest.fixture
 def put(tmp_path: Path) -> t.Callable[[str, t.Any], Path]:
@@ -82,7 +94,12 @@ def test_few_of_many_reports_are_read_to_their_end(put: Put, tmp_path: Path, mon
         put(f"{day}", report(f"2026-11-{day}T12:00:00Z", "cp1"))
     put("own", NEW)
     read: list[str] = []
-    monkeypatch.setattr(report_earlier, "read_bytes", lambda path, limit: read.append(path) or read_bytes(path, limit))
+
+    def reading(path: str, limit: int) -> bytes | None:
+        read.append(path)
+        return read_bytes(path, limit)
+
+    monkeypatch.setattr(report_earlier, "read_bytes", reading)
     found, _problems = newest(str(tmp_path / "own"), NEW)
     assert found == report("2026-11-19T12:00:00Z", "cp1")
     assert read == [str(tmp_path / "19" / "report.json")]
@@ -124,19 +141,7 @@ def test_the_first_report_has_none_before_it(put: Put, tmp_path: Path) -> None:
         (b'{"made_at": "2026", "results": [], "hosts": ["cp1"]}', "lacks made_at"),
         (b'{"made_at": "2026", "results": [], "hosts": [{"name": []}]}', "lacks made_at"),
         (b'{"a": ' + b"[" * 100_000, "is no report"),
-        *(
-            (json.dumps({**report("2026-11-22T12:00:00Z", "cp1"), **wrong}).encode(), "lacks its name, or has a status")
-            for wrong in (
-                {"results": [{}]},
-                {"results": ["a"]},
-                {"results": [{"control": "a", "host": "cp1", "status": "well"}]},
-                {"results": [{"control": "a", "host": "cp1", "status": []}]},
-                {"results": [{"control": "a", "host": {}, "status": "pass"}]},
-                {"hosts": [{"name": "cp1", "versions": ["1.37.1"]}]},
-                {"controls": [{}]},
-                {"controls": {"id": "a"}},
-            )
-        ),
+        *((json.dumps({**report("2026-11-22T12:00:00Z", "cp1"), **one}).encode(), "lacks its name") for one in WRONG),
     ],
 )
 def test_what_is_no_report_is_named_and_passed_over(put: Put, tmp_path: Path, content: bytes, why: str) -> None:

@@ -532,8 +532,8 @@ def as_made(added_to: str = "", added: tuple[str, ...] = ()) -> dict[str, list[d
     for name, to, kind, who, namespace in BOUND:
         read["rolebindings" if namespace else "clusterrolebindings"].append(binding(name, to, kind, who, namespace))
     # The Node authorizer answers nodes, so that Kubernetes binds their role to nobody.
-    unbound = {"roleRef": {"kind": "ClusterRole", "name": "system:node"}}
-    read["clusterrolebindings"].append(thing("system:node", **unbound))
+    reference = {"kind": "ClusterRole", "name": "system:node"}
+    read["clusterrolebindings"].append(thing("system:node", roleRef=reference))
     return read
 
 
