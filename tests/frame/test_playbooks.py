@@ -674,6 +674,7 @@ def batches(
         ("cis", "w4", ["w1", "w2 w3", "w4 w5", "w6"]),
         ("cis", "w1 w2 w3 w4 w5 w6", ["w1", "w2 w3 w4 w5 w6"]),
         ("baseline", "", ["w1", "w2 w3 w4 w5 w6"]),
+        ("baseline", "w4", ["w1", "w2 w3", "w4 w5", "w6"]),
     ],
 )
 def test_kubelets_that_are_made_to_ask_do_not_wait_for_hosts_that_nobody_works_on_yet(
@@ -681,8 +682,8 @@ def test_kubelets_that_are_made_to_ask_do_not_wait_for_hosts_that_nobody_works_o
 ) -> None:
     """What a batch asks for is approved at its end: with two forks none of more than two, where one is to ask."""
     tasks = yaml.safe_load((ROOT / "roles/discover/tasks/main.yml").read_text(encoding="utf-8"))
-    grouped = [task for task in tasks if "kubeharden_to_ask" in str(task)]
-    assert len(grouped) == 1
+    grouped = [task for task in tasks if "kubeharden_to_ask" in str(task) or "kubeharden_approved" in str(task)]
+    assert len(grouped) == 2
     nodes = next(play for play in plays("harden") if play["name"] == "Harden nodes")
     found = {"discovery": {"kubelet": {"serves_asked": "{{ inventory_hostname in serves }}", "own_certificate": ""}}}
     begin: dict[str, Any] = {

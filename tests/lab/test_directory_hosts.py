@@ -455,6 +455,26 @@ def test_kubelets_ask_without_a_control_plane_where_somebody_else_approves(hosts
     assert asking(hosts.harden("--check", *limit)) == (set() if there else {"w2"})
 
 
+def test_kubelets_ask_in_profile_baseline_where_an_approver_runs_already(hosts: Hosts) -> None:
+    """Seen as above. What this run makes them ask for it approves itself, and later runs their renewals by its record."""
+
+    def asking(*words: str) -> set[str]:
+        run = hosts.harden("--check", "--tags", "kubelet", *words)
+        assert run.code == 0, str(run)
+        return {change["host"] for change in hosts.changes if "+serverTLSBootstrap" in change["diff"]}
+
+    assert asking() == set()
+    pem = hosts.root("w1") / "var/lib/kubelet/pki/kubelet-server-current.pem"
+    pem.parent.mkdir(parents=True, exist_ok=True)
+    pem.write_text("x", encoding="utf-8")
+    with (hosts.root("w1") / "var/lib/kubelet/config.yaml").open("a", encoding="utf-8") as file:
+        file.write("serverTLSBootstrap: true\n")
+    assert asking() == {"cp1", "cp2"}
+    assert asking("--limit", "cp1,w1") == {"cp1"}
+    # Nobody is known to approve there.
+    assert asking("--limit", "cp1") == set()
+
+
 def test_hosts_in_a_group_that_is_misspelt_are_left_alone_and_named(hosts: Hosts) -> None:
     text = hosts.inventory.read_text(encoding="utf-8")
     hosts.inventory.write_text(text.replace("kube_node:", "kube_nodes:"), encoding="utf-8")

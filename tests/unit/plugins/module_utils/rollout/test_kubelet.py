@@ -797,8 +797,9 @@ def test_what_the_owner_has_kubelets_serve_is_not_taken_over(given: dict[str, st
     assert asks == (set() if words else set(SERVING))
     assert words in told
     assert bool(words) == bool(told)
-    # Where they are not to ask anyhow there is nothing to tell.
+    # Where they are not to ask anyhow there is nothing to tell; in baseline they are where somebody approves already.
     assert rendered(kubeharden_profile="baseline") == (set(), "")
+    assert rendered(kubeharden_profile="baseline", approved_before=True) == (asks, told)
     assert rendered(kubeharden_profile="cis", left_out=["kubelet-serving-certificate"])[1] == ""
 
 
@@ -806,6 +807,7 @@ def test_what_the_owner_has_kubelets_serve_is_not_taken_over(given: dict[str, st
     ("profile", "approver", "before", "asks", "told"),
     [
         ("baseline", True, False, False, False),
+        ("baseline", True, True, True, False),
         ("baseline", False, True, True, False),
         ("baseline", False, False, False, False),
         ("cis", True, False, True, False),
