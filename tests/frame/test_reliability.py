@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -54,3 +55,39 @@ def test_every_promise_is_held_by_something() -> None:
             held = ROW.match(line)
             assert held, line
             assert "`" in held["held"] or held["held"].startswith("the same"), line
+
+
+#: A row of the table of faults: which numbers tell of it, under which name its figures are kept, and the figures.
+FAULT = re.compile(
+    r"^\| .+ \| (?P<told>.+) \| `(?P<name>[\w-]+)` \| (?:\d+|\*not yet\*) \| (?:[\d,]+|\*not yet\*) \|$", re.MULTILINE
+)
+
+
+def kept_names(tree: ast.Module) -> list[str]:
+    """Under which names the tests of faults keep figures, as patterns."""
+    names = [
+        call.args[1]
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "keep"
+    ]
+    parts = [name.values if isinstance(name, ast.JoinedStr) else [name] for name in names]
+    return [
+        "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"\w[\w-]*" for part in those)
+        for those in parts
+    ]
+
+
+def test_every_fault_has_its_row_with_the_number_that_its_test_wants() -> None:
+    tree = ast.parse((ROOT / "tests" / "lab" / "test_harden_faults.py").read_text(encoding="utf-8"))
+    laid = {
+        ast.literal_eval(call.args[0]): ast.literal_eval(call.args[1])
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Fault"
+    }
+    rows = {match["name"]: match["told"] for match in FAULT.finditer(PAGE.read_text(encoding="utf-8"))}
+    assert len(laid) > 10
+    assert {name: number for name, number in laid.items() if number not in rows.get(name, "")} == {}
+    patterns = [name for name in kept_names(tree) if name != r"\w[\w-]*"]  # that of the faults above
+    others = [name for name in rows if name not in laid]
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, name) for name in others)] == []
+    assert [name for name in others if not any(re.fullmatch(pattern, name) for pattern in patterns)] == []
