@@ -456,7 +456,7 @@ def test_kubelets_ask_without_a_control_plane_where_somebody_else_approves(hosts
 
 
 def test_kubelets_ask_in_profile_baseline_where_an_approver_runs_already(hosts: Hosts) -> None:
-    """Seen as above. What this run makes them ask for it approves itself, and later runs their renewals by its record."""
+    """Seen as above. What this run makes them ask for it approves itself, later runs their renewals by its record."""
 
     def asking(*words: str) -> set[str]:
         run = hosts.harden("--check", "--tags", "kubelet", *words)

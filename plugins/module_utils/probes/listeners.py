@@ -145,7 +145,8 @@ def _each(
 ) -> tuple[list[str], _Answer]:
     """Return the suites that a server chooses: of all of them, then of those that were not chosen yet; and its last
     answer."""
-    left, chosen = list(suites), []
+    left: list[int] = list(suites)
+    chosen: list[str] = []
     end = clock() + timeout
     while True:
         answer = _greet(address, port, timeout, 0x0303, left)
