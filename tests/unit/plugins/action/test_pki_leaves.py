@@ -125,6 +125,7 @@ def test_requests_and_answers_go_only_where_the_host_was_asked_about_them(
     action._found, action._target, action._vars = {}, "cp1", {}
     action._task = SimpleNamespace(check_mode=False)
     action._requests = RequestsDirectory(str(tmp_path), "cp1")
-    action._brought = SimpleNamespace(certificates=lambda _names: {}), []
+    brought: t.Any = SimpleNamespace(certificates=lambda _names: {})
+    action._brought = brought, []
     action.execute({"scope": "missing", "outside": ["kubernetes"]}, {})
     assert sorted(path.name for path in (tmp_path / "cp1").iterdir()) == stays
