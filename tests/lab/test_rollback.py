@@ -23,7 +23,7 @@ DEFAULTS, DROP_IN = "/etc/default/kubelet", "/srv/kubelet.conf.d/10-theirs.conf"
 # What beats the kubelet's configuration and falls short of it, so that a run writes there.
 BEATING = f"""
 set -eu
-mkdir {DROP_IN.rpartition("/")[0]}
+mkdir -p {DROP_IN.rpartition("/")[0]}
 cat >{DROP_IN} <<'END'
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

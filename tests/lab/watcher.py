@@ -49,10 +49,11 @@ class Watcher:
         #: By the number that both events of a move have, what is wrong unless it came to where such files go.
         self._moved: dict[int, str] = {}
 
-    def begin(self) -> list[str]:
-        """Watch all of it; returns what is wrong before anything has happened."""
+    def begin(self) -> None:
+        """Watch all of it. What is wrong before anything has happened is nobody's who is watched."""
         self._watch(KUBELET)
-        return [*self._watch_below(KUBERNETES), *self._watch_below(OURS)]
+        for top in (KUBERNETES, OURS):
+            self._watch_below(top)
 
     def see(self) -> Iterator[str]:
         """Wait until something happens, and return a line for each thing."""
@@ -137,8 +138,8 @@ class Watcher:
 def watch(root: str) -> None:
     """Print what is seen, line by line, until somebody ends this."""
     watcher = Watcher(root)
-    for line in [BEGUN, *watcher.begin()]:
-        print(line, flush=True)
+    watcher.begin()
+    print(BEGUN, flush=True)
     while True:
         for line in watcher.see():
             print(line, flush=True)
