@@ -594,13 +594,13 @@ def test_before_each_batch_of_nodes_what_was_changed_by_then_is_seen_to_be_well(
 
 def test_before_each_batch_of_nodes_that_go_back_what_went_back_is_seen_to_be_well(tmp_path: Path) -> None:
     found = taken("held", JUST_NOW)
-    kubelets = {"registered": "__rollback_kubelet"}
-    assert batches(tmp_path / "none", found, {}, **kubelets) == []
+    kubelets = "__rollback_kubelet"
+    assert batches(tmp_path / "none", found, {}, registered=kubelets) == []
     control_plane = {"__rollback_static_pods": {"restarted": {"etcd": 3.0}}}
     seen = ["first n1 /r cp1", "first n1 /r cp1 w1", "first n1 /r cp1 w1 w2 w3"]
-    assert batches(tmp_path / "all", found, {}, CHANGED, control_plane, **kubelets) == seen
+    assert batches(tmp_path / "all", found, {}, CHANGED, control_plane, registered=kubelets) == seen
     skipped = {"__rollback_static_pods": {"skipped": True, "changed": False}}
-    assert batches(tmp_path / "nodes", found, {}, CHANGED, skipped, **kubelets) == [
+    assert batches(tmp_path / "nodes", found, {}, CHANGED, skipped, registered=kubelets) == [
         "first n1 /r w1",
         "first n1 /r w1 w2 w3",
     ]

@@ -168,7 +168,12 @@ def test_a_node_that_was_not_ready_need_not_be_so_after(
     monkeypatch: pytest.MonkeyPatch, live: bool, ready: bool | None, said: bool
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(cluster_health, "node_probe", lambda *given: asked.append(given) or (lambda _since: ready))
+
+    def probe(*given: Any) -> Any:
+        asked.append(given)
+        return lambda _since: ready
+
+    monkeypatch.setattr(cluster_health, "node_probe", probe)
     found = {"node_name": "w1", "kubelet": {"kubeconfig": "/etc/kubernetes/kubelet.conf"}}
     module: Any = type("Module", (), {"params": {"discovery": found}})
     assert rollback.is_ready(module, type("Host", (), {"live": live})) is said
