@@ -223,8 +223,11 @@ class Leaves:
         ]
 
     def tidy(self) -> None:
-        """Remove requests that are answered or of no use any more; called when what was laid is proven."""
-        for step in (*self._of(outside.TAKE), *self._of(outside.DROP)):
+        """Remove requests that are answered or of no use any more; called when what was laid is proven.
+
+        Where nothing waits there may be half of what a run that died had begun to remove.
+        """
+        for step in (*self._of(outside.TAKE), *self._of(outside.DROP), *self._of(outside.KEEP)):
             self._store.drop_request(step.plan.leaf.name)
 
     def _has(self, name: str, fingerprints: t.Collection[str]) -> bool:

@@ -381,8 +381,9 @@ class Store:
         write_atomic(request, waiting.request, KEY_MODE)
 
     def drop_request(self, name: str) -> None:
-        """Remove what is of no use any more."""
-        for path in _request_paths(name):
+        """Remove what is of no use any more: the key first, which may be in use elsewhere by then."""
+        request, key = _request_paths(name)
+        for path in (key, request):
             remove_file(self.host.path(path))
 
     def _document(self, path: str) -> dict[str, str]:
