@@ -15,6 +15,8 @@ import stat
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.errors import HardeningError
+from ansible_collections.kubeharden.core.plugins.module_utils.files.host import Host
+from ansible_collections.kubeharden.core.plugins.module_utils.files.together import remove_leftovers
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import (
     explain,
     make_directory,
@@ -181,9 +183,7 @@ class AuthoritiesDirectory:
         Raises:
             HardeningError: A key that is not the certificate's, another key that lies here, what could not be written.
         """
-        make_directory(self.directory, _DIRECTORY_MODE)
-        self._require_private()
-        phrase = self._passphrase()
+        phrase = self._begin()
         for name, (certificate, data) in pairs.items():
             paths = PairPath(f"{name}.crt of {where}", f"{name}.key of {where}")
             one = authority.load(paths, {paths.certificate: certificate, paths.key: data}, self._now)
@@ -232,9 +232,7 @@ class AuthoritiesDirectory:
         Raises:
             HardeningError: What could not be written.
         """
-        make_directory(self.directory, _DIRECTORY_MODE)
-        self._require_private()
-        passphrase = self._passphrase()
+        passphrase = self._begin()
         for row in AUTHORITIES:
             if row.name not in names:
                 continue
@@ -246,6 +244,13 @@ class AuthoritiesDirectory:
                 write_atomic(place, keys.private_pem(key, passphrase), _KEY_MODE)
             facts = issue.self_signed_authority(profile.wanted_authority(row.common_name), key, self._now, lifetime)
             write_atomic(self.path(row.name, "crt"), bundle.join([facts]), _CERTIFICATE_MODE)
+
+    def _begin(self) -> bytes | None:
+        """Have the directory, without what a run that died left half written: keys, maybe; return the passphrase."""
+        make_directory(self.directory, _DIRECTORY_MODE)
+        self._require_private()
+        remove_leftovers(Host(), [self.path(name, "key") for name in _NAMES])
+        return self._passphrase()
 
     def _certificate(self, name: str) -> Authority:
         place = self.path(name, "crt")

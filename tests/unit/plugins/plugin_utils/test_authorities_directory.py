@@ -20,6 +20,10 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.authorities_direct
     AuthoritiesDirectory,
     problems,
 )
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
+    assert_no_key_is_open,
+)
+from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.kills import each_kill
 from ansible_collections.kubeharden.core.tests.unit.plugins.plugin_utils.test_pki_cluster import (
     FOUND,
     PKI,
@@ -31,6 +35,7 @@ from tools.lacking import lacking
 NOW = 1_800_000_000.0
 DAY = 86400.0
 ALL = ["kubernetes", "etcd", "front-proxy"]
+SUFFIXES = ("crt", "key")
 EMPTY = {"cp1": control_plane(1, files={}), "cp2": control_plane(2, files={}), "w1": worker()}
 CA_KEYS = [f"{PKI}/ca.key", f"{PKI}/etcd/ca.key", f"{PKI}/front-proxy-ca.key"]
 LAID = {"pki_certificate": [f"{PKI}/ca.crt", f"{PKI}/etcd/ca.crt", f"{PKI}/front-proxy-ca.crt"]}
@@ -327,6 +332,71 @@ def test_a_key_that_is_not_the_certificates_is_not_kept(tmp_path: Path) -> None:
         found.bring({"etcd": (one[0], other[1])}, "cp1")
     assert found.names == []
     assert not os.path.exists(found.path("etcd", "key"))
+
+
+# Killed at every system call that writes
+
+PHRASE = b"open sesame"
+CALLS = ("rename", "fsync", *(pytest.param(call, marks=pytest.mark.slow) for call in ("write", "fchmod")))
+NAMES = ("kubernetes", "etcd")
+
+
+def _create(root: Path) -> None:
+    found = kept(root, PHRASE)
+    found.create([name for name in NAMES if name not in found.names], "ECDSA-P256", DAY)
+
+
+def _bring(root: Path) -> None:
+    found = kept(root, PHRASE)
+    found.bring({name: pair for name, pair in _given(root).items() if name not in found.names}, "cp1")
+
+
+def _given(root: Path) -> dict[str, tuple[bytes, bytes]]:
+    return {name: ((root / f"{name}.crt").read_bytes(), (root / f"{name}.key").read_bytes()) for name in NAMES}
+
+
+def _whole(root: Path) -> dict[str, bytes]:
+    """The directory's files by name; each key is opened by the passphrase, and each certificate has its key."""
+    found = kept(root, PHRASE)
+    there = {path.name: path.read_bytes() for path in root.glob("kept/[!.]*")}
+    for name, data in there.items():
+        if name.endswith(".key"):
+            keys.load_private(data, name, PHRASE)
+    for name, one in found.authorities().items():
+        assert one.key is not None, name
+        assert one.facts.public_key == keys.public_bytes(one.key), name
+    assert_no_key_is_open(root)
+    return there
+
+
+def _assert_finished(root: Path, before: dict[str, bytes]) -> None:
+    """Nothing but the pairs is there, and what was there before is as it was."""
+    after = _whole(root)
+    assert before.items() <= after.items()
+    assert {path.name for path in root.glob("kept/*")} == {f"{name}.{suffix}" for name in NAMES for suffix in SUFFIXES}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_authorities_are_made_here_and_killed_at_every_write(tmp_path: Path, call: str) -> None:
+    for root, _died in each_kill(_create, call, tmp_path):
+        before = _whole(root)
+        _create(root)
+        _assert_finished(root, before)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_authorities_are_brought_here_and_killed_at_every_write(tmp_path: Path, call: str) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+    for name in NAMES:
+        for suffix, data in zip(SUFFIXES, authority.files(authority.create(profile.wanted_authority(name), NOW))):
+            (template / f"{name}.{suffix}").write_bytes(data)
+            (template / f"{name}.{suffix}").chmod(0o600)
+    for root, _died in each_kill(_bring, call, tmp_path, template):
+        before = _whole(root)
+        _bring(root)
+        _assert_finished(root, before)
+        assert {name: authority.files(one) for name, one in kept(root, PHRASE).authorities().items()} == _given(root)
 
 
 SIGNING = f"{PKI}/ca.key"
