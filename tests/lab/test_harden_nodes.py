@@ -276,7 +276,7 @@ def test_the_kubelet_names_the_certificate_that_it_serves(product: Product) -> N
         assert bool(failing) != named, failing
 
 
-@newest
+@on_each_version("1+1", name="nodes", since=36)  # from which on its configuration names the file
 def test_a_kubelet_starts_without_the_file_and_serves_the_renewed_certificate(product: Product) -> None:
     """The worker joins anew, as a new node does: its configuration names a file that does not exist yet."""
     cluster = product.cluster
