@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.plugin_utils import selection
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet_bounds import bounded
+from ansible_collections.kubeharden.core.plugins.plugin_utils import around, selection
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOTES, select
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import Shared
@@ -33,7 +34,9 @@ class ActionModule(HostAction):
         base = arguments.get("base_states") or []
         both = static_pods.states([*base, *(arguments.get("states") or [])])
         arguments["base_states"], arguments["states"] = both[: len(base)], both[len(base) :]
-        arguments["kubelet_settings"] = kubelets.settings(arguments["kubelet_settings"])
+        shared = kubelets.settings(arguments["kubelet_settings"])
+        seen = around.kubelets(around.found_around(task_vars)) if shared and not arguments.get("unseen") else []
+        arguments["kubelet_settings"] = bounded(shared, seen) if seen else shared
         self._notes = [*written, *static_pods.notes(), *kubelets.notes()]
         return arguments
 

@@ -9,10 +9,31 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet_bounds
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import KUBELET, address
 from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
-from ansible_collections.kubeharden.core.plugins.plugin_utils.around import around, found_around
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import (
+    Found,
+    around,
+    found_around,
+    kubelet_config_map,
+    kubelets,
+)
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, select, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+
+
+def remembered(found: Found, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return by field what kubeadm's ConfigMap will say, as kubeadm_config decides it; empty where it was not read."""
+    text, waived = kubelet_config_map(found), arguments.get("waived") or {}
+    if not text:
+        return {}
+    settings = {field: data for field, data in arguments["settings"].items() if "needs" not in data}
+    # It is left as it is for what some host has waived.
+    shared = {field: data for field, data in settings.items() if not waived.get(data.get("control"))}
+    seen = [] if arguments.get("unseen") else kubelets(found)
+    asked = kubelet_bounds.bounded(shared, seen) if seen else shared
+    return kubelet_bounds.remembered(text, asked, settings, address(KUBELET[0]))
 
 
 class ActionModule(HostAction):
@@ -34,9 +55,11 @@ class ActionModule(HostAction):
         kubelet = arguments["discovery"]["kubelet"]
         about = wanted(*tags, CONCERN["kubelet"])
         self._warnings = version_check.warnings_of_kubelet(kubelet, arguments["extra_flags"]) if about else []
+        found = found_around(task_vars)
+        arguments["remembered"] = remembered(found, arguments)
         if "kube-apiserver" in arguments["discovery"]["components"]:
             # Before a batch of nodes a control plane is asked; this host is one itself.
-            arguments.update(around(found_around(task_vars)))
+            arguments.update(around(found))
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -42,9 +42,16 @@ options:
     elements: str
     default: []
   kubelet_settings:
-    description: What M(kubeharden.core.kubelet) takes as settings, by field, of the concerns that are wanted.
+    description:
+      - What M(kubeharden.core.kubelet) takes as settings, by field, of the concerns that are wanted. Where all kubelets
+        have a stricter value, the action plugin asks for the strictest that each of them has.
     type: dict
     default: {}
+  unseen:
+    description: Hosts of the cluster that take no part; while there is one, nothing stricter is asked for.
+    type: list
+    elements: str
+    default: []
   missing:
     description: Control planes of the inventory that took no part in this run; while there is one, nothing is touched.
     type: list
@@ -184,6 +191,7 @@ def main() -> None:
             "base_states": {"type": "list", "elements": "dict", "default": []},
             "waiting": {"type": "list", "elements": "str", "default": []},
             "kubelet_settings": {"type": "dict", "default": {}},
+            "unseen": {"type": "list", "elements": "str", "default": []},
             "missing": {"type": "list", "elements": "str", "default": []},
             "waived": {"type": "dict", "default": {}},
             "control_planes": {"type": "list", "elements": "str", "default": []},

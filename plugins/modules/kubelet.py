@@ -45,6 +45,21 @@ options:
     type: list
     elements: str
     default: []
+  remembered:
+    description:
+      - By field, what ConfigMap C(kubelet-config) will say; filled in by the action plugin where it is known. What the
+        owner has stricter on this node goes to C(/var/lib/kubelet/instance-config.yaml), which an upgrade keeps.
+    type: dict
+    default: {}
+  waived:
+    description: By control that is waived on some hosts, their names; the ConfigMap is left without those.
+    type: dict
+    default: {}
+  unseen:
+    description: Hosts of the cluster that take no part, whose kubelets nobody has asked what they have.
+    type: list
+    elements: str
+    default: []
   gate_timeout:
     description: Seconds that the kubelet may take to be well.
     type: int
@@ -141,6 +156,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         found["node_name"],
         sysctl.Sysctls(host, parameters["sysctls"]),
         parameters["extra_flags"],
+        parameters["remembered"],
     )
     changes = planned.plan()
     restarted = {}
@@ -181,6 +197,9 @@ def main() -> None:
             "sysctls": {"type": "dict", "default": {}},
             "extra_flags": {"type": "dict", "default": {}},
             "only": {"type": "list", "elements": "str", "default": []},
+            "remembered": {"type": "dict", "default": {}},
+            "waived": {"type": "dict", "default": {}},
+            "unseen": {"type": "list", "elements": "str", "default": []},
             "gate_timeout": {"type": "int", "default": 300},
             "api_servers": {"type": "dict", "default": {}},
             "nodes": {"type": "list", "elements": "str", "default": []},

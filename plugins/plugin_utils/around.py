@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import API_SERVER
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.listing import AUTHORITY, OWNERS, SERVED
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.moments import seconds_of
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import KUBELET
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import found_of
 
 #: By what names the parts of a rollback that restart something are known.
@@ -45,6 +46,21 @@ def around(found: Found) -> dict[str, t.Any]:
     """Return the API servers and nodes of the run, as the modules take them."""
     nodes = [str(found[host]["discovery"]["node_name"]) for host in sorted(found) if found[host].get("discovery")]
     return {"api_servers": api_servers(found), "nodes": nodes}
+
+
+def kubelets(found: Found) -> list[t.Mapping[str, t.Any]]:
+    """Return what discovery says of each kubelet of the run."""
+    return [found[host]["discovery"]["kubelet"] for host in sorted(found) if found[host].get("discovery")]
+
+
+def kubelet_config_map(found: Found) -> str:
+    """Return what ConfigMap kubelet-config says by the word of the first host that has read it; empty for none."""
+    for host in sorted(found):
+        config_maps = (found[host].get("discovery") or {}).get("config_maps") or {}
+        text = config_maps.get(KUBELET[0], {}).get(KUBELET[1])
+        if text:
+            return str(text)
+    return ""
 
 
 def well_servers(found: Found, back: t.Collection[str]) -> dict[str, str]:

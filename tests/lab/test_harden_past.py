@@ -41,6 +41,7 @@ NAMES = {"cp1": "first", "w1": "second"}
 MANIFESTS = "/etc/kubernetes/manifests"
 #: Where the test keeps what the owner wrote, to be compared with what is there later.
 KEPT = "/root/past"
+INSTANCE = "/var/lib/kubelet/instance-config.yaml"
 CIS: dict[str, Any] = {"profile": "cis", "kubeconfig": f"/{ADMIN}"}
 #: By component, a line of the owner's in its manifest, and the word that its process then has.
 LINES = {
@@ -292,7 +293,7 @@ def test_the_rest_is_hardened(product: Product) -> None:
 
 
 def test_kubeadm_remembers_what_is_stricter(product: Product) -> None:
-    """So that neither an upgrade nor a control plane that joins has less."""
+    """So that neither an upgrade nor a host that joins has less."""
     remembered = yaml.safe_load(product.config_maps()["kubeadm-config"]["ClusterConfiguration"])["apiServer"]
     arguments = {one["name"]: one["value"] for one in remembered["extraArgs"]}
     expected = {
@@ -305,6 +306,18 @@ def test_kubeadm_remembers_what_is_stricter(product: Product) -> None:
     assert differences(expected, {name: arguments.get(name) for name in expected}) == []
     assert "AlwaysPullImages" in arguments["enable-admission-plugins"].split(",")
     assert "/etc/kubernetes/audit" in {one["mountPath"] for one in remembered["extraVolumes"]}
+    # Both kubelets have these, each in another way: by its file, a drop-in or flags.
+    of_kubelets = yaml.safe_load(product.config_maps()["kubelet-config"]["kubelet"])
+    assert (of_kubelets["podPidsLimit"], of_kubelets["tlsMinVersion"]) == (1024, "VersionTLS13")
+    # What the owner has on one node alone, in the file that kubeadm writes, is that node's after an upgrade too.
+    edited = "s/^eventRecordQPS:.*//; $a eventRecordQPS: 5"
+    product.cluster.ssh("w1", f"sed -i '{edited}' /var/lib/kubelet/config.yaml && systemctl restart kubelet")
+    run = product.harden(**CIS).well()
+    assert [(one["host"], one["target"]) for one in run.changes] == [("second", INSTANCE)]
+    product.cluster.ssh("w1", "kubeadm upgrade node phase kubelet-config && systemctl restart kubelet")
+    product.cluster.wait_quiet()
+    assert in_force(product.cluster, "w1")["eventRecordQPS"] == 5
+    held(product.cluster)
 
 
 def test_a_second_run_changes_nothing(product: Product) -> None:

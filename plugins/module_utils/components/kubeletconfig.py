@@ -67,6 +67,13 @@ def good_enough(data: t.Mapping[str, t.Any], value: t.Any) -> bool:
     return decide(_rule(data), [as_text(value)]).satisfied
 
 
+def outcome(data: t.Mapping[str, t.Any], value: t.Any) -> t.Any:
+    """Return what a field comes to by a setting, None where its default stays."""
+    if good_enough(data, value):
+        return None if _unset(data, value) else value
+    return _typed(data, decide(_rule(data), [] if _unset(data, value) else [as_text(value)]).values)
+
+
 def flag_good_enough(data: t.Mapping[str, t.Any], text: str) -> bool:
     """Return whether the value of a flag that beats the field satisfies its setting: a flag's zero means zero."""
     return good_enough({key: value for key, value in data.items() if key != "none"}, from_flag(data, text))
@@ -107,8 +114,7 @@ def apply(
         value = document.get(field.split("."))
         if good_enough(_by_itself(field, data, document), value):
             continue
-        decision = decide(_rule(data), [] if _unset(data, value) else [as_text(value)])
-        _write(document, field.split("."), _typed(data, decision.values))
+        _write(document, field.split("."), outcome(_by_itself(field, data, document), value))
         controls.append(str(data.get("control", "")))
     return document.text, sorted({control for control in controls if control})
 

@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.kubeharden.core.plugins.module_utils.components import kubelet as kubelet_files, kubeletconfig
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import Argument, parse_arguments
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import (
+    KUBELET_CONFIGURATION,
     KUBELET_FLAGS,
     KUBELET_INSTANCE,
     KUBELET_OVERRIDES,
@@ -34,6 +35,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.writer impor
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import processes
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.pod_logs import LINES, telling
 from ansible_collections.kubeharden.core.plugins.module_utils.probes.redaction import mask, mask_arguments
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet_bounds
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.sysctl import Sysctls
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.unproven import Unproven, outcomes, sort
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.watch import SETTLED, THIS_STEP
@@ -140,6 +142,7 @@ class Kubelet:
         node: The node's name, for sentences.
         sysctls: The kernel's settings.
         flags: The user's own flags, by name.
+        remembered: By field, what kubeadm's ConfigMap will say (`kubelet_bounds.remembered`); empty where nobody knows.
     """
 
     def __init__(
@@ -150,6 +153,7 @@ class Kubelet:
         node: str,
         sysctls: Sysctls | None = None,
         flags: t.Mapping[str, str] | None = None,
+        remembered: t.Mapping[str, t.Any] | None = None,
     ) -> None:
         self._host = host
         self._found = found
@@ -157,6 +161,7 @@ class Kubelet:
         self._node = node
         self._sysctls = sysctls or Sysctls(host, {})
         self._flags = flags or {}
+        self._remembered = remembered or {}
         self._path = str(found["configuration_file"])
         self._kernel: list[Change] = []
         self._files: list[Change] = []
@@ -196,25 +201,33 @@ class Kubelet:
         self._files = []
         if after != before:
             self._files.append(file_change("file", self._path, before, after, controls, ["kubelet"]))
-        self._plan_instance()
+        self._plan_instance(after)
         self._plan_flags()
         self._plan_mended()
         self._tell_of_old_flags()
         return [*self._kernel, *self._files]
 
-    def _plan_instance(self) -> None:
-        """Let kubeadm lay over its ConfigMap what is of this node alone, at each upgrade."""
+    def _plan_instance(self, text: str) -> None:
+        """Let kubeadm lay over its ConfigMap what is of this node alone, at each upgrade.
+
+        That is what needs something of the node, and what the owner has stricter than the ConfigMap says in the
+        kubelet's file, which will have this text.
+        """
         before = read_text(self._host.path(KUBELET_INSTANCE))
-        own = {field: data for field, data in self._settings.items() if "needs" in data}
-        if not own:
-            return
+        ours = {field: data for field, data in self._settings.items() if "needs" in data}
+        owners: dict[str, t.Mapping[str, t.Any]] = {}
+        if self._path == KUBELET_CONFIGURATION:  # kubeadm writes no other
+            configuration = kubeletconfig.fields(text, self._path)
+            owners = kubelet_bounds.unremembered(self._settings, configuration, self._remembered)
         if before is None:
-            self.notes.append(
-                f"The kubeadm of {self._node} has no {KUBELET_INSTANCE} in which to keep {' and '.join(own)}, so "
-                "kubeadm upgrade takes it away: run harden.yml again afterwards."
-            )
+            for own, then in ((ours, "run harden.yml again"), (owners, "put yours back")):
+                if own:
+                    self.notes.append(
+                        f"The kubeadm of {self._node} has no {KUBELET_INSTANCE} in which to keep {' and '.join(own)}, "
+                        f"so kubeadm upgrade takes it away: {then} afterwards."
+                    )
             return
-        after, controls = kubeletconfig.apply(before, own, KUBELET_INSTANCE, None)
+        after, controls = kubeletconfig.apply(before, {**ours, **owners}, KUBELET_INSTANCE, None)
         if after != before:
             self._files.append(file_change("file", KUBELET_INSTANCE, before, after, controls))
 

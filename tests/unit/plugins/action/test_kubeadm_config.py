@@ -13,7 +13,15 @@ pytest.importorskip("ansible", reason="action plugins run on the controller")
 
 from ansible_collections.kubeharden.core.plugins.action.kubeadm_config import ActionModule
 
-TAGS = {"ansible_run_tags": ["all"], "ansible_skip_tags": []}
+
+class Variables(dict[str, t.Any]):
+    """Variables of hosts as Ansible has them."""
+
+    def raw_get(self, host: str) -> t.Any:
+        return self[host]
+
+
+TAGS = {"ansible_run_tags": ["all"], "ansible_skip_tags": [], "groups": {}, "hostvars": Variables()}
 KUBELET = {
     "kubelet": {
         "tlsMinVersion": {"ordered_minimum": "VersionTLS12", "control": "kubelet-tls-version"},
@@ -27,10 +35,10 @@ def state(*controls: str) -> dict[str, t.Any]:
     return {"kube-apiserver": {"settings": settings, "mounts": []}}
 
 
-def prepared(**arguments: t.Any) -> dict[str, t.Any]:
+def prepared(task_vars: dict[str, t.Any] = TAGS, **arguments: t.Any) -> dict[str, t.Any]:
     action = ActionModule.__new__(ActionModule)
     given = {"kubelet_settings": KUBELET, "control_planes": ["cp1", "cp2"], "nodes": ["cp1", "cp2", "w1"], **arguments}
-    found: dict[str, t.Any] = action.prepare(given, TAGS)
+    found: dict[str, t.Any] = action.prepare(given, task_vars)
     return found
 
 
@@ -58,3 +66,13 @@ def test_a_task_without_kubelet_settings_has_none() -> None:
     arguments = prepared(kubelet_settings=None, waived={"b": ["cp1"]})
     assert arguments["kubelet_settings"] == {}
     assert arguments["states"] == []
+
+
+def test_what_every_kubelet_has_stricter_is_asked_for() -> None:
+    configuration = {"tlsMinVersion": "VersionTLS13", "podPidsLimit": 1024}
+    known = {"__discover_found": {"discovery": {"kubelet": {"configuration": configuration, "flags": {}}}}}
+    hosts = {"cp1": known, "w1": known, "etcd1": {"__discover_found": {}}}
+    task_vars = {**TAGS, "groups": {"kubeharden_candidates": list(hosts)}, "hostvars": Variables(hosts)}
+    asked = prepared(task_vars)["kubelet_settings"]
+    assert asked["tlsMinVersion"] == {"ordered_minimum": "VersionTLS13", "control": "kubelet-tls-version"}
+    assert prepared(task_vars, unseen=["w9"])["kubelet_settings"] == KUBELET["kubelet"]

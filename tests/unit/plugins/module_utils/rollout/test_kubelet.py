@@ -965,3 +965,37 @@ def test_a_run_that_died_is_undone_by_the_next(host: Host, monkeypatch: pytest.M
     assert texts(host) == TEXTS
     assert not Path(host.path(SYSCTLS)).exists()
     assert kubelet.recover(host, service("running"), 60.0) == []
+
+
+def remembering(host: Host, said: int | None, found: t.Mapping[str, t.Any] = FOUND) -> Kubelet:
+    """A kubelet whose owner allows less processes than the ConfigMap will say."""
+    lay(host, CONFIGURATION, "kind: KubeletConfiguration\npodPidsLimit: 1024\n")
+    settings = {"podPidsLimit": {"keep": 4096, "positive": True, "control": "pids"}}
+    return Kubelet(host, found, settings, "w1", None, None, {"podPidsLimit": said})
+
+
+def test_what_the_owner_has_stricter_on_one_node_stays_through_an_upgrade(host: Host) -> None:
+    (change,) = remembering(host, 4096).plan()
+    assert (change.target, change.controls, change.restart) == (INSTANCE, ("pids",), ())
+    expected = TEXTS[INSTANCE] + "podPidsLimit: 1024\n"
+    assert change.after == expected
+    lay(host, INSTANCE, expected)
+    assert remembering(host, 4096).plan() == []
+
+
+def test_what_the_configmap_says_too_needs_no_place_of_its_own(host: Host) -> None:
+    assert remembering(host, 1024).plan() == []
+
+
+def test_a_configuration_that_kubeadm_does_not_write_is_not_taken_away(host: Host) -> None:
+    lay(host, "/srv/config.yaml", "kind: KubeletConfiguration\npodPidsLimit: 1024\n")
+    assert remembering(host, 4096, {**FOUND, "configuration_file": "/srv/config.yaml"}).plan() == []
+
+
+def test_a_kubeadm_without_that_place_takes_the_owners_away_which_is_told(host: Host) -> None:
+    Path(host.path(INSTANCE)).unlink()
+    planned = remembering(host, None)
+    assert planned.plan() == []
+    (said,) = planned.notes
+    assert said.startswith(f"The kubeadm of w1 has no {INSTANCE} in which to keep podPidsLimit")
+    assert said.endswith("so kubeadm upgrade takes it away: put yours back afterwards.")
