@@ -1,7 +1,10 @@
 # Copyright (c) 2026 The Kubeharden Authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A cluster whose users come from an OpenID Connect issuer by flags: they stay who they are when these flags move."""
+"""A cluster whose users come from an OpenID Connect issuer by flags: they stay who they are when these flags move.
+
+And what an owner gives by variables: another issuer, a token webhook, an admission plugin that asks a webhook.
+"""
 
 from __future__ import annotations
 
@@ -117,6 +120,76 @@ os.rename("/etc/kubernetes/new.yaml", path)
 """
 
 
+# What asks it whose a token is, and whether an image may run: one is somebody's, and one may not.
+_WEBHOOKS = r"""
+import http.server, json, ssl
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = review["spec"]
+        if review["kind"] == "TokenReview":
+            known = asked["token"] == "opaque"
+            status = {"authenticated": known, "user": {"username": "bob"} if known else {}}
+        else:
+            allowed = not any("forbidden" in one["image"] for one in asked["containers"])
+            status = {"allowed": allowed, "reason": "" if allowed else "not ours"}
+        body = json.dumps({**review, "status": status}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/root/issuer.pem")
+served = http.server.ThreadingHTTPServer(("10.213.0.11", 8444), Answers)
+served.socket = context.wrap_socket(served.socket, server_side=True)
+served.serve_forever()
+"""
+
+# In a directory that kubeadm does not mount.
+_WEBHOOK_FILE = "/etc/kubernetes/webhooks/webhook.conf"
+_LAY_WEBHOOKS = f"""
+set -eu
+umask 077
+cat >/root/webhooks.py
+systemd-run --unit=webhooks python3 /root/webhooks.py
+mkdir -p {_WEBHOOK_FILE.rpartition("/")[0]}
+cat >{_WEBHOOK_FILE} <<'END'
+apiVersion: v1
+kind: Config
+clusters:
+- name: webhook
+  cluster: {{server: "https://10.213.0.11:8444", certificate-authority: /etc/kubernetes/pki/oidc-ca.crt}}
+users:
+- name: api-server
+  user:
+    client-certificate: /etc/kubernetes/pki/apiserver-kubelet-client.crt
+    client-key: /etc/kubernetes/pki/apiserver-kubelet-client.key
+contexts:
+- name: webhook
+  context: {{cluster: webhook, user: api-server}}
+current-context: webhook
+END
+echo '{{"opaque": "opaque", "unknown": "unknown"}}' >/root/tokens.json
+"""
+#: A plugin of the owner's, whose own file is named by its configuration.
+PLUGIN = {
+    "name": "ImagePolicyWebhook",
+    "configuration": {
+        "imagePolicy": {
+            "kubeConfigFile": _WEBHOOK_FILE,
+            "allowTTL": 1,
+            "denyTTL": 1,
+            "retryBackoff": 500,
+            "defaultAllow": True,
+        }
+    },
+    "files": [_WEBHOOK_FILE],
+}
+
+
 def who(cluster: Cluster) -> dict[str, Any]:
     said = json.loads(cluster.ssh("cp1", "python3 -", stdin=_WHO).stdout)
     assert isinstance(said, dict)
@@ -176,3 +249,31 @@ def test_an_issuer_that_is_away_does_not_keep_the_server_from_starting(cluster: 
     text = cluster.ssh("cp1", "cat /etc/kubernetes/kubeharden/authentication.yaml").stdout
     assert "url: https://10.213.0.11:9443" in text
     assert ISSUER not in text
+
+
+def admits(cluster: Cluster, image: str) -> str:
+    """What the API server says against a pod of that image, empty where nothing."""
+    words = ("run", "asked", f"--image={image}", "--dry-run=server")
+    return cluster.kubectl(*words, check=False).stderr
+
+
+def test_the_owners_webhooks_are_asked(cluster: Cluster) -> None:
+    """Of tokens and, by an admission plugin of his, of images; without, both images are admitted."""
+    cluster.ssh("cp1", _LAY_WEBHOOKS, stdin=_WEBHOOKS)
+    assert "denied" not in admits(cluster, "forbidden.example/x")
+    given: dict[str, Any] = {
+        "oidc_issuer_url": "https://10.213.0.11:9443",
+        "oidc_client_id": "kubernetes",
+        "token_webhook_config_file": _WEBHOOK_FILE,
+        "admission_plugins_extra": [PLUGIN],
+    }
+    product = Product(cluster)
+    run = product.harden("--diff", **given).well()
+    assert {component for change in run.changes for component in change["restart"]} == {"kube-apiserver"}
+    wait_until("the webhook's token is accepted", 60, lambda: who(cluster)["opaque"][0] == 201, pause=2)
+    said = who(cluster)
+    assert said["opaque"][1]["username"] == "bob"
+    assert said["unknown"][0] == 401
+    assert "denied one or more images: not ours" in admits(cluster, "forbidden.example/x")
+    assert "denied" not in admits(cluster, "registry.example/x")
+    assert product.harden(**given).well().changes == []
