@@ -57,7 +57,7 @@ def add_extra(
             if not all_of_them and name not in settings:
                 continue
             ours: dict[str, t.Any] = {key: item for key, item in settings.get(name, {}).items() if key in _KEPT}
-            settings[name] = {**ours, "exact": version_check.text_of(value)}
+            settings[name] = {**ours, "exact": version_check.occurrences_of(value)}
 
 
 class ActionModule(HostAction):

@@ -36,7 +36,7 @@ def with_notes_of(first: t.Mapping[str, t.Any], second: t.Mapping[str, t.Any]) -
     return {**second, "notes": list(dict.fromkeys(notes))}
 
 
-def with_own_audit_log(ours: t.Mapping[str, str], own: t.Mapping[str, str], every: bool) -> dict[str, t.Any]:
+def with_own_audit_log(ours: t.Mapping[str, str], own: t.Mapping[str, t.Any], every: bool) -> dict[str, t.Any]:
     """Return what a run gives the audit log with the user's own values, and as ``own`` which they are.
 
     Args:

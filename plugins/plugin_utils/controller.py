@@ -15,8 +15,13 @@ import typing as t
 
 import yaml
 
+from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONTROL_PLANE
 from ansible_collections.kubeharden.core.plugins.module_utils.components.proxyconfig import FIELD_OF_FLAG
-from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import integer
+from ansible_collections.kubeharden.core.plugins.module_utils.components.versions import (
+    flag_name,
+    integer,
+    takes_several,
+)
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.bootstrap import LONGEST, SHORTEST
 from ansible_collections.kubeharden.core.plugins.plugin_utils.nearest import nearest
 
@@ -182,6 +187,15 @@ def bounded(sizes: t.Iterable[int], most: int) -> list[int]:
     return [min(most, size - start) for size in sizes for start in range(0, size, most)]
 
 
+def _problems_with_list(component: str, flag: str, values: t.Sequence[t.Any]) -> list[str]:
+    """Return what is wrong with a list of values, of which each is to be an occurrence of the flag."""
+    if component not in CONTROL_PLANE or not takes_several(component, flag_name(flag)):
+        return [f"kubeharden_extra_flags: {component} {flag} takes one value and no list; write it as one text."]
+    if not values or any(isinstance(one, (dict, list)) or one is None for one in values):
+        return [f"kubeharden_extra_flags: the list of {component} {flag} must have texts, and at least one."]
+    return []
+
+
 def problems_with_extra_flags(extra: t.Any) -> list[str]:
     """Return a sentence for each thing in kubeharden_extra_flags that cannot be done."""
     if not isinstance(extra, dict):
@@ -216,6 +230,8 @@ def _problems_with_flag(component: str, flag: str, value: t.Any) -> list[str]:
         return [f"kubeharden_extra_flags: {flag} of the kubelet is refused: it would start with another configuration."]
     if component == "kubelet" and isinstance(value, str) and not _PLAIN_VALUE.fullmatch(value):
         return [f"kubeharden_extra_flags: the value of kubelet {flag} must be without blanks, quotes, \\, $ and `."]
-    if isinstance(value, (dict, list)) or value is None:
+    if isinstance(value, list):
+        return _problems_with_list(component, flag, value)
+    if isinstance(value, dict) or value is None:
         return [f"kubeharden_extra_flags: the value of {component} {flag} must be a text, a number or true or false."]
     return []

@@ -161,11 +161,17 @@ def warnings_of(
     return versions.dropped(table, later, component, values) if later else []
 
 
-def texts_of(extra: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
-    """Return the user's own flags with their values as a command line has them."""
+def texts_of(extra: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, dict[str, str | list[str]]]:
+    """Return the user's own flags with their values as a command line has them; a list is one of occurrences."""
     return {
-        component: {str(flag): text_of(value) for flag, value in flags.items()} for component, flags in extra.items()
+        component: {str(flag): occurrences_of(value) for flag, value in flags.items()}
+        for component, flags in extra.items()
     }
+
+
+def occurrences_of(value: t.Any) -> str | list[str]:
+    """Return a value of the user's as a command line has it, or each of a list's."""
+    return [text_of(one) for one in value] if isinstance(value, list) else text_of(value)
 
 
 def check_plugins(

@@ -139,6 +139,11 @@ class ClusterConfiguration:
         name = flags.flag_name(flag)
         return [value for key, value in self.extra_args(component) if flags.flag_name(key) == name]
 
+    @property
+    def says_several(self) -> bool:
+        """Whether an argument may have several occurrences: from v1beta4 on."""
+        return self._listed
+
     def set_extra_arg(self, component: str, flag: str, value: str | Sequence[str]) -> None:
         """Gives an argument a value, or (from v1beta4 on) several occurrences one value each.
 

@@ -261,11 +261,15 @@ def parse_quantity(text: str) -> Fraction | None:
 
 @dataclass(frozen=True)
 class Exact:
-    """The value and no other; booleans, numbers and durations are compared by meaning, lists without their order."""
+    """The value and no other; booleans, numbers and durations are compared by meaning, lists without their order.
+
+    With ``values`` these occurrences of an array and no others, in their order: of some the first one counts most.
+    """
 
     value: str
     control: tuple[str, ...] = ()
     kind: str = "string"
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -389,6 +393,8 @@ def decide(rule: Rule, current: Sequence[str]) -> Decision:
         return _decide_keep(rule, effective)
     if isinstance(rule, Narrowed):
         return _decide_narrowed(rule, effective)
+    if isinstance(rule, Exact) and rule.values:
+        return _decide_occurrences(rule, effective)
     if effective is None:
         return _write(_wanted(rule), "the flag is not set")
     if isinstance(rule, Exact):
@@ -420,6 +426,13 @@ def _decide_keep(rule: Keep, effective: Sequence[str] | None) -> Decision:
     if number is not None and number <= 0:
         return _write(rule.value, f"{effective[-1]} means without limit")
     return _satisfied("the owner's value stays")
+
+
+def _decide_occurrences(rule: Exact, effective: Sequence[str] | None) -> Decision:
+    if effective is not None and list(effective) == list(rule.values):
+        return _satisfied(f"it is {_quoted(rule.value)}")
+    reason = "the flag is not set" if effective is None else f"{_quoted(','.join(effective))} is not {rule.value}"
+    return Decision(False, rule.values, reason)
 
 
 def _decide_exact(rule: Exact, effective: Sequence[str]) -> Decision:
@@ -637,7 +650,8 @@ _Build = Callable[[Mapping[str, Any], str, tuple[str, ...], str], Rule]
 
 
 def _exact(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: str) -> Rule:
-    return Exact(_list_or_text(data["exact"], where), control, kind)
+    several = _texts(data["exact"], where) if kind == "array" and isinstance(data["exact"], list) else ()
+    return Exact(_list_or_text(data["exact"], where), control, kind, several)
 
 
 def _keep(data: Mapping[str, Any], where: str, control: tuple[str, ...], kind: str) -> Rule:

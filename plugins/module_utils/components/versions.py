@@ -315,6 +315,13 @@ def lifetime(component: str, flag: str) -> tuple[Version, Version] | None:
     return (has[0], has[-1]) if has else None
 
 
+def takes_several(component: str, flag: str) -> bool:
+    """Whether each occurrence of a flag is a value of its own, in every known version that has it."""
+    product = product_of(component)
+    found = [_read(product, version).lookup(component, flag) for version in known_versions(product)]
+    return any(found) and all(one is None or one.kind == "array" for one in found)
+
+
 # ---- judging ---------------------------------------------------------------------------------------------------------
 
 

@@ -58,7 +58,7 @@ def problems(
     host: Host,
     component: str,
     manifest: Manifest,
-    flags: t.Mapping[str, str],
+    flags: t.Mapping[str, str | list[str]],
     mounted: t.Container[str] = (),
 ) -> list[str]:
     """Return a sentence for each file that a flag names and that the component will not find.
@@ -67,11 +67,13 @@ def problems(
         host: The host's file system.
         component: The component.
         manifest: Its manifest as it is.
-        flags: The user's flags with their values; those that the manifest has already are the owner's business.
+        flags: The user's flags with their values, or a list of each occurrence's; those that the manifest has already
+            are the owner's business.
         mounted: Flags whose directory the run mounts, and whose file it writes where it lies in our own directory.
     """
     found = []
-    for name, value in flags.items():
+    given = ((name, one) for name, value in flags.items() for one in (value if isinstance(value, list) else [value]))
+    for name, value in given:
         flag = name.replace("_", "-")
         if value in manifest.flag_values(component, flag):
             continue

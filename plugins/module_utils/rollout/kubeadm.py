@@ -147,6 +147,9 @@ def _unsayable(
     for flag in dict.fromkeys(setting["flag"] for setting in settings):
         having = [setting for setting in settings if setting["flag"] == flag]
         reason = _of_one_host(having)
+        several = any("exact" in setting["data"] and len(setting["values"]) > 1 for setting in having)
+        if several and not configuration.says_several:
+            reason = f"{configuration.api_version} says a flag once, and it is given several times"
         if len(having) < len(contents) and any(setting["data"].get("mount") == "laid" for setting in having):
             reason = "not every control plane has its file yet"
         for mount in (one for one in mounts if one["flag"] == flag):

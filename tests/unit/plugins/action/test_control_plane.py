@@ -130,3 +130,9 @@ def test_the_module_is_not_started_where_nothing_is_due(monkeypatch: pytest.Monk
     later = action(monkeypatch, {"failed": True, "msg": "it was started"})
     later._unchanged = planned.unchanged(looked, "digest")
     assert later.execute({}, VARIABLES) == told
+
+
+def test_a_list_of_the_users_is_one_of_occurrences() -> None:
+    chosen: dict[str, t.Any] = {}
+    add_extra(chosen, {"kube-apiserver": {"tls_sni_cert_key": ["/a", "/b"], "v": 2}}, ["all"], [])
+    assert chosen["kube-apiserver"] == {"tls-sni-cert-key": {"exact": ["/a", "/b"]}, "v": {"exact": "2"}}

@@ -468,3 +468,11 @@ def test_any_data_is_a_rule_or_a_sentence(data: Any) -> None:
     except HardeningError:
         return
     assert isinstance(decide(rule, []), flags.Decision)
+
+
+def test_occurrences_of_an_array_are_given_as_a_list() -> None:
+    rule = rule_from_data({"exact": ["b", "a,c"]}, "tls-sni-cert-key")
+    assert decide(rule, []).values == ("b", "a,c")
+    assert decide(rule, ["b", "a,c"]).satisfied
+    assert decide(rule, ["a,c", "b"]).values == ("b", "a,c")
+    assert decide(rule_from_data({"exact": "b"}, "tls-sni-cert-key"), ["b", "a,c"]).values == ("b",)

@@ -92,6 +92,12 @@ def test_a_file_is_there_and_mounted_or_said(host: Host, flag: str, value: str, 
         assert found == []
 
 
+def test_each_file_of_a_list_is_looked_for(host: Host) -> None:
+    given = ["/mine/sni.crt,/mine/sni.key", "/mine/sni.crt,/mine/other.key"]
+    (found,) = flag_files.problems(host, API, Manifest.parse(TEXT, SOURCE), {"tls-sni-cert-key": given})
+    assert "names /mine/other.key, but there is no file" in found
+
+
 ETCD = (
     TEXT.replace("kube-apiserver", "etcd")
     .replace("etcd:v1.37.1", "etcd:3.7.0-0")

@@ -403,3 +403,19 @@ def test_what_could_not_be_written_is_said_before(texts: dict[str, dict[str, str
 def test_both_config_maps_are_told() -> None:
     said = unusable({"kubelet-config": {"kubelet": "kind: Other\n"}}, ["kube-apiserver"])
     assert [one[:5] for one in said] == ["KH126", "KH115"]
+
+
+@pytest.mark.parametrize("version", ["v1beta3", "v1beta4"])
+def test_a_flag_that_is_given_several_times_is_said_so_where_that_can_be_said(version: str) -> None:
+    document = text("plain").replace("kubeadm.k8s.io/v1beta4", f"kubeadm.k8s.io/{version}")
+    given = ["https://b", "https://a"]
+    states = [state(setting("service-account-issuer", given, exact=given))]
+    after, _controls = plan_cluster_configuration(document, states)
+    if version == "v1beta3":
+        assert after == document
+        (said,) = unsaid(document, states)
+        assert "says a flag once, and it is given several times" in said
+        return
+    said_of_it = yaml.safe_load(after)["apiServer"]["extraArgs"]
+    assert [one["value"] for one in said_of_it if one["name"] == "service-account-issuer"] == given
+    assert plan_cluster_configuration(after, states)[0] == after
