@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet_bounds import bounded
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import KUBELET, address
+from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet_bounds import bounded, remembered
 from ansible_collections.kubeharden.core.plugins.plugin_utils import around, selection
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOTES, select
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
@@ -35,12 +36,18 @@ class ActionModule(HostAction):
         both = static_pods.states([*base, *(arguments.get("states") or [])])
         arguments["base_states"], arguments["states"] = both[: len(base)], both[len(base) :]
         shared = kubelets.settings(arguments["kubelet_settings"])
-        seen = around.kubelets(around.found_around(task_vars)) if shared and not arguments.get("unseen") else []
+        found = around.found_around(task_vars) if shared else {}
+        seen = [] if arguments.get("unseen") else around.kubelets(found)
         arguments["kubelet_settings"] = bounded(shared, seen) if seen else shared
+        text = around.kubelet_config_map(found)
+        self._remembered = (
+            remembered(text, arguments["kubelet_settings"], settings, address(KUBELET[0])) if text else {}
+        )
         self._notes = [*written, *static_pods.notes(), *kubelets.notes()]
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run the module and say what one host's waiver keeps out of what all of them share."""
         result = super().execute(arguments, task_vars)
-        return {**result, "notes": [*self._notes, *result.get("notes", [])]}
+        notes = [*self._notes, *result.get("notes", [])]
+        return {**result, "notes": notes, "remembered": self._remembered}

@@ -20,6 +20,7 @@ from ansible_collections.kubeharden.core.plugins.plugin_utils.around import (
     kubelets,
 )
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, select, wanted
+from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import SPEAKING
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
 
 
@@ -34,6 +35,17 @@ def remembered(found: Found, arguments: t.Mapping[str, t.Any]) -> dict[str, t.An
     seen = [] if arguments.get("unseen") else kubelets(found)
     asked = kubelet_bounds.bounded(shared, seen) if seen else shared
     return kubelet_bounds.remembered(text, asked, settings, address(KUBELET[0]))
+
+
+def told(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return by field what the ConfigMap says, as the run told it before its nodes; empty where it told nothing.
+
+    To look at every host's discovery for each node would take long where there are many.
+    """
+    for host in sorted(task_vars["groups"].get(SPEAKING[0], []))[:1]:
+        done = task_vars["hostvars"].raw_get(host).get("__harden_kubeadm_done") or {}
+        return dict(done.get("remembered") or {})
+    return {}
 
 
 class ActionModule(HostAction):
@@ -55,11 +67,12 @@ class ActionModule(HostAction):
         kubelet = arguments["discovery"]["kubelet"]
         about = wanted(*tags, CONCERN["kubelet"])
         self._warnings = version_check.warnings_of_kubelet(kubelet, arguments["extra_flags"]) if about else []
-        found = found_around(task_vars)
-        arguments["remembered"] = remembered(found, arguments)
         if "kube-apiserver" in arguments["discovery"]["components"]:
             # Before a batch of nodes a control plane is asked; this host is one itself.
-            arguments.update(around(found))
+            found = found_around(task_vars)
+            arguments.update(around(found), remembered=remembered(found, arguments))
+        else:
+            arguments["remembered"] = told(task_vars)
         return arguments
 
     def execute(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

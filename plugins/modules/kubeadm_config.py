@@ -104,6 +104,12 @@ notes:
   returned: success
   type: list
   elements: str
+remembered:
+  description:
+    - By field of which a value can be stricter than the template's, what C(kubelet-config) says then; added by the
+      action plugin where discovery read it.
+  returned: success
+  type: dict
 not_done:
   description: What was left undone because it takes a running cluster.
   returned: success

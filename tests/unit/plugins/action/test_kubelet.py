@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="action plugins run on the controller")
 
-from ansible_collections.kubeharden.core.plugins.action.kubelet import remembered
+from ansible_collections.kubeharden.core.plugins.action.kubelet import remembered, told
 
 CONTROL = "kubelet-pod-pids"
 ARGUMENTS: dict[str, t.Any] = {
@@ -44,3 +44,14 @@ def test_nothing_more_is_said_while_a_host_is_away_or_has_it_waived() -> None:
 
 def test_without_the_configmap_nobody_knows() -> None:
     assert remembered(found(1024, text=""), ARGUMENTS) == {}
+
+
+def test_a_node_hears_it_from_the_control_plane_that_told_kubeadm() -> None:
+    class Variables(dict[str, t.Any]):
+        def raw_get(self, host: str) -> t.Any:
+            return self[host]
+
+    hosts = Variables(cp1={"__harden_kubeadm_done": {"remembered": {"podPidsLimit": 1024}}}, cp2={})
+    groups = {"kubeharden_control_planes": ["cp2", "cp1"]}
+    assert told({"groups": groups, "hostvars": hosts}) == {"podPidsLimit": 1024}
+    assert told({"groups": {}, "hostvars": hosts}) == {}
