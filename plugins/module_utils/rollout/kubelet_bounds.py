@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components import kubeletconfig
@@ -34,7 +35,8 @@ def remembered(text: str, asked: Settings, settings: Settings, source: str) -> d
 
     None but fields of which a value can be stricter than the template's.
     """
-    after, _controls = kubeletconfig.apply(text, asked, source)
+    # On the controller values are of Ansible's own kinds, by which an edit would not be known for what was meant.
+    after, _controls = kubeletconfig.apply(str(text), json.loads(json.dumps(asked)), source)
     said = kubeletconfig.fields(after, source)
     return {field: kubeletconfig.at(said, field) for field, data in settings.items() if _template(data) is not None}
 

@@ -135,6 +135,31 @@ def test_what_the_run_writes_itself_is_kept_nowhere_else() -> None:
     assert unremembered(settings(), kubeletconfig.fields(after, "it"), said) == {}
 
 
+class OfAnsible(str):
+    """As the controller has each text: of a kind of its own."""
+
+
+class NumberOfAnsible(int):
+    """The same of a number."""
+
+
+def of_ansible(value: t.Any) -> t.Any:
+    if isinstance(value, dict):
+        return {OfAnsible(key): of_ansible(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [of_ansible(one) for one in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    return NumberOfAnsible(value) if isinstance(value, int) else OfAnsible(value)
+
+
+def test_values_may_be_of_the_controllers_kinds() -> None:
+    asked = bounded(settings(), [kubelet({})])
+    said = remembered(HAD, asked, settings(), "it")
+    tagged = bounded(of_ansible(settings()), [kubelet({})])
+    assert remembered(OfAnsible(HAD), tagged, of_ansible(settings()), "it") == said
+
+
 def test_the_other_name_of_a_suite_is_the_same() -> None:
     mine = [AES, f"{CHACHA}_SHA256"]
     assert kept({"tlsCipherSuites": mine}, [], f"{HEADER}tlsCipherSuites: [{AES}, {CHACHA}]\n") == {}
