@@ -35,10 +35,10 @@ def state(*controls: str) -> dict[str, t.Any]:
     return {"kube-apiserver": {"settings": settings, "mounts": []}}
 
 
-def prepared(task_vars: dict[str, t.Any] = TAGS, **arguments: t.Any) -> dict[str, t.Any]:
+def prepared(task_vars: dict[str, t.Any] | None = None, **arguments: t.Any) -> dict[str, t.Any]:
     action = ActionModule.__new__(ActionModule)
     given = {"kubelet_settings": KUBELET, "control_planes": ["cp1", "cp2"], "nodes": ["cp1", "cp2", "w1"], **arguments}
-    found: dict[str, t.Any] = action.prepare(given, task_vars)
+    found: dict[str, t.Any] = action.prepare(given, task_vars or TAGS)
     return found
 
 

@@ -967,11 +967,11 @@ def test_a_run_that_died_is_undone_by_the_next(host: Host, monkeypatch: pytest.M
     assert kubelet.recover(host, service("running"), 60.0) == []
 
 
-def remembering(host: Host, said: int | None, found: t.Mapping[str, t.Any] = FOUND) -> Kubelet:
+def remembering(host: Host, said: int | None, found: t.Mapping[str, t.Any] | None = None) -> Kubelet:
     """A kubelet whose owner allows less processes than the ConfigMap will say."""
     lay(host, CONFIGURATION, "kind: KubeletConfiguration\npodPidsLimit: 1024\n")
     settings = {"podPidsLimit": {"keep": 4096, "positive": True, "control": "pids"}}
-    return Kubelet(host, found, settings, "w1", None, None, {"podPidsLimit": said})
+    return Kubelet(host, found or FOUND, settings, "w1", None, None, {"podPidsLimit": said})
 
 
 def test_what_the_owner_has_stricter_on_one_node_stays_through_an_upgrade(host: Host) -> None:
