@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import KUBELET, address
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubelet_bounds import bounded, remembered
-from ansible_collections.kubeharden.core.plugins.plugin_utils import around, selection
+from ansible_collections.kubeharden.core.plugins.plugin_utils import selection
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import found_around
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOTES, select
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.kubelet_memory import kubelet_memory
 from ansible_collections.kubeharden.core.plugins.plugin_utils.selection import Shared
 
 
@@ -36,13 +36,9 @@ class ActionModule(HostAction):
         both = static_pods.states([*base, *(arguments.get("states") or [])])
         arguments["base_states"], arguments["states"] = both[: len(base)], both[len(base) :]
         shared = kubelets.settings(arguments["kubelet_settings"])
-        found = around.found_around(task_vars) if shared else {}
-        seen = [] if arguments.get("unseen") else around.kubelets(found)
-        arguments["kubelet_settings"] = bounded(shared, seen) if seen else shared
-        text = around.kubelet_config_map(found)
-        self._remembered = (
-            remembered(text, arguments["kubelet_settings"], settings, address(KUBELET[0])) if text else {}
-        )
+        found = found_around(task_vars) if shared else {}
+        memory = kubelet_memory(found, settings, shared, arguments.get("unseen") or [])
+        arguments["kubelet_settings"], self._remembered = memory.asked, memory.said
         self._notes = [*written, *static_pods.notes(), *kubelets.notes()]
         return arguments
 

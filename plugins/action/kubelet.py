@@ -9,32 +9,21 @@ import typing as t
 
 from ansible_collections.kubeharden.core.plugins.module_utils.components.flags import flag_name
 from ansible_collections.kubeharden.core.plugins.module_utils.components.layout import CONCERN
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout import kubelet_bounds
-from ansible_collections.kubeharden.core.plugins.module_utils.rollout.kubeadm import KUBELET, address
 from ansible_collections.kubeharden.core.plugins.plugin_utils import version_check
-from ansible_collections.kubeharden.core.plugins.plugin_utils.around import (
-    Found,
-    around,
-    found_around,
-    kubelet_config_map,
-    kubelets,
-)
+from ansible_collections.kubeharden.core.plugins.plugin_utils.around import Found, around, found_around
 from ansible_collections.kubeharden.core.plugins.plugin_utils.concerns import NOT_DONE, select, wanted
 from ansible_collections.kubeharden.core.plugins.plugin_utils.discovered import SPEAKING
 from ansible_collections.kubeharden.core.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.kubeharden.core.plugins.plugin_utils.kubelet_memory import kubelet_memory
 
 
 def remembered(found: Found, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return by field what kubeadm's ConfigMap will say, as kubeadm_config decides it; empty where it was not read."""
-    text, waived = kubelet_config_map(found), arguments.get("waived") or {}
-    if not text:
-        return {}
+    """Return by field what kubeadm's ConfigMap will say, as it is told after the control planes."""
+    waived = arguments.get("waived") or {}
     settings = {field: data for field, data in arguments["settings"].items() if "needs" not in data}
     # It is left as it is for what some host has waived.
     shared = {field: data for field, data in settings.items() if not waived.get(data.get("control"))}
-    seen = [] if arguments.get("unseen") else kubelets(found)
-    asked = kubelet_bounds.bounded(shared, seen) if seen else shared
-    return kubelet_bounds.remembered(text, asked, settings, address(KUBELET[0]))
+    return kubelet_memory(found, settings, shared, arguments.get("unseen") or []).said
 
 
 def told(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
