@@ -166,6 +166,16 @@ def refuse_the_api(host: Host, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(discover, "read_api", read)
 
 
+def with_fault(place: Path, patch: pytest.MonkeyPatch, fault: t.Callable[[Host, pytest.MonkeyPatch], None]) -> t.Any:
+    """The module of a control plane with a fault, of a run that holds the lock of the cluster."""
+    host = open_host(str(place / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
+    given = parameters(patch, root=host.root, run_id="r", control_plane=True, read_api=True)
+    patch.setattr(hosts, "open_host", lambda *_arguments: host)
+    patch.setattr(locking, "ClusterLock", Held)
+    fault(host, patch)
+    return module_with(given, place)
+
+
 @pytest.mark.parametrize(
     ("fault", "number"),
     [(damage_manifest, "KH111"), (refuse_kubeconfig, "KH136"), (refuse_the_api, "KH123")],
@@ -173,12 +183,7 @@ def refuse_the_api(host: Host, patch: pytest.MonkeyPatch) -> None:
 def test_what_keeps_a_run_from_beginning_says_that_the_cluster_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: t.Callable[[Host, pytest.MonkeyPatch], None], number: str
 ) -> None:
-    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
-    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, read_api=True)
-    monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
-    monkeypatch.setattr(locking, "ClusterLock", Held)
-    fault(host, monkeypatch)
-    found = discover.work(module_with(given, tmp_path))
+    found = discover.work(with_fault(tmp_path, monkeypatch, fault))
     assert [problem[:5] for problem in found["problems"]] == [number]
     assert found["cluster_lock"] == "held"
 
@@ -188,13 +193,9 @@ def test_whatever_ends_it_says_that_the_cluster_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: t.Callable[[Host, pytest.MonkeyPatch], None], number: str
 ) -> None:
     """Else nobody gives that lock back, and other controllers wait for half an hour."""
-    host = open_host(str(tmp_path / "cp1"), str(SEEDS / "cp1"), check=False, scratch=str)
-    given = parameters(monkeypatch, root=host.root, run_id="r", control_plane=True, read_api=True)
-    monkeypatch.setattr(hosts, "open_host", lambda *_arguments: host)
-    monkeypatch.setattr(locking, "ClusterLock", Held)
-    fault(host, monkeypatch)
+    faulty = with_fault(tmp_path, monkeypatch, fault)
     with pytest.raises(HardeningError) as caught:
-        discover.work(module_with(given, tmp_path))
+        discover.work(faulty)
     assert caught.value.number == number
     assert caught.value.facts["cluster_lock"] == "held"
 

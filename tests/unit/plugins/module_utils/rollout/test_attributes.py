@@ -337,18 +337,24 @@ def test_without_dpkg_systemd_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 # ---- a user for a file's sake
 
 
-@needs_root
-def test_a_user_is_made_before_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "var/lib/etcd").mkdir(parents=True, mode=0o700)
+def making_etcd(monkeypatch: pytest.MonkeyPatch, shell: Shell) -> t.Callable[[list[str]], tuple[int, str, str]]:
+    """A host that knows nobody, until a command has made the user etcd."""
     known: dict[str, int] = {}
     monkeypatch.setattr(module, "_uid_of", known.get)
     monkeypatch.setattr(module, "_gid_of", known.get)
-    shell = Shell()
 
     def run(args: list[str]) -> tuple[int, str, str]:
         known["etcd"] = 23456
         return shell(args)
 
+    return run
+
+
+@needs_root
+def test_a_user_is_made_before_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "var/lib/etcd").mkdir(parents=True, mode=0o700)
+    shell = Shell()
+    run = making_etcd(monkeypatch, shell)
     host = Live(str(tmp_path))
     made = Attributes(host, [wanted("/var/lib/etcd", 0o700, "etcd", "etcd")], run)
     assert [(change.kind, change.target) for change in made.plan()] == [
@@ -398,15 +404,8 @@ def test_a_user_goes_back_with_the_files_for_whose_sake_it_was_made(
     """Such as where the data directory is immutable, so that nothing of it could be put back either."""
     place = tmp_path / "var/lib/etcd"
     place.mkdir(parents=True, mode=0o755)
-    known: dict[str, int] = {}
-    monkeypatch.setattr(module, "_uid_of", known.get)
-    monkeypatch.setattr(module, "_gid_of", known.get)
     shell = Shell(refuse="" if removable else "userdel")
-
-    def run(args: list[str]) -> tuple[int, str, str]:
-        known["etcd"] = 23456
-        return shell(args)
-
+    run = making_etcd(monkeypatch, shell)
     refuse(monkeypatch, place, *([refused] if refused == "fchmod" else ["fchown", "chown", "chmod", "utime"]))
     host = Live(str(tmp_path))
     made = Attributes(host, [wanted("/var/lib/etcd", 0o700, "etcd", "etcd")], run)
@@ -423,15 +422,8 @@ def test_a_user_goes_back_with_the_files_for_whose_sake_it_was_made(
 @needs_root
 def test_a_user_stays_while_a_file_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "var/lib/etcd").mkdir(parents=True, mode=0o755)
-    known: dict[str, int] = {}
-    monkeypatch.setattr(module, "_uid_of", known.get)
-    monkeypatch.setattr(module, "_gid_of", known.get)
     shell = Shell()
-
-    def run(args: list[str]) -> tuple[int, str, str]:
-        known["etcd"] = 23456
-        return shell(args)
-
+    run = making_etcd(monkeypatch, shell)
     refuse(monkeypatch, tmp_path / "var/lib/etcd", "fchmod", "chown")
     host = Live(str(tmp_path))
     made = Attributes(host, [wanted("/var/lib/etcd", 0o700, "etcd", "etcd")], run)
