@@ -523,7 +523,7 @@ def test_extra_flags_that_cannot_be_done_stop_the_run(hosts: Hosts) -> None:
         "there is no component kube-apiservr; the nearest is kube-apiserver",
         "write v instead of --v",
         "encryption-provider-config is refused",
-        "the value of kube-apiserver feature-gates must be a text, a number or true or false",
+        "kube-apiserver feature-gates takes one value and no list",
         "kube-scheduler must be a mapping of flag to value",
         "Nothing was changed",
     )

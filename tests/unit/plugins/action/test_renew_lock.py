@@ -13,6 +13,7 @@ pytest.importorskip("ansible", reason="action plugins run on the controller")
 
 from ansible_collections.kubeharden.core.plugins.action import kubelet, renew_lock
 
+KUBELET: dict[str, t.Any] = {"configuration": {}, "flags": {}, "version": "1.37.1"}
 SERVERS = {"cp1": "https://192.0.2.1:6443", "cp2": "https://192.0.2.2:6443"}
 
 
@@ -23,7 +24,8 @@ class Hostvars:
         number = host[-1]
         server = {"kube-apiserver": {"flags": {"advertise-address": f"192.0.2.{number}"}}}
         components = server if host.startswith("cp") else {}
-        return {"__discover_found": {"discovery": {"node_name": f"n-{host}", "components": components}}}
+        found = {"node_name": f"n-{host}", "components": components, "kubelet": dict(KUBELET)}
+        return {"__discover_found": {"discovery": found}}
 
 
 VARIABLES: dict[str, t.Any] = {
@@ -80,7 +82,6 @@ def test_before_the_kubelet_of_a_control_plane_all_of_them(host: str) -> None:
     """Of a worker a control plane was asked before its batch."""
     action = kubelet.ActionModule.__new__(kubelet.ActionModule)
     discovery = Hostvars().raw_get(host)["__discover_found"]["discovery"]
-    discovery["kubelet"] = {"configuration": {}, "flags": {}, "version": "1.37.1"}
     given = action.prepare({"discovery": discovery}, VARIABLES)
     around = {name: given[name] for name in ("api_servers", "nodes") if name in given}
     everybody = {"api_servers": SERVERS, "nodes": ["n-cp1", "n-cp2", "n-w1", "n-w2"]}

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("jinja2", reason="reports are made on the controller")
+
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_bytes
 from ansible_collections.kubeharden.core.plugins.plugin_utils import report_earlier, report_html
 from ansible_collections.kubeharden.core.plugins.plugin_utils.report_earlier import newest
