@@ -133,6 +133,18 @@ def follow(wanted: Profile, actual: CertificateFacts, policy: Policy) -> Profile
     return replace(wanted, names=wanted.names | _kept_names(actual.profile.names))
 
 
+def judged(wanted: Profile, actual: CertificateFacts | None, kept: frozenset[frozenset[str]]) -> Profile:
+    """What a leaf is judged by: `wanted`, with the groups that it has where they are among `kept`.
+
+    They are those of the table of another version. An upgrade alone is no reason to issue it anew; the next renewal
+    takes the groups of the version of then.
+    """
+    if actual is None or actual.profile.subject.common_name != wanted.subject.common_name:
+        return wanted
+    have = actual.profile.subject
+    return replace(wanted, subject=have) if frozenset(have.organizations) in kept else wanted
+
+
 def _kept_names(names: Names) -> Names:
     """Names as a certificate has them, mapped addresses as IPv4 and trailing dots off: those must change."""
     addresses = {str(name_rules.address_or_none(address) or address) for address in names.addresses}

@@ -344,6 +344,15 @@ def known_organizations(name: str) -> frozenset[frozenset[str]]:
     return frozenset(frozenset(organizations(rules[name], version)) for version in _REGROUPED)
 
 
+def kept_organizations(name: str) -> frozenset[frozenset[str]]:
+    """The sets of groups of other versions with which a leaf stays until it is due.
+
+    They are a component's. The API server's kubelet client had a group up to late patches, and without it kubelets
+    refuse it until `kubeadm upgrade` has made its binding. A kubeconfig's are a person's, and follow the version.
+    """
+    return known_organizations(name) if any(row.name == name for row in LEAVES) else frozenset()
+
+
 @dataclass(frozen=True)
 class PairPath:
     certificate: str

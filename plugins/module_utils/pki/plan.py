@@ -31,6 +31,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.pki.layout import 
     HostKubeconfig,
     HostPki,
     Leaf,
+    kept_organizations,
 )
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.profile import CertificateFacts, Profile
 
@@ -178,7 +179,8 @@ def _leaf_plan(
     if actual is None and key is not None and policy.key_algorithm is None:
         # A key that waits for its certificate is what somebody chose.
         wanted = decide.for_key(wanted, key)
-    found = tuple(decide.reasons(actual, wanted, authority.facts, now, policy))
+    judged = decide.judged(wanted, actual, kept_organizations(leaf.name))
+    found = tuple(decide.reasons(actual, judged, authority.facts, now, policy))
     if found:
         refuse.forbidden_by_authority([authority.facts, *authority.above], wanted, f"the authority '{leaf.authority}'")
     # A key without a certificate waits for one; a renewal keeps its key only when asked to, and only a good one.

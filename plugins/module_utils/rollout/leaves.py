@@ -367,6 +367,10 @@ class Leaves:
         """Whether one of the certificates that are replaced has ended, so that nothing need be well before."""
         return any(item.before is not None and item.before.not_after <= self._now for item in self._leaves)
 
+    def replaces(self, name: str) -> bool:
+        """Whether a leaf that is there is issued anew."""
+        return any(item.leaf.name == name and item.before is not None for item in self._leaves)
+
     # What must be asked for
 
     @property

@@ -19,7 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.files.record impor
 from ansible_collections.kubeharden.core.plugins.module_utils.files.writer import read_text
 from ansible_collections.kubeharden.core.plugins.module_utils.pki import profile
 from ansible_collections.kubeharden.core.plugins.module_utils.probes import pod_logs
-from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import tls_peer
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer, tls_peer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import sight as sights
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.cluster_health import require_cluster_well
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout.containers import restart_container
@@ -54,6 +54,12 @@ _CERTIFICATE_KEPT = 1.5
 _REACHES = 3
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not bound)
 ALONE: t.Mapping[str, str] = types.MappingProxyType({})
+
+
+def _refusal(answer: Answer) -> str:
+    """The kubelet's own refusal, as its server words it (pkg/kubelet/server/server.go); the API server's is JSON."""
+    words = answer.body.decode("utf-8", "replace").strip()
+    return f"'{words}'" if answer.status == 403 and words.startswith("Forbidden (user=") else ""
 
 
 def owed(host: Host) -> list[str]:
@@ -185,6 +191,7 @@ class Gate:
             require_cluster_well(self._sight, self._beside, (), self._limit)
         if components:
             self._journal.note(**{STEP: components})
+        was_refused = self._sight is not None and planned.replaces(KUBELET_CLIENT) and self._is_refused(self._sight)
         saved = planned.apply(answers, bundles)
         try:
             # Servers first: who is restarted has to believe its API server. But what is restarted may serve nothing
@@ -194,7 +201,7 @@ class Gate:
             seconds = {component: self._restart(component, may_be_down=ended) for component in components}
             self._prove(later)
             if self._sight is not None and any(one.name == KUBELET_CLIENT for one in planned.issued):
-                self._reach_a_kubelet(self._sight)
+                self._reach_a_kubelet(self._sight, was_refused)
         except (Failure, HardeningError) as problem:
             raise HardeningError("KH217", self._go_back(saved, components, str(problem))) from problem
         self._journal.strike(STEP)
@@ -226,20 +233,43 @@ class Gate:
             for place in places.get(one.name, []):
                 self._await_served(one, place)
 
-    def _reach_a_kubelet(self, sight: Sight) -> None:
+    def _reach_a_kubelet(self, sight: Sight, was_refused: bool) -> None:
         """Let this host's API server meet its new certificate for kubelets before somebody's exec does.
 
         client-go closes its connections where it finds another certificate in the file, and the one among them for
-        which it looked (transport/cert_rotation.go): the first exec, or the first reading of a log, would fail. What is
-        answered is no matter of the certificate: the kubelet of this host may be down.
+        which it looked (transport/cert_rotation.go): the first exec, or the first reading of a log, would fail. Of what
+        is answered only a refusal speaks of the certificate, and only where its predecessor was not refused: the
+        kubelet of this host may be down.
+
+        Raises:
+            Failure: The kubelet knows the new certificate's user and permits it nothing.
         """
+        refusal = ""
+        for _attempt in range(_REACHES):
+            sight.sleep(_CERTIFICATE_KEPT)
+            answer = self._of_the_kubelet(sight)
+            if answer is None or answer.status == 200:
+                return
+            refusal = _refusal(answer)
+        if refusal and not was_refused:
+            raise Failure(
+                f"with the new '{KUBELET_CLIENT}' the kubelet of this host answers {refusal}, so that logs and exec "
+                "would fail. ClusterRoleBinding kubeadm:apiserver-kubelet-client, which `kubeadm upgrade apply` makes, "
+                "permits it: make it with ClusterRole system:kubelet-api-admin for that user"
+            )
+
+    def _is_refused(self, sight: Sight) -> bool:
+        """Whether the kubelet of this host refuses the API server now."""
+        answer = self._of_the_kubelet(sight)
+        return answer is not None and bool(_refusal(answer))
+
+    def _of_the_kubelet(self, sight: Sight) -> Answer | None:
+        """What the kubelet answers this host's API server over a new connection; None where none runs."""
         node = t.cast(t.Mapping[str, t.Any], self._discovery)["node_name"]
         for process in sight.find(API_SERVER)[-1:]:
             client = local_client(sight, API_SERVER, process.arguments)
-            for _attempt in range(_REACHES):
-                sight.sleep(_CERTIFICATE_KEPT)
-                if client.get_anew(f"/api/v1/nodes/{node}/proxy/healthz").status == 200:
-                    return
+            return client.get_anew(f"/api/v1/nodes/{node}/proxy/healthz")
+        return None
 
     def _await_served(self, one: Issued, place: tuple[str, int]) -> None:
         end = time.monotonic() + self._limit

@@ -187,6 +187,12 @@ def test_groups_that_a_leaf_of_whatever_version_may_have(name: str, known: set[t
     assert layout.known_organizations(name) == {frozenset(groups) for groups in known}
 
 
+def test_of_other_versions_groups_components_keep_theirs_and_persons_do_not() -> None:
+    kept = {(), ("system:masters",), ("kubeadm:cluster-admins",)}
+    assert layout.kept_organizations("apiserver-kubelet-client") == {frozenset(groups) for groups in kept}
+    assert layout.kept_organizations("admin.conf") == frozenset()
+
+
 def test_names_that_the_user_asked_for_are_known_as_such() -> None:
     cluster = replace(CLUSTER, control_planes=(HostFacts("cp1", ("192.0.2.11",), ("nat.example.org",)),))
     host = host_pki(EVERYTHING, cluster, "cp1")

@@ -61,9 +61,38 @@ def run(
     return {**files, **plan.new_files(planned(host, files, policy, own, now), files, SIGNING, BUNDLES, now)}
 
 
+def facts_of(host: HostPki, name: str, files: dict[str, bytes]) -> profile.CertificateFacts:
+    """The certificate of a leaf, which is there."""
+    actual, _key = plan.stored_pair(host.leaf(name), files)
+    assert actual is not None
+    return actual
+
+
 @pytest.fixture(scope="module")
 def fresh() -> dict[str, bytes]:
     return run(HOST, {})
+
+
+def test_an_upgrade_alone_issues_no_certificate_of_a_component_anew() -> None:
+    """The groups of the version of then come with the next renewal; a person's follow the version at once."""
+    before = host_pki(Layout(), replace(CLUSTER, version=(1, 28, 9)), "cp1")
+    files = run(before, {}, own=OWN)
+    client = "apiserver-kubelet-client"
+    assert facts_of(before, client, files).profile.subject.organizations == ("system:masters",)
+    due = {item.leaf.name: [reason.name for reason in item.reasons] for item in planned(HOST, files, own=OWN).leaves}
+    assert {name: why for name, why in due.items() if why} == {"admin.conf": ["subject"]}
+    after = run(HOST, files, replace(PLAIN, renew_all=True), own=OWN)
+    assert facts_of(HOST, client, after).profile.subject == HOST.leaf(client).profile.subject
+
+
+def test_groups_of_no_version_do_not_stay() -> None:
+    host = host_pki(Layout(), CLUSTER, "cp1")
+    name = "apiserver-kubelet-client"
+    subject = profile.distinguished_name("kube-apiserver-kubelet-client", ["x"])
+    theirs = replace(host.leaf(name), profile=replace(host.leaf(name).profile, subject=subject))
+    other = replace(host, leaves=tuple(theirs if one.name == name else one for one in host.leaves))
+    due = {item.leaf.name: item.reasons for item in planned(HOST, run(other, {}, own=OWN), own=OWN).leaves}
+    assert [reason.name for reason in due[name]] == ["subject"]
 
 
 def assert_everything_holds(host: HostPki, files: dict[str, bytes], now: float = NOW, policy: Policy = PLAIN) -> None:

@@ -19,6 +19,7 @@ from ansible_collections.kubeharden.core.plugins.module_utils.errors import Hard
 from ansible_collections.kubeharden.core.plugins.module_utils.files.journal import Journal
 from ansible_collections.kubeharden.core.plugins.module_utils.files.record import Change
 from ansible_collections.kubeharden.core.plugins.module_utils.pki.decide import Policy
+from ansible_collections.kubeharden.core.plugins.module_utils.probes.api_client import Answer
 from ansible_collections.kubeharden.core.plugins.module_utils.rollout import leaves, recovery, rotation
 from ansible_collections.kubeharden.core.tests.unit.plugins.module_utils.rollout.directories import (
     CLUSTER,
@@ -317,23 +318,43 @@ def rotate_server(host: Directory, world: World, now: float = NOW, name: str = S
     return [one.name for one in planned.issued]
 
 
+#: As a kubelet refuses a user whom no binding permits it; the API server's own refusals are JSON.
+REFUSED = Answer(403, b"Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource(s)=[])\n")
+FORBIDDEN = Answer(403, b'{"kind": "Status", "reason": "Forbidden"}')
+
+
 @pytest.mark.parametrize(
-    ("name", "answers", "times"),
+    ("name", "answers"),
     [
         # The first connection is closed with those before it.
-        ("apiserver-kubelet-client", [500, 200], 2),
-        ("apiserver-kubelet-client", [200], 1),
-        # A kubelet that is down says nothing against the certificate.
-        ("apiserver-kubelet-client", [502, 502, 502], 3),
-        (SERVER, [], 0),
+        ("apiserver-kubelet-client", [Answer(200), Answer(500), Answer(200)]),
+        ("apiserver-kubelet-client", [Answer(200), Answer(200)]),
+        # A kubelet that is down says nothing against the certificate, nor does one that refused its predecessor too.
+        ("apiserver-kubelet-client", [Answer(200), Answer(502), Answer(502), Answer(502)]),
+        ("apiserver-kubelet-client", [REFUSED, REFUSED, REFUSED, REFUSED]),
+        ("apiserver-kubelet-client", [Answer(200), FORBIDDEN, FORBIDDEN, FORBIDDEN]),
+        ("apiserver-kubelet-client", [Answer(200), REFUSED, Answer(200)]),
+        (SERVER, []),
     ],
 )
 def test_an_api_server_meets_its_new_certificate_for_kubelets_before_anybody_else_does(
-    name: str, answers: list[int], times: int, tmp_path: Path, cluster: World
+    name: str, answers: list[Answer], tmp_path: Path, cluster: World
 ) -> None:
     cluster.kubelets = list(answers)
     assert rotate_server(made(Directory(tmp_path, "cp1")), cluster, name=name) == [name]
-    assert cluster.reached == ["/api/v1/nodes/cp1/proxy/healthz"] * times
+    assert cluster.reached == ["/api/v1/nodes/cp1/proxy/healthz"] * len(answers)
+
+
+def test_a_certificate_that_kubelets_know_and_permit_nothing_goes_back(tmp_path: Path, cluster: World) -> None:
+    host = made(Directory(tmp_path, "cp1"))
+    before = host.files()
+    cluster.kubelets = [Answer(200), REFUSED, REFUSED, REFUSED]
+    with pytest.raises(HardeningError) as caught:
+        rotate_server(host, cluster, name="apiserver-kubelet-client")
+    assert caught.value.number == "KH217"
+    assert "answers 'Forbidden (user=kube-apiserver-kubelet-client" in str(caught.value)
+    assert "ClusterRoleBinding kubeadm:apiserver-kubelet-client" in str(caught.value)
+    assert host.files() == before
 
 
 def test_nothing_is_renewed_while_another_api_server_is_not_well(tmp_path: Path, cluster: World) -> None:

@@ -200,7 +200,7 @@ class World:
         self.members: dict[str, str] = {"cp1": ""}
         #: What was asked of kubelets through the API server, and what is answered first.
         self.reached: list[str] = []
-        self.kubelets: list[int] = []
+        self.kubelets: list[Answer] = []
         #: The cluster's nodes, and why each is not Ready.
         self.nodes: dict[str, str] = {}
         #: API servers of other hosts, by their addresses, and what each answers.
@@ -335,7 +335,7 @@ class World:
 
             def get_anew(self, path: str) -> Answer:
                 world.reached.append(path)
-                return Answer(world.kubelets.pop(0)) if world.kubelets else world.answer(path, self._server)
+                return world.kubelets.pop(0) if world.kubelets else world.answer(path, self._server)
 
         class Etcd:
             def __init__(self, address: str, *_paths: str) -> None:
