@@ -22,7 +22,7 @@ from tools.runs import CORES, Run, ansible
 
 pytestmark = pytest.mark.frame
 
-NEWEST = "2.21"
+OLDEST, NEWEST = "2.19", "2.21"
 HOSTS = frozenset({"cp1", "cp2", "cp3", "w1", "w2"})
 
 Programs = Callable[[str], Path]
@@ -231,7 +231,9 @@ def test_installed_from_a_tarball(programs: Programs, project: Path, home: Path,
     hardens(programs(NEWEST), words, work, home, {"ANSIBLE_COLLECTIONS_PATH": str(collections)})
 
 
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(
+    "core", [core if core == OLDEST else pytest.param(core, marks=pytest.mark.slow) for core in CORES]
+)
 def test_demo_under_every_supported_core(core: str, programs: Programs, project: Path, home: Path) -> None:
     """Each hardens all hosts of the demo and verifies them, without a complaint."""
     run = ends_well(ansible(programs(core), ["ansible-playbook", "harden.yml"], directory=project, home=home))
@@ -240,16 +242,22 @@ def test_demo_under_every_supported_core(core: str, programs: Programs, project:
 
 
 @pytest.mark.parametrize(
-    "core", [core if core == NEWEST else pytest.param(core, marks=pytest.mark.slow) for core in CORES]
+    ("core", "hosts"),
+    [
+        pytest.param(NEWEST, sorted(ONE_OF_EACH), id=f"{NEWEST}-one-of-each"),
+        *(pytest.param(core, sorted(HOSTS), id=core, marks=pytest.mark.slow) for core in CORES),
+    ],
 )
-def test_check_run_and_second_run(core: str, programs: Programs, project: Path, home: Path, tmp_path: Path) -> None:
+def test_check_run_and_second_run(
+    core: str, hosts: list[str], programs: Programs, project: Path, home: Path, tmp_path: Path
+) -> None:
     """Check mode foretells what the run does; the run does it; the second run has nothing to do."""
-    harden = ["ansible-playbook", "harden.yml", "--diff"]
+    harden = ["ansible-playbook", "harden.yml", "--diff", "--limit", ",".join(hosts)]
 
     def changes(name: str, *options: str) -> list[dict[str, object]]:
         report = tmp_path / name
         words = [*harden, *options, "--skip-tags", "verify", "-e", f"kubeharden_report_dir={report}"]
-        ends_well(ansible(programs(core), words, directory=project, home=home))
+        ends_well(ansible(programs(core), words, directory=project, home=home), hosts)
         listed = json.loads((report / "changes.json").read_text(encoding="utf-8"))["changes"]
         assert isinstance(listed, list)
         return listed

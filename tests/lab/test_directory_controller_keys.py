@@ -199,6 +199,7 @@ def on_hosts(hosts: Hosts) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
+@pytest.mark.slow
 def test_a_key_that_a_control_plane_has_is_not_taken_away_unasked(hosts: Hosts, tmp_path: Path) -> None:
     assert hosts.harden(*TAGS).code == 0
     kept = Kept(tmp_path)

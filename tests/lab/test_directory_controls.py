@@ -44,6 +44,7 @@ def flags(changes: list[dict[str, Any]], host: str, target: str) -> set[str]:
     return {flag for diff in diffs for flag in _FLAG.findall(diff)}
 
 
+@pytest.mark.slow
 def test_only_some_controls_and_then_all_but_them(hosts: Hosts) -> None:
     only = ["apiserver-audit-policy", "scheduler-profiling", "kubelet-profiling"]
     # No control, and so no part of such a run.

@@ -395,6 +395,7 @@ def test_a_group_that_the_inventory_has_not_stops_the_run(hosts: Hosts, playbook
 NODES_ALONE = "so that this run was about nodes alone. What is in the API was not touched: kube-proxy, and kubeadm's"
 
 
+@pytest.mark.slow
 def test_a_control_plane_that_somebody_else_keeps_is_not_applicable_and_that_is_said(hosts: Hosts) -> None:
     """Nodes alone are hardened; the API is asked where a kubeconfig on a node is named."""
     text = hosts.inventory.read_text(encoding="utf-8")
@@ -420,7 +421,9 @@ def test_a_control_plane_that_somebody_else_keeps_is_not_applicable_and_that_is_
     assert "kube-system/kube-proxy and the DaemonSet were not touched, which takes a running" in through.output
 
 
-@pytest.mark.parametrize("there", [False, True], ids=["none", "left away"])
+@pytest.mark.parametrize(
+    "there", [pytest.param(False, marks=pytest.mark.slow, id="none"), pytest.param(True, id="left away")]
+)
 def test_kubelets_ask_without_a_control_plane_where_somebody_else_approves(hosts: Hosts, there: bool) -> None:
     """Seen by a kubelet that serves what it asked for. Before, nobody is known to, and that is said.
 
@@ -455,6 +458,7 @@ def test_kubelets_ask_without_a_control_plane_where_somebody_else_approves(hosts
     assert asking(hosts.harden("--check", *limit)) == (set() if there else {"w2"})
 
 
+@pytest.mark.slow
 def test_kubelets_ask_in_profile_baseline_where_an_approver_runs_already(hosts: Hosts) -> None:
     """Seen as above. What this run makes them ask for it approves itself, later runs their renewals by its record."""
 
@@ -475,6 +479,7 @@ def test_kubelets_ask_in_profile_baseline_where_an_approver_runs_already(hosts: 
     assert asking("--limit", "cp1") == set()
 
 
+@pytest.mark.slow
 def test_hosts_in_a_group_that_is_misspelt_are_left_alone_and_named(hosts: Hosts) -> None:
     text = hosts.inventory.read_text(encoding="utf-8")
     hosts.inventory.write_text(text.replace("kube_node:", "kube_nodes:"), encoding="utf-8")
@@ -735,6 +740,7 @@ def test_a_root_that_does_not_exist_stops_the_run(hosts: Hosts) -> None:
     assert not (hosts.directory / "nowhere").exists()
 
 
+@pytest.mark.slow
 def test_a_tag_alone_changes_its_own_concern(hosts: Hosts) -> None:
     """docs/behaviour.md has this as a table."""
     extra = {
@@ -983,6 +989,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     assert hosts.state() == before
 
 
+@pytest.mark.slow
 def test_a_level_of_pod_security_that_is_in_force_stays_in_profile_baseline(hosts: Hosts) -> None:
     """As after a run in cis: what is stricter stays, with the namespaces that must be spared; no other host begins."""
     wanted = ("--tags", "apiserver", "--limit", "cp1,cp2")
@@ -1001,6 +1008,7 @@ def test_a_level_of_pod_security_that_is_in_force_stays_in_profile_baseline(host
     assert hosts.changes == []
 
 
+@pytest.mark.slow
 def test_a_kubelets_serving_certificate_of_the_owners_is_left_in_profile_cis(hosts: Hosts) -> None:
     theirs, ours = (hosts.root(name) / "var/lib/kubelet/config.yaml" for name in ("w1", "cp1"))
     named = "tlsCertFile: /srv/corp.crt\ntlsPrivateKeyFile: /srv/corp.key\n"
@@ -1014,6 +1022,7 @@ def test_a_kubelets_serving_certificate_of_the_owners_is_left_in_profile_cis(hos
     assert "serverTLSBootstrap: true" in ours.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_no_kubelet_is_told_to_ask_where_nobody_signs(hosts: Hosts) -> None:
     """As in kubeadm's external-CA mode: what is approved would never come, and logs and exec would stay refused."""
     manifest = hosts.root("cp1") / MANIFESTS / "kube-controller-manager.yaml"
@@ -1033,6 +1042,7 @@ def test_no_kubelet_is_told_to_ask_where_nobody_signs(hosts: Hosts) -> None:
     assert all("serverTLSBootstrap: true" in path.read_text(encoding="utf-8") for path in asked)
 
 
+@pytest.mark.slow
 def test_what_kubelets_ask_for_is_looked_at_in_every_profile(hosts: Hosts) -> None:
     """Who hardened in cis and goes on in baseline has kubelets that ask, and each new node does."""
     words = "No request of a kubelet for a serving certificate was looked at, which takes a running cluster"
@@ -1051,6 +1061,7 @@ def test_what_kubelets_ask_for_is_looked_at_in_every_profile(hosts: Hosts) -> No
 GATE = "RotateKubeletServerCertificate"
 
 
+@pytest.mark.slow
 def test_a_kubelet_whose_flags_keep_the_gate_off_is_not_told_to_ask(hosts: Hosts) -> None:
     """It would end at its start. Where its file alone has the gate off, it is switched on with what needs it."""
     mended = hosts.root("cp1") / "var/lib/kubelet/config.yaml"

@@ -36,7 +36,9 @@ KUBELET = "ConfigMap kube-system/kubelet-config"
 
 NEWEST = pytest.param(marks=pytest.mark.on("1+1"), id="newest")
 OLDEST = pytest.param(marks=[pytest.mark.on("1+1", version="1.34"), pytest.mark.slow], id="1.34")
-each_version = on_each_version("1+1", in_ci=2)
+#: What CI sees of the version before the newest is kube-bench, whose run is the story's; the rest costs it too much.
+each_version = on_each_version("1+1", in_ci=1)
+two_versions_in_ci = on_each_version("1+1", in_ci=2)
 newest_and_oldest = pytest.mark.parametrize((), [NEWEST, OLDEST])
 
 
@@ -413,12 +415,12 @@ def test_a_worker_joins_the_hardened_cluster_and_limit_hardens_it_alone(story: S
     assert of_this_slice({line.split()[1] for line in cluster.kube_bench("w1") if line.startswith("FAIL")}) == set()
 
 
-@each_version
+@two_versions_in_ci
 def test_kube_bench_finds_nothing_in_profile_cis(story: Story) -> None:
     assert story.bench_cis == {"cp1": set(), "w1": set()}
 
 
-@each_version
+@two_versions_in_ci
 def test_what_kube_bench_leaves_in_profile_cis_stands_in_the_page_with_its_reason(story: Story) -> None:
     story.bench_cis  # noqa: B018
     left = story.product.left_by_bench("cis")

@@ -82,6 +82,7 @@ def test_clients_lose_no_request_when_the_gate_puts_back(story: Story) -> None:
     lost_nothing(story.served["put-back-by-gate"])
 
 
+@pytest.mark.slow
 def test_limit_to_one_control_plane_leaves_the_config_map_and_names_it(story: Story) -> None:
     story.refused  # noqa: B018
     # Its kubelet could not report while its API server was down; on a node that is not Ready no run begins.

@@ -107,6 +107,7 @@ def test_a_host_that_lacks_a_library_installs_it_without_network(cluster: Cluste
     cluster.ssh("w1", "apt-get -qq update && apt-get -qq install --yes python3-yaml && python3 -c 'import yaml'")
 
 
+@pytest.mark.slow
 def test_an_untouched_cluster_loses_no_request_for_a_minute(cluster: Cluster) -> None:
     with cluster.poller() as served:
         time.sleep(60)

@@ -15,7 +15,7 @@ import pytest
 
 from lab.kubelab.harness import Cluster
 from lab.kubelab.prepare import TEST_IMAGE
-from lab.product import HardenRun, Product, restarted, without_random
+from lab.product import HardenRun, Product, restarted, wait_until, without_random
 from lab.story import POD, differences
 
 pytestmark = [pytest.mark.slow, pytest.mark.on("1+1", name="pki")]
@@ -73,6 +73,32 @@ for name in ("admin", "controller-manager", "scheduler"):
     old = re.search("client-certificate-data: (.*)", text).group(1)
     replace(path, text.replace(old, base64.b64encode(ended(base64.b64decode(old))).decode()).encode())
 """
+CLIENT = "apiserver-kubelet-client"
+BINDING = f"kubeadm:{CLIENT}"
+# The API server's certificate for kubelets as this collection issues it up to 1.36.0: with a group.
+GROUPED = f"""
+import json, os
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
+path, noted = "{PKI}/{CLIENT}.crt", "/var/lib/kubeharden/certificates.json"
+old = x509.load_pem_x509_certificate(open(path, "rb").read())
+key = serialization.load_pem_private_key(open("{PKI}/ca.key", "rb").read(), None)
+group = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "kubeadm:cluster-admins"), *old.subject])
+new = x509.CertificateBuilder(old.issuer, group, old.public_key(), x509.random_serial_number())
+new = new.not_valid_before(old.not_valid_before).not_valid_after(old.not_valid_after)
+for extension in old.extensions:
+    new = new.add_extension(extension.value, extension.critical)
+new = new.sign(key, hashes.SHA256())
+issued = json.load(open(noted))
+assert issued["{CLIENT}"].split()[0] == old.fingerprint(hashes.SHA256()).hex()
+issued["{CLIENT}"] = new.fingerprint(hashes.SHA256()).hex()
+json.dump(issued, open(noted, "w"))
+open("/root/new.crt", "wb").write(new.public_bytes(serialization.Encoding.PEM))
+os.replace("/root/new.crt", path)
+"""
+#: A kubelet remembers for minutes whom it permitted what, and an API server's connections stay.
+FORGET = "systemctl restart kubelet; sleep 2; crictl stop $(crictl ps --name kube-apiserver -q)"
 SERVED_ENDED = (
     "for try in $(seq 60); do"
     " openssl s_client -connect localhost:6443 </dev/null 2>/dev/null | openssl x509 -noout -checkend 0 || exit 0;"
@@ -267,6 +293,32 @@ def test_one_certificate_and_all_of_them_are_as_many_modules_over_ssh(product: P
     assert len(every.changes) > 4 * len(one.changes)
     assert all(few.values()), few
     assert many == few
+
+
+def test_a_group_of_another_version_stays_until_kubelets_do_without_it(product: Product) -> None:
+    """An upgrade alone changes nothing; without kubeadm's binding the certificate without the group goes back."""
+    cluster = product.cluster
+    binding = cluster.kubectl("get", "clusterrolebinding", BINDING, "-o", "yaml").stdout
+    cluster.ssh("cp1", "python3 -", stdin=GROUPED)
+    cluster.kubectl("delete", "clusterrolebinding", BINDING)
+    for host in cluster.hosts:
+        cluster.ssh(host, FORGET if host == "cp1" else "systemctl restart kubelet")
+    cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=180s")
+    serves(product)
+    before = files(product)
+    assert product.rotate().well().changes == []
+    refused = product.rotate(pki_renew="all", pki_only=[CLIENT])
+    assert refused.code == 2, str(refused)
+    assert "KH217" in refused.messages["cp1"]
+    assert "Forbidden (user=kube-apiserver-kubelet-client" in refused.messages["cp1"]
+    assert files(product) == before
+    serves(product)
+    cluster.kubectl("create", "-f", "-", stdin=binding)
+    # For half a minute it remembers whom it refused.
+    wait_until("the kubelet to forget", 120, lambda: product.rotate(pki_renew="all", pki_only=[CLIENT]).code == 0, 15)
+    subject = cluster.ssh("cp1", f"openssl x509 -noout -subject -in {PKI}/{CLIENT}.crt").stdout
+    assert "kubeadm:cluster-admins" not in subject
+    serves(product)
 
 
 def test_what_has_ended_is_renewed_all_the_same(product: Product) -> None:
