@@ -144,7 +144,7 @@ def hosts(tmp_path: Path) -> Hosts:
     return Hosts(tmp_path)
 
 
-@pytest.mark.parametrize("profile", ["baseline", "cis"])
+@pytest.mark.parametrize("profile", [pytest.param("baseline", marks=pytest.mark.slow), "cis"])
 def test_what_beats_the_kubelets_configuration_and_falls_short_is_mended_and_comes_back(
     hosts: Hosts, profile: str
 ) -> None:

@@ -56,6 +56,7 @@ def probed(hosts: Hosts, component: str) -> set[str]:
     return {probe["httpGet"].get("host", "") for name, probe in container.items() if name.endswith("Probe")}
 
 
+@pytest.mark.slow
 def test_probes_follow_their_component_to_the_loopback(hosts: Hosts, tmp_path: Path) -> None:
     widen(hosts)
     foretold = hosts.harden("--limit", "cp1", "--check", profile="cis")

@@ -83,6 +83,7 @@ def record(hosts: Hosts, host: str, run_id: str) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_hardened_and_put_back_a_host_is_what_it_was(hosts: Hosts) -> None:
     """And it can be hardened once more; check mode says what the run does; a second rollback has nothing to do."""
     before = content(hosts)
