@@ -44,6 +44,8 @@ PATIENCE = 45.0
 THIS_STEP = "Nothing was changed by this step, and what the run did before it stays"
 #: Reasons by which the runtime says that a container can never start.
 _HOPELESS = ("StartError", "ContainerCannotRun", "CreateContainerError")
+#: How the kubelet calls the time in which it does not start a container that has ended again and again.
+_WAITS_OUT = "CrashLoopBackOff"
 _VARIABLE = re.compile(r"\\\$\\\(([A-Za-z_][A-Za-z0-9_]*)\\\)")
 
 _HEALTH: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -423,7 +425,8 @@ class Watcher:
             code = self._exit_code(ended[-1])
             raise Failure(f"it ended with exit code {code}" if code is not None else "it ended", self._words())
         if not containers and not self._blind and self._sight.clock() - self._begun > PATIENCE:
-            complaints = self._complaints()
+            # One that has ended again and again before waits its time out: that is no word on what was changed.
+            complaints = [line for line in self._complaints() if _WAITS_OUT not in line]
             if complaints and self._new_process() is None:
                 raise Failure("the kubelet could not start it", complaints)
 

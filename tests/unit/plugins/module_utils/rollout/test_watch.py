@@ -252,6 +252,18 @@ def test_what_the_kubelet_complains_of_is_believed_after_a_while(world: World) -
     assert PATIENCE <= world.time < PATIENCE + 2
 
 
+def test_a_component_that_had_ended_again_and_again_before_waits_its_time_out(world: World) -> None:
+    """The kubelet says so at each look, and starts it when that time is over."""
+    waiting = watcher(world)
+    line = (
+        'E0101 pod_workers.go: "Error syncing pod" err="failed to \\"StartContainer\\" for \\"kube-apiserver\\" '
+        'with CrashLoopBackOff: \\"back-off 1m20s restarting failed container=kube-apiserver"'
+    )
+    world.journal = [(float(second), line) for second in range(0, 80, 10)]
+    world.lives = [Life(2, NEW, start=80.0, well=85.0)]
+    assert waiting.wait(LIMIT).pid == 2
+
+
 def test_complaints_do_not_count_against_a_process_that_is_there(world: World) -> None:
     waiting = watcher(world)
     world.journal = [(20.0, "Failed to admit pod kube-apiserver-cp1")]
