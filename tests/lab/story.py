@@ -32,6 +32,9 @@ OF_THE_OWNER = frozenset({
 """What no run mends: the lab's pods lie in the namespace default with its account's token, its namespaces have neither
 level nor policy, and it runs versions that are older than the newest."""
 
+QUIET = 3.0
+"""The load, of the minute before a run and of its last, below which nothing but the hosts of the lab was at work."""
+
 POD = """\
 apiVersion: v1
 kind: Pod
@@ -281,6 +284,18 @@ def keep_served(cluster: Cluster, name: str, served: Served) -> None:
     figures = {key: getattr(served, key) for key in ("requests", "failed", "kept", "longest", "failures")}
     keep_figures("poller", cluster, name, figures)
     print(f"poller {shape_of(cluster)} {name}: requests {served.requests} F {served.failed} K {served.kept}")
+
+
+def lost(served: Served, run: HardenRun) -> list[dict[str, Any]]:
+    """What clients lost on new connections, or of events, while a run was at work.
+
+    On a machine that is busy with other things an answer may take more than the poller's 5 s from a server that nobody
+    has touched: there it is no word on the run. What is refused, reset or cut off always counts.
+    """
+    failed = [failure for failure in served.failures if failure["counts"] == "failed"]
+    assert len(failed) == served.failed, served.output
+    busy = max(run.load) >= QUIET
+    return [one for one in failed if not (busy and one["reason"].startswith(("took ", "TimeoutError")))]
 
 
 def _quoted(text: str) -> str:

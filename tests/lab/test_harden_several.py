@@ -14,6 +14,7 @@ from lab.each_version import on_each_version
 from lab.kubelab.harness import Cluster, Served
 from lab.product import (
     BAD_CIPHERS,
+    HardenRun,
     announced,
     fails_as_kubeadm_made_it,
     keep_figures,
@@ -24,7 +25,7 @@ from lab.product import (
     warns_of_no_more_than_is_promised,
     without_random,
 )
-from lab.story import Story, differences, story_of
+from lab.story import QUIET, Story, differences, lost, story_of
 
 pytestmark = on_each_version("3+2", in_ci=1)
 
@@ -33,13 +34,11 @@ CONFIG_MAPS_LEFT = (
     "took no part in this run."
 )
 OTHERS = ("cp2", "cp3", "w1", "w2")
-#: The load, of the minute before a run and of its last, below which nothing but the five hosts was at work.
-QUIET = 3.0
 
 
-def lost_nothing(served: Served) -> None:
+def lost_nothing(served: Served, run: HardenRun) -> None:
     """Hold that clients lost nothing, neither an event nor a request on a new connection; K is printed."""
-    assert served.failed == 0, served.output
+    assert lost(served, run) == [], served.output
     assert served.requests > 500
 
 
@@ -78,8 +77,7 @@ def test_no_other_host_was_touched_before_the_first_control_plane_was_proven(sto
 
 
 def test_clients_lose_no_request_when_the_gate_puts_back(story: Story) -> None:
-    story.refused  # noqa: B018
-    lost_nothing(story.served["put-back-by-gate"])
+    lost_nothing(story.served["put-back-by-gate"], story.refused[0])
 
 
 @pytest.mark.slow
@@ -106,8 +104,7 @@ def test_check_mode_touches_nothing_and_foretells_the_run(story: Story) -> None:
 
 
 def test_clients_lose_no_request_while_the_cluster_is_hardened(story: Story) -> None:
-    story.hardened[0].well()
-    lost_nothing(story.served["hardened"])
+    lost_nothing(story.served["hardened"], story.hardened[0].well())
 
 
 def test_control_planes_were_changed_one_after_the_other(story: Story) -> None:
@@ -264,14 +261,14 @@ def test_a_value_that_only_etcd_refuses_goes_back_and_clients_lose_no_request(st
     assert served.failed == 0, served.output
 
 
-def served_again(story: Story, name: str, timeout: str, *arguments: str) -> Served:
+def served_again(story: Story, name: str, timeout: str, *arguments: str) -> tuple[Served, HardenRun]:
     """The poller's word on the same change with another value."""
     flags = {"kube-apiserver": {"request-timeout": timeout}}
     with story.cluster.poller() as served:
         run = story.product.harden(*arguments, profile=story.profile, extra_flags=flags).well()
     assert any(change["kind"] == "manifest" for change in run.changes)
     story.keep(f"{name}-once-more", served)
-    return served
+    return served, run
 
 
 def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(story: Story) -> None:
@@ -294,15 +291,15 @@ def test_limit_to_one_control_plane_changes_it_alone_and_the_next_run_the_rest(s
     assert "61s" in product.config_maps()["kubeadm-config"]["ClusterConfiguration"]
     # The shutdown flags of the first run are in force now: nothing at all is lost. What a busy machine may cost is a
     # request that reaches a kept connection in the moment in which the server closes it: HTTP/1.1 has no word for that.
-    # So there one may be cut, if none is when the same change is made once more.
+    # So there one or two may be cut, if none is when the same change is made once more.
     for name, served, changed, more in (
         ("limited", first, run, ("--limit", "cp1")),
         ("changed-again", second, rest, ()),
     ):
         story.keep(name, served)
-        assert served.failed == 0, served.output
+        lost_nothing(served, changed)
         if served.kept:
-            assert served.kept == 1, served.output
+            assert served.kept <= 2, served.output
             assert max(changed.load) >= QUIET, served.output
-            once_more = served_again(story, name, "62s", *more)
-            assert (once_more.failed, once_more.kept) == (0, 0), once_more.output
+            again, once_more = served_again(story, name, "62s", *more)
+            assert (lost(again, once_more), again.kept) == ([], 0), again.output
