@@ -11,6 +11,7 @@ short ones are in CI, on a cluster that other tests have hardened.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import random
 import signal
@@ -261,11 +262,17 @@ def seconds_under_lock(product: Product, tmp_path: Path, due: Due) -> float:
     return SPANS[place]
 
 
+def is_idle(product: Product, host: str) -> bool:
+    """Whether no module is at work on a host; nothing else there is run by Python under that name."""
+    return not product.cluster.ssh(host, "ps -C python3 -o pid=", check=False).stdout.strip()
+
+
 def kill(product: Product, process: subprocess.Popen[bytes], kind: str, pause: float, host: str = HOST) -> None:
     """Kill what is at work, this many seconds after the run has locked its hosts, and wait for the run's end.
 
     A module is killed on the one host that is named. A run whose connection is cut between two tasks makes another one
-    and may end well.
+    and may end well. A module whose controller is gone ends by itself, and until then the next run would be told that
+    this one is at work.
     """
     killed = 1
     try:
@@ -281,6 +288,8 @@ def kill(product: Product, process: subprocess.Popen[bytes], kind: str, pause: f
     finally:
         if not ended(process):
             kill_run(process)
+    for name in product.cluster.hosts:
+        wait_until(f"{name}'s modules", 120, functools.partial(is_idle, product, name))
     assert killed, f"no {kind} was there to be killed"
     assert kind == "connection" or process.returncode, f"the run ended well without its {kind}"
 
