@@ -127,8 +127,8 @@ left-out: setup
 	@echo "make unit-libraries, molecule test -s default, molecule test -s ha"
 
 # What has slow tests.
-SLOW_WAITING := lab-parts lab-test molecule molecule-ha
-SLOW_COMPUTING := lab-parts-rest unit unit-libraries lab-directories lab-hosts lab-kills lab-mutations
+SLOW_WAITING := lab-parts pki lab-test molecule molecule-ha
+SLOW_COMPUTING := lab-parts-rest unit frame unit-libraries lab-directories lab-hosts lab-kills lab-mutations
 
 .PHONY: test-slow
 test-slow: export KUBE_TESTED = $(shell $(LAB_TOOL) versions | cut -d " " -f 1)

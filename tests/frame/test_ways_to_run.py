@@ -22,7 +22,7 @@ from tools.runs import CORES, Run, ansible
 
 pytestmark = pytest.mark.frame
 
-OLDEST, NEWEST = "2.19", "2.21"
+NEWEST = "2.21"
 HOSTS = frozenset({"cp1", "cp2", "cp3", "w1", "w2"})
 
 Programs = Callable[[str], Path]
@@ -129,6 +129,7 @@ def test_the_role_that_verifies_from_a_play_of_ones_own(
     assert {host for host, _control in said["own.yml"]} == {*HOSTS, "cluster"}
 
 
+@pytest.mark.slow
 def test_as_awx_runs_it(programs: Programs, project: Path, home: Path, tmp_path: Path) -> None:
     """A job of AWX, put together as AWX's own source does it (awx/main/tasks/jobs.py, development branch, 2026).
 
@@ -231,9 +232,7 @@ def test_installed_from_a_tarball(programs: Programs, project: Path, home: Path,
     hardens(programs(NEWEST), words, work, home, {"ANSIBLE_COLLECTIONS_PATH": str(collections)})
 
 
-@pytest.mark.parametrize(
-    "core", [core if core == OLDEST else pytest.param(core, marks=pytest.mark.slow) for core in CORES]
-)
+@pytest.mark.parametrize("core", CORES)
 def test_demo_under_every_supported_core(core: str, programs: Programs, project: Path, home: Path) -> None:
     """Each hardens all hosts of the demo and verifies them, without a complaint."""
     run = ends_well(ansible(programs(core), ["ansible-playbook", "harden.yml"], directory=project, home=home))
