@@ -191,7 +191,7 @@ class Gate:
             require_cluster_well(self._sight, self._beside, (), self._limit)
         if components:
             self._journal.note(**{STEP: components})
-        was_refused = self._sight is not None and planned.replaces(KUBELET_CLIENT) and self._is_refused(self._sight)
+        was_permitted = self._sight is not None and planned.replaces(KUBELET_CLIENT) and self._is_permitted(self._sight)
         saved = planned.apply(answers, bundles)
         try:
             # Servers first: who is restarted has to believe its API server. But what is restarted may serve nothing
@@ -201,7 +201,7 @@ class Gate:
             seconds = {component: self._restart(component, may_be_down=ended) for component in components}
             self._prove(later)
             if self._sight is not None and any(one.name == KUBELET_CLIENT for one in planned.issued):
-                self._reach_a_kubelet(self._sight, was_refused)
+                self._reach_a_kubelet(self._sight, was_permitted)
         except (Failure, HardeningError) as problem:
             raise HardeningError("KH217", self._go_back(saved, components, str(problem))) from problem
         self._journal.strike(STEP)
@@ -233,13 +233,13 @@ class Gate:
             for place in places.get(one.name, []):
                 self._await_served(one, place)
 
-    def _reach_a_kubelet(self, sight: Sight, was_refused: bool) -> None:
+    def _reach_a_kubelet(self, sight: Sight, was_permitted: bool) -> None:
         """Let this host's API server meet its new certificate for kubelets before somebody's exec does.
 
         client-go closes its connections where it finds another certificate in the file, and the one among them for
         which it looked (transport/cert_rotation.go): the first exec, or the first reading of a log, would fail. Of what
-        is answered only a refusal speaks of the certificate, and only where its predecessor was not refused: the
-        kubelet of this host may be down.
+        is answered only a refusal speaks of the certificate, since the kubelet of this host may be down, and only where
+        its predecessor was permitted: to go back to one that is refused or has ended would help nobody.
 
         Raises:
             Failure: The kubelet knows the new certificate's user and permits it nothing.
@@ -251,17 +251,17 @@ class Gate:
             if answer is None or answer.status == 200:
                 return
             refusal = _refusal(answer)
-        if refusal and not was_refused:
+        if refusal and was_permitted:
             raise Failure(
                 f"with the new '{KUBELET_CLIENT}' the kubelet of this host answers {refusal}, so that logs and exec "
                 "would fail. ClusterRoleBinding kubeadm:apiserver-kubelet-client, which `kubeadm upgrade apply` makes, "
                 "permits it: make it with ClusterRole system:kubelet-api-admin for that user"
             )
 
-    def _is_refused(self, sight: Sight) -> bool:
-        """Whether the kubelet of this host refuses the API server now."""
+    def _is_permitted(self, sight: Sight) -> bool:
+        """Whether the kubelet of this host serves the API server now."""
         answer = self._of_the_kubelet(sight)
-        return answer is not None and bool(_refusal(answer))
+        return answer is not None and answer.status == 200
 
     def _of_the_kubelet(self, sight: Sight) -> Answer | None:
         """What the kubelet answers this host's API server over a new connection; None where none runs."""

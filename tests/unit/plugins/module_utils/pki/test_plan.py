@@ -128,8 +128,7 @@ def test_an_empty_host_gets_everything(fresh: dict[str, bytes]) -> None:
     assert {reason.name for item in first.leaves for reason in item.reasons} == {"missing"}
     assert_everything_holds(HOST, fresh)
     for leaf in HOST.leaves:
-        actual, _rest = plan.stored_pair(leaf, fresh)
-        assert actual is not None
+        actual = facts_of(HOST, leaf.name, fresh)
         assert actual.profile.names == leaf.profile.names
         assert actual.profile.subject == leaf.profile.subject
 

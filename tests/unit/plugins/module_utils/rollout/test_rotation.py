@@ -329,9 +329,11 @@ FORBIDDEN = Answer(403, b'{"kind": "Status", "reason": "Forbidden"}')
         # The first connection is closed with those before it.
         ("apiserver-kubelet-client", [Answer(200), Answer(500), Answer(200)]),
         ("apiserver-kubelet-client", [Answer(200), Answer(200)]),
-        # A kubelet that is down says nothing against the certificate, nor does one that refused its predecessor too.
+        # A kubelet that is down says nothing against the certificate, nor does one that refused its predecessor too, or
+        # did not know it any more since it had ended.
         ("apiserver-kubelet-client", [Answer(200), Answer(502), Answer(502), Answer(502)]),
         ("apiserver-kubelet-client", [REFUSED, REFUSED, REFUSED, REFUSED]),
+        ("apiserver-kubelet-client", [Answer(401), REFUSED, REFUSED, REFUSED]),
         ("apiserver-kubelet-client", [Answer(200), FORBIDDEN, FORBIDDEN, FORBIDDEN]),
         ("apiserver-kubelet-client", [Answer(200), REFUSED, Answer(200)]),
         (SERVER, []),
