@@ -35,6 +35,12 @@ level nor policy, and it runs versions that are older than the newest."""
 QUIET = 3.0
 """The load, of the minute before a run and of its last, below which nothing but the hosts of the lab was at work."""
 
+LATE = 10
+"""How many answers may come late from a cluster that is well, on a busy machine; 8 were seen (docs/measured.md).
+
+Clients that one API server of three leaves hanging meet more within seconds.
+"""
+
 POD = """\
 apiVersion: v1
 kind: Pod
@@ -290,12 +296,13 @@ def lost(served: Served, run: HardenRun) -> list[dict[str, Any]]:
     """What clients lost on new connections, or of events, while a run was at work.
 
     On a machine that is busy with other things an answer may take more than the poller's 5 s from a server that nobody
-    has touched: there it is no word on the run. What is refused, reset or cut off always counts.
+    has touched: there a few of them are no word on the run. What is refused, reset or cut off always counts.
     """
     failed = [failure for failure in served.failures if failure["counts"] == "failed"]
     assert len(failed) == served.failed, served.output
-    busy = max(run.load) >= QUIET
-    return [one for one in failed if not (busy and one["reason"].startswith(("took ", "TimeoutError")))]
+    late = [failure for failure in failed if failure["reason"].startswith(("took ", "TimeoutError"))]
+    is_busy = max(run.load) >= QUIET
+    return [one for one in failed if one not in late] if is_busy and len(late) <= LATE else failed
 
 
 def _quoted(text: str) -> str:

@@ -27,36 +27,25 @@ of_each_algorithm = pytest.mark.parametrize(
 
 PKI = "/etc/kubernetes/pki"
 NAME = "api.lab.invalid"
-# An API server's certificate like the one that is there, but that less than a third of its life is left.
-CUT_SHORT = f"""
-import datetime, os
+CLIENT = "apiserver-kubelet-client"
+BINDING = f"kubeadm:{CLIENT}"
+# What the next three do with: another certificate for the same key, by the cluster's authority.
+SIGNING = f"""
+import base64, datetime, json, os, re
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-pki = "{PKI}"
-old = x509.load_pem_x509_certificate(open(pki + "/apiserver.crt", "rb").read())
-authority = x509.load_pem_x509_certificate(open(pki + "/ca.crt", "rb").read())
-key = serialization.load_pem_private_key(open(pki + "/ca.key", "rb").read(), None)
-now = datetime.datetime.utcnow()
-new = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), x509.random_serial_number())
-new = new.not_valid_before(now - datetime.timedelta(days=40)).not_valid_after(now + datetime.timedelta(days=10))
-for extension in old.extensions:
-    new = new.add_extension(extension.value, extension.critical)
-open("/root/new.crt", "wb").write(new.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-os.replace("/root/new.crt", pki + "/apiserver.crt")
-"""
-# Certificates that kubeadm made in one minute, and that ended yesterday.
-ENDED = f"""
-import base64, datetime, os, re
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 pki = "{PKI}"
 authority = x509.load_pem_x509_certificate(open(pki + "/ca.crt", "rb").read())
 key = serialization.load_pem_private_key(open(pki + "/ca.key", "rb").read(), None)
-now = datetime.datetime.utcnow()
-def ended(pem):
+def from_now(days):
+    return datetime.datetime.utcnow() + datetime.timedelta(days=days)
+def like(pem, begin, end, *groups):
     old = x509.load_pem_x509_certificate(pem)
-    new = x509.CertificateBuilder(authority.subject, old.subject, old.public_key(), x509.random_serial_number())
-    new = new.not_valid_before(now - datetime.timedelta(days=366)).not_valid_after(now - datetime.timedelta(days=1))
+    organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    subject = x509.Name([*organizations, *old.subject])
+    new = x509.CertificateBuilder(authority.subject, subject, old.public_key(), x509.random_serial_number())
+    new = new.not_valid_before(begin).not_valid_after(end)
     for extension in old.extensions:
         new = new.add_extension(extension.value, extension.critical)
     return new.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
@@ -64,38 +53,38 @@ def replace(path, data):
     open("/root/new", "wb").write(data)
     os.chmod("/root/new", os.stat(path).st_mode & 0o777)
     os.replace("/root/new", path)
-for name in ("apiserver", "apiserver-kubelet-client"):
+def content(path):
+    return open(path, "rb").read()
+"""
+# An API server's certificate like the one that is there, but that less than a third of its life is left.
+CUT_SHORT = f"""{SIGNING}
+path = pki + "/apiserver.crt"
+replace(path, like(content(path), from_now(-40), from_now(10)))
+"""
+# Certificates that kubeadm made in one minute, and that ended yesterday.
+ENDED = f"""{SIGNING}
+def ended(pem):
+    return like(pem, from_now(-366), from_now(-1))
+for name in ("apiserver", "{CLIENT}"):
     path = pki + "/" + name + ".crt"
-    replace(path, ended(open(path, "rb").read()))
+    replace(path, ended(content(path)))
 for name in ("admin", "controller-manager", "scheduler"):
     path = "/etc/kubernetes/" + name + ".conf"
     text = open(path).read()
     old = re.search("client-certificate-data: (.*)", text).group(1)
     replace(path, text.replace(old, base64.b64encode(ended(base64.b64decode(old))).decode()).encode())
 """
-CLIENT = "apiserver-kubelet-client"
-BINDING = f"kubeadm:{CLIENT}"
 # The API server's certificate for kubelets as this collection issues it up to 1.36.0: with a group.
-GROUPED = f"""
-import json, os
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import NameOID
-path, noted = "{PKI}/{CLIENT}.crt", "/var/lib/kubeharden/certificates.json"
-old = x509.load_pem_x509_certificate(open(path, "rb").read())
-key = serialization.load_pem_private_key(open("{PKI}/ca.key", "rb").read(), None)
-group = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "kubeadm:cluster-admins"), *old.subject])
-new = x509.CertificateBuilder(old.issuer, group, old.public_key(), x509.random_serial_number())
-new = new.not_valid_before(old.not_valid_before).not_valid_after(old.not_valid_after)
-for extension in old.extensions:
-    new = new.add_extension(extension.value, extension.critical)
-new = new.sign(key, hashes.SHA256())
-issued = json.load(open(noted))
-assert old.fingerprint(hashes.SHA256()).hex() in issued["{CLIENT}"].split()
-issued["{CLIENT}"] = new.fingerprint(hashes.SHA256()).hex()
+GROUPED = f"""{SIGNING}
+def fingerprint(pem):
+    return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
+path, noted = pki + "/{CLIENT}.crt", "/var/lib/kubeharden/certificates.json"
+old, issued = content(path), json.load(open(noted))
+new = like(old, from_now(0), from_now(364), "kubeadm:cluster-admins")
+assert fingerprint(old) in issued["{CLIENT}"].split()
+issued["{CLIENT}"] = fingerprint(new)
 json.dump(issued, open(noted, "w"))
-open("/root/new.crt", "wb").write(new.public_bytes(serialization.Encoding.PEM))
-os.replace("/root/new.crt", path)
+replace(path, new)
 """
 SERVED_ENDED = (
     "for try in $(seq 60); do"
