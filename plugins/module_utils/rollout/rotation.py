@@ -244,13 +244,8 @@ class Gate:
         Raises:
             Failure: The kubelet knows the new certificate's user and permits it nothing.
         """
-        refusal = ""
-        for _attempt in range(_REACHES):
-            sight.sleep(_CERTIFICATE_KEPT)
-            answer = self._of_the_kubelet(sight)
-            if answer is None or answer.status == 200:
-                return
-            refusal = _refusal(answer)
+        answer = self._of_the_kubelet(sight)
+        refusal = _refusal(answer) if answer is not None else ""
         if refusal and was_permitted:
             raise Failure(
                 f"with the new '{KUBELET_CLIENT}' the kubelet of this host answers {refusal}, so that logs and exec "
@@ -264,12 +259,18 @@ class Gate:
         return answer is not None and answer.status == 200
 
     def _of_the_kubelet(self, sight: Sight) -> Answer | None:
-        """What the kubelet answers this host's API server over a new connection; None where none runs."""
+        """What the kubelet answers this host's API server over a new connection, at the last try; None where none
+        runs."""
         node = t.cast(t.Mapping[str, t.Any], self._discovery)["node_name"]
+        answer: Answer | None = None
         for process in sight.find(API_SERVER)[-1:]:
             client = local_client(sight, API_SERVER, process.arguments)
-            return client.get_anew(f"/api/v1/nodes/{node}/proxy/healthz")
-        return None
+            for _attempt in range(_REACHES):
+                sight.sleep(_CERTIFICATE_KEPT)
+                answer = client.get_anew(f"/api/v1/nodes/{node}/proxy/healthz")
+                if answer.status == 200:
+                    break
+        return answer
 
     def _await_served(self, one: Issued, place: tuple[str, int]) -> None:
         end = time.monotonic() + self._limit
