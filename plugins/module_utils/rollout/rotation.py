@@ -56,6 +56,12 @@ _ANY = ("", "0.0.0.0", "::")  # noqa: S104  (compared, not bound)
 ALONE: t.Mapping[str, str] = types.MappingProxyType({})
 
 
+def _is_served(answer: Answer) -> bool:
+    """Whether the kubelet did what it was asked. It does not change the protocol for that, which is what the API server
+    then says instead (apimachinery/pkg/util/proxy/upgradeaware.go)."""
+    return answer.status == 200 or b"invalid upgrade response: status code 200" in answer.body
+
+
 def _refusal(answer: Answer) -> str:
     """The kubelet's own refusal, as its server words it (pkg/kubelet/server/server.go); the API server's is JSON."""
     words = answer.body.decode("utf-8", "replace").strip()
@@ -256,7 +262,7 @@ class Gate:
     def _is_permitted(self, sight: Sight) -> bool:
         """Whether the kubelet of this host serves the API server now."""
         answer = self._of_the_kubelet(sight)
-        return answer is not None and answer.status == 200
+        return answer is not None and _is_served(answer)
 
     def _of_the_kubelet(self, sight: Sight) -> Answer | None:
         """What the kubelet answers this host's API server over a new connection, at the last try; None where none
@@ -268,7 +274,7 @@ class Gate:
             for _attempt in range(_REACHES):
                 sight.sleep(_CERTIFICATE_KEPT)
                 answer = client.get_anew(f"/api/v1/nodes/{node}/proxy/healthz")
-                if answer.status == 200:
+                if _is_served(answer):
                     break
         return answer
 

@@ -318,24 +318,31 @@ def rotate_server(host: Directory, world: World, now: float = NOW, name: str = S
     return [one.name for one in planned.issued]
 
 
-#: As a kubelet refuses a user whom no binding permits it; the API server's own refusals are JSON.
-REFUSED = Answer(403, b"Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource(s)=[])\n")
+# What an API server of 1.37.1 said: a kubelet that serves it does not change the protocol, and what refuses a user
+# whom no binding permits it is passed on, while its own refusals are JSON.
+SERVED = Answer(500, b'{"status": "Failure", "message": "invalid upgrade response: status code 200", "code": 500}')
+CLOSED = Answer(500, b'{"status": "Failure", "message": "use of closed network connection", "code": 500}')
+REFUSED = Answer(
+    403, b"Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource(s)=[healthz proxy])"
+)
 FORBIDDEN = Answer(403, b'{"kind": "Status", "reason": "Forbidden"}')
+UNKNOWN, DOWN = Answer(401, b"Unauthorized"), Answer(502)
 
 
 @pytest.mark.parametrize(
     ("name", "answers"),
     [
         # The first connection is closed with those before it.
-        ("apiserver-kubelet-client", [Answer(200), Answer(500), Answer(200)]),
-        ("apiserver-kubelet-client", [Answer(200), Answer(200)]),
+        (rotation.KUBELET_CLIENT, [SERVED, CLOSED, SERVED]),
+        (rotation.KUBELET_CLIENT, [SERVED, SERVED]),
+        (rotation.KUBELET_CLIENT, [Answer(200), Answer(200)]),
         # A kubelet that is down says nothing against the certificate, nor does one that refused its predecessor too, or
         # did not know it any more since it had ended.
-        ("apiserver-kubelet-client", [Answer(200), *[Answer(502)] * 3]),
-        ("apiserver-kubelet-client", [REFUSED] * 6),
-        ("apiserver-kubelet-client", [*[Answer(401)] * 3, *[REFUSED] * 3]),
-        ("apiserver-kubelet-client", [Answer(200), *[FORBIDDEN] * 3]),
-        ("apiserver-kubelet-client", [Answer(200), REFUSED, Answer(200)]),
+        (rotation.KUBELET_CLIENT, [SERVED, DOWN, DOWN, DOWN]),
+        (rotation.KUBELET_CLIENT, [REFUSED] * 6),
+        (rotation.KUBELET_CLIENT, [*[UNKNOWN] * 3, *[REFUSED] * 3]),
+        (rotation.KUBELET_CLIENT, [SERVED, *[FORBIDDEN] * 3]),
+        (rotation.KUBELET_CLIENT, [SERVED, REFUSED, SERVED]),
         (SERVER, []),
     ],
 )
@@ -348,7 +355,7 @@ def test_an_api_server_meets_its_new_certificate_for_kubelets_before_anybody_els
 
 
 # The predecessor may have been laid a moment ago, so that its first connection is closed too.
-@pytest.mark.parametrize("before", [[Answer(200)], [Answer(500), Answer(200)]], ids=["kept", "closed"])
+@pytest.mark.parametrize("before", [[SERVED], [CLOSED, SERVED]], ids=["kept", "closed"])
 def test_a_certificate_that_kubelets_know_and_permit_nothing_goes_back(
     before: list[Answer], tmp_path: Path, cluster: World
 ) -> None:
@@ -356,7 +363,7 @@ def test_a_certificate_that_kubelets_know_and_permit_nothing_goes_back(
     laid = host.files()
     cluster.kubelets = [*before, *[REFUSED] * 3]
     with pytest.raises(HardeningError) as caught:
-        rotate_server(host, cluster, name="apiserver-kubelet-client")
+        rotate_server(host, cluster, name=rotation.KUBELET_CLIENT)
     assert caught.value.number == "KH217"
     assert "answers 'Forbidden (user=kube-apiserver-kubelet-client" in str(caught.value)
     assert "ClusterRoleBinding kubeadm:apiserver-kubelet-client" in str(caught.value)
